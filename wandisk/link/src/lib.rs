@@ -1,0 +1,1 @@
+//! Byte streams to wandisk at other sites: ssh and commands.

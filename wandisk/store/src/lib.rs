@@ -1,0 +1,1 @@
+//! One disk's durable state: data.img and the SQLite chunk table.

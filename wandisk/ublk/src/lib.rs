@@ -1,0 +1,1 @@
+//! ublk front-end of WANDisk.

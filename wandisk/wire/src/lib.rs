@@ -1,0 +1,1 @@
+//! Frames and sessions between two keepers.
