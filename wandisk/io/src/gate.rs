@@ -68,6 +68,18 @@ impl Gate {
         Pass { count }
     }
 
+    /// Like [`Gate::enter`] for a request whose pass cannot borrow the gate; give it back with [`Gate::leave`].
+    pub(crate) fn enter_detached(&self, lane: Lane) -> DetachedPass {
+        let bucket = usize::from(self.word.load(Ordering::Relaxed) & GENERATION != 0);
+        self.lanes[lane.0].in_flight[bucket].fetch_add(1, Ordering::SeqCst);
+        DetachedPass { lane, bucket }
+    }
+
+    /// The request of a detached pass has ended.
+    pub fn leave(&self, pass: DetachedPass) {
+        self.lanes[pass.lane.0].in_flight[pass.bucket].fetch_sub(1, Ordering::SeqCst);
+    }
+
     /// What is shut now.
     #[must_use]
     pub fn shut(&self) -> Shut {
@@ -113,6 +125,14 @@ impl Gate {
         }
         true
     }
+}
+
+/// Proof that a request is counted as in flight, to be given back to [`Gate::leave`].
+#[must_use = "a pass that is not given back holds every publisher up"]
+#[derive(Debug)]
+pub struct DetachedPass {
+    lane: Lane,
+    bucket: usize,
 }
 
 /// Proof that a request is counted as in flight; dropped when its data has been read or written.

@@ -1,8 +1,9 @@
 //! The hot map: one byte a chunk that says whether a request may go straight to `data.img`.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::gate::{Gate, Lane, Pass};
+use crate::gate::{DetachedPass, Gate, Lane, Pass};
 
 /// What a request does to the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,44 +18,63 @@ pub enum Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ChunkState(u8);
 
+const COLD_BIT: u8 = 1;
+const WRITABLE_BIT: u8 = 2;
+
 impl ChunkState {
-    /// `data.img` has the chunk's current bytes (or zeros, where they are zeros).
-    pub const READABLE: ChunkState = ChunkState(1);
+    /// `data.img` has the chunk's current bytes (or zeros, where they are zeros). What a chunk starts as,
+    /// since one that was never written is a hole.
+    pub const READABLE: ChunkState = ChunkState(0);
     /// Readable, its extent durably hot, and its version open: writing it costs no metadata.
-    pub const WRITABLE: ChunkState = ChunkState(3);
+    pub const WRITABLE: ChunkState = ChunkState(WRITABLE_BIT);
     /// Everything goes the cold way.
-    pub const COLD: ChunkState = ChunkState(0);
+    pub const COLD: ChunkState = ChunkState(COLD_BIT);
 
     fn allows(self, op: Op) -> bool {
-        let need = match op {
-            Op::Read => 1,
-            Op::Write => 2,
-        };
-        self.0 & need != 0
+        match op {
+            Op::Read => self.0 & COLD_BIT == 0,
+            Op::Write => self.0 & WRITABLE_BIT != 0,
+        }
     }
 }
 
+/// Chunks a leaf of the map covers.
+const LEAF_CHUNKS: usize = 4096;
+
+type Leaf = Box<[AtomicU8]>;
+
 /// The hot path's view of a disk: a gate and a state a chunk.
 ///
-/// Memory: one byte a chunk, allocated zeroed, so that chunks never touched cost no resident memory.
+/// Memory: one byte a chunk in leaves of 4096, allocated when a chunk of theirs first leaves
+/// [`ChunkState::READABLE`]; so a sparse disk costs what was written to it, not its size.
 #[derive(Debug)]
 pub struct HotMap {
     gate: Gate,
     chunk_shift: u32,
-    states: Box<[AtomicU8]>,
+    chunks: u64,
+    leaves: Box<[OnceLock<Leaf>]>,
+}
+
+fn leaf_and_slot(chunk: u64) -> Option<(usize, usize)> {
+    let index = usize::try_from(chunk).ok()?;
+    Some((index / LEAF_CHUNKS, index % LEAF_CHUNKS))
 }
 
 impl HotMap {
-    /// All chunks cold, the gate open.
+    /// All chunks readable, the gate open.
     ///
     /// # Panics
     /// If `chunk_size` is not a power of two.
     #[must_use]
-    pub fn new(chunks: usize, chunk_size: u32, lanes: usize) -> HotMap {
+    pub fn new(chunks: u64, chunk_size: u32, lanes: usize) -> HotMap {
         assert!(chunk_size.is_power_of_two(), "chunk sizes are powers of two");
-        // Collecting from a zeroed Vec<u8> in place keeps the pages untouched.
-        let states = vec![0u8; chunks].into_iter().map(AtomicU8::new).collect();
-        HotMap { gate: Gate::new(lanes), chunk_shift: chunk_size.trailing_zeros(), states }
+        let leaves = usize::try_from(chunks).unwrap_or(usize::MAX).div_ceil(LEAF_CHUNKS);
+        HotMap {
+            gate: Gate::new(lanes),
+            chunk_shift: chunk_size.trailing_zeros(),
+            chunks,
+            leaves: (0..leaves).map(|_| OnceLock::new()).collect(),
+        }
     }
 
     /// Who is in flight, and what is shut.
@@ -63,10 +83,16 @@ impl HotMap {
         &self.gate
     }
 
+    /// Size of a chunk in bytes.
+    #[must_use]
+    pub fn chunk_size(&self) -> u32 {
+        1 << self.chunk_shift
+    }
+
     /// Number of chunks.
     #[must_use]
-    pub fn chunks(&self) -> usize {
-        self.states.len()
+    pub fn chunks(&self) -> u64 {
+        self.chunks
     }
 
     /// The chunks that `len` bytes at `offset` touch; `len` is at least 1 and the range inside the disk.
@@ -77,7 +103,8 @@ impl HotMap {
 
     /// May this request go straight to `data.img`? Hold the pass until its data has been moved.
     ///
-    /// `None`: go the cold way ([`crate::Disk::begin`]). A range that is not inside the disk is `None` too.
+    /// `None`: go the cold way ([`crate::Disk::begin`]). A range that is not inside the disk's chunks is `None`
+    /// too; the front-end itself refuses what is past the disk's last byte.
     #[must_use]
     pub fn try_begin(&self, lane: Lane, op: Op, offset: u64, len: u64) -> Option<Pass<'_>> {
         let pass = self.gate.enter(lane);
@@ -86,22 +113,30 @@ impl HotMap {
             Op::Read => shut.reads,
             Op::Write => shut.writes,
         };
-        if kept_out || len == 0 {
+        if kept_out || len == 0 || offset.checked_add(len).is_none() {
             return None;
         }
-        self.touched(offset, len).all(|chunk| self.state(chunk).allows(op)).then_some(pass)
+        self.allows(op, offset, len).then_some(pass)
     }
 
     /// Counts a request of the cold way in, once the engine has made its chunks fit for it.
-    pub fn enter(&self, lane: Lane) -> Pass<'_> {
-        self.gate.enter(lane)
+    pub fn enter(&self, lane: Lane) -> DetachedPass {
+        self.gate.enter_detached(lane)
+    }
+
+    /// Does every chunk of the range allow `op`, as far as states go?
+    #[must_use]
+    pub fn allows(&self, op: Op, offset: u64, len: u64) -> bool {
+        self.touched(offset, len).all(|chunk| self.state(chunk).allows(op))
     }
 
     /// A chunk's state; [`ChunkState::COLD`] outside the disk.
     #[must_use]
     pub fn state(&self, chunk: u64) -> ChunkState {
-        let state = usize::try_from(chunk).ok().and_then(|i| self.states.get(i));
-        state.map_or(ChunkState::COLD, |s| ChunkState(s.load(Ordering::SeqCst)))
+        let Some((leaf, slot)) = leaf_and_slot(chunk).filter(|_| chunk < self.chunks) else {
+            return ChunkState::COLD;
+        };
+        self.leaves[leaf].get().map_or(ChunkState::READABLE, |l| ChunkState(l[slot].load(Ordering::SeqCst)))
     }
 
     /// Changes a chunk's state. To withdraw a right, follow with [`Gate::wait_grace`].
@@ -109,8 +144,11 @@ impl HotMap {
     /// # Panics
     /// If the chunk is outside the disk.
     pub fn set_state(&self, chunk: u64, state: ChunkState) {
-        let index = usize::try_from(chunk).unwrap_or(usize::MAX);
-        self.states[index].store(state.0, Ordering::SeqCst);
+        assert!(chunk < self.chunks, "chunk {chunk} is outside the disk");
+        if let Some((leaf, slot)) = leaf_and_slot(chunk) {
+            let leaf = self.leaves[leaf].get_or_init(|| (0..LEAF_CHUNKS).map(|_| AtomicU8::new(0)).collect());
+            leaf[slot].store(state.0, Ordering::SeqCst);
+        }
     }
 }
 
@@ -129,11 +167,12 @@ mod tests {
     fn a_request_passes_only_if_every_chunk_it_touches_allows_it() {
         let map = map();
         map.set_state(0, ChunkState::WRITABLE);
-        map.set_state(1, ChunkState::READABLE);
+        map.set_state(2, ChunkState::COLD);
         assert!(map.try_begin(Lane(0), Op::Write, 0, 4 * K).is_some());
         assert!(map.try_begin(Lane(0), Op::Write, 0, 4 * K + 512).is_none());
         assert!(map.try_begin(Lane(0), Op::Read, 0, 8 * K).is_some());
         assert!(map.try_begin(Lane(0), Op::Read, 4 * K, 4 * K + 1).is_none());
+        assert!(map.try_begin(Lane(0), Op::Read, 12 * K, 4 * K).is_some());
     }
 
     #[test]

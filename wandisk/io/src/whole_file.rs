@@ -28,7 +28,7 @@ impl WholeFile {
     pub fn new(file: File, chunk_size: u32, lanes: usize, read_only: bool) -> io::Result<WholeFile> {
         let size_bytes = file.metadata()?.len();
         let chunks = size_bytes.div_ceil(u64::from(chunk_size));
-        let hot = HotMap::new(usize::try_from(chunks).unwrap_or(usize::MAX), chunk_size, lanes);
+        let hot = HotMap::new(chunks, chunk_size, lanes);
         let state = if read_only { ChunkState::READABLE } else { ChunkState::WRITABLE };
         (0..chunks).for_each(|chunk| hot.set_state(chunk, state));
         Ok(WholeFile { file, geometry: Geometry { size_bytes, chunk_size, trim_granularity: 4096, read_only }, hot })

@@ -1,0 +1,264 @@
+//! The cold way: makes the chunks of a request fit for it, then lets it in.
+
+use std::sync::Arc;
+
+use wandisk_io::{ChunkState, DetachedPass, IoError, Lane, Op, Ticket, WriteEnd};
+use wandisk_store::{Intent, Row, Version};
+
+use super::chunk_locks::ChunkGuard;
+use super::{Access, Engine, FetchError, Want};
+
+/// How a chunk was made fit for a write.
+enum Opened {
+    /// Open: written in place.
+    InPlace,
+    /// Not held, and the write covers all of it: its old bytes are given up, its new ones count when all are there.
+    Replacing,
+    /// The disk was frozen meanwhile: wait, without the chunk's lock, and look again.
+    Frozen,
+}
+
+/// A request of the cold way in flight.
+struct Cold {
+    engine: Arc<Engine>,
+    pass: Option<DetachedPass>,
+    replacing: Vec<(u64, ChunkGuard)>,
+}
+
+impl WriteEnd for Cold {
+    fn ended(mut self: Box<Self>, ok: bool) {
+        for (chunk, guard) in std::mem::take(&mut self.replacing) {
+            if ok {
+                self.engine.replaced(chunk);
+            }
+            drop(guard);
+        }
+        if let Some(pass) = self.pass.take() {
+            self.engine.hot.gate().leave(pass);
+        }
+    }
+}
+
+impl Engine {
+    /// See [`wandisk_io::Disk::begin`]; without the time-out.
+    pub(super) async fn begin_cold(
+        self: Arc<Self>,
+        lane: Lane,
+        op: Op,
+        offset: u64,
+        len: u64,
+    ) -> Result<Ticket, IoError> {
+        self.check_request(op, offset, len)?;
+        let mut cold = Box::new(Cold { engine: Arc::clone(&self), pass: None, replacing: Vec::new() });
+        loop {
+            self.wait_for_access(op).await?;
+            for chunk in self.hot.touched(offset, len) {
+                if self.is_fit(chunk, op) || cold.replacing.iter().any(|(c, _)| *c == chunk) {
+                    continue;
+                }
+                let guard = self.locks.lock(chunk).await;
+                match op {
+                    Op::Read => self.make_readable(chunk, guard, true).await.map(drop)?,
+                    Op::Write => {
+                        let (opened, guard) = self.make_writable(chunk, guard, self.covers(chunk, offset, len)).await?;
+                        match opened {
+                            Opened::InPlace => {}
+                            Opened::Replacing => cold.replacing.push((chunk, guard)),
+                            Opened::Frozen => break,
+                        }
+                    }
+                }
+            }
+            // Counted in first, then looked at again: a right that was withdrawn meanwhile is asked for anew.
+            let pass = self.hot.enter(lane);
+            let fit = self.hot.touched(offset, len).all(|chunk| {
+                self.is_fit(chunk, op) || cold.replacing.iter().any(|(c, _)| *c == chunk)
+            });
+            let shut = self.hot.gate().shut();
+            let kept_out = if op == Op::Read { shut.reads } else { shut.writes };
+            if fit && !kept_out {
+                cold.pass = Some(pass);
+                return Ok(Ticket::new(cold));
+            }
+            self.hot.gate().leave(pass);
+        }
+    }
+
+    pub(super) fn check_request(&self, op: Op, offset: u64, len: u64) -> Result<(), IoError> {
+        let end = offset.checked_add(len).ok_or(IoError::Invalid)?;
+        if len == 0 || end > self.data.size_bytes() {
+            return Err(IoError::Invalid);
+        }
+        if op == Op::Write && self.is_read_only() {
+            return Err(IoError::ReadOnly);
+        }
+        Ok(())
+    }
+
+    fn is_fit(&self, chunk: u64, op: Op) -> bool {
+        match op {
+            Op::Read => self.hot.state(chunk) != ChunkState::COLD,
+            Op::Write => self.hot.state(chunk) == ChunkState::WRITABLE,
+        }
+    }
+
+    /// Does the range cover the whole chunk (as far as the disk goes)?
+    fn covers(&self, chunk: u64, offset: u64, len: u64) -> bool {
+        let size = u64::from(self.hot.chunk_size());
+        let end = ((chunk + 1) * size).min(self.data.size_bytes());
+        offset <= chunk * size && offset + len >= end
+    }
+
+    /// Waits while the disk is frozen (or a standby that waits); refuses where it is not resident.
+    pub(super) async fn wait_for_access(&self, op: Op) -> Result<(), IoError> {
+        let mut access = self.access.subscribe();
+        loop {
+            if op == Op::Write && self.is_poisoned() {
+                return Err(IoError::Io);
+            }
+            let now = *access.borrow_and_update();
+            let waits = match now {
+                Access::Open => return Ok(()),
+                Access::Frozen if op == Op::Read => return Ok(()),
+                Access::Frozen => true,
+                Access::Closed => self.standby_waits(),
+            };
+            if !waits || access.changed().await.is_err() {
+                return Err(IoError::NotResident);
+            }
+        }
+    }
+
+    /// Brings a chunk here if its current bytes are not. The guard is given back when it is readable.
+    pub(super) async fn make_readable(
+        self: &Arc<Self>,
+        chunk: u64,
+        guard: ChunkGuard,
+        demand: bool,
+    ) -> Result<ChunkGuard, IoError> {
+        if self.hot.state(chunk) != ChunkState::COLD {
+            return Ok(guard);
+        }
+        // A task of its own: a request that stops waiting must not leave a chunk half stored.
+        let engine = Arc::clone(self);
+        let fetch = self.runtime.spawn(async move { engine.fetch_into_place(chunk, guard, demand).await });
+        fetch.await.unwrap_or(Err(IoError::Io))
+    }
+
+    async fn fetch_into_place(
+        self: Arc<Self>,
+        chunk: u64,
+        guard: ChunkGuard,
+        demand: bool,
+    ) -> Result<ChunkGuard, IoError> {
+        loop {
+            let row = self.state().table.get(chunk);
+            if !row.exists() || self.hot.state(chunk) != ChunkState::COLD {
+                return Ok(guard);
+            }
+            let outcome = if row.zero {
+                self.store_fetched(chunk, row.version, None).await
+            } else {
+                let source = self.source.get().ok_or(IoError::Io)?;
+                let basis = self.basis_of(chunk).map_err(|_| IoError::Io)?;
+                let want = Want { chunk, version: row.version, basis, demand };
+                match source.fetch(want, self.fetch_timeout()).await {
+                    Ok(got) => {
+                        self.keep_hash(chunk, row.version, got.hash);
+                        self.store_fetched(chunk, row.version, got.bytes.as_deref()).await
+                    }
+                    Err(FetchError::Superseded) => continue,
+                    Err(FetchError::TimedOut) => return Err(IoError::TimedOut),
+                    Err(FetchError::NoHolder) => return Err(IoError::Io),
+                }
+            };
+            if let Err(e) = outcome {
+                tracing::warn!(chunk, error = %e, "a fetched chunk could not be stored");
+                return Err(e.io());
+            }
+        }
+    }
+
+    /// Bytes that `data.img` has in a chunk's place, to be the basis of a delta.
+    pub(super) fn basis_of(&self, chunk: u64) -> std::io::Result<Option<Vec<u8>>> {
+        if !self.data.has_blocks(chunk) {
+            return Ok(None);
+        }
+        self.data.read_chunk(chunk).map(Some)
+    }
+
+    async fn make_writable(
+        self: &Arc<Self>,
+        chunk: u64,
+        mut guard: ChunkGuard,
+        covered: bool,
+    ) -> Result<(Opened, ChunkGuard), IoError> {
+        let extent = self.extent_of(chunk);
+        loop {
+            if self.hot.state(chunk) == ChunkState::WRITABLE {
+                return Ok((Opened::InPlace, guard));
+            }
+            if self.hot.state(chunk) == ChunkState::COLD && !covered {
+                guard = self.make_readable(chunk, guard, true).await?;
+            }
+            self.mark(extent).await?;
+            let mut state = self.state();
+            if *self.access.borrow() != Access::Open {
+                drop(state);
+                return Ok((Opened::Frozen, guard));
+            }
+            if !state.extents.touch(extent) {
+                continue; // cooled between the mark and here
+            }
+            let mut row = state.table.get(chunk);
+            if self.hot.state(chunk) == ChunkState::COLD {
+                if !covered {
+                    continue;
+                }
+                // The extent is hot, so a machine crash withdraws the basis; the intent does so for the process.
+                self.intents.set(chunk, Intent::Replacing).map_err(|_| IoError::Io)?;
+                row.held = Version::NONE;
+                state.table.set(chunk, row);
+                drop(state);
+                return Ok((Opened::Replacing, guard));
+            }
+            self.intents.set(chunk, Intent::Modified).map_err(|_| IoError::Io)?;
+            let still_open = row.fresh && row.is_held() && !row.zero;
+            if !still_open {
+                row = state.new_version(false);
+                state.table.set(chunk, row);
+                state.pending.remove(&chunk);
+            }
+            self.hot.set_state(chunk, ChunkState::WRITABLE);
+            drop(state);
+            return Ok((Opened::InPlace, guard));
+        }
+    }
+
+    /// All bytes of a chunk that was not held were overwritten here: it is ours now.
+    fn replaced(&self, chunk: u64) {
+        let extent = self.extent_of(chunk);
+        let mut state = self.state();
+        // Before the acknowledgement, the files say whose bytes these are (law L4).
+        if let Err(e) = self.intents.set(chunk, Intent::Modified) {
+            tracing::warn!(chunk, error = %e, "a chunk's intent could not be written");
+            return;
+        }
+        let row = state.new_version(false);
+        state.table.set(chunk, row);
+        // If the mark was dropped meanwhile, nothing durable speaks of these bytes; the next write marks again.
+        let hot = state.extents.touch(extent);
+        self.hot.set_state(chunk, if hot { ChunkState::WRITABLE } else { ChunkState::READABLE });
+    }
+}
+
+impl super::State {
+    /// A row for bytes that were made here just now.
+    pub(super) fn new_version(&mut self, zero: bool) -> Row {
+        let here = self.meta.here_number();
+        let newest = self.table.newest_counter().max(self.meta.counter);
+        let version = Version::new(self.meta.lineage_index(), newest + 1);
+        self.meta.counter = newest + 1;
+        Row { version, held: version, holders: 1 << here, owner: here, zero, fresh: !zero }
+    }
+}

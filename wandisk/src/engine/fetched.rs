@@ -1,0 +1,115 @@
+//! Foreign bytes put in place: withdrawn first, then written, then synced, then their row (laws L3, L5).
+
+use wandisk_io::ChunkState;
+use wandisk_store::{HashRow, Intent, Version};
+
+use super::{Engine, EngineError};
+
+/// What became of fetched bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreOutcome {
+    /// They are in place.
+    Stored,
+    /// The chunk was here already, or has a newer version: nothing was touched.
+    NotWanted,
+}
+
+impl Engine {
+    /// Puts the verified bytes (`None`: zeros) of a chunk's current version in place. The caller holds its lock.
+    ///
+    /// # Errors
+    /// If the table or the image cannot be written; the chunk is then still not held.
+    pub(super) async fn store_fetched(
+        &self,
+        chunk: u64,
+        version: Version,
+        bytes: Option<&[u8]>,
+    ) -> Result<StoreOutcome, EngineError> {
+        let basis_recorded = {
+            let mut state = self.state();
+            let mut row = state.table.get(chunk);
+            if row.version != version || self.hot.state(chunk) != ChunkState::COLD {
+                return Ok(StoreOutcome::NotWanted);
+            }
+            let recorded = !row.held.is_none();
+            if recorded {
+                row.held = Version::NONE;
+                state.table.set(chunk, row);
+            }
+            recorded
+        };
+        if basis_recorded {
+            // A durable row says that an older version's bytes are there. It must not be believed after a crash.
+            self.commit_rows().await?;
+        }
+        tokio::task::block_in_place(|| {
+            self.intents.set(chunk, Intent::Replacing)?;
+            match bytes {
+                Some(bytes) => self.data.write_chunk(chunk, bytes),
+                None => self.data.punch_chunk(chunk),
+            }
+        })
+        .map_err(EngineError::Data)?;
+        let mut state = self.state();
+        if state.table.get(chunk).version != version {
+            return Ok(StoreOutcome::NotWanted);
+        }
+        state.pending.insert(chunk, version);
+        self.hot.set_state(chunk, ChunkState::READABLE);
+        Ok(StoreOutcome::Stored)
+    }
+
+    /// Takes the records of older bytes back for many chunks at once, before a sync overwrites them.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub async fn withdraw_bases(&self, chunks: &[u64]) -> Result<(), EngineError> {
+        {
+            let mut state = self.state();
+            for chunk in chunks {
+                let mut row = state.table.get(*chunk);
+                if row.exists() && !row.is_held() && !row.held.is_none() {
+                    row.held = Version::NONE;
+                    state.table.set(*chunk, row);
+                }
+            }
+        }
+        self.commit_rows().await
+    }
+
+    /// Brings one chunk here if it is not; for sync and prefetch.
+    ///
+    /// # Errors
+    /// As for a read.
+    pub async fn bring(self: &std::sync::Arc<Self>, chunk: u64, demand: bool) -> Result<(), wandisk_io::IoError> {
+        let guard = self.locks.lock(chunk).await;
+        self.make_readable(chunk, guard, demand).await.map(drop)
+    }
+
+    /// Are the chunk's current bytes here (whether or not its row is durable)?
+    #[must_use]
+    pub fn has(&self, chunk: u64) -> bool {
+        self.hot.state(chunk) != ChunkState::COLD
+    }
+
+    /// Chunks at or after `start` whose current bytes are not here, at most `max`.
+    #[must_use]
+    pub fn missing_from(&self, start: u64, max: usize) -> Vec<u64> {
+        let state = self.state();
+        let missing = state.table.rows_from(start).filter(|(c, row)| !row.is_held() && !state.pending.contains_key(c));
+        missing.map(|(chunk, _)| chunk).take(max).collect()
+    }
+
+    /// How many chunks are missing here, and how many have a row.
+    #[must_use]
+    pub fn missing_count(&self) -> (u64, u64) {
+        let state = self.state();
+        let counts = state.table.counts();
+        let missing = counts.written - counts.held;
+        (missing.saturating_sub(state.pending.len() as u64), counts.written)
+    }
+
+    pub(super) fn keep_hash(&self, chunk: u64, version: Version, hash: [u8; 32]) {
+        self.state().hashes.push(HashRow { chunk, version, hash });
+    }
+}

@@ -1,0 +1,127 @@
+//! The engine as front-ends see it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures::FutureExt;
+use wandisk_io::{ChunkState, Disk, Extent, Geometry, HotMap, IoError, IoFuture, Lane, Op, Ticket, ZeroMode};
+
+use super::{Engine, IoStats};
+
+impl Engine {
+    /// Is it attached read-only?
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+
+    /// Refuses writes of front-ends from now on (or no longer).
+    pub fn set_read_only(&self, read_only: bool) {
+        self.read_only.store(read_only, Ordering::Relaxed);
+    }
+
+    pub(super) fn standby_waits(&self) -> bool {
+        self.standby_waits.load(Ordering::Relaxed)
+    }
+
+    /// Makes requests to a disk that is not resident wait for residency instead of failing at once.
+    pub fn set_standby_waits(&self, waits: bool) {
+        self.standby_waits.store(waits, Ordering::Relaxed);
+    }
+
+    /// Runs a request's cold way on the engine's own executor, inside the fetch time-out.
+    fn run<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl Future<Output = Result<T, IoError>> + Send + 'static,
+    ) -> IoFuture<T> {
+        let timeout = self.fetch_timeout();
+        let engine = Arc::clone(&self);
+        let task = self.runtime.spawn(async move {
+            engine.fetch_stats.waiting.fetch_add(1, Ordering::Relaxed);
+            let result = if engine.standby_waits() {
+                work.await
+            } else {
+                tokio::time::timeout(timeout, work).await.unwrap_or(Err(IoError::TimedOut))
+            };
+            engine.fetch_stats.waiting.fetch_sub(1, Ordering::Relaxed);
+            result
+        });
+        async move { task.await.unwrap_or(Err(IoError::Io)) }.boxed()
+    }
+}
+
+impl Disk for Engine {
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            size_bytes: self.data.size_bytes(),
+            chunk_size: self.hot.chunk_size(),
+            trim_granularity: 4096,
+            read_only: self.is_read_only(),
+        }
+    }
+
+    fn hot(&self) -> &HotMap {
+        &self.hot
+    }
+
+    fn data(&self) -> BorrowedFd<'_> {
+        self.data.as_fd()
+    }
+
+    fn begin(self: Arc<Self>, lane: Lane, op: Op, offset: u64, len: u64) -> IoFuture<Ticket> {
+        let engine = Arc::clone(&self);
+        self.run(engine.begin_cold(lane, op, offset, len))
+    }
+
+    fn flush(self: Arc<Self>) -> IoFuture<()> {
+        self.lanes[0].flushes.fetch_add(1, Ordering::Relaxed);
+        let engine = Arc::clone(&self);
+        let task = self.runtime.spawn(async move { engine.flush_now().await.map_err(|e| e.io()) });
+        async move { task.await.unwrap_or(Err(IoError::Io)) }.boxed()
+    }
+
+    fn zero(self: Arc<Self>, lane: Lane, offset: u64, len: u64, mode: ZeroMode) -> IoFuture<()> {
+        let engine = Arc::clone(&self);
+        self.run(engine.zero_range(lane, offset, len, mode))
+    }
+
+    fn block_status(&self, offset: u64, len: u64) -> Result<Vec<Extent>, IoError> {
+        self.check_request(Op::Read, offset, len)?;
+        let size = u64::from(self.hot.chunk_size());
+        let state = self.state();
+        let mut extents: Vec<Extent> = Vec::new();
+        for chunk in self.hot.touched(offset, len) {
+            let from = offset.max(chunk * size);
+            let to = (offset + len).min((chunk + 1) * size);
+            let row = state.table.get(chunk);
+            let empty = !row.exists() || row.zero;
+            let cold = self.hot.state(chunk) == ChunkState::COLD;
+            // Inside a held chunk the image's own holes tell; elsewhere only the table does.
+            let hole = empty || (!cold && !self.data.has_blocks(chunk));
+            match extents.last_mut() {
+                Some(last) if last.hole == hole => last.len += to - from,
+                _ => extents.push(Extent { len: to - from, hole, zero: hole }),
+            }
+        }
+        Ok(extents)
+    }
+
+    fn count(&self, lane: Lane, op: Op, bytes: u64) {
+        let lane = &self.lanes[lane.0];
+        let (requests, moved) = match op {
+            Op::Read => (&lane.reads, &lane.bytes_read),
+            Op::Write => (&lane.writes, &lane.bytes_written),
+        };
+        requests.fetch_add(1, Ordering::Relaxed);
+        moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl IoStats {
+    /// Requests of any kind.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.reads + self.writes + self.flushes
+    }
+}

@@ -1,0 +1,172 @@
+//! Hot extents: before any byte that a durable record speaks of is changed, its extent (4 MiB, so neighbours come
+//! free) is durably marked hot (law L3). After a machine crash only hot extents are suspect.
+//!
+//! Invariant: an extent in [`HotExtents`] is marked in the table, durably. A mark is dropped only after every write
+//! that saw it has ended, the data is synced and the rows are durable ([`Engine::cool`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wandisk_io::{ChunkState, IoError};
+use wandisk_store::Batch;
+
+use super::{Engine, EngineError};
+
+/// Marks at most; recovery after a machine crash looks at this many extents.
+const HOT_MAX: usize = 1024;
+/// Marks dropped at a time, so that dropping is rare.
+const COOL_BATCH: usize = 256;
+/// Extents marked ahead of a writer that goes through the disk in order.
+const MARK_AHEAD: u64 = 8;
+
+/// The extents that are hot, and when each was last used.
+#[derive(Debug, Default)]
+pub(super) struct HotExtents {
+    last_used: BTreeMap<u64, u64>,
+    clock: u64,
+    cooling: BTreeSet<u64>,
+    /// How often all marks were cleared: a mark committed before that is gone.
+    clears: u64,
+}
+
+impl HotExtents {
+    pub(super) fn loaded(extents: impl IntoIterator<Item = u64>) -> HotExtents {
+        HotExtents { last_used: extents.into_iter().map(|e| (e, 0)).collect(), ..HotExtents::default() }
+    }
+
+    /// Is it hot? Notes the use.
+    pub(super) fn touch(&mut self, extent: u64) -> bool {
+        self.clock += 1;
+        let clock = self.clock;
+        self.last_used.get_mut(&extent).map(|used| *used = clock).is_some()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.clears += 1;
+        self.last_used.clear();
+    }
+
+    pub(super) fn all(&self) -> Vec<u64> {
+        self.last_used.keys().copied().collect()
+    }
+
+    fn contains(&self, extent: u64) -> bool {
+        self.last_used.contains_key(&extent)
+    }
+
+    fn insert(&mut self, extent: u64) {
+        self.clock += 1;
+        self.last_used.insert(extent, self.clock);
+    }
+
+    fn oldest(&self, n: usize) -> Vec<u64> {
+        let mut by_use: Vec<_> = self.last_used.iter().map(|(extent, used)| (*used, *extent)).collect();
+        by_use.sort_unstable();
+        by_use.into_iter().take(n).map(|(_, extent)| extent).collect()
+    }
+}
+
+impl Engine {
+    /// Makes an extent durably hot.
+    pub(super) async fn mark(&self, extent: u64) -> Result<(), IoError> {
+        loop {
+            let (is_cooling, full, clears) = {
+                let mut state = self.state();
+                if state.extents.touch(extent) {
+                    return Ok(());
+                }
+                let extents = &state.extents;
+                (extents.cooling.contains(&extent), extents.last_used.len() >= HOT_MAX, extents.clears)
+            };
+            if is_cooling {
+                // Its mark is being dropped; a new one must come after that in the table.
+                drop(self.cooling.lock().await);
+                continue;
+            }
+            if full {
+                self.cool_oldest().await.map_err(|e| e.io())?;
+                continue;
+            }
+            let extents = self.with_those_ahead(extent);
+            let batch = Batch { hot_add: extents.clone(), ..Batch::default() };
+            self.committer.commit(batch).await.map_err(|e| EngineError::Table(e).io())?;
+            let mut state = self.state();
+            if state.extents.clears == clears {
+                extents.iter().for_each(|e| state.extents.insert(*e));
+                return Ok(());
+            }
+        }
+    }
+
+    /// The extent, and those after it if it is met in order.
+    fn with_those_ahead(&self, extent: u64) -> Vec<u64> {
+        let last = self.extent_of(self.hot.chunks().saturating_sub(1));
+        let state = self.state();
+        let in_order = extent > 0 && state.extents.contains(extent - 1);
+        let room = HOT_MAX - state.extents.last_used.len().min(HOT_MAX);
+        let ahead = if in_order && room as u64 >= MARK_AHEAD { MARK_AHEAD } else { 1 };
+        (extent..=last)
+            .take(usize::try_from(ahead).unwrap_or(1))
+            .filter(|e| !state.extents.contains(*e) && !state.extents.cooling.contains(e))
+            .collect()
+    }
+
+    async fn cool_oldest(&self) -> Result<(), EngineError> {
+        let _turn = self.cooling.lock().await;
+        let extents = {
+            let mut state = self.state();
+            if state.extents.last_used.len() < HOT_MAX {
+                return Ok(());
+            }
+            let extents = state.extents.oldest(COOL_BATCH);
+            extents.iter().for_each(|e| {
+                state.extents.last_used.remove(e);
+                state.extents.cooling.insert(*e);
+            });
+            extents
+        };
+        let result = self.cool(&extents).await;
+        let mut state = self.state();
+        for extent in &extents {
+            state.extents.cooling.remove(extent);
+            if result.is_err() {
+                // Still marked in the table, or not known: as hot counts what may be.
+                state.extents.insert(*extent);
+            }
+        }
+        result
+    }
+
+    /// Drops marks that are no longer in [`HotExtents`]: writers out, data synced, rows and removal in one commit.
+    async fn cool(&self, extents: &[u64]) -> Result<(), EngineError> {
+        let chunks = extents.iter().flat_map(|e| self.chunks_of_extent(*e));
+        self.close_chunks(chunks).await?;
+        self.flush_with(Batch { hot_remove: extents.to_vec(), ..Batch::default() }).await
+    }
+
+    pub(super) fn chunks_of_extent(&self, extent: u64) -> std::ops::Range<u64> {
+        let n = self.extent_chunks();
+        extent * n..((extent + 1) * n).min(self.hot.chunks())
+    }
+
+    /// Takes the right to write in place away from open chunks, and waits for the writes that had it.
+    pub(super) async fn close_chunks(&self, chunks: impl Iterator<Item = u64>) -> Result<(), EngineError> {
+        let mut any = false;
+        {
+            // Under the state lock, since that is where chunks are opened.
+            let _state = self.state();
+            for chunk in chunks {
+                if self.hot.state(chunk) == ChunkState::WRITABLE {
+                    self.hot.set_state(chunk, ChunkState::READABLE);
+                    any = true;
+                }
+            }
+        }
+        if any { self.wait_grace().await } else { Ok(()) }
+    }
+
+    /// Closes every open chunk; all of them are in hot extents.
+    pub(super) async fn close_all_chunks(&self) -> Result<(), EngineError> {
+        let extents = self.state().extents.all();
+        self.close_chunks(extents.into_iter().flat_map(|e| self.chunks_of_extent(e))).await
+    }
+}

@@ -1,0 +1,273 @@
+//! The engine: one disk at one site, between its front-ends above and its store below.
+//!
+//! It decides when bytes may be read or written in place, what has to be durable before that, and what is told to
+//! peers. Laws L2-L8 of the design are kept here; each rule is argued where it is applied:
+//! [`begin`](self) opens chunks for writing, `marks` keeps hot extents, `flush` makes things durable in order,
+//! `publish` closes versions before their bytes leave, `fetched` puts foreign bytes in place, `recover` reads what
+//! a dead process or machine left behind.
+//!
+//! A chunk is in one of these states (the hot map has the first column):
+//! ```text
+//! READABLE  never written │ held, closed │ fetched, row not yet durable
+//! WRITABLE  held, extent durably hot, version open (no byte of it has left this site)
+//! COLD      current bytes are elsewhere; `data.img` has a basis for a delta at most
+//! ```
+//!
+//! Invariant: state changes of a chunk happen under its chunk lock, or withdraw a right (then the gate's grace period
+//! follows). Lock order: chunk locks ascending → cooling → flush → state. The state lock is never held over an await.
+
+mod begin;
+mod chunk_locks;
+mod fetched;
+mod flush;
+mod front;
+mod marks;
+mod meta;
+mod open;
+mod publish;
+mod recover;
+mod rows;
+mod stats;
+mod zero;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use wandisk_io::{HotMap, IoError};
+use wandisk_store::disk_dir::KeeperLock;
+use wandisk_store::{
+    ChunkTable, Committer, DataFile, DbError, DiskDir, DiskMeta, HashRow, IntentMap, OpenError, Version,
+};
+
+use chunk_locks::ChunkLocks;
+use marks::HotExtents;
+use stats::LaneStats;
+
+pub use fetched::StoreOutcome;
+pub use meta::MetaError;
+pub use publish::Published;
+pub use rows::{RowsError, WireRow};
+pub use stats::{FetchStats, IoStats};
+
+/// Lanes that ublk queues use.
+pub const UBLK_LANES: std::ops::Range<usize> = 0..8;
+/// Lanes that NBD connections use.
+pub const NBD_LANES: std::ops::Range<usize> = 8..15;
+/// Lanes in all.
+const LANES: usize = 16;
+/// Bytes of disk that a hot extent covers at least.
+const EXTENT_BYTES: u64 = 4 << 20;
+/// How long a hot request may stay in flight before waiting for it is given up.
+const GRACE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What the front-ends may do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reads and writes: the disk is resident here.
+    Open,
+    /// Reads only; writes wait. A hand-over or sync takes its last consistent moment.
+    Frozen,
+    /// Nothing: the disk is not resident here.
+    Closed,
+}
+
+/// Why the engine could not do something, with its source kept.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Files could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The table could not be written.
+    #[error("the chunk table could not be written")]
+    Table(#[source] Arc<DbError>),
+    /// The image could not be read or written.
+    #[error("the disk's image could not be read or written")]
+    Data(#[source] std::io::Error),
+    /// A failed fsync or a bad device: nothing more is promised until the disk is attached again.
+    #[error("the disk's store failed earlier; no more is written to it until the disk is attached again")]
+    Poisoned,
+    /// Requests in flight did not end.
+    #[error("requests in flight did not end within {} s", GRACE_DEADLINE.as_secs())]
+    Busy,
+    /// Asked of a site that may not.
+    #[error("the disk is not resident here")]
+    NotResident,
+}
+
+impl EngineError {
+    fn io(&self) -> IoError {
+        match self {
+            EngineError::Table(e) if e.is_no_space() => IoError::NoSpace,
+            EngineError::Data(e) if e.kind() == std::io::ErrorKind::StorageFull => IoError::NoSpace,
+            EngineError::NotResident => IoError::NotResident,
+            _ => IoError::Io,
+        }
+    }
+}
+
+/// A chunk's current bytes, wanted from another site.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// The chunk.
+    pub chunk: u64,
+    /// The version that the table here names.
+    pub version: Version,
+    /// What `data.img` has in its place, if anything: a basis for a delta.
+    pub basis: Option<Vec<u8>>,
+    /// Somebody waits for it (not a prefetch or sync).
+    pub demand: bool,
+}
+
+/// What a fetch brought. The source has checked the bytes against `hash`.
+#[derive(Clone, Debug)]
+pub struct Got {
+    /// The bytes, chunk-size long; `None`: all zero.
+    pub bytes: Option<Vec<u8>>,
+    /// BLAKE3 of the bytes.
+    pub hash: [u8; 32],
+}
+
+/// Why a fetch brought nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// No holder answered before the deadline.
+    #[error("no holder of the chunk answered in time")]
+    TimedOut,
+    /// The table here has learnt of a newer version meanwhile: look again.
+    #[error("a newer version became known")]
+    Superseded,
+    /// Asked of every holder there is, and none has it.
+    #[error("no holder of the chunk is known")]
+    NoHolder,
+}
+
+/// Where chunks that are not here come from. Implemented by the peer layer.
+pub trait ChunkSource: Send + Sync {
+    /// Brings a chunk's bytes; tries all holders until `timeout` has passed.
+    fn fetch(&self, want: Want, timeout: Duration) -> BoxFuture<'static, Result<Got, FetchError>>;
+}
+
+/// What changes together, under one short lock.
+#[derive(Debug)]
+struct State {
+    meta: DiskMeta,
+    table: ChunkTable,
+    extents: HotExtents,
+    /// Fetched chunks whose row is not yet durable, with the version that is in place.
+    pending: HashMap<u64, Version>,
+    /// Hashes to be stored with the next commit.
+    hashes: Vec<HashRow>,
+    /// Rows of versions up to this counter are durable.
+    durable_counter: u64,
+}
+
+/// One disk at one site. Shared by front-ends, peer sessions and commands.
+pub struct Engine {
+    dir: DiskDir,
+    data: DataFile,
+    intents: IntentMap,
+    committer: Committer,
+    hot: HotMap,
+    runtime: Handle,
+    state: Mutex<State>,
+    locks: ChunkLocks,
+    access: watch::Sender<Access>,
+    read_only: AtomicBool,
+    standby_waits: AtomicBool,
+    poisoned: AtomicBool,
+    fetch_timeout_ms: AtomicU64,
+    flushing: flush::FlushTurn,
+    grace: tokio::sync::Mutex<()>,
+    cooling: tokio::sync::Mutex<()>,
+    meta_turn: tokio::sync::Mutex<()>,
+    source: OnceLock<Arc<dyn ChunkSource>>,
+    lanes: Box<[LaneStats]>,
+    fetch_stats: FetchStats,
+    /// Last, so that it is let go of after everything else is closed.
+    _lock: KeeperLock,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("disk", &self.dir.name()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// A poisoned mutex means that a thread panicked between two changes of the state; what is durable is still
+    /// right, and every change is applied whole or not at all as far as memory goes.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The disk's folder.
+    #[must_use]
+    pub fn dir(&self) -> &DiskDir {
+        &self.dir
+    }
+
+    /// The disk's facts as of now.
+    #[must_use]
+    pub fn meta(&self) -> DiskMeta {
+        self.state().meta.clone()
+    }
+
+    /// The image file.
+    #[must_use]
+    pub fn image(&self) -> &DataFile {
+        &self.data
+    }
+
+    /// Says where chunks come from; once, before the first request.
+    pub fn set_source(&self, source: Arc<dyn ChunkSource>) {
+        self.source.set(source).ok();
+    }
+
+    /// How long a request may wait for a fetch.
+    #[must_use]
+    pub fn fetch_timeout(&self) -> Duration {
+        Duration::from_millis(self.fetch_timeout_ms.load(Ordering::Relaxed))
+    }
+
+    /// Sets how long a request may wait for a fetch.
+    pub fn set_fetch_timeout(&self, timeout: Duration) {
+        let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.fetch_timeout_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Was the store given up after a failed fsync?
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::SeqCst)
+    }
+
+    /// Stops all writing for good: what is durable can no longer be known (law L8).
+    fn poison(&self, why: &EngineError) {
+        if !self.poisoned.swap(true, Ordering::SeqCst) {
+            tracing::error!(disk = self.dir.name(), error = %why, "the store failed: the disk takes no more writes");
+        }
+        let shut = self.hot.gate().shut();
+        self.hot.gate().set_shut(wandisk_io::Shut { writes: true, ..shut });
+    }
+
+    fn extent_of(&self, chunk: u64) -> u64 {
+        chunk / self.extent_chunks()
+    }
+
+    fn extent_chunks(&self) -> u64 {
+        (EXTENT_BYTES / u64::from(self.hot.chunk_size())).max(1)
+    }
+
+    /// Waits until every request that was in flight has ended.
+    async fn wait_grace(&self) -> Result<(), EngineError> {
+        let _turn = self.grace.lock().await;
+        let deadline = std::time::Instant::now() + GRACE_DEADLINE;
+        let ended = tokio::task::block_in_place(|| self.hot.gate().wait_grace(deadline));
+        if ended { Ok(()) } else { Err(EngineError::Busy) }
+    }
+}

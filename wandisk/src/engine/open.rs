@@ -1,0 +1,72 @@
+//! Opening a disk: lock, table, what the last keeper left behind, hot map.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use wandisk_io::{ChunkState, HotMap, Shut};
+use wandisk_store::disk_dir::KeeperLock;
+use wandisk_store::{DiskDir, IntentMap};
+
+use super::chunk_locks::ChunkLocks;
+use super::marks::HotExtents;
+use super::recover::recover;
+use super::stats::{FetchStats, LaneStats};
+use super::{Access, Engine, EngineError, LANES, State};
+
+/// Default of `--fetch-timeout` in milliseconds.
+const FETCH_TIMEOUT_MS: u64 = 60_000;
+
+impl Engine {
+    /// Opens a disk whose keeper this process is, and recovers what an unclean end left.
+    ///
+    /// # Errors
+    /// See [`EngineError`]; the disk's files are as they were, or recovered.
+    pub async fn open(dir: &DiskDir, lock: KeeperLock, runtime: Handle) -> Result<Arc<Engine>, EngineError> {
+        let (loaded, committer, data) = tokio::task::block_in_place(|| dir.open(&lock))?;
+        let (intents, left) = IntentMap::open(&dir.intent_path(), loaded.meta.uuid).map_err(EngineError::Data)?;
+        let mut state = State {
+            extents: HotExtents::loaded(loaded.hot),
+            meta: loaded.meta,
+            table: loaded.table,
+            pending: HashMap::new(),
+            hashes: Vec::new(),
+            durable_counter: 0,
+        };
+        recover(&mut state, &data, &committer, left).await?;
+        intents.clear().map_err(EngineError::Data)?;
+        state.meta.counter = state.meta.counter.max(state.table.newest_counter());
+        state.durable_counter = state.meta.counter;
+
+        let hot = HotMap::new(state.meta.chunks(), state.meta.chunk_size, LANES);
+        let missing = state.table.rows().filter(|(_, row)| !row.is_held());
+        missing.for_each(|(chunk, _)| hot.set_state(chunk, ChunkState::COLD));
+        let access = if state.meta.is_resident() { Access::Open } else { Access::Closed };
+        hot.gate().set_shut(Shut { writes: access != Access::Open, reads: access == Access::Closed });
+        Ok(Arc::new(Engine {
+            dir: dir.clone(),
+            data,
+            intents,
+            committer,
+            hot,
+            runtime,
+            state: Mutex::new(state),
+            locks: ChunkLocks::default(),
+            access: watch::Sender::new(access),
+            read_only: AtomicBool::new(false),
+            standby_waits: AtomicBool::new(false),
+            poisoned: AtomicBool::new(false),
+            fetch_timeout_ms: AtomicU64::new(FETCH_TIMEOUT_MS),
+            flushing: super::flush::FlushTurn::default(),
+            grace: tokio::sync::Mutex::new(()),
+            cooling: tokio::sync::Mutex::new(()),
+            meta_turn: tokio::sync::Mutex::new(()),
+            source: OnceLock::new(),
+            lanes: (0..LANES).map(|_| LaneStats::default()).collect(),
+            fetch_stats: FetchStats::default(),
+            _lock: lock,
+        }))
+    }
+}

@@ -1,0 +1,86 @@
+//! What an unclean end left behind (laws L3, L4).
+//!
+//! *The process died, the machine lives*: the intent map of this boot says which chunks hold newer bytes than their
+//! durable row, and which were being replaced. All bytes are in the page cache: nothing acknowledged is lost.
+//!
+//! *The machine died*: only hot extents are suspect. At the resident, a chunk held at its current version counts as
+//! modified, a chunk without a row whose bytes are not zero counts as modified, and a chunk not held stays not held.
+//! Elsewhere nothing is written but fetched bytes, and rows of those never lead.
+
+use wandisk_store::data::is_zero;
+use wandisk_store::{Batch, Committer, DataFile, Intent, Version};
+
+use super::{EngineError, State};
+
+pub(super) async fn recover(
+    state: &mut State,
+    data: &DataFile,
+    committer: &Committer,
+    left: Option<Vec<(u64, Intent)>>,
+) -> Result<(), EngineError> {
+    let hot = state.extents.all();
+    let was_clean = hot.is_empty() && left.as_ref().is_none_or(Vec::is_empty);
+    if was_clean {
+        return Ok(());
+    }
+    let chunks = state.meta.chunks();
+    match left {
+        Some(intents) => {
+            tracing::info!(chunks = intents.len(), "the last keeper died: its intents are taken up");
+            intents.into_iter().filter(|(c, _)| *c < chunks).for_each(|(c, i)| take_up(state, data, c, i));
+        }
+        None => {
+            tracing::info!(extents = hot.len(), "the machine went down: hot extents are looked through");
+            tokio::task::block_in_place(|| suspect_extents(state, data, &hot)).map_err(EngineError::Data)?;
+        }
+    }
+    // Data first, row second: the bytes may be in the page cache only.
+    tokio::task::block_in_place(|| data.sync()).map_err(EngineError::Data)?;
+    state.extents.clear();
+    let batch = Batch {
+        pages: state.table.take_changed(),
+        digest: Some(state.table.digest()),
+        hot_clear: true,
+        ..Batch::default()
+    };
+    committer.commit(batch).await.map_err(EngineError::Table)
+}
+
+fn take_up(state: &mut State, data: &DataFile, chunk: u64, intent: Intent) {
+    let mut row = state.table.get(chunk);
+    match intent {
+        Intent::Modified if state.meta.is_resident() => {
+            let row = state.new_version(!data.has_blocks(chunk));
+            state.table.set(chunk, row);
+        }
+        // Half-replaced bytes are no version; neither is what a non-resident is said to have modified.
+        Intent::Modified | Intent::Replacing if row.exists() => {
+            row.held = Version::NONE;
+            state.table.set(chunk, row);
+        }
+        _ => {}
+    }
+}
+
+fn suspect_extents(state: &mut State, data: &DataFile, hot: &[u64]) -> std::io::Result<()> {
+    let per_extent = (super::EXTENT_BYTES / u64::from(state.meta.chunk_size)).max(1);
+    let resident = state.meta.is_resident();
+    for extent in hot {
+        let range = extent * per_extent..((extent + 1) * per_extent).min(state.meta.chunks());
+        for chunk in range {
+            let mut row = state.table.get(chunk);
+            if row.exists() && !row.is_held() {
+                // Its basis may be half overwritten by a write that covered all of it.
+                row.held = Version::NONE;
+                state.table.set(chunk, row);
+            } else if resident && (row.exists() || data.has_blocks(chunk)) {
+                let zero = !data.has_blocks(chunk) || is_zero(&data.read_chunk(chunk)?);
+                if row.exists() || !zero {
+                    let row = state.new_version(zero);
+                    state.table.set(chunk, row);
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Rows that come from the resident's table.
+
+use std::collections::BTreeSet;
+
+use wandisk_io::ChunkState;
+use wandisk_store::{Row, TableDigest, Version};
+
+use super::{Engine, EngineError};
+
+/// A row as a peer tells it, its site numbers already translated to this disk's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireRow {
+    /// The chunk.
+    pub chunk: u64,
+    /// Its current version.
+    pub version: Version,
+    /// Who made it.
+    pub owner: u8,
+    /// Who is known to hold it.
+    pub holders: u32,
+    /// It is all zeros.
+    pub zero: bool,
+}
+
+/// Why rows of a peer were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RowsError {
+    /// A row that cannot be.
+    #[error("the far side sent a row that makes no sense (chunk {chunk}, version {version})")]
+    Senseless {
+        /// Its chunk.
+        chunk: u64,
+        /// Its version.
+        version: Version,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Engine {
+    /// Takes newer rows of the resident's table in, durably.
+    ///
+    /// # Errors
+    /// [`RowsError`]; rows before a senseless one may have been taken.
+    pub async fn adopt_rows(&self, rows: &[WireRow]) -> Result<(), RowsError> {
+        {
+            let mut state = self.state();
+            let lineages = state.meta.lineages.len();
+            for row in rows {
+                let known = usize::from(row.version.lineage()) < lineages;
+                if row.chunk >= self.hot.chunks() || row.version.counter() == 0 || !known {
+                    return Err(RowsError::Senseless { chunk: row.chunk, version: row.version });
+                }
+                self.adopt(&mut state, row);
+            }
+        }
+        Ok(self.commit_rows().await?)
+    }
+
+    fn adopt(&self, state: &mut super::State, theirs: &WireRow) {
+        let ours = state.table.get(theirs.chunk);
+        let here = 1u32 << state.meta.here_number();
+        if ours.version == theirs.version {
+            let holders = ours.holders | theirs.holders;
+            state.table.set(theirs.chunk, Row { holders, ..ours });
+            return;
+        }
+        // Bytes put in place for an older version whose row never became durable are nobody's now.
+        state.pending.remove(&theirs.chunk);
+        let row = Row {
+            version: theirs.version,
+            held: ours.held,
+            holders: theirs.holders & !here,
+            owner: theirs.owner,
+            zero: theirs.zero,
+            fresh: false,
+        };
+        state.table.set(theirs.chunk, row);
+        let readable = row.is_held();
+        self.hot.set_state(theirs.chunk, if readable { ChunkState::READABLE } else { ChunkState::COLD });
+    }
+
+    /// Forgets rows that the resident's whole table does not have, and empties their place.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn forget_rows_except(&self, keep: &BTreeSet<u64>) -> Result<(), EngineError> {
+        {
+            let mut state = self.state();
+            let gone: Vec<u64> = state.table.rows().map(|(c, _)| c).filter(|c| !keep.contains(c)).collect();
+            for chunk in gone {
+                self.data.punch_chunk(chunk).map_err(EngineError::Data)?;
+                state.pending.remove(&chunk);
+                state.table.set(chunk, Row::default());
+                self.hot.set_state(chunk, ChunkState::READABLE);
+            }
+        }
+        self.commit_rows().await
+    }
+
+    /// Rows whose version was made after `counter`, from chunk `start` on, at most `max`.
+    #[must_use]
+    pub fn rows_since(&self, counter: u64, start: u64, max: usize) -> Vec<(u64, Row)> {
+        self.state().table.rows_since(counter, start).take(max).collect()
+    }
+
+    /// A chunk's row.
+    #[must_use]
+    pub fn row(&self, chunk: u64) -> Row {
+        self.state().table.get(chunk)
+    }
+
+    /// The table's digest and the highest counter in it.
+    #[must_use]
+    pub fn table_mark(&self) -> (TableDigest, u64) {
+        let state = self.state();
+        (state.table.digest(), state.table.newest_counter())
+    }
+
+    /// Is there an open version or a row that is not yet durable? If not, nothing changes while nothing is written.
+    #[must_use]
+    pub fn has_unsettled_rows(&self) -> bool {
+        let state = self.state();
+        state.table.newest_counter() > state.durable_counter || !state.extents.all().is_empty()
+    }
+
+    /// Notes that a site holds every version up to `counter` (it ended a sync).
+    pub fn note_holder(&self, site: u8, counter: u64) {
+        let mut state = self.state();
+        let rows: Vec<(u64, Row)> = state.table.rows().filter(|(_, r)| r.version.counter() <= counter).collect();
+        for (chunk, row) in rows {
+            state.table.set(chunk, Row { holders: row.holders | 1 << site, ..row });
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What `status` tells of a running disk.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+use wandisk_store::{Counts, Row};
+
+use super::Engine;
+
+/// Requests counted on one lane; a line of its own, so that queues do not slow each other down.
+#[repr(align(128))]
+#[derive(Debug, Default)]
+pub(super) struct LaneStats {
+    pub(super) reads: AtomicU64,
+    pub(super) writes: AtomicU64,
+    pub(super) bytes_read: AtomicU64,
+    pub(super) bytes_written: AtomicU64,
+    pub(super) flushes: AtomicU64,
+}
+
+/// Requests that front-ends did.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct IoStats {
+    /// Reads.
+    pub reads: u64,
+    /// Writes, trims and zeroings.
+    pub writes: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// Transactions of the chunk table.
+    pub metadata_commits: u64,
+}
+
+/// Fetching, in both directions. Counters only grow while the keeper runs.
+#[derive(Debug, Default)]
+pub struct FetchStats {
+    /// Chunks brought because a request waited.
+    pub demand: AtomicU64,
+    /// Chunks brought ahead of demand or by a sync.
+    pub prefetched: AtomicU64,
+    /// Payload bytes received.
+    pub bytes_in: AtomicU64,
+    /// Payload bytes sent.
+    pub bytes_out: AtomicU64,
+    /// Answers "same as your basis".
+    pub same: AtomicU64,
+    /// Answers "zero", and zero rows that needed no question.
+    pub zero: AtomicU64,
+    /// Answers with a delta.
+    pub delta: AtomicU64,
+    /// Answers with the bytes themselves.
+    pub literal: AtomicU64,
+    /// Requests that wait for a fetch now.
+    pub waiting: AtomicU64,
+}
+
+impl FetchStats {
+    /// The counters as `status --json` has them.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let get = |c: &AtomicU64| c.load(Ordering::Relaxed);
+        serde_json::json!({
+            "demand": get(&self.demand), "prefetched": get(&self.prefetched), "prefetch_used": 0,
+            "bytes_in": get(&self.bytes_in), "bytes_out": get(&self.bytes_out),
+            "same": get(&self.same), "zero": get(&self.zero), "delta": get(&self.delta),
+            "literal": get(&self.literal), "waiting": get(&self.waiting),
+        })
+    }
+}
+
+impl Engine {
+    /// Fetch counters.
+    #[must_use]
+    pub fn fetch_stats(&self) -> &FetchStats {
+        &self.fetch_stats
+    }
+
+    /// Requests done since the keeper started.
+    #[must_use]
+    pub fn io_stats(&self) -> IoStats {
+        let sum = |field: fn(&LaneStats) -> &AtomicU64| {
+            self.lanes.iter().map(|lane| field(lane).load(Ordering::Relaxed)).sum()
+        };
+        IoStats {
+            reads: sum(|l| &l.reads),
+            writes: sum(|l| &l.writes),
+            bytes_read: sum(|l| &l.bytes_read),
+            bytes_written: sum(|l| &l.bytes_written),
+            flushes: sum(|l| &l.flushes),
+            metadata_commits: self.metadata_commits(),
+        }
+    }
+
+    /// Chunks by state; fetched ones whose row lags count as held.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let state = self.state();
+        let mut counts = state.table.counts();
+        let lagging = state.pending.len() as u64;
+        counts.held += lagging;
+        counts.absent = counts.absent.saturating_sub(lagging);
+        counts
+    }
+
+    /// Chunks owned here, and chunks of which no other holder is known.
+    #[must_use]
+    pub fn owned_and_only_here(&self) -> (u64, u64) {
+        let state = self.state();
+        let here = state.meta.here_number();
+        let only_here = |row: &Row| row.is_held() && !row.zero && row.holders & !(1 << here) == 0;
+        state.table.rows().fold((0, 0), |(owned, only), (_, row)| {
+            (owned + u64::from(row.owner == here), only + u64::from(only_here(&row)))
+        })
+    }
+}

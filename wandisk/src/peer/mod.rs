@@ -1,0 +1,4 @@
+//! Talking with other sites.
+
+pub mod message;
+pub mod rows;
