@@ -4,6 +4,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod delta;
 pub mod engine;
+pub mod handover;
+pub mod image;
+pub mod keeper;
 pub mod peer;
+pub mod sync;
+pub mod verify;

@@ -86,6 +86,32 @@ impl Engine {
         self.make_readable(chunk, guard, demand).await.map(drop)
     }
 
+    /// Sites that may have a chunk's current bytes: its owner, known holders, the resident; never this one.
+    #[must_use]
+    pub fn candidates(&self, chunk: u64) -> Vec<wandisk_store::SiteId> {
+        let state = self.state();
+        let (meta, row) = (&state.meta, state.table.get(chunk));
+        let holders = (0..32u8).filter(|n| row.holders & (1 << n) != 0);
+        let numbers = std::iter::once(row.owner).chain(holders);
+        let mut sites: Vec<_> = numbers.filter_map(|n| meta.site(n)).map(|s| s.id).collect();
+        sites.push(meta.resident);
+        let mut seen = std::collections::BTreeSet::from([meta.here]);
+        sites.retain(|site| seen.insert(*site));
+        sites
+    }
+
+    /// Size of a chunk in bytes.
+    #[must_use]
+    pub fn hot_chunk_size(&self) -> u32 {
+        self.hot.chunk_size()
+    }
+
+    /// BLAKE3 of a chunk of zeros.
+    #[must_use]
+    pub fn hash_of_zeros(&self) -> [u8; 32] {
+        super::publish::zero_hash(self.hot.chunk_size())
+    }
+
     /// Are the chunk's current bytes here (whether or not its row is durable)?
     #[must_use]
     pub fn has(&self, chunk: u64) -> bool {
@@ -98,6 +124,29 @@ impl Engine {
         let state = self.state();
         let missing = state.table.rows_from(start).filter(|(c, row)| !row.is_held() && !state.pending.contains_key(c));
         missing.map(|(chunk, _)| chunk).take(max).collect()
+    }
+
+    /// Chunks at or after `start` that are held here, at most `max`.
+    #[must_use]
+    pub fn held_from(&self, start: u64, max: usize) -> Vec<u64> {
+        let state = self.state();
+        let held = state.table.rows_from(start).filter(|(c, row)| row.is_held() || state.pending.contains_key(c));
+        held.map(|(chunk, _)| chunk).take(max).collect()
+    }
+
+    /// The hashes that the table keeps of these chunks.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub async fn kept_hashes(&self, chunks: &[u64]) -> Result<Vec<HashRow>, EngineError> {
+        self.committer.hashes(chunks.to_vec()).await.map_err(EngineError::Table)
+    }
+
+    /// Does the table's running digest equal one computed anew?
+    #[must_use]
+    pub fn table_is_sound(&self) -> bool {
+        let state = self.state();
+        state.table.digest() == state.table.recomputed_digest()
     }
 
     /// How many chunks are missing here, and how many have a row.

@@ -105,6 +105,25 @@ impl Engine {
         self.state().table.rows_since(counter, start).take(max).collect()
     }
 
+    /// Runs of chunks that have rows.
+    #[must_use]
+    pub fn ranges_with_rows(&self) -> Vec<std::ops::Range<u64>> {
+        let mut ranges: Vec<std::ops::Range<u64>> = Vec::new();
+        for (chunk, _) in self.state().table.rows() {
+            match ranges.last_mut() {
+                Some(last) if last.end == chunk => last.end += 1,
+                _ => ranges.push(chunk..chunk + 1),
+            }
+        }
+        ranges
+    }
+
+    /// Rows of versions up to this counter are durable.
+    #[must_use]
+    pub fn durable_mark(&self) -> u64 {
+        self.state().durable_counter
+    }
+
     /// A chunk's row.
     #[must_use]
     pub fn row(&self, chunk: u64) -> Row {

@@ -39,6 +39,37 @@ pub fn unpack(body: &[u8], numbers: &[u8]) -> Option<Vec<WireRow>> {
     bytes.chunks_exact(ROW_LEN).map(|row| read_row(row, numbers)).collect()
 }
 
+/// Ranges in one message at most.
+const RANGES_MAX: usize = 1 << 20;
+
+/// Packs ranges of chunks: zstd of (first u64, count u64) pairs, little-endian.
+///
+/// # Errors
+/// If zstd fails.
+pub fn pack_ranges(ranges: &[std::ops::Range<u64>]) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(ranges.len() * 16);
+    for range in ranges {
+        bytes.extend_from_slice(&range.start.to_le_bytes());
+        bytes.extend_from_slice(&(range.end - range.start).to_le_bytes());
+    }
+    zstd::bulk::compress(&bytes, 1)
+}
+
+/// Unpacks ranges of a peer. `None` if they are not ranges.
+#[must_use]
+pub fn unpack_ranges(body: &[u8]) -> Option<Vec<std::ops::Range<u64>>> {
+    let bytes = zstd::bulk::decompress(body, RANGES_MAX * 16).ok()?;
+    if !bytes.len().is_multiple_of(16) {
+        return None;
+    }
+    let range = |pair: &[u8]| {
+        let first = u64::from_le_bytes(pair[..8].try_into().ok()?);
+        let count = u64::from_le_bytes(pair[8..].try_into().ok()?);
+        Some(first..first.checked_add(count)?)
+    };
+    bytes.chunks_exact(16).map(range).collect()
+}
+
 fn read_row(bytes: &[u8], numbers: &[u8]) -> Option<WireRow> {
     let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
     let holders = u32::from_le_bytes(bytes.get(16..20)?.try_into().ok()?);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::data::DataFile;
 use crate::db::{self, Committer, DbError, Loaded};
 use crate::durable;
+use crate::ids::DiskId;
 use crate::meta::DiskMeta;
 use crate::table::ChunkTable;
 
@@ -32,6 +33,12 @@ pub enum OpenError {
     /// The table is of another disk, or unreadable.
     #[error(transparent)]
     Table(#[from] DbError),
+    /// The table is of another disk than the folder.
+    #[error("the chunk table is of disk {table}, not of the disk in whose folder it lies")]
+    OtherDisk {
+        /// The table's disk.
+        table: DiskId,
+    },
     /// The image does not belong to the table.
     #[error("data.img does not fit the chunk table beside it")]
     Data(#[source] io::Error),
@@ -47,6 +54,15 @@ pub enum OpenError {
 
 fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> OpenError {
     move |source| OpenError::Io { what, source }
+}
+
+/// The UUID of the disk in folder `path`.
+///
+/// The table itself belongs to its keeper alone, so the UUID stands beside it too.
+#[must_use]
+pub fn uuid_of(path: &Path) -> Option<DiskId> {
+    let text = fs::read_to_string(path.join("uuid")).ok()?;
+    text.trim().parse().ok().map(DiskId)
 }
 
 /// The folder of one disk.
@@ -155,6 +171,8 @@ impl DiskDir {
         data.sync().map_err(io_error("making data.img durable"))?;
         let table_path = beside.join("table.db");
         db::create(&table_path, &meta, &mut table).map_err(OpenError::Table)?;
+        durable::replace_file(&beside.join("uuid"), format!("{}\n", meta.uuid).as_bytes())
+            .map_err(io_error("writing the disk's UUID"))?;
         restrict(&table_path).map_err(io_error("setting the table's mode"))?;
         durable::sync_dir(beside).map_err(io_error("making the disk's folder durable"))?;
         if self.path.exists() {
@@ -188,6 +206,9 @@ impl DiskDir {
     /// See [`OpenError`]; nothing is changed then.
     pub fn open(&self, _lock: &KeeperLock) -> Result<(Loaded, Committer, DataFile), OpenError> {
         let (loaded, committer) = db::open(&self.table_path())?;
+        if uuid_of(&self.path) != Some(loaded.meta.uuid) {
+            return Err(OpenError::OtherDisk { table: loaded.meta.uuid });
+        }
         let (size, chunk_size) = (loaded.meta.size_bytes, loaded.meta.chunk_size);
         let data = DataFile::open(&self.data_path(), size, chunk_size).map_err(OpenError::Data)?;
         Ok((loaded, committer, data))

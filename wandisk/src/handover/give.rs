@@ -1,0 +1,337 @@
+//! The source's end: the table goes ahead while writes go on, then writes are held for the last rows, then the disk
+//! is released and granted.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::task::AbortHandle;
+use wandisk_store::{Attempt, AttemptId, SiteId};
+
+use super::rules;
+use crate::engine::{Access, MetaError};
+use crate::keeper::{Keeper, Report};
+use crate::peer::error::{Code, PeerError, Refusal};
+use crate::peer::message::{Answer, Ask, Facts, MoveReport, Progress, Standing, WholeTable};
+use crate::peer::rows::{self, ROWS_MAX};
+
+/// Passes over changed rows before writes are held.
+const PASSES_MAX: u32 = 4;
+/// So few rows go with the final message.
+const FEW_ROWS: usize = 4096;
+/// How long the grant is offered again before the command gives up (the release stands, `move` finishes it later).
+const GRANT_PATIENCE: Duration = Duration::from_secs(15);
+/// Longest lease that a caller may ask for.
+pub const LEASE_MAX: Duration = Duration::from_secs(600);
+
+/// An attempt whose target answered *prepared*: writes are held until commit, abort or the end of the lease.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The attempt; its id is the caller's token.
+    pub attempt: Attempt,
+    frozen: Instant,
+    began: Instant,
+    rows: u64,
+    bytes: u64,
+    lease: Option<AbortHandle>,
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.abort();
+        }
+    }
+}
+
+fn refused(e: rules::Refused) -> Refusal {
+    let code = if matches!(e, rules::Refused::NotResident { .. }) { Code::NotResident } else { Code::Rules };
+    Refusal::new(code, e.to_string())
+}
+
+/// What was sent so far.
+#[derive(Default)]
+struct Sent {
+    upto: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Keeper {
+    /// Prepares a hand-over to `to` and holds writes; at most one attempt at a time.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; writes go on then.
+    pub async fn prepare(self: &std::sync::Arc<Self>, to: SiteId, lease: Duration, report: &Report) -> Result<AttemptId, Refusal> {
+        let mut giving = self.giving.try_lock().map_err(|_| busy())?;
+        if giving.is_some() {
+            return Err(busy());
+        }
+        let mut prepared = self.prepare_attempt(to, report).await?;
+        let id = prepared.attempt.id;
+        let keeper = std::sync::Arc::clone(self);
+        let lease = lease.min(LEASE_MAX);
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(lease).await;
+            tracing::warn!(attempt = %id, "the lease of a prepared hand-over ended: it is aborted");
+            if let Err(e) = keeper.abort(Some(id)).await {
+                tracing::warn!(attempt = %id, error = %e, "a hand-over could not be aborted");
+            }
+        });
+        prepared.lease = Some(timer.abort_handle());
+        *giving = Some(prepared);
+        Ok(id)
+    }
+
+    /// Releases and grants the prepared attempt; without a token, any.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if nothing is prepared under that token, or the target did not answer (the release stands).
+    pub async fn commit(self: &std::sync::Arc<Self>, token: Option<AttemptId>) -> Result<MoveReport, Refusal> {
+        let mut giving = self.giving.lock().await;
+        if let Some(prepared) = giving.take_if(|p| token.is_none_or(|t| t == p.attempt.id)) {
+            return self.commit_attempt(prepared).await;
+        }
+        // Repeating a commit that took effect is success.
+        match self.engine.meta().residency {
+            wandisk_store::Residency::Released { attempt } if token.is_none_or(|t| t == attempt.id) => {
+                self.grant(attempt).await?;
+                Ok(MoveReport { to: self.site_name(attempt.to), epoch: attempt.epoch.0, ..MoveReport::default() })
+            }
+            _ => Err(Refusal::new(Code::Rules, "no hand-over is prepared under that token")
+                .hint("prepare again: an attempt ends with its lease")),
+        }
+    }
+
+    /// Gives a prepared attempt up; writes go on. Without a token, any. Nothing prepared is success too.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if the disk was released already.
+    pub async fn abort(self: &std::sync::Arc<Self>, token: Option<AttemptId>) -> Result<(), Refusal> {
+        let mut giving = self.giving.lock().await;
+        if let wandisk_store::Residency::Released { attempt } = self.engine.meta().residency {
+            let to = self.site_name(attempt.to);
+            return Err(Refusal::new(Code::Rules, format!("the disk was released to {to} already and cannot be kept"))
+                .hint("finish the hand-over with `wandisk move`, then move the disk back"));
+        }
+        let Some(mut prepared) = giving.take_if(|p| token.is_none_or(|t| t == p.attempt.id)) else { return Ok(()) };
+        // The timer may be the one who calls: it must not abort itself half-way.
+        prepared.lease = None;
+        self.engine.thaw().await;
+        let abort = Ask::Abort { attempt: prepared.attempt.id };
+        if let Err(e) = self.peers.ask(prepared.attempt.to, abort, Bytes::new()).await {
+            tracing::info!(error = %e, "the target was not told of an abort; a later attempt replaces this one");
+        }
+        Ok(())
+    }
+
+    /// Hands the disk over to `to` in one go.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; before the release the disk stays usable here.
+    pub async fn give(self: &std::sync::Arc<Self>, to: SiteId, force: bool, report: &Report) -> Result<MoveReport, Refusal> {
+        let mut giving = self.giving.try_lock().map_err(|_| busy())?;
+        if giving.take_if(|p| p.lease.is_none()).is_some() || giving.is_some() {
+            return Err(busy());
+        }
+        if !force {
+            self.refuse_if_in_use().await?;
+        }
+        let prepared = self.prepare_attempt(to, report).await?;
+        self.commit_attempt(prepared).await
+    }
+
+    async fn prepare_attempt(&self, to: SiteId, report: &Report) -> Result<Prepared, Refusal> {
+        let began = Instant::now();
+        rules::begin(&self.engine.meta(), AttemptId::random(), to, wandisk_store::TableDigest::default()).map_err(refused)?;
+        let standing = self.offer(to).await?;
+        let mut sent = Sent::default();
+        if standing.facts.lineages == self.engine.meta().lineages {
+            sent.upto = standing.counter;
+        }
+        for _ in 0..PASSES_MAX {
+            // Rows leave only when they are durable here.
+            self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+            let before = sent.rows;
+            self.push_rows(to, &mut sent, report).await?;
+            if sent.rows - before <= FEW_ROWS as u64 {
+                break;
+            }
+        }
+        let frozen = Instant::now();
+        self.engine.freeze().await.map_err(|e| Refusal::failed(&e))?;
+        match self.send_final(to, &mut sent, report).await {
+            Ok(attempt) => {
+                Ok(Prepared { attempt, frozen, began, rows: sent.rows, bytes: sent.bytes, lease: None })
+            }
+            Err(e) => {
+                self.engine.thaw().await;
+                Err(e)
+            }
+        }
+    }
+
+    /// Tells `to` of the disk, creating a replica there if it has none, and learns how it stands there.
+    pub async fn offer(&self, to: SiteId) -> Result<Standing, Refusal> {
+        let facts = Facts::of(&self.engine.meta(), self.engine.dir().name());
+        self.peers.ensure_replica(to, &facts).await?;
+        let mut tries = 0;
+        let standing = loop {
+            let facts = Facts::of(&self.engine.meta(), self.engine.dir().name());
+            match self.peers.ask(to, Ask::Offer { facts }, Bytes::new()).await {
+                Ok((Answer::Standing(standing), _)) => break standing,
+                Ok(_) => return Err(Refusal::failed(&PeerError::Confused { site: self.site_name(to) })),
+                // A replica that has to grow is opened anew.
+                Err(e) if e.code() == Some(Code::Again) && tries < 5 => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(e) => return Err(Refusal::failed(&e)),
+            }
+        };
+        // Holders and owners are numbered by sites that the table knows.
+        let (id, name) = (standing.site, standing.name.clone());
+        if self.engine.meta().site_number(id).is_none() {
+            let learnt = self.engine.change_meta(move |meta| {
+                let number = meta.learn_site(id, &name, None);
+                number.map(drop).ok_or_else(|| MetaError::Refused("the disk knows too many sites".to_owned()))
+            });
+            learnt.await.map_err(|e| Refusal::failed(&e))?;
+        }
+        Ok(standing)
+    }
+
+    /// Sends rows made since `sent.upto`, in parts.
+    async fn push_rows(&self, to: SiteId, sent: &mut Sent, report: &Report) -> Result<(), Refusal> {
+        let upto = self.engine.durable_mark();
+        let mut start = 0;
+        loop {
+            let mut part = self.engine.rows_since(sent.upto, start, ROWS_MAX);
+            part.retain(|(_, row)| row.version.counter() <= upto);
+            let Some(last) = part.last().map(|(chunk, _)| *chunk) else { break };
+            let body = pack(&part)?;
+            sent.rows += part.len() as u64;
+            sent.bytes += body.len() as u64;
+            let facts = Facts::of(&self.engine.meta(), self.engine.dir().name());
+            self.expect_done(to, Ask::Push { facts }, body).await?;
+            report(Progress { phase: "table".to_owned(), total: 0, done: sent.rows, bytes: sent.bytes });
+            start = last + 1;
+        }
+        sent.upto = upto;
+        Ok(())
+    }
+
+    async fn send_final(&self, to: SiteId, sent: &mut Sent, report: &Report) -> Result<Attempt, Refusal> {
+        let left = self.engine.rows_since(sent.upto, 0, ROWS_MAX + 1);
+        if left.len() > ROWS_MAX {
+            self.push_rows(to, sent, report).await?;
+        }
+        let meta = self.engine.meta();
+        let (digest, _) = self.engine.table_mark();
+        let attempt = rules::begin(&meta, AttemptId::random(), to, digest).map_err(refused)?;
+        let last = self.engine.rows_since(sent.upto, 0, ROWS_MAX);
+        let body = pack(&last)?;
+        sent.rows += last.len() as u64;
+        sent.bytes += body.len() as u64;
+        let facts = Facts::of(&meta, self.engine.dir().name());
+        let asked = self.peers.ask(to, Ask::Final { attempt, facts: facts.clone(), whole: None }, body).await;
+        match asked.map_err(|e| Refusal::failed(&e))?.0 {
+            Answer::Prepared { attempt: id, digest: there } if id == attempt.id && there == digest => Ok(attempt),
+            Answer::Differs { digest: there } => {
+                tracing::warn!(here = digest.short(), there = there.short(), "tables differ: the whole table is sent");
+                self.send_whole(to, attempt, facts, sent, report).await
+            }
+            _ => Err(Refusal::failed(&PeerError::Confused { site: self.site_name(to) })),
+        }
+    }
+
+    /// The table there cannot be mended by what changed since: it gets every row, and forgets what is not among them.
+    async fn send_whole(
+        &self,
+        to: SiteId,
+        attempt: Attempt,
+        facts: Facts,
+        sent: &mut Sent,
+        report: &Report,
+    ) -> Result<Attempt, Refusal> {
+        sent.upto = 0;
+        self.push_rows(to, sent, report).await?;
+        let body = rows::pack_ranges(&self.engine.ranges_with_rows()).map_err(|e| Refusal::failed(&e))?;
+        let whole = Some(WholeTable { digest: attempt.digest });
+        let asked = self.peers.ask(to, Ask::Final { attempt, facts, whole }, Bytes::from(body)).await;
+        match asked.map_err(|e| Refusal::failed(&e))?.0 {
+            Answer::Prepared { attempt: id, digest } if id == attempt.id && digest == attempt.digest => Ok(attempt),
+            _ => Err(Refusal::new(Code::Failed, "the table could not be brought across whole")
+                .hint("run `wandisk verify` at both sites")),
+        }
+    }
+
+    async fn commit_attempt(&self, prepared: Prepared) -> Result<MoveReport, Refusal> {
+        let attempt = prepared.attempt;
+        // From here no request gets through; the release makes that final.
+        self.engine.set_access(Access::Closed).await.map_err(|e| Refusal::failed(&e))?;
+        let released = self.engine.change_meta(move |meta| {
+            rules::release(meta, attempt).map_err(|e| MetaError::Refused(e.to_string()))
+        });
+        if let Err(e) = released.await {
+            if matches!(e, MetaError::Refused(_)) {
+                self.engine.thaw().await;
+            }
+            return Err(Refusal::failed(&e));
+        }
+        let granted = self.grant(attempt).await;
+        let freeze_ms = prepared.frozen.elapsed().as_secs_f64() * 1e3;
+        self.device_is_dead().await;
+        granted?;
+        Ok(MoveReport {
+            to: self.site_name(attempt.to),
+            epoch: attempt.epoch.0,
+            rows: prepared.rows,
+            bytes: prepared.bytes,
+            freeze_ms,
+            total_ms: prepared.began.elapsed().as_secs_f64() * 1e3,
+        })
+    }
+
+    /// Offers the grant until it is taken; it may be repeated for ever.
+    pub async fn grant(&self, attempt: Attempt) -> Result<(), Refusal> {
+        let patience = Instant::now() + GRANT_PATIENCE;
+        loop {
+            let asked = self.peers.ask(attempt.to, Ask::Grant { attempt }, Bytes::new()).await;
+            match asked {
+                Ok((Answer::Done, _)) => break,
+                Ok(_) => return Err(Refusal::failed(&PeerError::Confused { site: self.site_name(attempt.to) })),
+                Err(e @ PeerError::Refused { .. }) => return Err(Refusal::failed(&e)),
+                Err(e) if Instant::now() >= patience => {
+                    let to = self.site_name(attempt.to);
+                    return Err(Refusal::new(
+                        Code::Failed,
+                        format!("the disk was released to {to}, but {to} could not be told ({e})"),
+                    )
+                    .hint("run the same `wandisk move` again at any site once it can be reached: it finishes"));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(300)).await,
+            }
+        }
+        let noted = self.engine.change_meta(move |meta| {
+            rules::done(meta, &attempt);
+            Ok(())
+        });
+        noted.await.map(drop).map_err(|e| Refusal::failed(&e))
+    }
+
+    async fn expect_done(&self, to: SiteId, ask: Ask, body: Bytes) -> Result<(), Refusal> {
+        match self.peers.ask(to, ask, body).await.map_err(|e| Refusal::failed(&e))?.0 {
+            Answer::Done => Ok(()),
+            _ => Err(Refusal::failed(&PeerError::Confused { site: self.site_name(to) })),
+        }
+    }
+}
+
+fn busy() -> Refusal {
+    Refusal::new(Code::Rules, "another hand-over of this disk is under way")
+        .hint("wait for it, or end a prepared one with `wandisk abort`")
+}
+
+fn pack(part: &[(u64, wandisk_store::Row)]) -> Result<Bytes, Refusal> {
+    rows::pack(part).map(Bytes::from).map_err(|e| Refusal::failed(&e))
+}

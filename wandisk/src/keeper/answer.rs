@@ -1,0 +1,161 @@
+//! What a peer asks, answered.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use wandisk_store::{LineageId, Version};
+
+use super::{Keeper, Report};
+use crate::delta::{self, Form};
+use crate::engine::MetaError;
+use crate::peer::error::{Code, Refusal};
+use crate::peer::message::{Answer, Ask, Facts};
+use crate::peer::rows::{self, ROWS_MAX};
+
+/// Longest time that a peer may hold writes.
+const LEASE_MAX: Duration = Duration::from_secs(60);
+
+impl Keeper {
+    /// Answers one request of site `from`.
+    ///
+    /// # Errors
+    /// A [`Refusal`], sent back as it is.
+    pub async fn answer(
+        self: &Arc<Self>,
+        from: wandisk_store::SiteId,
+        ask: Ask,
+        body: Bytes,
+        report: &Report,
+    ) -> Result<(Answer, Bytes), Refusal> {
+        let _busy = self.busy();
+        let plain = |answer: Answer| (answer, Bytes::new());
+        match ask {
+            Ask::Standing => Ok(plain(Answer::Standing(self.standing()))),
+            Ask::Fetch { chunk, version, demand: _ } => self.give_chunk(chunk, version, body).await,
+            Ask::Rows { lineage, since, start } => self.give_rows(lineage, since, start).await,
+            Ask::Offer { facts } => self.take_offer(&facts).await.map(plain),
+            Ask::Push { facts } => self.take_rows(&facts, &body).await.map(plain),
+            Ask::Final { attempt, facts, whole } => self.take_final(attempt, &facts, whole, &body).await.map(plain),
+            Ask::Grant { attempt } => self.take_grant(attempt).await.map(plain),
+            Ask::Abort { attempt } => self.take_abort(attempt).await.map(plain),
+            Ask::HandOver { to, force } => self.hand_over(to, force, report).await.map(plain),
+            Ask::Sync { options } => self.sync_here(options, report).await.map(|r| plain(Answer::Synced(r))),
+            Ask::Freeze { lease_ms } => {
+                self.hold_writes(Duration::from_millis(lease_ms).min(LEASE_MAX)).await?;
+                let (digest, counter) = self.engine.table_mark();
+                Ok(plain(Answer::Mark { counter, digest }))
+            }
+            Ask::Thaw => {
+                self.let_writes_go().await;
+                Ok(plain(Answer::Done))
+            }
+            Ask::NoteSynced { counter, at } => self.note_synced(from, counter, at).await.map(plain),
+            Ask::Hashes { start, max } => self.give_hashes(start, max).await,
+            Ask::Resize { size_bytes } => self.resize(size_bytes).await.map(|()| plain(Answer::Done)),
+        }
+    }
+
+    /// The resident gives; a site that is not says so, for the asker to look elsewhere.
+    async fn hand_over(
+        self: &Arc<Self>,
+        to: wandisk_store::SiteId,
+        force: bool,
+        report: &Report,
+    ) -> Result<Answer, Refusal> {
+        let meta = self.engine.meta();
+        match meta.residency {
+            wandisk_store::Residency::Resident => self.give(to, force, report).await.map(Answer::Moved),
+            wandisk_store::Residency::Released { attempt } => {
+                self.grant(attempt).await?;
+                self.not_resident()
+            }
+            _ => self.not_resident(),
+        }
+    }
+
+    fn not_resident(&self) -> Result<Answer, Refusal> {
+        let resident = self.site_name(self.engine.meta().resident);
+        Err(Refusal::new(Code::NotResident, format!("the disk is resident at {resident}, not at {}", self.home.name())))
+    }
+
+    async fn give_chunk(&self, chunk: u64, version: Version, basis: Bytes) -> Result<(Answer, Bytes), Refusal> {
+        let chunk_size = self.engine.hot_chunk_size();
+        let size = usize::try_from(chunk_size).unwrap_or(usize::MAX);
+        let row = self.engine.row(chunk);
+        if chunk >= self.engine.meta().chunks() || basis.len() > delta::description_max(size) {
+            return Err(Refusal::new(Code::Senseless, "no such chunk, or a description of its basis that cannot be"));
+        }
+        if row.version != version {
+            return self.newer_or_none(chunk, version);
+        }
+        let Some(published) = self.publisher.publish(chunk).await? else {
+            return Err(Refusal::new(Code::NotHeld, format!("chunk {chunk} is not held here")));
+        };
+        if published.row.version != version {
+            return self.newer_or_none(chunk, version);
+        }
+        let hash = blake3::Hash::from_bytes(published.hash).to_hex().to_string();
+        let Some(bytes) = published.bytes else {
+            return Ok((Answer::Chunk { form: Form::Zero, hash }, Bytes::new()));
+        };
+        let encoded = tokio::task::spawn_blocking(move || delta::encode(&bytes, &published.hash, &basis));
+        let (form, body) = encoded.await.map_err(|e| Refusal::failed(&e))?.map_err(|e| Refusal::failed(&e))?;
+        self.engine.fetch_stats().bytes_out.fetch_add(body.len() as u64, Ordering::Relaxed);
+        Ok((Answer::Chunk { form, hash }, Bytes::from(body)))
+    }
+
+    /// The resident's row is the table: an asker whose version was overtaken gets the newer one.
+    fn newer_or_none(&self, chunk: u64, asked: Version) -> Result<(Answer, Bytes), Refusal> {
+        let (meta, row) = (self.engine.meta(), self.engine.row(chunk));
+        let overtaken = meta.is_resident() && row.exists() && row.version.counter() > asked.counter();
+        if !overtaken {
+            return Err(Refusal::new(Code::NotHeld, format!("chunk {chunk} at version {asked} is not held here")));
+        }
+        let facts = Box::new(Facts::of(&meta, self.engine.dir().name()));
+        let body = rows::pack(&[(chunk, row)]).map_err(|e| Refusal::failed(&e))?;
+        Ok((Answer::Newer { facts }, Bytes::from(body)))
+    }
+
+    async fn give_rows(&self, lineage: LineageId, since: u64, start: u64) -> Result<(Answer, Bytes), Refusal> {
+        let meta = self.engine.meta();
+        if !meta.is_resident() {
+            return self.not_resident().map(|answer| (answer, Bytes::new()));
+        }
+        if meta.lineage() != lineage {
+            return Err(Refusal::new(
+                Code::Rules,
+                format!("the replica is of lineage {lineage}, the resident of {}: they have diverged", meta.lineage()),
+            ));
+        }
+        // Rows leave only when they are durable; and what is open now may change at once.
+        self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+        let busy = self.engine.has_unsettled_rows();
+        let counter = self.engine.durable_mark();
+        let mut part = self.engine.rows_since(since, start, ROWS_MAX);
+        let next = if part.len() == ROWS_MAX { part.last().map(|(chunk, _)| chunk + 1) } else { None };
+        part.retain(|(_, row)| row.version.counter() <= counter);
+        let body = rows::pack(&part).map_err(|e| Refusal::failed(&e))?;
+        let facts = Box::new(Facts::of(&meta, self.engine.dir().name()));
+        Ok((Answer::Rows { facts, next, counter, busy }, Bytes::from(body)))
+    }
+
+    async fn note_synced(&self, site: wandisk_store::SiteId, counter: u64, at: u64) -> Result<Answer, Refusal> {
+        let name = self.peers.name_of(site);
+        let changed = self.engine.change_meta(move |meta| {
+            let number = meta.learn_site(site, &name, None);
+            number.ok_or_else(|| MetaError::Refused("the disk knows too many sites".to_owned()))?;
+            if let Some(known) = meta.sites.iter_mut().find(|s| s.id == site) {
+                known.synced_at = Some(at);
+                known.missing_chunks = Some(0);
+            }
+            Ok(())
+        });
+        let meta = changed.await.map_err(|e| Refusal::failed(&e))?;
+        if let Some(number) = meta.site_number(site) {
+            self.engine.note_holder(number, counter);
+        }
+        Ok(Answer::Done)
+    }
+}

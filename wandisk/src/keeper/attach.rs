@@ -1,0 +1,316 @@
+//! The front-end of a keeper: started by `attach`, stopped by `detach` or a hand-over.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use wandisk_nbd as nbd;
+use wandisk_ublk as ublk;
+
+use super::Keeper;
+use crate::engine::{NBD_LANES, UBLK_LANES};
+use crate::peer::error::{Code, Refusal};
+
+/// How long a front-end's requests may take to end when it is stopped.
+const DRAIN: Duration = Duration::from_secs(20);
+/// How long deleting a dead keeper's device may take.
+const ORPHAN: Duration = Duration::from_secs(10);
+
+/// Which front-end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FrontEnd {
+    /// ublk where the kernel has it, else NBD at the default socket.
+    Any,
+    /// `/dev/ublkbN`.
+    Ublk {
+        /// *N*, if one is wanted.
+        id: Option<u32>,
+    },
+    /// NBD.
+    Nbd {
+        /// `unix:PATH` or `tcp:HOST:PORT`; none: `nbd.sock` beside the image.
+        address: Option<String>,
+    },
+}
+
+/// What requests get while the disk is not resident here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standby {
+    /// Not a standby: attaching where the disk is not resident is refused.
+    No,
+    /// They fail at once.
+    Refuse,
+    /// They wait (NBD only).
+    Wait,
+}
+
+/// How to attach.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AttachOptions {
+    /// The front-end.
+    pub front_end: FrontEnd,
+    /// No writes.
+    pub read_only: bool,
+    /// Attach before residency comes.
+    pub standby: Standby,
+    /// How long a request may wait for a fetch.
+    pub fetch_timeout_ms: u64,
+    /// Bytes that may be fetched ahead of demand; 0 is the pure on-demand mode.
+    pub prefetch_bytes: u64,
+}
+
+/// What `attach --json` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachReport {
+    /// The block device, if it is one.
+    pub device: Option<PathBuf>,
+    /// The NBD URI, if it is one.
+    pub uri: Option<String>,
+    /// The keeper.
+    pub pid: u32,
+}
+
+/// What `status` tells of the front-end.
+pub type AttachRecord = AttachReport;
+
+/// A running front-end.
+pub(super) struct Attached {
+    report: AttachReport,
+    running: Running,
+}
+
+enum Running {
+    Ublk(ublk::Device),
+    Nbd(nbd::Handle),
+}
+
+impl Keeper {
+    /// The mark that the kernel keeps with this disk's ublk device at this site.
+    fn ublk_mark(&self) -> u64 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.engine.meta().uuid.0.as_bytes()).update(self.home.id().0.as_bytes());
+        let mut word = [0u8; 8];
+        hasher.finalize_xof().fill(&mut word);
+        u64::from_le_bytes(word)
+    }
+
+    /// Starts a front-end; when this returns, it is usable.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that says what to do.
+    pub async fn attach(self: &Arc<Self>, options: AttachOptions) -> Result<AttachReport, Refusal> {
+        let mut attached = self.attached.lock().await;
+        if let Some(there) = attached.as_ref() {
+            let at = place(&there.report);
+            return Err(Refusal::new(Code::InUse, format!("the disk is attached here already, as {at}"))
+                .hint("detach it first with `wandisk detach`"));
+        }
+        let resident = self.engine.meta().is_resident();
+        if !resident && options.standby == Standby::No {
+            self.clear_orphans().await;
+            return Err(self.not_resident_here());
+        }
+        if self.engine.is_poisoned() {
+            return Err(Refusal::new(Code::Failed, "the disk's store failed and its keeper is ending").hint("attach again"));
+        }
+        self.engine.set_read_only(options.read_only);
+        self.engine.set_standby_waits(options.standby == Standby::Wait);
+        self.engine.set_fetch_timeout(Duration::from_millis(options.fetch_timeout_ms.max(1)));
+        let started = match options.front_end.clone() {
+            FrontEnd::Ublk { id } => self.start_ublk(id, options.standby).await,
+            FrontEnd::Nbd { address } => self.start_nbd(address),
+            FrontEnd::Any if ublk::probe().is_ok() && options.standby != Standby::Wait => {
+                self.start_ublk(None, options.standby).await
+            }
+            FrontEnd::Any => self.start_nbd(None),
+        }?;
+        let report = started.report.clone();
+        *attached = Some(started);
+        Ok(report)
+    }
+
+    fn not_resident_here(&self) -> Refusal {
+        let meta = self.engine.meta();
+        let (disk, here) = (self.engine.dir().name(), self.home.name());
+        match meta.residency {
+            wandisk_store::Residency::Released { attempt } => {
+                let to = self.site_name(attempt.to);
+                Refusal::new(Code::NotResident, format!("the disk was handed over to {to}, which was not told yet"))
+                    .hint(format!("run `wandisk move {disk} --to {to}` to finish, then move it back"))
+            }
+            _ => {
+                let resident = self.site_name(meta.resident);
+                Refusal::new(Code::NotResident, format!("the disk is resident at {resident} (epoch {})", meta.epoch))
+                    .hint(format!("run `wandisk move {disk} --to {here}` first, or attach with --standby"))
+            }
+        }
+    }
+
+    async fn start_ublk(self: &Arc<Self>, id: Option<u32>, standby: Standby) -> Result<Attached, Refusal> {
+        if standby == Standby::Wait {
+            return Err(Refusal::new(Code::Senseless, "a ublk standby cannot let requests wait: the kernel reads at once")
+                .hint("use --standby without `wait`, or --nbd"));
+        }
+        let mark = self.ublk_mark();
+        let engine = Arc::clone(&self.engine);
+        let keeper = Arc::downgrade(self);
+        let on_end: ublk::OnEnd = Box::new(move |end| {
+            tracing::error!(?end, "the ublk device ended by itself");
+            if let Some(keeper) = keeper.upgrade() {
+                keeper.quit();
+            }
+        });
+        let options = ublk::Options {
+            id,
+            mark,
+            first_lane: UBLK_LANES.start,
+            recoverable: ublk::probe().is_ok_and(ublk::Features::recovery),
+            on_end: Some(on_end),
+            ..ublk::Options::default()
+        };
+        let started = tokio::task::spawn_blocking(move || {
+            // A device whose keeper was killed waits for the next one: its users go on.
+            let left = ublk::find(mark)?.into_iter().find(|d| !d.is_served() && d.recoverable);
+            match left {
+                Some(device) if id.is_none_or(|id| id == device.id) => {
+                    ublk::Device::recover(engine, device.id, options)
+                }
+                _ => ublk::Device::add(engine, options),
+            }
+        });
+        let device = started.await.map_err(|e| Refusal::failed(&e))?.map_err(|e| {
+            Refusal::failed(&e).hint("attach with --nbd where this kernel has no ublk (Linux 6.0 or later has it)")
+        })?;
+        let report =
+            AttachReport { device: Some(device.path().to_owned()), uri: None, pid: std::process::id() };
+        Ok(Attached { report, running: Running::Ublk(device) })
+    }
+
+    fn start_nbd(&self, address: Option<String>) -> Result<Attached, Refusal> {
+        let default = || format!("unix:{}", self.engine.dir().path().join("nbd.sock").display());
+        let address = address.unwrap_or_else(default);
+        let address = nbd::Address::parse(&address).map_err(|e| Refusal::failed(&e))?;
+        let server = nbd::Server::bind(&address, Arc::clone(&self.engine), self.engine.dir().name(), NBD_LANES)
+            .map_err(|e| Refusal::failed(&e))?;
+        let uri = server.uri();
+        let handle = server.spawn().map_err(|e| Refusal::failed(&e))?;
+        let report = AttachReport { device: None, uri: Some(uri), pid: std::process::id() };
+        Ok(Attached { report, running: Running::Nbd(handle) })
+    }
+
+    /// Where the disk is attached, if it is.
+    pub async fn attached_as(&self) -> Option<AttachRecord> {
+        self.attached.lock().await.as_ref().map(|a| a.report.clone())
+    }
+
+    /// Stops the front-end in order and makes everything durable.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if it is in use, or nothing is attached.
+    pub async fn detach(&self) -> Result<(), Refusal> {
+        let mut attached = self.attached.lock().await;
+        if let Some(running) = attached.as_ref()
+            && let Some(user) = self.ublk_user(running)
+        {
+            return Err(in_use(&user));
+        }
+        let Some(running) = attached.take() else {
+            // A keeper that was killed may have left its device.
+            return if self.clear_orphans().await {
+                Ok(())
+            } else {
+                Err(Refusal::new(Code::Senseless, "the disk is not attached here"))
+            };
+        };
+        self.stop(running).await;
+        if self.engine.meta().is_resident() {
+            self.engine.freeze().await.map_err(|e| Refusal::failed(&e))?;
+            self.engine.thaw().await;
+        }
+        self.engine.set_read_only(false);
+        self.engine.set_standby_waits(false);
+        Ok(())
+    }
+
+    async fn stop(&self, attached: Attached) {
+        let stopped = tokio::task::spawn_blocking(move || match attached.running {
+            Running::Ublk(device) => device.stop(DRAIN).map(drop).map_err(|e| e.to_string()),
+            Running::Nbd(handle) => match handle.stop(DRAIN) {
+                stopped if stopped.abandoned == 0 => Ok(()),
+                _ => Err("requests of NBD clients did not end in time".to_owned()),
+            },
+        });
+        if let Ok(Err(e)) = stopped.await {
+            tracing::warn!(error = e, "the front-end did not stop in order");
+        }
+    }
+
+    /// Deletes devices that a dead keeper of this disk left; was there one?
+    async fn clear_orphans(&self) -> bool {
+        let mark = self.ublk_mark();
+        let cleared = tokio::task::spawn_blocking(move || {
+            let devices = ublk::find(mark).unwrap_or_default();
+            let orphans = devices.into_iter().filter(|d| !d.is_served());
+            orphans.filter(|d| ublk::delete_orphan(d.id, mark, ORPHAN).is_ok()).count()
+        });
+        cleared.await.is_ok_and(|n| n > 0)
+    }
+
+    /// Who uses the block device, if anybody does.
+    fn ublk_user(&self, attached: &Attached) -> Option<String> {
+        let Running::Ublk(device) = &attached.running else { return None };
+        let usage = ublk::in_use(device.id()).ok()?;
+        let path = device.path().display();
+        if let Some(mount) = usage.mounts.first() {
+            return Some(format!("{path} is mounted at {}", mount.path.display()));
+        }
+        if let Some(opener) = usage.openers.first() {
+            return Some(format!("{path} is open by {} (process {})", opener.name, opener.pid));
+        }
+        usage.claimed.then(|| format!("{path} is claimed by another driver of the kernel"))
+    }
+
+    /// Refuses while somebody uses the disk (law L15).
+    pub(crate) async fn refuse_if_in_use(&self) -> Result<(), Refusal> {
+        let attached = self.attached.lock().await;
+        let Some(running) = attached.as_ref() else { return Ok(()) };
+        let user = match &running.running {
+            Running::Ublk(_) => self.ublk_user(running),
+            Running::Nbd(handle) => match handle.connections() {
+                0 => None,
+                n => Some(format!("{n} NBD client(s) are connected to {}", place(&running.report))),
+            },
+        };
+        user.map_or(Ok(()), |user| Err(in_use(&user)))
+    }
+
+    /// After a release: the old device is gone, whoever holds it gets errors.
+    pub(crate) async fn device_is_dead(&self) {
+        if let Some(attached) = self.attached.lock().await.take() {
+            self.stop(attached).await;
+        }
+    }
+
+    /// After a grant: a standby's caches hold what was read as errors or zeros before.
+    pub(crate) async fn promote(&self) {
+        let Some(device) = self.attached_as().await.and_then(|r| r.device) else { return };
+        let done = tokio::task::spawn_blocking(move || {
+            ublk::flush_caches(&device, ORPHAN).and_then(|()| ublk::reread_partitions(&device, ORPHAN))
+        });
+        if let Ok(Err(e)) = done.await {
+            tracing::warn!(error = %e, "the kernel's caches of the standby could not be dropped");
+        }
+    }
+}
+
+fn place(report: &AttachReport) -> String {
+    let device = report.device.as_ref().map(|d| d.display().to_string());
+    device.or_else(|| report.uri.clone()).unwrap_or_default()
+}
+
+fn in_use(user: &str) -> Refusal {
+    Refusal::new(Code::InUse, user.to_owned()).hint("unmount or close it first, or move with --force, which kills it")
+}

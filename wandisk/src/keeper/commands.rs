@@ -1,0 +1,225 @@
+//! What a command of this site asks of the keeper.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use wandisk_store::{AttemptId, SiteId};
+
+use super::{AttachOptions, Keeper, Report};
+use crate::peer::error::{Code, PeerError, Refusal};
+use crate::peer::message::{Answer, Ask, SyncOptions};
+
+/// A command, as it comes over `control.sock`: one line of JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Command {
+    /// How the disk stands.
+    Status {
+        /// With a map of chunks.
+        chunks: bool,
+    },
+    /// Start a front-end.
+    Attach {
+        /// How.
+        options: AttachOptions,
+    },
+    /// Stop the front-end.
+    Detach,
+    /// Hand the disk over.
+    Move {
+        /// Name of the site that gets it.
+        to: String,
+        /// Even if the device is in use.
+        force: bool,
+    },
+    /// Hold writes with everything ready at the target.
+    Prepare {
+        /// Name of the target.
+        to: String,
+        /// After this time it is aborted.
+        lease_ms: u64,
+    },
+    /// Release what was prepared.
+    Commit {
+        /// The token that prepare gave.
+        token: Option<AttemptId>,
+    },
+    /// Give up what was prepared.
+    Abort {
+        /// The token that prepare gave.
+        token: Option<AttemptId>,
+    },
+    /// Make a site's replica complete.
+    Sync {
+        /// Name of the site.
+        site: String,
+        /// How.
+        options: SyncOptions,
+    },
+    /// Compare bytes.
+    Verify {
+        /// With the site of this name; else with the kept hashes.
+        site: Option<String>,
+    },
+    /// Grow the disk.
+    Resize {
+        /// New size in bytes.
+        size_bytes: u64,
+    },
+    /// Fetch everything that is missing, for an export.
+    Complete,
+    /// Put the bytes of a shipped copy in place as bases for deltas.
+    Import {
+        /// The copy, an absolute path.
+        file: PathBuf,
+    },
+    /// Is it safe to remove the replica? Then end, so that the files can be.
+    Release {
+        /// Remove even what only this site holds.
+        force: bool,
+        /// Only the replica: the disk lives on elsewhere.
+        replica_only: bool,
+    },
+    /// End, for another process to become the keeper.
+    Quit,
+}
+
+impl Keeper {
+    /// Carries a command out.
+    ///
+    /// # Errors
+    /// A [`Refusal`], printed by the command as it is.
+    pub async fn command(self: &Arc<Self>, command: Command, report: &Report) -> Result<Value, Refusal> {
+        match command {
+            Command::Status { chunks } => self.status(chunks).await,
+            Command::Attach { options } => self.attach(options).await.and_then(to_json),
+            Command::Detach => self.detach().await.map(|()| json!({"detached": true})),
+            Command::Move { to, force } => {
+                let site = self.peers.resolve(&to).await?;
+                self.move_to(site, force, report).await.and_then(to_json)
+            }
+            Command::Prepare { to, lease_ms } => {
+                let site = self.peers.resolve(&to).await?;
+                let token = self.prepare(site, Duration::from_millis(lease_ms), report).await?;
+                Ok(json!({"token": token}))
+            }
+            Command::Commit { token } => self.commit(token).await.and_then(to_json),
+            Command::Abort { token } => self.abort(token).await.map(|()| json!({"aborted": true})),
+            Command::Sync { site, options } => {
+                let site = self.peers.resolve(&site).await?;
+                self.sync_at(site, options, report).await
+            }
+            Command::Verify { site } => {
+                let site = match site {
+                    Some(name) => Some(self.peers.resolve(&name).await?),
+                    None => None,
+                };
+                self.verify(site, report).await.and_then(to_json)
+            }
+            Command::Resize { size_bytes } => self.resize(size_bytes).await.map(|()| json!({"size": size_bytes})),
+            Command::Complete => {
+                let options = SyncOptions { verify: false, no_freeze: false, rate: None };
+                self.sync_here(options, report).await.and_then(to_json)
+            }
+            Command::Import { file } => self.import(file).await,
+            Command::Release { force, replica_only } => self.release_files(force, replica_only).await,
+            Command::Quit => self.give_way().await,
+        }
+    }
+
+    async fn sync_at(self: &Arc<Self>, site: SiteId, options: SyncOptions, report: &Report) -> Result<Value, Refusal> {
+        if site == self.home.id() {
+            return self.sync_here(options, report).await.and_then(to_json);
+        }
+        self.offer(site).await?;
+        let asked = self.peers.ask_reporting(site, Ask::Sync { options }, bytes::Bytes::new(), report).await;
+        match asked {
+            Ok((Answer::Synced(done), _)) => to_json(done),
+            Ok(_) => Err(Refusal::failed(&PeerError::Confused { site: self.site_name(site) })),
+            Err(PeerError::Refused { refusal, .. }) => Err(refusal),
+            Err(e) => Err(Refusal::failed(&e).hint("run the same command again: what arrived is kept")),
+        }
+    }
+
+    /// Grows the disk: at the resident, where nobody else can have an opinion.
+    pub(crate) async fn resize(self: &Arc<Self>, size_bytes: u64) -> Result<(), Refusal> {
+        let meta = self.engine.meta();
+        if !meta.is_resident() {
+            let resident = self.site_name(meta.resident);
+            return Err(Refusal::new(Code::NotResident, format!("the disk is resident at {resident}; it grows there only"))
+                .hint(format!("run `wandisk resize` at {resident}")));
+        }
+        if size_bytes < meta.size_bytes {
+            return Err(Refusal::new(Code::Senseless, "a disk can only grow"));
+        }
+        if size_bytes == meta.size_bytes {
+            return Ok(());
+        }
+        if !size_bytes.is_multiple_of(512) || size_bytes > wandisk_store::meta::DISK_SIZE_MAX {
+            return Err(Refusal::new(Code::Senseless, "a disk's size is a multiple of 512 bytes below 64 PiB"));
+        }
+        self.grow_and_restart(size_bytes, meta.size_counter + 1).await
+    }
+
+    /// Bytes of a shipped copy become bases: never read, only compared by BLAKE3 when a chunk is fetched.
+    async fn import(&self, file: PathBuf) -> Result<Value, Refusal> {
+        let meta = self.engine.meta();
+        if meta.is_resident() || self.engine.counts().held > 0 {
+            return Err(Refusal::new(
+                Code::Rules,
+                "an import needs an empty replica: this one holds chunks or is where the disk is resident",
+            )
+            .hint("import at the site that lacks the data, before its first sync"));
+        }
+        let engine = Arc::clone(&self.engine);
+        let copied = tokio::task::spawn_blocking(move || crate::image::import_bases(&engine, &file));
+        let bytes = copied.await.map_err(|e| Refusal::failed(&e))?.map_err(|e| Refusal::failed(&e))?;
+        Ok(json!({"imported_bytes": bytes}))
+    }
+
+    /// Nothing only-here is removed (law L14), unless told by force.
+    async fn release_files(self: &Arc<Self>, force: bool, replica_only: bool) -> Result<Value, Refusal> {
+        if self.attached.lock().await.is_some() {
+            return Err(Refusal::new(Code::InUse, "the disk is attached").hint("run `wandisk detach` first"));
+        }
+        let meta = self.engine.meta();
+        let others = meta.sites.len() > 1;
+        let (_, only_here) = self.engine.owned_and_only_here();
+        if let wandisk_store::Residency::Released { attempt } = meta.residency {
+            let to = self.site_name(attempt.to);
+            return Err(Refusal::new(Code::Rules, format!("the disk was released to {to}, which does not know it yet"))
+                .hint("finish with `wandisk move` first"));
+        }
+        if replica_only && meta.is_resident() {
+            return Err(Refusal::new(Code::Rules, "the disk is resident here: removing only this replica would stop it")
+                .hint("move it to another site first"));
+        }
+        if others && only_here > 0 && !force {
+            return Err(Refusal::new(
+                Code::Rules,
+                format!("{only_here} chunks are held by this site alone and would be lost"),
+            )
+            .hint("sync another site first, or use --force to give them up"));
+        }
+        self.quit();
+        Ok(json!({"only_here": only_here}))
+    }
+
+    async fn give_way(&self) -> Result<Value, Refusal> {
+        if self.attached.lock().await.is_some() {
+            return Err(Refusal::new(Code::InUse, "the disk is attached here already"));
+        }
+        if self.giving.lock().await.is_some() {
+            return Err(Refusal::new(Code::Rules, "a hand-over of the disk is prepared"));
+        }
+        self.quit();
+        Ok(json!({}))
+    }
+}
+
+fn to_json<T: Serialize>(value: T) -> Result<Value, Refusal> {
+    serde_json::to_value(value).map_err(|e| Refusal::failed(&e))
+}

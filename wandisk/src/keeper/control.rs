@@ -1,0 +1,155 @@
+//! `control.sock`: how commands of this site, and `serve` on behalf of peers, reach the keeper.
+//!
+//! The first line says what the connection is: `session` (a peer's session follows, spoken by the peer layer) or one
+//! JSON [`Command`]. A command is answered by lines of JSON: `{"progress":…}` any number of times, then `{"ok":…}` or
+//! `{"error":{"code","message","hint"}}`.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::Keeper;
+use super::commands::Command;
+use crate::peer::error::Refusal;
+use crate::peer::message::Progress;
+
+/// First line of a connection that carries a peer's session.
+pub const SESSION: &str = "session";
+/// Longest line in bytes.
+const LINE_MAX: u64 = 64 << 10;
+/// Time for the first line.
+const FIRST_LINE: Duration = Duration::from_secs(10);
+/// Connections at a time.
+const CONNECTIONS_MAX: usize = 256;
+
+/// A line from the keeper.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Line {
+    /// How far it is.
+    Progress(Progress),
+    /// It is done.
+    Ok(Value),
+    /// It is not.
+    Error(Refusal),
+}
+
+/// A socket's path is limited to 108 bytes; the folder's file descriptor has a short one.
+fn short_path(path: &Path) -> io::Result<(std::fs::File, PathBuf)> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let dir = std::fs::File::open(folder)?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
+    Ok((dir, short))
+}
+
+/// Listens at the disk's control socket. The caller is the keeper, so a socket that is there is a dead one's.
+///
+/// # Errors
+/// Whatever the filesystem says.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    let (_dir, short) = short_path(path)?;
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(short)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Connects to a disk's keeper.
+///
+/// # Errors
+/// `NotFound` or `ConnectionRefused` where none runs.
+pub async fn connect(path: &Path) -> io::Result<UnixStream> {
+    let (_dir, short) = short_path(path)?;
+    UnixStream::connect(short).await
+}
+
+/// Serves connections until the listener fails.
+pub async fn serve(keeper: Arc<Keeper>, listener: UnixListener) {
+    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let (stream, _) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(e) => {
+                tracing::warn!(error = %e, "a connection to the control socket failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let keeper = Arc::clone(&keeper);
+        tokio::spawn(async move {
+            if let Err(e) = connection(&keeper, stream).await {
+                tracing::debug!(error = %e, "a control connection ended early");
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn connection(keeper: &Arc<Keeper>, stream: UnixStream) -> io::Result<()> {
+    let busy = keeper.busy();
+    let (read, mut write) = stream.into_split();
+    let mut reader = BufReader::new(read);
+    let line = tokio::time::timeout(FIRST_LINE, read_line(&mut reader)).await??;
+    if line.trim_end() == SESSION {
+        // Sessions do not keep the keeper alive by themselves; their requests do.
+        drop(busy);
+        keeper.peers.accept(tokio::io::join(reader, write)).await;
+        return Ok(());
+    }
+    let command: Command = match serde_json::from_str(&line) {
+        Ok(command) => command,
+        Err(e) => {
+            let refusal = Refusal::new(crate::peer::error::Code::Senseless, format!("not a command: {e}"));
+            return send(&mut write, &Line::Error(refusal)).await;
+        }
+    };
+    let (tell, mut hear) = tokio::sync::mpsc::channel::<Progress>(16);
+    // Progress is news: when the listener is slow, the older news is left out.
+    let report: super::Report = Arc::new(move |progress| drop(tell.try_send(progress)));
+    let mut work = std::pin::pin!(keeper.command(command, &report));
+    let mut byte = [0u8; 1];
+    let result = loop {
+        tokio::select! {
+            result = &mut work => break result,
+            Some(progress) = hear.recv() => send(&mut write, &Line::Progress(progress)).await?,
+            // A caller that goes away (Ctrl-C) ends what it asked for at the next await; what is durable stays.
+            gone = reader.read(&mut byte) => if gone? == 0 { return Ok(()) },
+        }
+    };
+    send(&mut write, &result.map_or_else(Line::Error, Line::Ok)).await
+}
+
+/// Reads one line of bounded length.
+///
+/// # Errors
+/// `InvalidData` if it is longer.
+pub async fn read_line(reader: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<String> {
+    let mut line = String::new();
+    let n = reader.take(LINE_MAX).read_line(&mut line).await?;
+    if n == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    if !line.ends_with('\n') {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the line is too long or was cut"));
+    }
+    Ok(line)
+}
+
+async fn send(write: &mut (impl AsyncWriteExt + Unpin), line: &Line) -> io::Result<()> {
+    let mut text = serde_json::to_string(line).map_err(io::Error::other)?;
+    text.push('\n');
+    write.write_all(text.as_bytes()).await
+}

@@ -1,0 +1,203 @@
+//! The keeper: the one process that owns a disk's store at a site, and what it does for commands and peers.
+//!
+//! `attach` makes a keeper that stays; other commands and peers talk to it over `control.sock`, and start one that
+//! ends by itself where none runs. Everything a keeper does is one of: a front-end's request (the engine), a
+//! peer's [`Ask`](crate::peer::message::Ask) (`answer`), a command of this site (`commands`).
+
+mod answer;
+mod attach;
+pub mod client;
+pub mod commands;
+pub mod control;
+pub mod process;
+mod publisher;
+mod status;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+use wandisk_store::{Home, SiteId};
+
+use crate::engine::Engine;
+use crate::handover::give::Prepared;
+use crate::peer::Peers;
+use crate::peer::error::{Code, Refusal};
+use crate::peer::message::Progress;
+use crate::peer::source::PeerSource;
+
+pub use attach::{AttachOptions, AttachRecord, AttachReport, FrontEnd, Standby};
+
+/// Told how far long work is.
+pub type Report = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// A report that nobody hears.
+#[must_use]
+pub fn no_report() -> Report {
+    Arc::new(|_| {})
+}
+
+/// One disk's keeper.
+pub struct Keeper {
+    /// The site's home.
+    pub home: Home,
+    /// The disk.
+    pub engine: Arc<Engine>,
+    /// The other sites.
+    pub peers: Arc<Peers>,
+    pub(crate) giving: Mutex<Option<Prepared>>,
+    pub(crate) syncing: Mutex<()>,
+    attached: Mutex<Option<attach::Attached>>,
+    publisher: publisher::Publisher,
+    freeze_lease: std::sync::Mutex<Option<tokio::task::AbortHandle>>,
+    began: Instant,
+    busy: AtomicU64,
+    active_ms: AtomicU64,
+    quit: AtomicBool,
+    quit_bell: tokio::sync::Notify,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").field("disk", &self.engine.dir().name()).finish_non_exhaustive()
+    }
+}
+
+/// Counts work in progress; the keeper does not end while one is held.
+#[derive(Debug)]
+pub struct Busy(Arc<Keeper>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.note_active();
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Keeper {
+    /// The keeper of an opened disk.
+    #[must_use]
+    pub fn new(home: Home, engine: Arc<Engine>) -> Arc<Keeper> {
+        let peers = Peers::new(home.clone(), &engine);
+        engine.set_source(Arc::new(PeerSource::new(&engine, Arc::clone(&peers))));
+        let keeper = Arc::new(Keeper {
+            publisher: publisher::Publisher::start(Arc::clone(&engine)),
+            home,
+            engine,
+            peers,
+            giving: Mutex::new(None),
+            syncing: Mutex::new(()),
+            attached: Mutex::new(None),
+            freeze_lease: std::sync::Mutex::new(None),
+            began: Instant::now(),
+            busy: AtomicU64::new(0),
+            active_ms: AtomicU64::new(0),
+            quit: AtomicBool::new(false),
+            quit_bell: tokio::sync::Notify::new(),
+        });
+        keeper.peers.serve_with(&keeper);
+        keeper
+    }
+
+    /// A site's name for people.
+    #[must_use]
+    pub fn site_name(&self, site: SiteId) -> String {
+        if site == self.home.id() {
+            return self.home.name().to_owned();
+        }
+        let added = self.home.site_by_id(site).map(|s| s.name.clone());
+        added.unwrap_or_else(|| self.engine.meta().site_name(site))
+    }
+
+    /// Work begins; the keeper stays until the result is dropped.
+    #[must_use]
+    pub fn busy(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Ordering::SeqCst);
+        self.note_active();
+        Busy(Arc::clone(self))
+    }
+
+    fn note_active(&self) {
+        let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.active_ms.store(ms, Ordering::SeqCst);
+    }
+
+    /// How long nothing was asked of this keeper; zero while something is being done or the disk is attached.
+    pub async fn idle_for(&self) -> Duration {
+        let holds = self.busy.load(Ordering::SeqCst) > 0
+            || self.attached.lock().await.is_some()
+            || self.giving.lock().await.is_some();
+        if holds {
+            return Duration::ZERO;
+        }
+        self.began.elapsed().saturating_sub(Duration::from_millis(self.active_ms.load(Ordering::SeqCst)))
+    }
+
+    /// Ends the keeper as soon as what is under way is done.
+    pub fn quit(&self) {
+        self.quit.store(true, Ordering::SeqCst);
+        self.quit_bell.notify_waiters();
+    }
+
+    /// Was it told to end?
+    #[must_use]
+    pub fn is_quitting(&self) -> bool {
+        self.quit.load(Ordering::SeqCst)
+    }
+
+    /// A replica whose disk grew elsewhere: its files grow, and the next keeper opens them at their new size.
+    pub(crate) async fn grow_and_restart(&self, size_bytes: u64, size_counter: u64) -> Result<(), Refusal> {
+        if self.attached.lock().await.is_some() {
+            return Err(Refusal::new(Code::InUse, "the disk is attached here, and an attached disk cannot grow")
+                .hint("detach it first"));
+        }
+        tokio::task::block_in_place(|| {
+            let meta = self.engine.meta();
+            let mut data = wandisk_store::DataFile::open(&self.engine.dir().data_path(), meta.size_bytes, meta.chunk_size)?;
+            data.grow(size_bytes)
+        })
+        .map_err(|e| Refusal::failed(&e))?;
+        let changed = self.engine.change_meta(move |meta| {
+            meta.size_bytes = size_bytes;
+            meta.size_counter = size_counter;
+            Ok(())
+        });
+        changed.await.map_err(|e| Refusal::failed(&e))?;
+        self.quit();
+        Ok(())
+    }
+
+    /// Holds writes for a peer's sync; they go on by themselves after the lease.
+    pub(crate) async fn hold_writes(self: &Arc<Self>, lease: Duration) -> Result<(), Refusal> {
+        if !self.engine.meta().is_resident() {
+            return Err(Refusal::new(Code::NotResident, "the disk is not resident here"));
+        }
+        if self.giving.try_lock().map_or(true, |g| g.is_some()) {
+            return Err(Refusal::new(Code::Rules, "the disk is being handed over"));
+        }
+        self.engine.freeze().await.map_err(|e| Refusal::failed(&e))?;
+        let keeper = Arc::clone(self);
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(lease).await;
+            tracing::warn!("writes were held for a sync longer than its lease: they go on");
+            keeper.engine.thaw().await;
+        });
+        self.set_freeze_timer(Some(timer.abort_handle()));
+        Ok(())
+    }
+
+    /// Ends [`Keeper::hold_writes`].
+    pub(crate) async fn let_writes_go(&self) {
+        if self.set_freeze_timer(None) {
+            self.engine.thaw().await;
+        }
+    }
+
+    /// Replaces the timer; was there one?
+    fn set_freeze_timer(&self, timer: Option<tokio::task::AbortHandle>) -> bool {
+        let mut slot = self.freeze_lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let old = std::mem::replace(&mut *slot, timer);
+        old.map(|t| t.abort()).is_some()
+    }
+}

@@ -1,0 +1,155 @@
+//! The keeper as a process: opens the disk, listens, ends in order.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use wandisk_store::disk_dir::KeeperLock;
+use wandisk_store::{DiskDir, Home};
+
+use super::{AttachOptions, AttachReport, Keeper, control};
+use crate::engine::Engine;
+use crate::peer::error::Refusal;
+
+/// A keeper that nobody asks anything ends after this time.
+const IDLE: Duration = Duration::from_secs(5);
+/// How often it looks whether it may end.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A keeper that listens.
+pub struct Running {
+    /// The keeper.
+    pub keeper: Arc<Keeper>,
+    serving: tokio::task::JoinHandle<()>,
+    housekeeping: tokio::task::JoinHandle<()>,
+}
+
+/// Opens the disk and listens at its control socket.
+///
+/// # Errors
+/// A [`Refusal`] for the command that wanted it.
+pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Running, Refusal> {
+    let engine = Engine::open(dir, lock, tokio::runtime::Handle::current()).await.map_err(|e| Refusal::failed(&e))?;
+    let listener = control::listen(&dir.control_socket()).map_err(|e| Refusal::failed(&e))?;
+    let keeper = Keeper::new(home, engine);
+    let serving = tokio::spawn(control::serve(Arc::clone(&keeper), listener));
+    let housekeeping = tokio::spawn(Arc::clone(&keeper.engine).housekeeping());
+    Ok(Running { keeper, serving, housekeeping })
+}
+
+impl Running {
+    /// Runs until told to end, idle (if `may_idle`), signalled, or the disk's folder is gone.
+    pub async fn until_end(self, may_idle: bool) {
+        let (mut term, mut int) = (signal(SignalKind::terminate()).ok(), signal(SignalKind::interrupt()).ok());
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.keeper.quit_bell.notified() => {}
+                () = next(&mut term) => break,
+                () = next(&mut int) => break,
+            }
+            if self.keeper.is_quitting() {
+                break;
+            }
+            if !self.keeper.engine.dir().exists() {
+                tracing::warn!("the disk's folder is gone");
+                break;
+            }
+            if may_idle && self.keeper.idle_for().await >= IDLE {
+                break;
+            }
+        }
+        self.end().await;
+    }
+
+    /// Ends in order: front-end drained, everything durable, marks cleared, socket gone, lock let go.
+    async fn end(self) {
+        // New connections go to the next keeper.
+        self.serving.abort();
+        std::fs::remove_file(self.keeper.engine.dir().control_socket()).ok();
+        if let Err(e) = self.keeper.detach().await {
+            tracing::debug!(error = %e, "nothing was attached");
+        }
+        self.housekeeping.abort();
+        self.keeper.peers.close().await;
+        if let Err(e) = self.keeper.engine.close().await {
+            tracing::error!(error = %e, "the disk could not be closed in order; the next start recovers");
+        }
+        // Answers that are on their way (the command that ended this keeper waits for one).
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn next(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The hidden command `keeper`: a background process of its own session, named by the disk.
+///
+/// # Errors
+/// Only if nothing can be written to standard output.
+pub async fn background(home: Home, dir: &DiskDir) -> std::io::Result<()> {
+    rustix::process::setsid().ok();
+    let lock = match dir.lock() {
+        Ok(lock) => lock,
+        Err(wandisk_store::OpenError::Kept) => return say("kept"),
+        Err(e) => return say_refusal(&Refusal::failed(&e)),
+    };
+    match start(home, dir, lock).await {
+        Ok(running) => {
+            say("ready")?;
+            running.until_end(true).await;
+            Ok(())
+        }
+        Err(refusal) => say_refusal(&refusal),
+    }
+}
+
+/// `attach --foreground`: this process is the keeper until it is detached or signalled.
+///
+/// # Errors
+/// A [`Refusal`].
+pub async fn foreground(
+    home: Home,
+    dir: &DiskDir,
+    lock: KeeperLock,
+    options: AttachOptions,
+    tell: impl FnOnce(&AttachReport),
+) -> Result<(), Refusal> {
+    let running = start(home, dir, lock).await?;
+    match running.keeper.attach(options).await {
+        Ok(report) => tell(&report),
+        Err(e) => {
+            running.end().await;
+            return Err(e);
+        }
+    }
+    running.until_end(true).await;
+    Ok(())
+}
+
+fn say(word: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout();
+    writeln!(out, "{word}")?;
+    out.flush()
+}
+
+fn say_refusal(refusal: &Refusal) -> std::io::Result<()> {
+    say(&serde_json::to_string(refusal).unwrap_or_default())
+}
+
+/// Where a background keeper's messages go.
+///
+/// # Errors
+/// Whatever the filesystem says.
+pub fn open_log(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    const LOG_MAX: u64 = 4 << 20;
+    let too_long = std::fs::metadata(path).is_ok_and(|m| m.len() > LOG_MAX);
+    std::fs::OpenOptions::new().create(true).append(!too_long).write(true).truncate(too_long).mode(0o600).open(path)
+}

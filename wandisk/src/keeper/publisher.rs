@@ -1,0 +1,51 @@
+//! Chunks that peers ask for, published many at a time: one grace period, one sync and one commit for all that wait.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::{Engine, Published};
+use crate::peer::error::Refusal;
+
+/// Chunks in one batch, and waiting at most.
+const BATCH: usize = 64;
+const WAITING: usize = 1024;
+
+type Wish = (u64, oneshot::Sender<Result<Option<Published>, Refusal>>);
+
+/// The queue in front of [`Engine::publish`].
+#[derive(Debug)]
+pub(super) struct Publisher {
+    wishes: mpsc::Sender<Wish>,
+}
+
+impl Publisher {
+    pub(super) fn start(engine: Arc<Engine>) -> Publisher {
+        let (wishes, mut queue) = mpsc::channel::<Wish>(WAITING);
+        tokio::spawn(async move {
+            let mut batch = Vec::with_capacity(BATCH);
+            while queue.recv_many(&mut batch, BATCH).await > 0 {
+                serve(&engine, std::mem::take(&mut batch)).await;
+            }
+        });
+        Publisher { wishes }
+    }
+
+    /// A chunk's current bytes, if they are held here.
+    pub(super) async fn publish(&self, chunk: u64) -> Result<Option<Published>, Refusal> {
+        let stopped = || Refusal::new(crate::peer::error::Code::Failed, "the keeper is ending");
+        let (tell, hear) = oneshot::channel();
+        self.wishes.send((chunk, tell)).await.map_err(|_| stopped())?;
+        hear.await.map_err(|_| stopped())?
+    }
+}
+
+async fn serve(engine: &Engine, batch: Vec<Wish>) {
+    let chunks: Vec<u64> = batch.iter().map(|(chunk, _)| *chunk).collect();
+    let result = engine.publish(&chunks).await.map_err(|e| Refusal::failed(&e));
+    for (chunk, tell) in batch {
+        let one = result.as_ref().map(|all| all.iter().find(|p| p.chunk == chunk).cloned());
+        // An asker that went away does not matter.
+        tell.send(one.map_err(Clone::clone)).ok();
+    }
+}

@@ -1,0 +1,103 @@
+//! Reaching a site: a link to `wandisk serve --stdio` there, and a session over it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use wandisk_link::{Address, DialOptions};
+use wandisk_store::{DiskId, Home, SiteEntry};
+
+use super::error::{Code, Refusal, chain};
+use super::lobby::{LobbyAnswer, LobbyAsk};
+use super::message::{Facts, HelloFields};
+use super::session::{Class, Handler, Parts, ProgressSink, RequestError, Session};
+
+/// What this site says of itself.
+#[must_use]
+pub fn hello(home: &Home, disk: Option<DiskId>) -> HelloFields {
+    HelloFields {
+        site: home.id(),
+        name: home.name().to_owned(),
+        disk,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        free_bytes: free_bytes(home),
+    }
+}
+
+fn free_bytes(home: &Home) -> Option<u64> {
+    let stat = rustix::fs::statvfs(home.path()).ok()?;
+    Some(stat.f_bavail * stat.f_frsize)
+}
+
+/// Dials a site and starts a session.
+///
+/// # Errors
+/// A sentence about what went wrong on the way.
+pub async fn session(home: &Home, entry: &SiteEntry, hello: &HelloFields, desk: Arc<dyn Handler>) -> Result<Session, String> {
+    let address = Address::parse(&entry.address).map_err(|e| chain(&e))?;
+    let options = DialOptions {
+        remote_home: entry.remote_home.clone(),
+        remote_wandisk: entry.remote_wandisk.clone(),
+        ..DialOptions::default()
+    };
+    let stream = wandisk_link::dial(&address, &options).await.map_err(|e| chain(&e))?;
+    let said = stream.stderr();
+    let session = Session::start(stream, hello, desk).await.map_err(|e| {
+        let stderr = said.text();
+        let last = stderr.trim().lines().last().unwrap_or_default().to_owned();
+        if last.is_empty() { e.to_string() } else { format!("{e} (it said: {last})") }
+    })?;
+    if session.peer().site == home.id() {
+        session.close("a site does not talk to itself");
+        return Err(format!("{} leads back to this site", entry.address));
+    }
+    Ok(session)
+}
+
+/// Nothing is asked of a caller in a lobby.
+struct Silent;
+
+impl Handler for Silent {
+    fn handle(&self, _: HelloFields, _: Parts, _: ProgressSink) -> BoxFuture<'static, Result<Parts, Refusal>> {
+        async { Err(Refusal::new(Code::NoDisk, "this is a talk about a site, not a disk")) }.boxed()
+    }
+}
+
+/// A session about the site itself.
+///
+/// # Errors
+/// A sentence about what went wrong on the way.
+pub async fn lobby_session(home: &Home, entry: &SiteEntry) -> Result<Session, String> {
+    session(home, entry, &hello(home, None), Arc::new(Silent)).await
+}
+
+/// Asks a site's lobby to create a replica of a disk, if it has none.
+///
+/// # Errors
+/// [`Code::NoRoute`] if the site cannot be reached, else what it said.
+pub async fn create_replica(home: &Home, entry: &SiteEntry, facts: &Facts) -> Result<(), Refusal> {
+    let name = &entry.name;
+    let session = lobby_session(home, entry).await.map_err(|why| {
+        Refusal::new(Code::NoRoute, format!("site {name} cannot be reached: {why}"))
+            .hint(format!("see `wandisk site check {name}`"))
+    })?;
+    if entry.id.is_some_and(|id| id != session.peer().site) {
+        session.close("another site was expected");
+        return Err(Refusal::new(Code::NoRoute, format!("another site answers at {}", entry.address)));
+    }
+    let ask = LobbyAsk::CreateReplica { facts: facts.clone() };
+    let head = serde_json::to_vec(&ask).map_err(|e| Refusal::failed(&e))?;
+    let result = session.request((head, Bytes::new()), Class::Demand, None).await;
+    session.close("that was all");
+    match result {
+        Ok((head, _)) => match serde_json::from_slice(&head) {
+            Ok(LobbyAnswer::Replica { .. }) => Ok(()),
+            Err(e) => Err(Refusal::failed(&e)),
+        },
+        Err(RequestError::Refused(refusal)) => Err(refusal),
+        Err(RequestError::Broken(why)) => {
+            Err(Refusal::new(Code::NoRoute, format!("the link to site {name} broke: {why}")))
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Where chunks come from: asks the holders of a version, nearest first, until one gives bytes whose BLAKE3 is right.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+use wandisk_store::SiteId;
+
+use super::Peers;
+use super::error::chain;
+use super::facts::numbers_of;
+use super::message::{Answer, Ask};
+use super::rows;
+use crate::delta::{self, Form};
+use crate::engine::{ChunkSource, Engine, FetchError, Got, Want};
+
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// The other sites as a source of chunks.
+pub struct PeerSource {
+    engine: Weak<Engine>,
+    peers: Arc<Peers>,
+}
+
+/// What one holder's answer came to.
+enum Tried {
+    Got(Got),
+    Superseded,
+    No,
+}
+
+impl PeerSource {
+    /// A source for `engine`, which will own it (hence the weak reference back).
+    #[must_use]
+    pub fn new(engine: &Arc<Engine>, peers: Arc<Peers>) -> PeerSource {
+        PeerSource { engine: Arc::downgrade(engine), peers }
+    }
+}
+
+impl ChunkSource for PeerSource {
+    fn fetch(&self, want: Want, timeout: Duration) -> BoxFuture<'static, Result<Got, FetchError>> {
+        let Some(engine) = self.engine.upgrade() else {
+            return futures::future::ready(Err(FetchError::NoHolder)).boxed();
+        };
+        let peers = Arc::clone(&self.peers);
+        async move { fetch(&engine, &peers, &want, Instant::now() + timeout).await }.boxed()
+    }
+}
+
+async fn fetch(engine: &Engine, peers: &Arc<Peers>, want: &Want, deadline: Instant) -> Result<Got, FetchError> {
+    let description = delta::describe_basis(want.basis.as_deref()).unwrap_or_default();
+    let description = Bytes::from(description);
+    let mut pause = RETRY_FIRST;
+    loop {
+        let candidates = peers.by_nearness(engine.candidates(want.chunk));
+        if candidates.is_empty() {
+            return Err(FetchError::NoHolder);
+        }
+        for site in candidates {
+            let asked = ask(engine, peers, want, &description, site);
+            match tokio::time::timeout_at(deadline, asked).await {
+                Err(_) => return Err(FetchError::TimedOut),
+                Ok(Tried::Got(got)) => return Ok(got),
+                Ok(Tried::Superseded) => return Err(FetchError::Superseded),
+                Ok(Tried::No) => {}
+            }
+        }
+        // Nobody could: links are dialled again, and a site that came back is asked again.
+        if Instant::now() + pause >= deadline {
+            tokio::time::sleep_until(deadline).await;
+            return Err(FetchError::TimedOut);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY_MAX);
+        if engine.row(want.chunk).version != want.version {
+            return Err(FetchError::Superseded);
+        }
+    }
+}
+
+async fn ask(engine: &Engine, peers: &Arc<Peers>, want: &Want, description: &Bytes, site: SiteId) -> Tried {
+    let ask = Ask::Fetch { chunk: want.chunk, version: want.version, demand: want.demand };
+    let (answer, body) = match peers.ask(site, ask, description.clone()).await {
+        Ok(answered) => answered,
+        Err(e) => {
+            tracing::debug!(chunk = want.chunk, error = %chain(&e), "a holder could not give a chunk");
+            return Tried::No;
+        }
+    };
+    match answer {
+        Answer::Chunk { form, hash } => {
+            let got = check(engine, want, form, &hash, &body);
+            if got.is_none() {
+                tracing::warn!(chunk = want.chunk, %site, "a chunk came damaged and was thrown away");
+            }
+            got.map_or(Tried::No, Tried::Got)
+        }
+        Answer::Newer { facts } => {
+            let adopted = async {
+                let numbers = numbers_of(engine, &facts).await?;
+                let rows = rows::unpack(&body, &numbers)?;
+                engine.adopt_rows(&rows).await.ok()
+            };
+            if adopted.await.is_some() { Tried::Superseded } else { Tried::No }
+        }
+        _ => Tried::No,
+    }
+}
+
+/// The bytes, if they are what their hash says.
+fn check(engine: &Engine, want: &Want, form: Form, hash: &str, body: &[u8]) -> Option<Got> {
+    let chunk_size = usize::try_from(engine.hot_chunk_size()).ok()?;
+    let expected = *blake3::Hash::from_hex(hash).ok()?.as_bytes();
+    let bytes = delta::decode(form, body, want.basis.as_deref(), chunk_size).ok()?;
+    let found = bytes.as_ref().map_or_else(|| engine.hash_of_zeros(), |b| *blake3::hash(b).as_bytes());
+    if found != expected {
+        return None;
+    }
+    let stats = engine.fetch_stats();
+    let form_counter = match form {
+        Form::Zero => &stats.zero,
+        Form::Same => &stats.same,
+        Form::Delta => &stats.delta,
+        Form::Zstd | Form::Raw => &stats.literal,
+    };
+    form_counter.fetch_add(1, Ordering::Relaxed);
+    let kind = if want.demand { &stats.demand } else { &stats.prefetched };
+    kind.fetch_add(1, Ordering::Relaxed);
+    stats.bytes_in.fetch_add(body.len() as u64, Ordering::Relaxed);
+    Some(Got { bytes, hash: expected })
+}

@@ -1,0 +1,317 @@
+//! `sync`: makes the replica at this site complete and current (design §7).
+//!
+//! Passes: pull the rows that changed at the resident, fetch every chunk that is not here, again. When a pass leaves
+//! little to do the resident holds its writes for a moment (unless told not to), the last chunks are fetched, and
+//! the replica is of one consistent moment. Everything fetched stays: a sync that is cut goes on where it was.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use wandisk_store::{SiteId, TableDigest};
+
+use crate::keeper::{Keeper, Report};
+use crate::peer::error::{Code, PeerError, Refusal};
+use crate::peer::facts::numbers_of;
+use crate::peer::message::{Answer, Ask, Progress, SyncOptions, SyncReport};
+use crate::peer::rows;
+
+/// Passes before writes are held (or, with `--no-freeze`, before it gives up).
+const PASSES_MAX: u32 = 8;
+/// So few missing chunks are worth holding writes for.
+const FREEZE_AT: u64 = 256;
+/// Chunks asked for at a time: enough for a long fat link, bounded in memory.
+const IN_FLIGHT: usize = 96;
+/// Chunks whose older records are withdrawn in one commit.
+const BATCH: usize = 4096;
+/// How long writes are held at most; the resident thaws by itself after it.
+const FREEZE_LEASE: Duration = Duration::from_secs(20);
+
+/// The resident's table, as of the last pull.
+struct Pulled {
+    busy: bool,
+    rows: u64,
+    counter: u64,
+}
+
+impl Keeper {
+    /// Makes this site's replica complete.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that says what is left; nothing that arrived is lost.
+    pub async fn sync_here(self: &Arc<Self>, options: SyncOptions, report: &Report) -> Result<SyncReport, Refusal> {
+        let _turn = self.syncing.try_lock().map_err(|_| {
+            Refusal::new(Code::Rules, "a sync to this site is under way").hint("wait for it to end")
+        })?;
+        let began = Instant::now();
+        let bytes_before = self.engine.fetch_stats().bytes_in.load(Ordering::Relaxed);
+        let mut done = SyncReport { site: self.home.name().to_owned(), ..SyncReport::default() };
+        let resident = self.engine.meta().resident;
+        let result = if self.engine.meta().is_resident() {
+            self.sync_resident(options, &mut done, report).await
+        } else {
+            self.sync_replica(resident, options, &mut done, report).await
+        };
+        done.bytes = self.engine.fetch_stats().bytes_in.load(Ordering::Relaxed) - bytes_before;
+        done.missing = self.engine.missing_count().0;
+        done.total_ms = began.elapsed().as_secs_f64() * 1e3;
+        result?;
+        if options.verify {
+            self.verify_after_sync(resident, &mut done, report).await?;
+        }
+        Ok(done)
+    }
+
+    /// The resident's table is the table; it only lacks chunks.
+    async fn sync_resident(&self, options: SyncOptions, done: &mut SyncReport, report: &Report) -> Result<(), Refusal> {
+        done.passes = 1;
+        self.fetch_missing(options, done, report).await?;
+        self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+        self.note_complete(None).await
+    }
+
+    async fn sync_replica(
+        &self,
+        resident: SiteId,
+        options: SyncOptions,
+        done: &mut SyncReport,
+        report: &Report,
+    ) -> Result<(), Refusal> {
+        self.offer_myself(resident).await?;
+        let mut settled_at = None;
+        while done.passes < PASSES_MAX {
+            done.passes += 1;
+            let pulled = self.pull_rows(resident).await?;
+            if pulled.rows == 0 && !pulled.busy && settled_at == Some(pulled.counter) {
+                return self.complete(resident, None).await;
+            }
+            let missing = self.engine.missing_count().0;
+            self.fetch_missing(options, done, report).await?;
+            settled_at = Some(pulled.counter);
+            let worth_freezing = pulled.busy && missing <= FREEZE_AT;
+            if worth_freezing && !options.no_freeze {
+                break;
+            }
+        }
+        if options.no_freeze {
+            let pulled = self.pull_rows(resident).await?;
+            let missing = self.engine.missing_count().0;
+            if missing == 0 && pulled.rows == 0 {
+                return self.complete(resident, None).await;
+            }
+            return Err(Refusal::new(
+                Code::Failed,
+                format!("after {} passes {missing} chunks are missing here: they are written faster than they come", done.passes),
+            )
+            .hint("run it again, or without --no-freeze, which holds writes for a moment at the end"));
+        }
+        self.last_pass_frozen(resident, options, done, report).await
+    }
+
+    /// Writes are held at the resident while the last chunks come.
+    async fn last_pass_frozen(
+        &self,
+        resident: SiteId,
+        options: SyncOptions,
+        done: &mut SyncReport,
+        report: &Report,
+    ) -> Result<(), Refusal> {
+        let frozen = Instant::now();
+        let lease_ms = u64::try_from(FREEZE_LEASE.as_millis()).unwrap_or(u64::MAX);
+        let (answer, _) = self.ask(resident, Ask::Freeze { lease_ms }).await?;
+        let Answer::Mark { digest, .. } = answer else { return Err(confused()) };
+        let work = async {
+            done.passes += 1;
+            self.pull_rows(resident).await?;
+            self.fetch_missing(options, done, report).await
+        };
+        let result = tokio::time::timeout(FREEZE_LEASE, work).await;
+        let thawed = self.ask(resident, Ask::Thaw).await;
+        done.freeze_ms = frozen.elapsed().as_secs_f64() * 1e3;
+        result.unwrap_or_else(|_| {
+            Err(Refusal::new(Code::Failed, "the last chunks did not come while writes were held")
+                .hint("run it again: what came is kept"))
+        })?;
+        thawed?;
+        self.complete(resident, Some(digest)).await
+    }
+
+    /// Everything is here: durably, compared, told.
+    async fn complete(&self, resident: SiteId, expected: Option<TableDigest>) -> Result<(), Refusal> {
+        self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+        let missing = self.engine.missing_count().0;
+        if missing > 0 {
+            return Err(Refusal::new(Code::Failed, format!("{missing} chunks are still missing here"))
+                .hint("run the same sync again: what came is kept"));
+        }
+        if let Some(expected) = expected {
+            let (digest, _) = self.engine.table_mark();
+            if digest != expected {
+                return Err(Refusal::new(Code::Failed, "the table here differs from the resident's after the last rows")
+                    .hint("run the same sync again"));
+            }
+        }
+        self.note_complete(Some(resident)).await
+    }
+
+    async fn note_complete(&self, resident: Option<SiteId>) -> Result<(), Refusal> {
+        let at = now_ms();
+        let changed = self.engine.change_meta(move |meta| {
+            let here = meta.here;
+            meta.consistent_at = if meta.is_resident() { None } else { Some(at) };
+            if let Some(site) = meta.sites.iter_mut().find(|s| s.id == here) {
+                site.synced_at = Some(at);
+                site.missing_chunks = Some(0);
+            }
+            Ok(())
+        });
+        let meta = changed.await.map_err(|e| Refusal::failed(&e))?;
+        self.engine.note_holder(meta.here_number(), meta.counter);
+        if let Some(resident) = resident {
+            self.ask(resident, Ask::NoteSynced { counter: meta.counter, at }).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the resident know this site, so that its rows can name it.
+    async fn offer_myself(&self, resident: SiteId) -> Result<(), Refusal> {
+        match self.look_for_resident(resident).await {
+            Ok(()) => Ok(()),
+            Err(e) => Err(Refusal::new(
+                Code::Failed,
+                format!("the resident, {}, is needed for the newest table and cannot be asked: {e}", self.site_name(resident)),
+            )
+            .hint(e.hint.unwrap_or_else(|| "see `wandisk site check`".to_owned()))),
+        }
+    }
+
+    /// Pulls rows made since the table here was complete.
+    async fn pull_rows(&self, resident: SiteId) -> Result<Pulled, Refusal> {
+        let meta = self.engine.meta();
+        let (lineage, since) = (meta.lineage(), meta.counter);
+        let (mut start, mut pulled) = (0, Pulled { busy: false, rows: 0, counter: since });
+        loop {
+            let (answer, body) = self.ask(resident, Ask::Rows { lineage, since, start }).await?;
+            let Answer::Rows { facts, next, counter, busy } = answer else { return Err(confused()) };
+            let numbers = numbers_of(&self.engine, &facts).await.ok_or_else(confused)?;
+            let rows = rows::unpack(&body, &numbers).ok_or_else(confused)?;
+            pulled.rows += rows.len() as u64;
+            if !rows.is_empty() {
+                self.mixing().await?;
+            }
+            self.engine.adopt_rows(&rows).await.map_err(|e| Refusal::failed(&e))?;
+            match next {
+                Some(next) if next > start => start = next,
+                _ => {
+                    pulled.busy = busy;
+                    pulled.counter = counter;
+                    break;
+                }
+            }
+        }
+        let counter = pulled.counter;
+        let changed = self.engine.change_meta(move |meta| {
+            meta.counter = meta.counter.max(counter);
+            Ok(())
+        });
+        changed.await.map_err(|e| Refusal::failed(&e))?;
+        Ok(pulled)
+    }
+
+    /// From here on the replica mixes two moments, durably said before the first byte (law L13).
+    async fn mixing(&self) -> Result<(), Refusal> {
+        if self.engine.meta().consistent_at.is_none() {
+            return Ok(());
+        }
+        let changed = self.engine.change_meta(|meta| {
+            meta.consistent_at = None;
+            Ok(())
+        });
+        changed.await.map(drop).map_err(|e| Refusal::failed(&e))
+    }
+
+    /// Fetches every chunk that is not here, many at a time.
+    pub(crate) async fn fetch_missing(
+        &self,
+        options: SyncOptions,
+        done: &mut SyncReport,
+        report: &Report,
+    ) -> Result<(), Refusal> {
+        let total = self.engine.missing_count().0;
+        let stats = self.engine.fetch_stats();
+        let bytes_at_start = stats.bytes_in.load(Ordering::Relaxed);
+        let (began, mut fetched, mut start) = (Instant::now(), 0u64, 0);
+        loop {
+            let batch = self.engine.missing_from(start, BATCH);
+            let Some(last) = batch.last().copied() else { break };
+            self.engine.withdraw_bases(&batch).await.map_err(|e| Refusal::failed(&e))?;
+            let mut fetches = futures::stream::iter(batch)
+                .map(|chunk| {
+                    let engine = Arc::clone(&self.engine);
+                    async move { (chunk, engine.bring(chunk, false).await) }
+                })
+                .buffer_unordered(IN_FLIGHT);
+            while let Some((chunk, result)) = fetches.next().await {
+                result.map_err(|e| {
+                    Refusal::new(Code::Failed, format!("chunk {chunk} could not be fetched: {e}"))
+                        .hint("run the same command again: what came is kept")
+                })?;
+                fetched += 1;
+                done.chunks += 1;
+                let bytes = stats.bytes_in.load(Ordering::Relaxed) - bytes_at_start;
+                report(Progress { phase: "chunks".to_owned(), total, done: fetched, bytes });
+                if let Some(rate) = options.rate {
+                    hold_to_rate(began, bytes, rate).await;
+                }
+            }
+            start = last + 1;
+        }
+        Ok(())
+    }
+
+    /// `sync --verify`: compares BLAKE3 of every chunk at both ends.
+    async fn verify_after_sync(
+        &self,
+        resident: SiteId,
+        done: &mut SyncReport,
+        report: &Report,
+    ) -> Result<(), Refusal> {
+        let other = if resident == self.engine.meta().here { None } else { Some(resident) };
+        let found = self.compare_with(other, report).await?;
+        done.verified = found.compared;
+        done.differing = found.differing.len() as u64;
+        if found.differing.is_empty() {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::Failed, format!("{} chunks differ from the other site's", found.differing.len()))
+            .hint("run `wandisk verify` at both sites to see which one is damaged"))
+    }
+
+    async fn ask(&self, site: SiteId, ask: Ask) -> Result<(Answer, Bytes), Refusal> {
+        self.peers.ask(site, ask, Bytes::new()).await.map_err(|e| match e {
+            PeerError::Refused { refusal, .. } => refusal,
+            other => Refusal::failed(&other).hint("run the same command again: what came is kept"),
+        })
+    }
+}
+
+async fn hold_to_rate(began: Instant, bytes: u64, rate: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "a pause needs no more precision")]
+    let due = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+    if let Some(pause) = due.checked_sub(began.elapsed()) {
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn confused() -> Refusal {
+    Refusal::new(Code::Senseless, "the resident answered something that makes no sense")
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,154 @@
+//! `verify`: the bytes here against what is known of them, and against another site's.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use serde::Serialize;
+use wandisk_store::{SiteId, Version};
+
+use crate::engine::Published;
+use crate::keeper::{Keeper, Report};
+use crate::peer::error::{Code, PeerError, Refusal};
+use crate::peer::message::{Answer, Ask, Progress};
+
+/// Chunks looked at in one go.
+const BATCH: usize = 64;
+/// Hashes in one message at most.
+pub const HASHES_MAX: u32 = 1024;
+const HASH_LEN: usize = 8 + 8 + 32;
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Verified {
+    /// Chunks whose bytes were compared.
+    pub compared: u64,
+    /// Chunks without anything to compare with (no hash is kept of what was only ever written here).
+    pub unknown: u64,
+    /// Chunks not held here.
+    pub missing: u64,
+    /// Chunks whose bytes differ.
+    pub differing: Vec<u64>,
+    /// The table's own digest is right.
+    pub table_ok: bool,
+}
+
+impl Keeper {
+    /// Compares held chunks with their kept hashes, or with those of another site.
+    ///
+    /// # Errors
+    /// If the store or the other site cannot be read.
+    pub async fn verify(&self, other: Option<SiteId>, report: &Report) -> Result<Verified, Refusal> {
+        match other {
+            Some(site) => self.compare_with(Some(site), report).await,
+            None => self.compare_with(None, report).await,
+        }
+    }
+
+    pub(crate) async fn compare_with(&self, other: Option<SiteId>, report: &Report) -> Result<Verified, Refusal> {
+        let mut found = Verified { table_ok: self.engine.table_is_sound(), ..Verified::default() };
+        let (missing, total) = self.engine.missing_count();
+        found.missing = missing;
+        let mut start = 0;
+        let mut theirs = Theirs::default();
+        loop {
+            let chunks = self.engine.held_from(start, BATCH);
+            let Some(last) = chunks.last().copied() else { break };
+            let published = self.engine.publish(&chunks).await.map_err(|e| Refusal::failed(&e))?;
+            let known = match other {
+                None => self.kept_hashes(&chunks).await?,
+                Some(site) => theirs.upto(self, site, start, last).await?,
+            };
+            published.iter().for_each(|p| judge(p, &known, &mut found));
+            let done = found.compared + found.unknown;
+            report(Progress { phase: "verify".to_owned(), total: total - missing, done, bytes: 0 });
+            start = last + 1;
+        }
+        Ok(found)
+    }
+
+    async fn kept_hashes(&self, chunks: &[u64]) -> Result<HashMap<u64, (Version, [u8; 32])>, Refusal> {
+        let kept = self.engine.kept_hashes(chunks).await.map_err(|e| Refusal::failed(&e))?;
+        Ok(kept.into_iter().map(|row| (row.chunk, (row.version, row.hash))).collect())
+    }
+
+    /// Answers [`Ask::Hashes`].
+    pub(crate) async fn give_hashes(&self, start: u64, max: u32) -> Result<(Answer, Bytes), Refusal> {
+        let max = usize::try_from(max.min(HASHES_MAX)).unwrap_or(BATCH);
+        let mut body = Vec::with_capacity(max * HASH_LEN);
+        let mut next = start;
+        while body.len() < max * HASH_LEN {
+            let chunks = self.engine.held_from(next, BATCH.min(max - body.len() / HASH_LEN));
+            let Some(last) = chunks.last().copied() else {
+                return Ok((Answer::Hashes { next: None }, Bytes::from(body)));
+            };
+            for p in self.engine.publish(&chunks).await.map_err(|e| Refusal::failed(&e))? {
+                body.extend_from_slice(&p.chunk.to_le_bytes());
+                body.extend_from_slice(&p.row.version.0.to_le_bytes());
+                body.extend_from_slice(&p.hash);
+            }
+            next = last + 1;
+        }
+        Ok((Answer::Hashes { next: Some(next) }, Bytes::from(body)))
+    }
+}
+
+/// Another site's hashes, pulled as far as they are needed.
+#[derive(Default)]
+struct Theirs {
+    known: HashMap<u64, (Version, [u8; 32])>,
+    next: u64,
+    ended: bool,
+}
+
+impl Theirs {
+    async fn upto(
+        &mut self,
+        keeper: &Keeper,
+        site: SiteId,
+        from: u64,
+        last: u64,
+    ) -> Result<HashMap<u64, (Version, [u8; 32])>, Refusal> {
+        self.known.retain(|chunk, _| *chunk >= from);
+        while !self.ended && self.next <= last {
+            let ask = Ask::Hashes { start: self.next, max: HASHES_MAX };
+            let (answer, body) = keeper.peers.ask(site, ask, Bytes::new()).await.map_err(|e| match e {
+                PeerError::Refused { refusal, .. } => refusal,
+                other => Refusal::failed(&other),
+            })?;
+            let Answer::Hashes { next } = answer else { return Err(senseless()) };
+            for entry in body.chunks_exact(HASH_LEN) {
+                let word = |at: usize| entry[at..at + 8].try_into().map(u64::from_le_bytes).map_err(|_| senseless());
+                let hash = entry[16..].try_into().map_err(|_| senseless())?;
+                self.known.insert(word(0)?, (Version(word(8)?), hash));
+            }
+            match next {
+                Some(next) if next > self.next => self.next = next,
+                Some(_) => return Err(senseless()),
+                None => self.ended = true,
+            }
+        }
+        Ok(self.known.clone())
+    }
+}
+
+fn judge(here: &Published, known: &HashMap<u64, (Version, [u8; 32])>, found: &mut Verified) {
+    match known.get(&here.chunk) {
+        Some((version, hash)) if *version == here.row.version => {
+            found.compared += 1;
+            if *hash != here.hash {
+                found.differing.push(here.chunk);
+            }
+        }
+        _ if here.row.zero => {
+            found.compared += 1;
+            if here.bytes.is_some() {
+                found.differing.push(here.chunk);
+            }
+        }
+        _ => found.unknown += 1,
+    }
+}
+
+fn senseless() -> Refusal {
+    Refusal::new(Code::Senseless, "the far side sent hashes that make no sense")
+}

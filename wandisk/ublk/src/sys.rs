@@ -1,0 +1,232 @@
+//! The unsafe part: what hands memory to the kernel, and the calls that no safe wrapper exists for.
+//!
+//! Invariant: memory that the kernel may write to (a tag's buffer, a control command's) is not freed and not seen
+//! through a Rust reference until the kernel is known to be done with it; where that cannot be known it is leaked.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use io_uring::{IoUring, opcode, squeue, types};
+use libublk::helpers::IoBuf;
+use libublk::io::{BufDesc, BufDescList, UblkQueue, with_task_io_ring_mut};
+use libublk::{UblkIORes, sys};
+use wandisk_io::Op;
+
+use crate::tags::Part;
+
+/// Bit that marks what is ours among the ring's completions; libublk's own commands do not have it.
+const OURS: u64 = libublk::UblkUringData::Target as u64;
+/// Bit that marks the eventfd's poll among ours.
+const WAKE: u64 = 1 << 16;
+/// The data file's place in the ring's table of files; the driver's is 0.
+const DATA_FILE: types::Fixed = types::Fixed(1);
+
+/// What a completion of a queue's ring belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Completion {
+    /// A request has come from the driver (or its command was aborted).
+    Driver(u16),
+    /// Data of a tag was moved.
+    Data(u16),
+    /// The eventfd is readable.
+    Wake,
+}
+
+impl Completion {
+    /// Of the completion's user data.
+    pub(crate) fn of(user_data: u64) -> Completion {
+        let [low, high, ..] = user_data.to_le_bytes();
+        let tag = u16::from_le_bytes([low, high]);
+        match (user_data & OURS != 0, user_data & WAKE != 0) {
+            (false, _) => Completion::Driver(tag),
+            (true, false) => Completion::Data(tag),
+            (true, true) => Completion::Wake,
+        }
+    }
+}
+
+/// One buffer a tag, which the driver and the data file write to and read from.
+///
+/// Leaked when dropped: only [`Buffers::free`] gives the memory back, and its caller knows that it may.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    bufs: Vec<IoBuf<u8>>,
+    bytes: u32,
+}
+
+impl Buffers {
+    /// `depth` page-aligned buffers of `bytes` bytes. Not touched here: memory is used as requests need it.
+    pub(crate) fn new(depth: u16, bytes: u32) -> Buffers {
+        let size = usize::try_from(bytes).unwrap_or(usize::MAX);
+        Buffers { bufs: (0..depth).map(|_| IoBuf::new(size)).collect(), bytes }
+    }
+
+    /// Gives all buffers to the driver, with a fetch command for each tag.
+    pub(crate) fn fetch<'d>(&self, queue: UblkQueue<'d>) -> Result<UblkQueue<'d>, libublk::UblkError> {
+        queue.submit_fetch_commands_unified(BufDescList::Slices(Some(&self.bufs)))
+    }
+
+    /// Answers a tag's request and asks for the next. Does nothing once the queue is going down.
+    pub(crate) fn commit(&self, queue: &UblkQueue<'_>, tag: u16, result: i32) {
+        let buf = BufDesc::RawAddress(self.bufs[usize::from(tag)].as_ptr());
+        // Fails only for buffer kinds that the device was not made for; a raw address always fits.
+        queue.complete_io_cmd_unified(tag, buf, Ok(UblkIORes::Result(result))).ok();
+    }
+
+    /// Queues the move of `part` between the tag's buffer and the data file; submitted with the ring's next turn.
+    pub(crate) fn start(&self, tag: u16, part: Part) -> bool {
+        if part.at.checked_add(part.len).is_none_or(|end| end > self.bytes) {
+            return false;
+        }
+        let at = usize::try_from(part.at).unwrap_or(usize::MAX);
+        // SAFETY: `at` lies inside the buffer's allocation (checked above against its size).
+        let start = unsafe { self.bufs[usize::from(tag)].as_mut_ptr().add(at) };
+        let entry = match part.op {
+            Op::Read => opcode::Read::new(DATA_FILE, start, part.len).offset(part.offset).build(),
+            Op::Write => opcode::Write::new(DATA_FILE, start, part.len).offset(part.offset).build(),
+        };
+        push(&entry.user_data(OURS | u64::from(tag)))
+    }
+
+    /// Zeroes `from..to` of the tag's buffer, as far as the buffer goes.
+    pub(crate) fn zero_fill(&self, tag: u16, from: u32, to: u32) {
+        let to = to.min(self.bytes);
+        let Some(len) = to.checked_sub(from).and_then(|n| usize::try_from(n).ok()) else { return };
+        let at = usize::try_from(from).unwrap_or(usize::MAX);
+        // SAFETY: `from..to` lies inside the allocation, no reference to the buffer is ever made, and the kernel is
+        // done with it: its read ended, and the driver takes it only with the commit that follows.
+        unsafe { self.bufs[usize::from(tag)].as_mut_ptr().add(at).write_bytes(0, len) };
+    }
+
+    /// Gives the memory back. Only once the queue is down: the driver has aborted every command that named a
+    /// buffer, and no move of data is in flight.
+    pub(crate) fn free(mut self) {
+        self.bufs.clear();
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        self.bufs.drain(..).for_each(std::mem::forget);
+    }
+}
+
+/// Queues a one-time poll of the queue's eventfd.
+pub(crate) fn poll_eventfd(eventfd: BorrowedFd<'_>) -> bool {
+    const POLLIN: u32 = 1;
+    push(&opcode::PollAdd::new(types::Fd(eventfd.as_raw_fd()), POLLIN).build().user_data(OURS | WAKE))
+}
+
+fn push(entry: &squeue::Entry) -> bool {
+    with_task_io_ring_mut(|ring| {
+        // SAFETY: the entry names no memory, or memory of a tag's buffer. That is not freed while it is in flight:
+        // `Buffers` leaks unless freed, and `Buffers::free` comes after the last completion.
+        let pushed = unsafe { ring.submission().push(entry) };
+        if pushed.is_ok() {
+            return true;
+        }
+        // The ring has room for every tag at once, so this is a ring whose submission failed before.
+        ring.submit().ok();
+        // SAFETY: as above.
+        unsafe { ring.submission().push(entry) }.is_ok()
+    })
+}
+
+/// A command to the control device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Command {
+    pub(crate) op: u32,
+    pub(crate) id: u32,
+    pub(crate) data: u64,
+    /// How much of the buffer's start is the char device's path.
+    pub(crate) path_len: u16,
+}
+
+/// Sends one command and waits for its end, which the kernel may never reach; the buffer is what it reads or
+/// fills. Blocks the thread.
+///
+/// # Errors
+/// The command's errno, or that of the ring.
+pub(crate) fn control(control: &File, command: Command, mut buffer: Vec<u8>) -> io::Result<Vec<u8>> {
+    let header = sys::ublksrv_ctrl_cmd {
+        dev_id: command.id,
+        queue_id: u16::MAX,
+        len: u16::try_from(buffer.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        addr: if buffer.is_empty() { 0 } else { buffer.as_mut_ptr().addr() as u64 },
+        data: [command.data],
+        dev_path_len: command.path_len,
+        ..Default::default()
+    };
+    let mut payload = [0u8; 80];
+    // SAFETY: the header is plain old data without padding (32 bytes, checked by its bindings), and shorter than the
+    // payload.
+    unsafe { payload.as_mut_ptr().cast::<sys::ublksrv_ctrl_cmd>().write_unaligned(header) };
+    let mut ring: IoUring<squeue::Entry128> = IoUring::builder().build(2)?;
+    let entry = opcode::UringCmd80::new(types::Fd(control.as_raw_fd()), command.op).cmd(payload).build();
+    // SAFETY: the buffer that the entry names lives until the completion below, or is leaked.
+    let pushed = unsafe { ring.submission().push(&entry) };
+    pushed.map_err(|_| io::ErrorKind::ResourceBusy)?;
+    let result = loop {
+        let submitted = ring.submit_and_wait(1);
+        if let Some(done) = ring.completion().next() {
+            break done.result();
+        }
+        match submitted {
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => {
+                // Whether the kernel has the command is not known.
+                std::mem::forget(buffer);
+                return Err(e);
+            }
+            _ => {}
+        }
+    };
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(buffer) }
+}
+
+/// Reads a device's description out of a control command's buffer; `None` if it is too short.
+pub(crate) fn dev_info(bytes: &[u8]) -> Option<sys::ublksrv_ctrl_dev_info> {
+    let bytes = bytes.get(..size_of::<sys::ublksrv_ctrl_dev_info>())?;
+    // SAFETY: plain old data, any bytes are a valid value, and there are enough of them.
+    Some(unsafe { bytes.as_ptr().cast::<sys::ublksrv_ctrl_dev_info>().read_unaligned() })
+}
+
+/// Reads a device's parameters out of a control command's buffer; `None` if it is too short.
+pub(crate) fn params(bytes: &[u8]) -> Option<sys::ublk_params> {
+    let bytes = bytes.get(..size_of::<sys::ublk_params>())?;
+    // SAFETY: plain old data, any bytes are a valid value, and there are enough of them.
+    Some(unsafe { bytes.as_ptr().cast::<sys::ublk_params>().read_unaligned() })
+}
+
+/// The parameters as the driver reads them.
+pub(crate) fn params_bytes(params: &sys::ublk_params) -> Vec<u8> {
+    const LEN: usize = size_of::<sys::ublk_params>();
+    let params = sys::ublk_params { len: u32::try_from(LEN).unwrap_or(u32::MAX), ..*params };
+    let mut bytes = vec![0u8; LEN];
+    // SAFETY: the room is as large as the struct. Padding between its fields, if any, is copied as whatever it is:
+    // the struct was built by the caller in this process, and goes to the kernel alone.
+    unsafe { bytes.as_mut_ptr().cast::<sys::ublk_params>().write_unaligned(params) };
+    bytes
+}
+
+/// Drops the block device's page cache (`BLKFLSBUF`).
+pub(crate) fn flush_buffers(device: &File) -> rustix::io::Result<()> {
+    const BLKFLSBUF: rustix::ioctl::Opcode = rustix::ioctl::opcode::none(0x12, 97);
+    // SAFETY: the request takes no argument and returns nothing but its status.
+    unsafe { rustix::ioctl::ioctl(device, rustix::ioctl::NoArg::<BLKFLSBUF>::new()) }
+}
+
+/// Has the kernel read the partition table again (`BLKRRPART`).
+pub(crate) fn reread_partitions(device: &File) -> rustix::io::Result<()> {
+    const BLKRRPART: rustix::ioctl::Opcode = rustix::ioctl::opcode::none(0x12, 95);
+    // SAFETY: the request takes no argument and returns nothing but its status.
+    unsafe { rustix::ioctl::ioctl(device, rustix::ioctl::NoArg::<BLKRRPART>::new()) }
+}
+
+/// A mount namespace of this thread's own.
+pub(crate) fn unshare_mounts() -> rustix::io::Result<()> {
+    // SAFETY: only the file system view is unshared, no file descriptors or memory; the caller has one thread.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }
+}
