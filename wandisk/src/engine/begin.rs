@@ -56,6 +56,9 @@ impl Engine {
                 if self.is_fit(chunk, op) || cold.replacing.iter().any(|(c, _)| *c == chunk) {
                     continue;
                 }
+                if op == Op::Read {
+                    self.read_ahead(chunk);
+                }
                 let guard = self.locks.lock(chunk).await;
                 match op {
                     Op::Read => self.make_readable(chunk, guard, true).await.map(drop)?,
@@ -141,19 +144,61 @@ impl Engine {
         }
         // A task of its own: a request that stops waiting must not leave a chunk half stored.
         let engine = Arc::clone(self);
-        let fetch = self.runtime.spawn(async move { engine.fetch_into_place(chunk, guard, demand).await });
+        let fetch = self.runtime.spawn(async move { engine.bring_and_open(chunk, guard, demand).await });
         fetch.await.unwrap_or(Err(IoError::Io))
     }
 
-    async fn fetch_into_place(
+    async fn bring_and_open(
         self: Arc<Self>,
+        chunk: u64,
+        guard: ChunkGuard,
+        demand: bool,
+    ) -> Result<ChunkGuard, IoError> {
+        if self.open_if_here(chunk) {
+            return Ok(guard);
+        }
+        let guard = self.bring_into_place(chunk, guard, demand).await?;
+        self.open_if_here(chunk);
+        Ok(guard)
+    }
+
+    /// Brings a chunk ahead of demand; it stays cold for the hot path until it is first wanted.
+    pub(super) async fn bring_ahead(self: Arc<Self>, chunk: u64, guard: ChunkGuard) -> Result<ChunkGuard, IoError> {
+        if self.is_here(chunk) {
+            return Ok(guard);
+        }
+        let guard = self.bring_into_place(chunk, guard, false).await?;
+        self.state().ahead_of_demand.insert(chunk);
+        Ok(guard)
+    }
+
+    /// Lets the hot path at a chunk whose bytes are here. `true` if they are.
+    fn open_if_here(&self, chunk: u64) -> bool {
+        let state = self.state();
+        let row = state.table.get(chunk);
+        let here = !row.exists() || row.is_held() || state.pending.get(&chunk) == Some(&row.version);
+        if here && self.hot.state(chunk) == ChunkState::COLD {
+            if state.ahead_of_demand.contains(&chunk) {
+                self.fetch_stats.prefetch_used.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+            self.hot.set_state(chunk, ChunkState::READABLE);
+        }
+        drop(state);
+        if here {
+            self.state().ahead_of_demand.remove(&chunk);
+        }
+        here
+    }
+
+    async fn bring_into_place(
+        &self,
         chunk: u64,
         guard: ChunkGuard,
         demand: bool,
     ) -> Result<ChunkGuard, IoError> {
         loop {
             let row = self.state().table.get(chunk);
-            if !row.exists() || self.hot.state(chunk) != ChunkState::COLD {
+            if !row.exists() || self.is_here(chunk) {
                 return Ok(guard);
             }
             let outcome = if row.zero {

@@ -1,6 +1,5 @@
 //! Foreign bytes put in place: withdrawn first, then written, then synced, then their row (laws L3, L5).
 
-use wandisk_io::ChunkState;
 use wandisk_store::{HashRow, Intent, Version};
 
 use super::{Engine, EngineError};
@@ -28,7 +27,8 @@ impl Engine {
         let basis_recorded = {
             let mut state = self.state();
             let mut row = state.table.get(chunk);
-            if row.version != version || self.hot.state(chunk) != ChunkState::COLD {
+            let here = row.is_held() || state.pending.get(&chunk) == Some(&row.version);
+            if row.version != version || here {
                 return Ok(StoreOutcome::NotWanted);
             }
             let recorded = !row.held.is_none();
@@ -55,7 +55,6 @@ impl Engine {
             return Ok(StoreOutcome::NotWanted);
         }
         state.pending.insert(chunk, version);
-        self.hot.set_state(chunk, ChunkState::READABLE);
         Ok(StoreOutcome::Stored)
     }
 
@@ -115,7 +114,7 @@ impl Engine {
     /// Are the chunk's current bytes here (whether or not its row is durable)?
     #[must_use]
     pub fn has(&self, chunk: u64) -> bool {
-        self.hot.state(chunk) != ChunkState::COLD
+        self.is_here(chunk) || !self.row(chunk).exists()
     }
 
     /// Chunks at or after `start` whose current bytes are not here, at most `max`.

@@ -16,6 +16,7 @@
 //! Invariant: state changes of a chunk happen under its chunk lock, or withdraw a right (then the gate's grace period
 //! follows). Lock order: chunk locks ascending → cooling → flush → state. The state lock is never held over an await.
 
+mod ahead;
 mod begin;
 mod chunk_locks;
 mod fetched;
@@ -160,6 +161,8 @@ struct State {
     extents: HotExtents,
     /// Fetched chunks whose row is not yet durable, with the version that is in place.
     pending: HashMap<u64, Version>,
+    /// Chunks brought ahead of demand that nobody has wanted since.
+    ahead_of_demand: std::collections::HashSet<u64>,
     /// Hashes to be stored with the next commit.
     hashes: Vec<HashRow>,
     /// Rows of versions up to this counter are durable.
@@ -188,6 +191,7 @@ pub struct Engine {
     source: OnceLock<Arc<dyn ChunkSource>>,
     lanes: Box<[LaneStats]>,
     fetch_stats: FetchStats,
+    ahead: ahead::Ahead,
     /// Last, so that it is let go of after everything else is closed.
     _lock: KeeperLock,
 }

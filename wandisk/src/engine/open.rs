@@ -32,6 +32,7 @@ impl Engine {
             meta: loaded.meta,
             table: loaded.table,
             pending: HashMap::new(),
+            ahead_of_demand: std::collections::HashSet::new(),
             hashes: Vec::new(),
             durable_counter: 0,
         };
@@ -66,6 +67,7 @@ impl Engine {
             source: OnceLock::new(),
             lanes: (0..LANES).map(|_| LaneStats::default()).collect(),
             fetch_stats: FetchStats::default(),
+            ahead: super::ahead::Ahead::default(),
             _lock: lock,
         }))
     }

@@ -61,7 +61,7 @@ impl Engine {
         Ok(published)
     }
 
-    fn is_here(&self, chunk: u64) -> bool {
+    pub(super) fn is_here(&self, chunk: u64) -> bool {
         let state = self.state();
         let row = state.table.get(chunk);
         row.is_held() || (row.exists() && state.pending.get(&chunk) == Some(&row.version))

@@ -42,6 +42,8 @@ pub struct FetchStats {
     pub demand: AtomicU64,
     /// Chunks brought ahead of demand or by a sync.
     pub prefetched: AtomicU64,
+    /// Chunks brought ahead that were wanted later.
+    pub prefetch_used: AtomicU64,
     /// Payload bytes received.
     pub bytes_in: AtomicU64,
     /// Payload bytes sent.
@@ -64,7 +66,7 @@ impl FetchStats {
     pub fn to_json(&self) -> serde_json::Value {
         let get = |c: &AtomicU64| c.load(Ordering::Relaxed);
         serde_json::json!({
-            "demand": get(&self.demand), "prefetched": get(&self.prefetched), "prefetch_used": 0,
+            "demand": get(&self.demand), "prefetched": get(&self.prefetched), "prefetch_used": get(&self.prefetch_used),
             "bytes_in": get(&self.bytes_in), "bytes_out": get(&self.bytes_out),
             "same": get(&self.same), "zero": get(&self.zero), "delta": get(&self.delta),
             "literal": get(&self.literal), "waiting": get(&self.waiting),

@@ -129,8 +129,8 @@ impl Keeper {
     /// # Errors
     /// A [`Refusal`]; before the release the disk stays usable here.
     pub async fn give(self: &std::sync::Arc<Self>, to: SiteId, force: bool, report: &Report) -> Result<MoveReport, Refusal> {
-        let mut giving = self.giving.try_lock().map_err(|_| busy())?;
-        if giving.take_if(|p| p.lease.is_none()).is_some() || giving.is_some() {
+        let giving = self.giving.try_lock().map_err(|_| busy())?;
+        if giving.is_some() {
             return Err(busy());
         }
         if !force {
@@ -158,7 +158,7 @@ impl Keeper {
             }
         }
         let frozen = Instant::now();
-        self.engine.freeze().await.map_err(|e| Refusal::failed(&e))?;
+        self.freeze_for_hand_over().await?;
         match self.send_final(to, &mut sent, report).await {
             Ok(attempt) => {
                 Ok(Prepared { attempt, frozen, began, rows: sent.rows, bytes: sent.bytes, lease: None })
@@ -190,9 +190,11 @@ impl Keeper {
         };
         // Holders and owners are numbered by sites that the table knows.
         let (id, name) = (standing.site, standing.name.clone());
-        if self.engine.meta().site_number(id).is_none() {
+        let address = self.peers.address_for_others(id);
+        let known = self.engine.meta().sites.iter().any(|s| s.id == id && (address.is_none() || s.address == address));
+        if !known {
             let learnt = self.engine.change_meta(move |meta| {
-                let number = meta.learn_site(id, &name, None);
+                let number = meta.learn_site(id, &name, address.as_deref());
                 number.map(drop).ok_or_else(|| MetaError::Refused("the disk knows too many sites".to_owned()))
             });
             learnt.await.map_err(|e| Refusal::failed(&e))?;

@@ -163,7 +163,7 @@ impl Keeper {
             let meta = self.engine.meta();
             match meta.residency {
                 Residency::Resident if to == meta.here => {
-                    return Err(Refusal::new(Code::Rules, format!("the disk is resident at {} already", self.site_name(to))));
+                    return Err(self.already_at(to));
                 }
                 Residency::Resident => return self.give(to, force, report).await,
                 Residency::Released { attempt } => {
@@ -190,6 +190,10 @@ impl Keeper {
             format!("the disk's resident was not found (last heard of at {})", self.site_name(meta.resident)),
         )
         .hint("run `wandisk status` at each site"))
+    }
+
+    pub(crate) fn already_at(&self, to: SiteId) -> Refusal {
+        Refusal::new(Code::Rules, format!("the disk is resident at {} already", self.site_name(to)))
     }
 
     fn finished(&self, attempt: Attempt) -> MoveReport {
@@ -235,7 +239,13 @@ impl Keeper {
     pub(crate) async fn look_for_resident(&self, site: SiteId) -> Result<(), Refusal> {
         let (answer, _) = self.peers.ask(site, Ask::Standing, Bytes::new()).await.map_err(|e| Refusal::failed(&e))?;
         let Answer::Standing(there) = answer else { return Err(senseless()) };
-        learn(&self.engine, &there.facts).await
+        learn(&self.engine, &there.facts).await?;
+        let (facts, meta) = (there.facts, self.engine.meta());
+        if facts.size_counter > meta.size_counter && facts.size_bytes > meta.size_bytes {
+            self.grow_and_restart(facts.size_bytes, facts.size_counter).await?;
+            return Err(Refusal::new(Code::Again, "the replica grows and is opened anew").hint("run it again"));
+        }
+        Ok(())
     }
 }
 

@@ -66,6 +66,7 @@ impl Keeper {
     ) -> Result<Answer, Refusal> {
         let meta = self.engine.meta();
         match meta.residency {
+            wandisk_store::Residency::Resident if to == meta.here => Err(self.already_at(to)),
             wandisk_store::Residency::Resident => self.give(to, force, report).await.map(Answer::Moved),
             wandisk_store::Residency::Released { attempt } => {
                 self.grant(attempt).await?;

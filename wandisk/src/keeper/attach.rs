@@ -119,6 +119,7 @@ impl Keeper {
         self.engine.set_read_only(options.read_only);
         self.engine.set_standby_waits(options.standby == Standby::Wait);
         self.engine.set_fetch_timeout(Duration::from_millis(options.fetch_timeout_ms.max(1)));
+        self.engine.set_prefetch_budget(options.prefetch_bytes);
         let started = match options.front_end.clone() {
             FrontEnd::Ublk { id } => self.start_ublk(id, options.standby).await,
             FrontEnd::Nbd { address } => self.start_nbd(address),
@@ -226,13 +227,29 @@ impl Keeper {
             };
         };
         self.stop(running).await;
-        if self.engine.meta().is_resident() {
-            self.engine.freeze().await.map_err(|e| Refusal::failed(&e))?;
-            self.engine.thaw().await;
-        }
         self.engine.set_read_only(false);
         self.engine.set_standby_waits(false);
-        Ok(())
+        if self.engine.is_poisoned() {
+            // The next keeper reads what is durable.
+            self.quit();
+            return Ok(());
+        }
+        self.settle().await
+    }
+
+    /// The keeper ends while its device is in use: the device is left for the next keeper, its users wait.
+    pub(super) async fn leave(&self) {
+        let Some(attached) = self.attached.lock().await.take() else { return };
+        let left = tokio::task::spawn_blocking(move || match attached.running {
+            Running::Ublk(device) => device.leave().map_err(|e| e.to_string()),
+            Running::Nbd(handle) => {
+                let abandoned = handle.stop(DRAIN).abandoned;
+                if abandoned == 0 { Ok(()) } else { Err(format!("{abandoned} requests were abandoned")) }
+            }
+        });
+        if let Ok(Err(e)) = left.await {
+            tracing::warn!(error = e, "the front-end did not end in order");
+        }
     }
 
     async fn stop(&self, attached: Attached) {

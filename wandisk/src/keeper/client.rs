@@ -16,6 +16,8 @@ use crate::peer::message::Progress;
 
 /// A keeper that runs may be busy starting; this long its answer is waited for.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+/// Keepers that are asked, one after the other, before it is an error that none answers.
+const TRIES: u32 = 5;
 /// Lines of the log that an error shows.
 const LOG_TAIL: usize = 3;
 
@@ -100,22 +102,62 @@ pub async fn run(
     command: &Command,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<Value, Refusal> {
-    let stream = connect(home, dir).await?;
-    let (read, mut write) = stream.into_split();
     let mut text = serde_json::to_string(command).map_err(|e| Refusal::failed(&e))?;
     text.push('\n');
-    write.write_all(text.as_bytes()).await.map_err(|e| Refusal::failed(&e))?;
-    let mut reader = BufReader::new(read);
+    let mut tries = 0;
     loop {
-        let line = control::read_line(&mut reader).await.map_err(|e| {
-            Refusal::new(Code::Failed, format!("the disk's keeper ended before it answered ({e}){}", log_tail(dir)))
-                .hint("run the command again: what was durable is not lost")
-        })?;
-        let line: Line = serde_json::from_str(&line).map_err(|e| Refusal::failed(&e))?;
+        tries += 1;
+        match run_once(home, dir, &text, &mut on_progress).await {
+            // A keeper that was about to end, or that ended to open the disk anew: the next one is asked.
+            Err(Ended::Unanswered | Ended::Again(_)) if tries < TRIES => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(Ended::Again(refusal) | Ended::Refused(refusal)) => return Err(refusal),
+            Err(Ended::Unanswered) => {
+                let text = format!("the disk's keeper ended before it answered{}", log_tail(dir));
+                return Err(Refusal::new(Code::Failed, text)
+                    .hint("run the command again: what was durable is not lost"));
+            }
+            Ok(value) => return Ok(value),
+        }
+    }
+}
+
+enum Ended {
+    /// The connection ended before a line came.
+    Unanswered,
+    Again(Refusal),
+    Refused(Refusal),
+}
+
+async fn run_once(
+    home: &std::path::Path,
+    dir: &DiskDir,
+    text: &str,
+    on_progress: &mut impl FnMut(Progress),
+) -> Result<Value, Ended> {
+    let stream = connect(home, dir).await.map_err(Ended::Refused)?;
+    let (read, mut write) = stream.into_split();
+    write.write_all(text.as_bytes()).await.map_err(|_| Ended::Unanswered)?;
+    let mut reader = BufReader::new(read);
+    let mut answered = false;
+    loop {
+        let line = match control::read_line(&mut reader).await {
+            Ok(line) => line,
+            Err(_) if !answered => return Err(Ended::Unanswered),
+            Err(e) => {
+                let text = format!("the disk's keeper ended in the middle ({e}){}", log_tail(dir));
+                let refusal = Refusal::new(Code::Failed, text);
+                return Err(Ended::Refused(refusal.hint("run the command again: what was durable is not lost")));
+            }
+        };
+        answered = true;
+        let line: Line = serde_json::from_str(&line).map_err(|e| Ended::Refused(Refusal::failed(&e)))?;
         match line {
             Line::Progress(progress) => on_progress(progress),
             Line::Ok(value) => return Ok(value),
-            Line::Error(refusal) => return Err(refusal),
+            Line::Error(refusal) if refusal.code == Code::Again => return Err(Ended::Again(refusal)),
+            Line::Error(refusal) => return Err(Ended::Refused(refusal)),
         }
     }
 }

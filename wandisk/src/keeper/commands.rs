@@ -186,7 +186,6 @@ impl Keeper {
             return Err(Refusal::new(Code::InUse, "the disk is attached").hint("run `wandisk detach` first"));
         }
         let meta = self.engine.meta();
-        let others = meta.sites.len() > 1;
         let (_, only_here) = self.engine.owned_and_only_here();
         if let wandisk_store::Residency::Released { attempt } = meta.residency {
             let to = self.site_name(attempt.to);
@@ -197,7 +196,11 @@ impl Keeper {
             return Err(Refusal::new(Code::Rules, "the disk is resident here: removing only this replica would stop it")
                 .hint("move it to another site first"));
         }
-        if others && only_here > 0 && !force {
+        if meta.is_resident() && meta.sites.len() > 1 && !force {
+            return Err(Refusal::new(Code::Rules, "the disk is resident here, and other sites have replicas of it")
+                .hint("move it to another site first, or use --force to end it"));
+        }
+        if only_here > 0 && !force {
             return Err(Refusal::new(
                 Code::Rules,
                 format!("{only_here} chunks are held by this site alone and would be lost"),

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use wandisk_store::{Home, SiteId};
 
-use crate::engine::Engine;
+use crate::engine::{Access, Engine};
 use crate::handover::give::Prepared;
 use crate::peer::Peers;
 use crate::peer::error::{Code, Refusal};
@@ -50,7 +50,9 @@ pub struct Keeper {
     pub(crate) syncing: Mutex<()>,
     attached: Mutex<Option<attach::Attached>>,
     publisher: publisher::Publisher,
-    freeze_lease: std::sync::Mutex<Option<tokio::task::AbortHandle>>,
+    /// Who holds writes for a sync. Whoever freezes or thaws does it under this lock, so that a late thaw of a sync
+    /// never opens a disk that a hand-over has frozen since.
+    holding: Mutex<Option<tokio::task::AbortHandle>>,
     began: Instant,
     busy: AtomicU64,
     active_ms: AtomicU64,
@@ -89,7 +91,7 @@ impl Keeper {
             giving: Mutex::new(None),
             syncing: Mutex::new(()),
             attached: Mutex::new(None),
-            freeze_lease: std::sync::Mutex::new(None),
+            holding: Mutex::new(None),
             began: Instant::now(),
             busy: AtomicU64::new(0),
             active_ms: AtomicU64::new(0),
@@ -173,6 +175,7 @@ impl Keeper {
         if !self.engine.meta().is_resident() {
             return Err(Refusal::new(Code::NotResident, "the disk is not resident here"));
         }
+        let mut holding = self.holding.lock().await;
         if self.giving.try_lock().map_or(true, |g| g.is_some()) {
             return Err(Refusal::new(Code::Rules, "the disk is being handed over"));
         }
@@ -181,23 +184,49 @@ impl Keeper {
         let timer = tokio::spawn(async move {
             tokio::time::sleep(lease).await;
             tracing::warn!("writes were held for a sync longer than its lease: they go on");
-            keeper.engine.thaw().await;
+            keeper.let_writes_go().await;
         });
-        self.set_freeze_timer(Some(timer.abort_handle()));
+        if let Some(earlier) = holding.replace(timer.abort_handle()) {
+            earlier.abort();
+        }
         Ok(())
     }
 
-    /// Ends [`Keeper::hold_writes`].
+    /// Ends [`Keeper::hold_writes`]; nothing happens if a hand-over has taken over meanwhile.
     pub(crate) async fn let_writes_go(&self) {
-        if self.set_freeze_timer(None) {
+        let mut holding = self.holding.lock().await;
+        if let Some(timer) = holding.take() {
             self.engine.thaw().await;
+            // Last, since it may be the timer itself that runs here.
+            timer.abort();
         }
     }
 
-    /// Replaces the timer; was there one?
-    fn set_freeze_timer(&self, timer: Option<tokio::task::AbortHandle>) -> bool {
-        let mut slot = self.freeze_lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let old = std::mem::replace(&mut *slot, timer);
-        old.map(|t| t.abort()).is_some()
+    /// Freezes for a hand-over: a sync that holds writes loses its hold.
+    pub(crate) async fn freeze_for_hand_over(&self) -> Result<(), Refusal> {
+        let mut holding = self.holding.lock().await;
+        if let Some(timer) = holding.take() {
+            timer.abort();
+        }
+        self.engine.freeze().await.map_err(|e| Refusal::failed(&e))
+    }
+
+    /// Makes everything durable and clears the marks, if the disk is open: after its front-end has stopped.
+    pub(crate) async fn settle(&self) -> Result<(), Refusal> {
+        let _holding = self.holding.lock().await;
+        if self.engine.access() != Access::Open {
+            return Ok(());
+        }
+        self.engine.freeze().await.map_err(|e| Refusal::failed(&e))?;
+        self.engine.thaw().await;
+        Ok(())
+    }
+
+    /// Waits until nothing is being done for anybody, or the time is over.
+    pub(crate) async fn drained(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while self.busy.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }

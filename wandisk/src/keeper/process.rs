@@ -14,6 +14,8 @@ use crate::peer::error::Refusal;
 
 /// A keeper that nobody asks anything ends after this time.
 const IDLE: Duration = Duration::from_secs(5);
+/// How long commands and peers' requests may take to end when the keeper does.
+const DRAIN: Duration = Duration::from_secs(20);
 /// How often it looks whether it may end.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -39,8 +41,9 @@ pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Runnin
 }
 
 impl Running {
-    /// Runs until told to end, idle (if `may_idle`), signalled, or the disk's folder is gone.
-    pub async fn until_end(self, may_idle: bool) {
+    /// Runs until told to end, signalled, no longer needed, or the disk's folder is gone. A keeper in the foreground is
+    /// needed as long as the disk is attached; one in the background until nobody has asked for a while.
+    pub async fn until_end(self, foreground: bool) {
         let (mut term, mut int) = (signal(SignalKind::terminate()).ok(), signal(SignalKind::interrupt()).ok());
         loop {
             tokio::select! {
@@ -56,7 +59,12 @@ impl Running {
                 tracing::warn!("the disk's folder is gone");
                 break;
             }
-            if may_idle && self.keeper.idle_for().await >= IDLE {
+            let needless = if foreground {
+                self.keeper.attached_as().await.is_none()
+            } else {
+                self.keeper.idle_for().await >= IDLE
+            };
+            if needless {
                 break;
             }
         }
@@ -68,8 +76,12 @@ impl Running {
         // New connections go to the next keeper.
         self.serving.abort();
         std::fs::remove_file(self.keeper.engine.dir().control_socket()).ok();
-        if let Err(e) = self.keeper.detach().await {
-            tracing::debug!(error = %e, "nothing was attached");
+        self.keeper.drained(DRAIN).await;
+        if self.keeper.attached_as().await.is_some()
+            && let Err(e) = self.keeper.detach().await
+        {
+            tracing::warn!(error = %e, "the keeper ends while the disk is in use: its device waits for the next one");
+            self.keeper.leave().await;
         }
         self.housekeeping.abort();
         self.keeper.peers.close().await;
@@ -102,7 +114,7 @@ pub async fn background(home: Home, dir: &DiskDir) -> std::io::Result<()> {
     match start(home, dir, lock).await {
         Ok(running) => {
             say("ready")?;
-            running.until_end(true).await;
+            running.until_end(false).await;
             Ok(())
         }
         Err(refusal) => say_refusal(&refusal),

@@ -34,7 +34,7 @@ pub struct Peers {
     engine: Weak<Engine>,
     keeper: OnceLock<Weak<Keeper>>,
     sessions: Mutex<HashMap<SiteId, Vec<Session>>>,
-    dialling: tokio::sync::Mutex<HashMap<SiteId, Failure>>,
+    dialling: Mutex<HashMap<SiteId, Arc<tokio::sync::Mutex<Option<Failure>>>>>,
 }
 
 impl std::fmt::Debug for Peers {
@@ -69,7 +69,7 @@ impl Peers {
             engine: Arc::downgrade(engine),
             keeper: OnceLock::new(),
             sessions: Mutex::default(),
-            dialling: tokio::sync::Mutex::default(),
+            dialling: Mutex::default(),
         })
     }
 
@@ -175,19 +175,35 @@ impl Peers {
     fn entry_for(&self, home: &Home, site: SiteId) -> Option<SiteEntry> {
         let name = self.engine.upgrade()?.meta().sites.iter().find(|s| s.id == site).map(|s| s.name.clone());
         let by_name = || home.sites().iter().find(|s| s.id.is_none() && Some(&s.name) == name.as_ref());
-        home.site_by_id(site).or_else(by_name).cloned()
+        let hinted = || {
+            let known = self.engine.upgrade()?.meta().sites.into_iter().find(|s| s.id == site)?;
+            Some(SiteEntry { name: known.name, address: known.address?, remote_home: None, remote_wandisk: None, id: None })
+        };
+        home.site_by_id(site).or_else(by_name).cloned().or_else(hinted)
+    }
+
+    /// An address of a site that may be of use to other sites too: a host's name is, a command of this machine is not.
+    #[must_use]
+    pub fn address_for_others(&self, site: SiteId) -> Option<String> {
+        let home = Home::open(self.home.path()).ok()?;
+        let entry = home.site_by_id(site).filter(|e| e.remote_home.is_none() && e.remote_wandisk.is_none())?;
+        entry.address.starts_with("ssh://").then(|| entry.address.clone())
     }
 
     async fn session(self: &Arc<Self>, site: SiteId) -> Result<Session, String> {
         if let Some(session) = self.live(site) {
             return Ok(session);
         }
-        // One dial at a time: whoever waited finds the session that the first one made, or its failure.
-        let mut failures = self.dialling.lock().await;
+        // One dial a site at a time: whoever waited finds the session that the first one made, or its failure.
+        let turn = {
+            let mut dialling = self.dialling.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(dialling.entry(site).or_default())
+        };
+        let mut failure = turn.lock().await;
         if let Some(session) = self.live(site) {
             return Ok(session);
         }
-        if let Some((at, why)) = failures.get(&site)
+        if let Some((at, why)) = failure.as_ref()
             && at.elapsed() < DIAL_PAUSE
         {
             return Err(why.clone());
@@ -197,10 +213,7 @@ impl Peers {
             Some(entry) => self.dial_entry(&home, &entry, Some(site)).await,
             None => Err("it was not added here, and it has not connected to this site".to_owned()),
         };
-        match &result {
-            Ok(_) => failures.remove(&site),
-            Err(why) => failures.insert(site, (Instant::now(), why.clone())),
-        };
+        *failure = result.as_ref().err().map(|why| (Instant::now(), why.clone()));
         result
     }
 
@@ -212,6 +225,7 @@ impl Peers {
             return Err(format!("another site answers at {} ({})", entry.address, session.peer().name));
         }
         if entry.id != Some(found)
+            && home.site(&entry.name).is_ok()
             && let Err(e) = home.clone().set_site_id(&entry.name, found)
         {
             tracing::warn!(error = %e, "a site's UUID could not be noted");
