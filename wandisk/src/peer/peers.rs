@@ -160,8 +160,12 @@ impl Peers {
             if let Some(id) = entry.id {
                 return Ok(id);
             }
-            let session = self.dial_entry(&home, entry, None).await.map_err(|why| unreachable(name, &why))?;
-            return Ok(session.peer().site);
+            // The site itself is asked: it may never have seen the disk.
+            let session = dial::lobby_session(&home, entry).await.map_err(|why| unreachable(name, &why))?;
+            let found = session.peer().site;
+            session.close("that was all");
+            note_site_id(&home, name, found);
+            return Ok(found);
         }
         let meta = self.engine.upgrade().map(|e| e.meta());
         let known = meta.and_then(|m| m.sites.iter().find(|s| s.name == name).map(|s| s.id));
@@ -224,11 +228,8 @@ impl Peers {
             session.close("another site was expected");
             return Err(format!("another site answers at {} ({})", entry.address, session.peer().name));
         }
-        if entry.id != Some(found)
-            && home.site(&entry.name).is_ok()
-            && let Err(e) = home.clone().set_site_id(&entry.name, found)
-        {
-            tracing::warn!(error = %e, "a site's UUID could not be noted");
+        if entry.id != Some(found) && home.site(&entry.name).is_ok() {
+            note_site_id(home, &entry.name, found);
         }
         self.keep(session.clone());
         Ok(session)
@@ -372,6 +373,13 @@ impl Peers {
         let all: Vec<Session> = self.sessions().drain().flat_map(|(_, s)| s).collect();
         all.iter().for_each(|s| s.close("the keeper ends"));
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The next dial knows whom to expect. A note that cannot be made costs one question more.
+fn note_site_id(home: &Home, name: &str, found: SiteId) {
+    if let Err(e) = home.clone().set_site_id(name, found) {
+        tracing::warn!(error = %e, "a site's UUID could not be noted");
     }
 }
 

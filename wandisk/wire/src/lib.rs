@@ -1,1 +1,0 @@
-//! Frames and sessions between two keepers.
