@@ -59,7 +59,13 @@ pub fn describe_basis(basis: Option<&[u8]>) -> Result<Vec<u8>, DeltaError> {
     let Some(basis) = basis else { return Ok(Vec::new()) };
     let mut out = blake3::hash(basis).as_bytes().to_vec();
     if basis.len() >= DELTA_MIN_CHUNK {
-        signature_with_options(&mut Cursor::new(basis), &mut out, BLOCK_LEN, STRONG_LEN, SignatureType::Blake2)?;
+        signature_with_options(
+            &mut Cursor::new(basis),
+            &mut out,
+            BLOCK_LEN,
+            STRONG_LEN,
+            SignatureType::Blake2,
+        )?;
     }
     Ok(out)
 }
@@ -129,7 +135,8 @@ pub fn decode(
         Form::Zstd => zstd::bulk::decompress(body, chunk_size).map_err(|_| malformed())?,
         Form::Delta => {
             // A delta without a match is longer than the chunk by its commands only.
-            let delta = zstd::bulk::decompress(body, chunk_size + chunk_size / 8 + 64).map_err(|_| malformed())?;
+            let delta =
+                zstd::bulk::decompress(body, chunk_size + chunk_size / 8 + 64).map_err(|_| malformed())?;
             apply(&delta, basis.ok_or_else(malformed)?, chunk_size).ok_or_else(malformed)?
         }
     };

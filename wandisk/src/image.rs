@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use rustix::fs::SeekFrom;
 use wandisk_store::data::is_zero;
@@ -139,11 +139,30 @@ impl Image {
         if self.format == "raw" {
             copy_sparse(&self.path, target, meta.size_bytes, progress)?;
         } else {
+            self.check()?;
             self.convert(target)?;
             let grown = OpenOptions::new().write(true).open(target).and_then(|f| f.set_len(meta.size_bytes));
             grown.map_err(|source| ImageError::Write { path: target.to_owned(), source })?;
         }
         register(target, data, meta, table)
+    }
+
+    /// A damaged image is refused: qemu-img reads what lies beyond the end of a half image as zeros.
+    fn check(&self) -> Result<(), ImageError> {
+        // What `qemu-img check` ends with: leaked clusters waste space but lose nothing; some formats have no check.
+        const LEAKS: i32 = 3;
+        const NO_CHECK: i32 = 63;
+        let mut command = Command::new("qemu-img");
+        command.args(["check", "-q", "-f", self.format]).arg(&self.path);
+        let output = run(&mut command, &self.path, self.format)?;
+        if matches!(output.status.code(), Some(0 | LEAKS | NO_CHECK)) {
+            return Ok(());
+        }
+        let said = first_line(&output.stderr);
+        Err(ImageError::QemuImg {
+            path: self.path.clone(),
+            said: format!("it is damaged: {}", said.trim_start_matches("ERROR: ")),
+        })
     }
 
     fn convert(&self, target: &Path) -> Result<(), ImageError> {
@@ -155,17 +174,24 @@ impl Image {
     }
 }
 
-fn run_qemu_img(mut command: Command, path: &Path, format: &'static str) -> Result<Vec<u8>, ImageError> {
-    let output = command.output().map_err(|e| match e.kind() {
+fn run(command: &mut Command, path: &Path, format: &'static str) -> Result<Output, ImageError> {
+    command.output().map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => ImageError::NoQemuImg { path: path.to_owned(), format },
         _ => ImageError::Read { path: path.to_owned(), source: e },
-    })?;
+    })
+}
+
+fn first_line(stderr: &[u8]) -> String {
+    let said = String::from_utf8_lossy(stderr);
+    said.lines().next().unwrap_or("no reason given").trim_start_matches("qemu-img: ").to_owned()
+}
+
+fn run_qemu_img(mut command: Command, path: &Path, format: &'static str) -> Result<Vec<u8>, ImageError> {
+    let output = run(&mut command, path, format)?;
     if output.status.success() {
         return Ok(output.stdout);
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().next().unwrap_or("no reason given").trim_start_matches("qemu-img: ").to_owned();
-    Err(ImageError::QemuImg { path: path.to_owned(), said })
+    Err(ImageError::QemuImg { path: path.to_owned(), said: first_line(&output.stderr) })
 }
 
 fn qemu_size(path: &Path, format: &'static str) -> Result<u64, ImageError> {
@@ -173,14 +199,18 @@ fn qemu_size(path: &Path, format: &'static str) -> Result<u64, ImageError> {
     command.args(["info", "--output=json", "-f", format]).arg(path);
     let json = run_qemu_img(command, path, format)?;
     let info: serde_json::Value = serde_json::from_slice(&json).unwrap_or_default();
-    info["virtual-size"].as_u64().ok_or_else(|| ImageError::QemuImg {
-        path: path.to_owned(),
-        said: "it tells no size".to_owned(),
-    })
+    info["virtual-size"]
+        .as_u64()
+        .ok_or_else(|| ImageError::QemuImg { path: path.to_owned(), said: "it tells no size".to_owned() })
 }
 
 /// Every chunk that is not zero becomes one held here; zeros that take space give it back.
-fn register(target: &Path, data: &DataFile, meta: &mut DiskMeta, table: &mut ChunkTable) -> Result<(), ImageError> {
+fn register(
+    target: &Path,
+    data: &DataFile,
+    meta: &mut DiskMeta,
+    table: &mut ChunkTable,
+) -> Result<(), ImageError> {
     let failed = |source| ImageError::Write { path: target.to_owned(), source };
     let here = meta.here_number();
     let chunks: Vec<u64> = data.chunks_with_blocks().collect();
@@ -191,7 +221,10 @@ fn register(target: &Path, data: &DataFile, meta: &mut DiskMeta, table: &mut Chu
         }
         meta.counter += 1;
         let version = Version::new(meta.lineage_index(), meta.counter);
-        table.set(chunk, Row { version, held: version, holders: 1 << here, owner: here, zero: false, fresh: true });
+        table.set(
+            chunk,
+            Row { version, held: version, holders: 1 << here, owner: here, zero: false, fresh: true },
+        );
     }
     Ok(())
 }
@@ -200,7 +233,12 @@ fn register(target: &Path, data: &DataFile, meta: &mut DiskMeta, table: &mut Chu
 ///
 /// # Errors
 /// [`ImageError`].
-pub fn copy_sparse(from: &Path, to: &Path, size: u64, progress: &dyn Fn(u64, u64)) -> Result<u64, ImageError> {
+pub fn copy_sparse(
+    from: &Path,
+    to: &Path,
+    size: u64,
+    progress: &dyn Fn(u64, u64),
+) -> Result<u64, ImageError> {
     let read = |source| ImageError::Read { path: from.to_owned(), source };
     let write = |source| ImageError::Write { path: to.to_owned(), source };
     let source = File::open(from).map_err(read)?;

@@ -41,7 +41,11 @@ impl Keeper {
     ///
     /// # Errors
     /// A [`Refusal`] that says what is left; nothing that arrived is lost.
-    pub async fn sync_here(self: &Arc<Self>, options: SyncOptions, report: &Report) -> Result<SyncReport, Refusal> {
+    pub async fn sync_here(
+        self: &Arc<Self>,
+        options: SyncOptions,
+        report: &Report,
+    ) -> Result<SyncReport, Refusal> {
         let _turn = self.syncing.try_lock().map_err(|_| {
             Refusal::new(Code::Rules, "a sync to this site is under way").hint("wait for it to end")
         })?;
@@ -65,7 +69,12 @@ impl Keeper {
     }
 
     /// The resident's table is the table; it only lacks chunks.
-    async fn sync_resident(&self, options: SyncOptions, done: &mut SyncReport, report: &Report) -> Result<(), Refusal> {
+    async fn sync_resident(
+        &self,
+        options: SyncOptions,
+        done: &mut SyncReport,
+        report: &Report,
+    ) -> Result<(), Refusal> {
         done.passes = 1;
         self.fetch_missing(options, done, report).await?;
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
@@ -149,8 +158,11 @@ impl Keeper {
         if let Some(expected) = expected {
             let (digest, _) = self.engine.table_mark();
             if digest != expected {
-                return Err(Refusal::new(Code::Failed, "the table here differs from the resident's after the last rows")
-                    .hint("run the same sync again"));
+                return Err(Refusal::new(
+                    Code::Failed,
+                    "the table here differs from the resident's after the last rows",
+                )
+                .hint("run the same sync again"));
             }
         }
         self.note_complete(Some(resident)).await
@@ -181,7 +193,10 @@ impl Keeper {
             Ok(()) => Ok(()),
             Err(e) => Err(Refusal::new(
                 Code::Failed,
-                format!("the resident, {}, is needed for the newest table and cannot be asked: {e}", self.site_name(resident)),
+                format!(
+                    "the resident, {}, is needed for the newest table and cannot be asked: {e}",
+                    self.site_name(resident)
+                ),
             )
             .hint(e.hint.unwrap_or_else(|| "see `wandisk site check`".to_owned()))),
         }
@@ -285,8 +300,11 @@ impl Keeper {
         if found.differing.is_empty() {
             return Ok(());
         }
-        Err(Refusal::new(Code::Failed, format!("{} chunks differ from the other site's", found.differing.len()))
-            .hint("run `wandisk verify` at both sites to see which one is damaged"))
+        Err(Refusal::new(
+            Code::Failed,
+            format!("{} chunks differ from the other site's", found.differing.len()),
+        )
+        .hint("run `wandisk verify` at both sites to see which one is damaged"))
     }
 
     async fn ask(&self, site: SiteId, ask: Ask) -> Result<(Answer, Bytes), Refusal> {

@@ -44,7 +44,11 @@ impl Keeper {
         }
     }
 
-    pub(crate) async fn compare_with(&self, other: Option<SiteId>, report: &Report) -> Result<Verified, Refusal> {
+    pub(crate) async fn compare_with(
+        &self,
+        other: Option<SiteId>,
+        report: &Report,
+    ) -> Result<Verified, Refusal> {
         let mut found = Verified { table_ok: self.engine.table_is_sound(), ..Verified::default() };
         let (missing, total) = self.engine.missing_count();
         found.missing = missing;
@@ -117,7 +121,8 @@ impl Theirs {
             })?;
             let Answer::Hashes { next } = answer else { return Err(senseless()) };
             for entry in body.chunks_exact(HASH_LEN) {
-                let word = |at: usize| entry[at..at + 8].try_into().map(u64::from_le_bytes).map_err(|_| senseless());
+                let word =
+                    |at: usize| entry[at..at + 8].try_into().map(u64::from_le_bytes).map_err(|_| senseless());
                 let hash = entry[16..].try_into().map_err(|_| senseless())?;
                 self.known.insert(word(0)?, (Version(word(8)?), hash));
             }

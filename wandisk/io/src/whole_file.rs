@@ -31,7 +31,11 @@ impl WholeFile {
         let hot = HotMap::new(chunks, chunk_size, lanes);
         let state = if read_only { ChunkState::READABLE } else { ChunkState::WRITABLE };
         (0..chunks).for_each(|chunk| hot.set_state(chunk, state));
-        Ok(WholeFile { file, geometry: Geometry { size_bytes, chunk_size, trim_granularity: 4096, read_only }, hot })
+        Ok(WholeFile {
+            file,
+            geometry: Geometry { size_bytes, chunk_size, trim_granularity: 4096, read_only },
+            hot,
+        })
     }
 
     fn check(&self, offset: u64, len: u64) -> Result<(), IoError> {

@@ -45,16 +45,24 @@ impl Address {
         }
         if let Some(rest) = text.strip_prefix("cmd:") {
             let words = shell_words::split(rest).map_err(|_| wrong("a quote is not closed"))?;
-            return if words.is_empty() { Err(wrong("no program is named")) } else { Ok(Address::Command(words)) };
+            return if words.is_empty() {
+                Err(wrong("no program is named"))
+            } else {
+                Ok(Address::Command(words))
+            };
         }
-        let rest = text.strip_prefix("ssh://").ok_or_else(|| wrong("it begins with neither ssh:// nor cmd:"))?;
+        let rest =
+            text.strip_prefix("ssh://").ok_or_else(|| wrong("it begins with neither ssh:// nor cmd:"))?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (user, host_port) = match rest.rsplit_once('@') {
             Some((user, host)) => (Some(user), host),
             None => (None, rest),
         };
-        let (host, port) = split_port(host_port).ok_or_else(|| wrong("its port is not a number from 1 to 65535"))?;
-        let plain = |s: &str| !s.is_empty() && !s.starts_with('-') && !s.contains(|c: char| c.is_whitespace() || c == '/');
+        let (host, port) =
+            split_port(host_port).ok_or_else(|| wrong("its port is not a number from 1 to 65535"))?;
+        let plain = |s: &str| {
+            !s.is_empty() && !s.starts_with('-') && !s.contains(|c: char| c.is_whitespace() || c == '/')
+        };
         if !plain(host) || !user.is_none_or(plain) {
             return Err(wrong("its host or user cannot be one"));
         }
@@ -103,18 +111,32 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_written_back() {
-        for text in
-            ["ssh://big", "ssh://me@big:2222", "ssh://[::1]:22", "ssh://me@[fe80::1]", "cmd:ssh -J bastion far", "cmd:'a b' c"]
-        {
+        for text in [
+            "ssh://big",
+            "ssh://me@big:2222",
+            "ssh://[::1]:22",
+            "ssh://me@[fe80::1]",
+            "cmd:ssh -J bastion far",
+            "cmd:'a b' c",
+        ] {
             assert_eq!(Address::parse(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in
-            ["", "big", "http://x", "ssh://", "ssh://a:0", "ssh://a:x", "ssh://-oProxyCommand=x", "ssh://a b", "cmd:", "cmd:'x"]
-        {
+        for text in [
+            "",
+            "big",
+            "http://x",
+            "ssh://",
+            "ssh://a:0",
+            "ssh://a:x",
+            "ssh://-oProxyCommand=x",
+            "ssh://a b",
+            "cmd:",
+            "cmd:'x",
+        ] {
             assert!(Address::parse(text).is_err(), "{text:?}");
         }
     }

@@ -33,7 +33,8 @@ pub(crate) fn start(words: &[String]) -> Result<Stream, DialError> {
         .kill_on_drop(true)
         .spawn()
         .map_err(failed)?;
-    let (Some(stdin), Some(stdout), Some(mut stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    let (Some(stdin), Some(stdout), Some(mut stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(failed(io::ErrorKind::BrokenPipe.into()));
     };
@@ -61,7 +62,10 @@ mod tests {
     fn a_prefix_gets_the_command_and_a_whole_command_stays() {
         let far = words("wandisk serve --stdio");
         assert_eq!(with_far_command(&words("ssh -J b h"), &far), words("ssh -J b h wandisk serve --stdio"));
-        assert_eq!(with_far_command(&words("w --home x serve --stdio"), &far), words("w --home x serve --stdio"));
+        assert_eq!(
+            with_far_command(&words("w --home x serve --stdio"), &far),
+            words("w --home x serve --stdio")
+        );
     }
 
     #[tokio::test]

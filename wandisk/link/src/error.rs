@@ -33,6 +33,7 @@ pub enum DialError {
         source: io::Error,
     },
     /// What listens there is no SSH server that we understand.
+    #[cfg(feature = "ssh")]
     #[error("no SSH connection to {host} could be made")]
     Handshake {
         /// The host.
@@ -73,6 +74,7 @@ pub enum DialError {
         tried: String,
     },
     /// A step after login.
+    #[cfg(feature = "ssh")]
     #[error("the connection to {host} failed")]
     Ssh {
         /// The host.

@@ -9,11 +9,14 @@
 //! Fault model: the far side may be silent, close at any byte, or fill standard error for ever.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "ssh"), allow(dead_code, reason = "only the in-process kind uses it"))]
 
 mod address;
 mod command;
 mod error;
+#[cfg(feature = "ssh")]
 mod known_hosts;
+#[cfg(feature = "ssh")]
 mod ssh;
 mod ssh_config;
 mod stream;
@@ -62,16 +65,36 @@ pub async fn dial(address: &Address, options: &DialOptions) -> Result<Stream, Di
         Address::Command(words) => command::start(&command::with_far_command(words, &options.far_command())),
         Address::Ssh(host) => {
             let far_command = shell_words::join(options.far_command());
-            let host = host.clone();
-            let config = options.ssh_config.clone().or_else(|| std::env::var_os("WANDISK_SSH_CONFIG").map(PathBuf::from));
-            let dialled = tokio::task::spawn_blocking(move || ssh::dial(&host, &far_command, config.as_deref()));
-            match tokio::time::timeout(DIAL, dialled).await {
-                Err(_) => Err(DialError::TimedOut { after: DIAL }),
-                Ok(Err(_)) => Err(DialError::Ended),
-                Ok(Ok(Ok(ssh::Dialled::Stream(stream)))) => Ok(*stream),
-                Ok(Ok(Ok(ssh::Dialled::UseProgram(words)))) => command::start(&words),
-                Ok(Ok(Err(e))) => Err(e),
-            }
+            let config = options
+                .ssh_config
+                .clone()
+                .or_else(|| std::env::var_os("WANDISK_SSH_CONFIG").map(PathBuf::from));
+            dial_ssh(host.clone(), far_command, config).await
         }
     }
+}
+
+#[cfg(feature = "ssh")]
+async fn dial_ssh(
+    host: address::SshHost,
+    far_command: String,
+    config: Option<PathBuf>,
+) -> Result<Stream, DialError> {
+    let dialled = tokio::task::spawn_blocking(move || ssh::dial(&host, &far_command, config.as_deref()));
+    match tokio::time::timeout(DIAL, dialled).await {
+        Err(_) => Err(DialError::TimedOut { after: DIAL }),
+        Ok(Err(_)) => Err(DialError::Ended),
+        Ok(Ok(Ok(ssh::Dialled::Stream(stream)))) => Ok(*stream),
+        Ok(Ok(Ok(ssh::Dialled::UseProgram(words)))) => command::start(&words),
+        Ok(Ok(Err(e))) => Err(e),
+    }
+}
+
+#[cfg(not(feature = "ssh"))]
+async fn dial_ssh(
+    host: address::SshHost,
+    far_command: String,
+    config: Option<PathBuf>,
+) -> Result<Stream, DialError> {
+    command::start(&ssh_config::program(&host, &far_command, config.as_deref()))
 }

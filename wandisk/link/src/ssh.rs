@@ -29,8 +29,11 @@ const STEP_MS: u32 = 10_000;
 const KEEPALIVE_S: u32 = 10;
 /// Kinds of host keys in the order they are asked for. One at a time, since the first that the server has would be
 /// shown even where another one is filed.
-const KEY_KINDS: [&str; 3] =
-    ["ssh-ed25519", "ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521", "rsa-sha2-512,rsa-sha2-256,ssh-rsa"];
+const KEY_KINDS: [&str; 3] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521",
+    "rsa-sha2-512,rsa-sha2-256,ssh-rsa",
+];
 
 /// How a dial ended well.
 pub(crate) enum Dialled {
@@ -43,13 +46,7 @@ pub(crate) enum Dialled {
 /// Connects, checks the host, logs in, starts the far command. Blocks.
 pub(crate) fn dial(host: &SshHost, far_command: &str, config: Option<&Path>) -> Result<Dialled, DialError> {
     let settings = ssh_config::resolve(host, config)?;
-    let by_program = || {
-        let mut words = ssh_config::program_words(config);
-        words.extend(["-o".to_owned(), "BatchMode=yes".to_owned()]);
-        words.extend(ssh_config::host_words(host));
-        words.push(far_command.to_owned());
-        Dialled::UseProgram(words)
-    };
+    let by_program = || Dialled::UseProgram(ssh_config::program(host, far_command, config));
     if settings.needs_program {
         return Ok(by_program());
     }
@@ -96,7 +93,9 @@ fn connect_known(settings: &Settings) -> Result<(Session, TcpStream), DialError>
         let (session, socket) = match connect(settings, kinds) {
             Ok(connected) => connected,
             // The server has no key of this kind.
-            Err(DialError::Handshake { source, .. }) if source.code() == ssh2::ErrorCode::Session(-5) => continue,
+            Err(DialError::Handshake { source, .. }) if source.code() == ssh2::ErrorCode::Session(-5) => {
+                continue;
+            }
             Err(e) => return Err(e),
         };
         match known_hosts::check(&session, settings)? {
@@ -292,7 +291,8 @@ impl Pump {
         local.set(PollFlags::IN, outward.is_empty());
         local.set(PollFlags::OUT, !inward.is_empty());
         // Where the far side's window holds us up, only what it sends can change that: then libssh2 waits for input.
-        let blocked = matches!(self.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
+        let blocked =
+            matches!(self.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
         let mut ssh = PollFlags::IN;
         ssh.set(PollFlags::OUT, blocked);
         let mut fds = [PollFd::new(&self.socket, ssh), PollFd::new(&self.local, local)];

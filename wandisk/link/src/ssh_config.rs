@@ -1,12 +1,17 @@
 //! The user's ssh settings for a host, as the `ssh` program itself resolves them (`ssh -G`); defaults without it.
 
+#[cfg(feature = "ssh")]
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "ssh")]
+use std::path::PathBuf;
+#[cfg(feature = "ssh")]
 use std::process::{Command, Stdio};
 
 use crate::address::SshHost;
 
 /// What matters of the settings for a link.
+#[cfg(feature = "ssh")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) host: String,
@@ -25,16 +30,18 @@ pub(crate) struct Settings {
     pub(crate) program: bool,
 }
 
+#[cfg(feature = "ssh")]
 fn home() -> PathBuf {
     PathBuf::from(std::env::var_os("HOME").unwrap_or_default())
 }
 
+#[cfg(feature = "ssh")]
 fn expand(path: &str) -> PathBuf {
     path.strip_prefix("~/").map_or_else(|| PathBuf::from(path), |rest| home().join(rest))
 }
 
 /// The `ssh` program's first words, with the configuration that is to be used.
-pub(crate) fn program_words(config: Option<&Path>) -> Vec<String> {
+fn program_words(config: Option<&Path>) -> Vec<String> {
     let mut words = vec!["ssh".to_owned()];
     if let Some(config) = config {
         words.extend(["-F".to_owned(), config.display().to_string()]);
@@ -42,8 +49,17 @@ pub(crate) fn program_words(config: Option<&Path>) -> Vec<String> {
     words
 }
 
+/// The `ssh` program with everything, for what cannot be done from inside this process.
+pub(crate) fn program(host: &SshHost, far_command: &str, config: Option<&Path>) -> Vec<String> {
+    let mut words = program_words(config);
+    words.extend(["-o".to_owned(), "BatchMode=yes".to_owned()]);
+    words.extend(host_words(host));
+    words.push(far_command.to_owned());
+    words
+}
+
 /// Words that name the host to the `ssh` program.
-pub(crate) fn host_words(host: &SshHost) -> Vec<String> {
+fn host_words(host: &SshHost) -> Vec<String> {
     let mut words = Vec::new();
     if let Some(user) = &host.user {
         words.extend(["-l".to_owned(), user.clone()]);
@@ -56,6 +72,7 @@ pub(crate) fn host_words(host: &SshHost) -> Vec<String> {
 }
 
 /// Resolves the settings for a host.
+#[cfg(feature = "ssh")]
 pub(crate) fn resolve(host: &SshHost, config: Option<&Path>) -> io::Result<Settings> {
     let words = program_words(config);
     let output = Command::new(&words[0])
@@ -73,8 +90,10 @@ pub(crate) fn resolve(host: &SshHost, config: Option<&Path>) -> io::Result<Setti
     }
 }
 
+#[cfg(feature = "ssh")]
 fn defaults(host: &SshHost) -> Settings {
-    let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
+    let user =
+        || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
     let identity = |name: &str| home().join(".ssh").join(name);
     Settings {
         host: host.host.clone(),
@@ -90,8 +109,10 @@ fn defaults(host: &SshHost) -> Settings {
     }
 }
 
+#[cfg(feature = "ssh")]
 fn parse(host: &SshHost, text: &str) -> Settings {
-    let mut settings = Settings { identities: Vec::new(), known_hosts: Vec::new(), program: true, ..defaults(host) };
+    let mut settings =
+        Settings { identities: Vec::new(), known_hosts: Vec::new(), program: true, ..defaults(host) };
     for line in text.lines() {
         let Some((key, value)) = line.split_once(' ') else { continue };
         match key {
@@ -106,7 +127,9 @@ fn parse(host: &SshHost, text: &str) -> Settings {
                 settings.known_hosts.splice(0..0, value.split(' ').map(expand));
             }
             "globalknownhostsfile" => settings.known_hosts.extend(value.split(' ').map(expand)),
-            "stricthostkeychecking" => settings.accept_new = matches!(value, "accept-new" | "no" | "off" | "false"),
+            "stricthostkeychecking" => {
+                settings.accept_new = matches!(value, "accept-new" | "no" | "off" | "false");
+            }
             "proxyjump" | "proxycommand" | "certificatefile" | "pkcs11provider" => {
                 settings.needs_program |= value != "none";
             }
@@ -119,7 +142,7 @@ fn parse(host: &SshHost, text: &str) -> Settings {
     settings
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "ssh"))]
 mod tests {
     use super::*;
 

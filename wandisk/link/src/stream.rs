@@ -19,7 +19,11 @@ pub struct Stream {
 
 #[derive(Debug)]
 enum Inner {
-    Program { stdin: ChildStdin, stdout: ChildStdout, _child: Box<Child> },
+    Program {
+        stdin: ChildStdin,
+        stdout: ChildStdout,
+        _child: Box<Child>,
+    },
     /// Our end of a socket pair; a thread carries its bytes to and from the SSH channel.
     Ssh(UnixStream),
 }
@@ -41,7 +45,11 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match &mut self.inner {
             Inner::Program { stdout, .. } => Pin::new(stdout).poll_read(cx, buf),
             Inner::Ssh(near) => Pin::new(near).poll_read(cx, buf),

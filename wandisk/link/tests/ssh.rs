@@ -1,5 +1,6 @@
 //! `ssh://` links against a real OpenSSH server on loopback.
 
+#![cfg(feature = "ssh")]
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::fs;
@@ -26,7 +27,8 @@ impl Drop for Sshd {
 }
 
 fn keygen(path: &Path, kind: &str) {
-    let done = Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-f"]).arg(path).status().unwrap();
+    let done =
+        Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-f"]).arg(path).status().unwrap();
     assert!(done.success());
 }
 
@@ -40,7 +42,18 @@ impl Sshd {
         fs::create_dir_all("/run/sshd").ok();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let server = Command::new("/usr/sbin/sshd")
-            .args(["-D", "-e", "-f", "/dev/null", "-o", "StrictModes=no", "-o", "UsePAM=no", "-p", &port.to_string()])
+            .args([
+                "-D",
+                "-e",
+                "-f",
+                "/dev/null",
+                "-o",
+                "StrictModes=no",
+                "-o",
+                "UsePAM=no",
+                "-p",
+                &port.to_string(),
+            ])
             .args(["-o", "ListenAddress=127.0.0.1", "-o", "PidFile=none"])
             .arg("-h")
             .arg(at("host"))
@@ -130,7 +143,8 @@ async fn bytes_go_both_ways_at_once_and_arrive_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_far_command_keeps_its_words_and_its_errors_come_here() {
     let sshd = Sshd::start("ecdsa");
-    let mut stream = dial(&sshd.address(), &sshd.options("echo \"$2|$3|$4\"; echo why >&2; sleep 1")).await.unwrap();
+    let mut stream =
+        dial(&sshd.address(), &sshd.options("echo \"$2|$3|$4\"; echo why >&2; sleep 1")).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "/a home|serve|--stdio\n");

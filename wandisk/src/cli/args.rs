@@ -58,7 +58,9 @@ pub enum Command {
     #[command(subcommand)]
     Site(SiteCommand),
     /// Create a disk, resident here.
-    #[command(after_help = "Examples:\n  wandisk create work --size 1T\n  wandisk create vm --from debian.qcow2")]
+    #[command(
+        after_help = "Examples:\n  wandisk create work --size 1T\n  wandisk create vm --from debian.qcow2"
+    )]
     Create(CreateArgs),
     /// List the disks that have a replica here.
     Ls,
@@ -82,8 +84,10 @@ pub enum Command {
         force: bool,
     },
     /// Make a disk a block device (ublk) or an NBD export; prints the path or URI once it is usable.
-    #[command(after_help = "Examples:\n  wandisk attach work\n  wandisk attach work --nbd tcp:127.0.0.1:10809\n\n\
-                            After a crash or kill -9 the same command attaches again; a mounted file system goes on.")]
+    #[command(
+        after_help = "Examples:\n  wandisk attach work\n  wandisk attach work --nbd tcp:127.0.0.1:10809\n\n\
+                            After a crash or kill -9 the same command attaches again; a mounted file system goes on."
+    )]
     Attach(AttachArgs),
     /// Stop the block device or export; everything is durable afterwards.
     Detach {

@@ -42,7 +42,9 @@ pub(super) fn create(cli: &Cli, args: &CreateArgs) -> Result<(), Failure> {
         (None, None) => return Err(Failure::usage("--size or --from is needed")),
     };
     if size_bytes == 0 || !size_bytes.is_multiple_of(512) || size_bytes > DISK_SIZE_MAX {
-        return Err(Failure::usage(format!("{size_bytes} bytes cannot be a disk's size: it is a positive multiple of 512")));
+        return Err(Failure::usage(format!(
+            "{size_bytes} bytes cannot be a disk's size: it is a positive multiple of 512"
+        )));
     }
     let here = KnownSite {
         id: home.id(),
@@ -78,12 +80,16 @@ pub(super) fn create(cli: &Cli, args: &CreateArgs) -> Result<(), Failure> {
         Ok(())
     })
     .map_err(|e| match e {
-        FillError::Open(OpenError::Exists { .. }) => Failure::from(e).hint("choose another name, or see `wandisk ls`"),
+        FillError::Open(OpenError::Exists { .. }) => {
+            Failure::from(e).hint("choose another name, or see `wandisk ls`")
+        }
         other => Failure::from(other),
     })?;
     drop(meter);
     let value = json!({"disk": args.disk, "uuid": meta.uuid, "size": size_bytes, "chunk_size": args.chunk_size, "written": written});
-    output::result(cli, &value, || format!("{}: {}, {} chunks written", args.disk, show_bytes(size_bytes), written));
+    output::result(cli, &value, || {
+        format!("{}: {}, {} chunks written", args.disk, show_bytes(size_bytes), written)
+    });
     Ok(())
 }
 
@@ -104,7 +110,9 @@ pub(super) async fn list(cli: &Cli) -> Result<(), Failure> {
             let size = d["size"].as_u64().map_or_else(|| "-".to_owned(), show_bytes);
             let attached = d["device"].as_str().or(d["uri"].as_str()).unwrap_or("-");
             let note = d["error"].as_str().unwrap_or_default();
-            format!("{:<20} {:>10}  {:<16} {attached} {note}", text("disk"), size, text("resident")).trim_end().to_owned()
+            format!("{:<20} {:>10}  {:<16} {attached} {note}", text("disk"), size, text("resident"))
+                .trim_end()
+                .to_owned()
         });
         rows.collect::<Vec<_>>().join("\n")
     });
@@ -121,12 +129,21 @@ pub(super) fn show_status(s: &Value) -> String {
     let chunks = &s["chunks"];
     let mut lines = vec![
         format!("disk      {} ({})", text(&s["disk"]), text(&s["uuid"])),
-        format!("size      {}, chunks of {}", show_bytes(number(&s["size"])), show_bytes(number(&s["chunk_size"]))),
+        format!(
+            "size      {}, chunks of {}",
+            show_bytes(number(&s["size"])),
+            show_bytes(number(&s["chunk_size"]))
+        ),
         format!("resident  {} (epoch {}); here: {}", text(&s["resident"]), s["epoch"], text(&s["residency"])),
         format!("attached  {}", s["device"].as_str().or(s["uri"].as_str()).unwrap_or("no")),
         format!(
             "chunks    {} written: {} held, {} stale, {} absent; {} zero; {} only here",
-            chunks["written"], chunks["held"], chunks["stale"], chunks["absent"], chunks["zero"], chunks["only_here"]
+            chunks["written"],
+            chunks["held"],
+            chunks["stale"],
+            chunks["absent"],
+            chunks["zero"],
+            chunks["only_here"]
         ),
         format!("on disk   {}", show_bytes(number(&s["allocated_bytes"]))),
     ];
@@ -179,7 +196,9 @@ pub(super) async fn export(cli: &Cli, disk: &str, file: &Path) -> Result<(), Fai
     let dir = home.disk(disk)?;
     let status = ask_in(cli, home.path(), &dir, Ask::Status { chunks: false }).await?;
     if status["attached"] == true {
-        return Err(Failure::new("the disk is attached, and an export would mix moments").hint("detach it first"));
+        return Err(
+            Failure::new("the disk is attached, and an export would mix moments").hint("detach it first")
+        );
     }
     ask_in(cli, home.path(), &dir, Ask::Complete).await?;
     let size = status["size"].as_u64().unwrap_or(0);
@@ -194,6 +213,8 @@ pub(super) async fn export(cli: &Cli, disk: &str, file: &Path) -> Result<(), Fai
     let copied = image::export(&dir.data_path(), file, size, &progress)?;
     drop(lock);
     let value = json!({"file": file, "size": size, "bytes": copied});
-    output::result(cli, &value, || format!("{}: {} of {}", file.display(), show_bytes(copied), show_bytes(size)));
+    output::result(cli, &value, || {
+        format!("{}: {} of {}", file.display(), show_bytes(copied), show_bytes(size))
+    });
     Ok(())
 }

@@ -17,7 +17,7 @@ const LINE_EVERY: Duration = Duration::from_secs(2);
 
 /// A command that failed: a sentence, a hint, an exit code.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     message: String,
     hint: Option<String>,
     code: Option<crate::peer::error::Code>,
@@ -26,18 +26,18 @@ pub struct Failure {
 
 impl Failure {
     /// A failure of the command.
-    pub fn new(message: impl Into<String>) -> Failure {
+    pub(super) fn new(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), hint: None, code: None, usage: false }
     }
 
     /// The command line itself is wrong (exit code 2).
-    pub fn usage(message: impl Into<String>) -> Failure {
+    pub(super) fn usage(message: impl Into<String>) -> Failure {
         Failure { usage: true, ..Failure::new(message) }
     }
 
     /// With what to do.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
         self
     }
@@ -53,13 +53,16 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
                 code: Some(refusal.code),
                 usage: false,
             },
-            None => Failure::new(chain(any)),
+            None => {
+                let bad_name = matches!(any.downcast_ref(), Some(wandisk_store::HomeError::BadName { .. }));
+                Failure { usage: bad_name, ..Failure::new(chain(any)) }
+            }
         }
     }
 }
 
 /// Prints a failure and gives the exit code.
-pub fn failed(cli: &Cli, failure: &Failure) -> ExitCode {
+pub(super) fn failed(cli: &Cli, failure: &Failure) -> ExitCode {
     if cli.json {
         let error = json!({"message": failure.message, "hint": failure.hint, "code": failure.code});
         print_line(&json!({ "error": error }).to_string());
@@ -74,12 +77,12 @@ pub fn failed(cli: &Cli, failure: &Failure) -> ExitCode {
 }
 
 /// Prints a line to standard output; a reader that went away is not our business.
-pub fn print_line(line: &str) {
+pub(super) fn print_line(line: &str) {
     writeln!(std::io::stdout().lock(), "{line}").ok();
 }
 
 /// Prints a result: JSON for programs, `text` for people.
-pub fn result(cli: &Cli, value: &Value, text: impl FnOnce() -> String) {
+pub(super) fn result(cli: &Cli, value: &Value, text: impl FnOnce() -> String) {
     if cli.json {
         print_line(&value.to_string());
     } else {
@@ -91,7 +94,8 @@ pub fn result(cli: &Cli, value: &Value, text: impl FnOnce() -> String) {
 }
 
 /// Shows progress of long work: a bar on a terminal, lines elsewhere, JSON lines on standard error for programs.
-pub struct Meter {
+#[derive(Debug)]
+pub(super) struct Meter {
     json: bool,
     bar: Option<ProgressBar>,
     last: Option<Instant>,
@@ -101,13 +105,13 @@ pub struct Meter {
 impl Meter {
     /// A meter for one command.
     #[must_use]
-    pub fn new(cli: &Cli) -> Meter {
+    pub(super) fn new(cli: &Cli) -> Meter {
         let terminal = !cli.json && std::io::stderr().is_terminal();
         Meter { json: cli.json, bar: terminal.then(bar), last: None, phase: String::new() }
     }
 
     /// Takes news.
-    pub fn show(&mut self, news: &Progress) {
+    pub(super) fn show(&mut self, news: &Progress) {
         if let Some(bar) = &self.bar {
             if news.total > 0 {
                 bar.set_length(news.total);

@@ -33,8 +33,12 @@ pub(super) fn open_home(cli: &Cli) -> Result<Home, Failure> {
     use wandisk_store::HomeError::{Copied, NotAHome};
     Home::open(&home_path(cli)).map_err(|e| {
         let hint = match e {
-            NotAHome { .. } => Some("run `wandisk init --site NAME` first, or name another folder with --home"),
-            Copied { .. } => Some("a site's folder cannot be copied: make a new site and `wandisk sync` to it"),
+            NotAHome { .. } => {
+                Some("run `wandisk init --site NAME` first, or name another folder with --home")
+            }
+            Copied { .. } => {
+                Some("a site's folder cannot be copied: make a new site and `wandisk sync` to it")
+            }
             _ => None,
         };
         let failure = Failure::from(e);
@@ -46,12 +50,19 @@ pub(super) fn open_home(cli: &Cli) -> Result<Home, Failure> {
 }
 
 /// Prepares a process that will keep a disk: its own mounts, its own session.
+#[cfg(feature = "ublk")]
 pub(super) fn become_daemon(cli: &Cli) -> Result<(), Failure> {
     let home = home_path(cli);
     match wandisk_ublk::isolate_mounts(&[&home]) {
         Ok(_) => Ok(()),
         Err(e) => Err(Failure::from(e)),
     }
+}
+
+/// Without ublk no process can be a user of its own device.
+#[cfg(not(feature = "ublk"))]
+pub(super) fn become_daemon(_cli: &Cli) -> Result<(), Failure> {
+    Ok(())
 }
 
 /// Messages go to standard error; a background keeper's to its log.
@@ -129,7 +140,10 @@ pub(super) async fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             let file = std::path::absolute(file)?;
             let value = ask(cli, disk, Ask::Import { file }).await?;
             output::result(cli, &value, || {
-                format!("{} are in place as a basis", show_bytes(value["imported_bytes"].as_u64().unwrap_or(0)))
+                format!(
+                    "{} are in place as a basis",
+                    show_bytes(value["imported_bytes"].as_u64().unwrap_or(0))
+                )
             });
         }
         Command::Serve { stdio: _ } => {

@@ -18,7 +18,8 @@ pub(super) async fn run(cli: &Cli, command: &SiteCommand) -> Result<(), Failure>
     let mut home = open_home(cli)?;
     match command {
         SiteCommand::Add { name, address, remote_home, remote_wandisk } => {
-            wandisk_link::Address::parse(address).map_err(|e| Failure::usage(crate::peer::error::chain(&e)))?;
+            wandisk_link::Address::parse(address)
+                .map_err(|e| Failure::usage(crate::peer::error::chain(&e)))?;
             let entry = SiteEntry {
                 name: name.clone(),
                 address: address.clone(),
@@ -37,7 +38,11 @@ pub(super) async fn run(cli: &Cli, command: &SiteCommand) -> Result<(), Failure>
                 .map(|s| json!({"name": s.name, "address": s.address, "uuid": s.id}))
                 .collect();
             output::result(cli, &json!({ "site": home.name(), "sites": sites }), || {
-                home.sites().iter().map(|s| format!("{:<16} {}", s.name, s.address)).collect::<Vec<_>>().join("\n")
+                home.sites()
+                    .iter()
+                    .map(|s| format!("{:<16} {}", s.name, s.address))
+                    .collect::<Vec<_>>()
+                    .join("\n")
             });
             Ok(())
         }
@@ -54,14 +59,19 @@ async fn check(cli: &Cli, home: &mut Home, name: &str) -> Result<(), Failure> {
     let entry = home.site(name)?.clone();
     let began = Instant::now();
     let session = dial::lobby_session(home, &entry).await.map_err(|why| {
-        Failure::new(format!("site {name} cannot be reached: {why}"))
-            .hint(format!("the address is {}; is wandisk installed there, and `wandisk init` run?", entry.address))
+        Failure::new(format!("site {name} cannot be reached: {why}")).hint(format!(
+            "the address is {}; is wandisk installed there, and `wandisk init` run?",
+            entry.address
+        ))
     })?;
     let dial_ms = began.elapsed().as_secs_f64() * 1e3;
     let peer = session.peer().clone();
     if entry.id.is_some_and(|id| id != peer.site) {
-        return Err(Failure::new(format!("another site answers at {}: {} ({})", entry.address, peer.name, peer.site))
-            .hint(format!("`wandisk site rm {name}` and add it again, if that is right")));
+        return Err(Failure::new(format!(
+            "another site answers at {}: {} ({})",
+            entry.address, peer.name, peer.site
+        ))
+        .hint(format!("`wandisk site rm {name}` and add it again, if that is right")));
     }
     home.set_site_id(name, peer.site)?;
     let deadline = Instant::now() + PING;

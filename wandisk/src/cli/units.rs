@@ -9,7 +9,7 @@ const PREFETCH_DEFAULT: u64 = 256 << 20;
 ///
 /// # Errors
 /// A sentence.
-pub fn parse_size(text: &str) -> Result<u64, String> {
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is not a size: write bytes, or a number with K, M, G or T");
     let trimmed = text.trim().trim_end_matches('B').trim_end_matches('i');
     let (digits, shift) = match trimmed.char_indices().last().ok_or_else(wrong)? {
@@ -34,7 +34,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 ///
 /// # Errors
 /// A sentence.
-pub fn parse_chunk_size(text: &str) -> Result<u32, String> {
+pub(super) fn parse_chunk_size(text: &str) -> Result<u32, String> {
     let size = u32::try_from(parse_size(text)?).unwrap_or(0);
     let range = wandisk_store::meta::CHUNK_SIZE_RANGE;
     if size.is_power_of_two() && range.contains(&size) {
@@ -47,7 +47,7 @@ pub fn parse_chunk_size(text: &str) -> Result<u32, String> {
 ///
 /// # Errors
 /// A sentence.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a time: write for example 500ms, 30s or 5m");
     let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (digits, unit) = text.split_at(at);
@@ -66,7 +66,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// A sentence.
-pub fn parse_prefetch(text: &str) -> Result<u64, String> {
+pub(super) fn parse_prefetch(text: &str) -> Result<u64, String> {
     match text {
         "on" => Ok(PREFETCH_DEFAULT),
         "off" => Ok(0),
@@ -77,7 +77,7 @@ pub fn parse_prefetch(text: &str) -> Result<u64, String> {
 /// Bytes for people.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-pub fn show_bytes(bytes: u64) -> String {
+pub(super) fn show_bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut value = bytes as f64;
     let mut unit = 0;
@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn sizes_as_people_write_them() {
-        for (text, bytes) in [("512", 512), ("4K", 4096), ("1.5G", 3 << 29), ("1T", 1 << 40), ("10MiB", 10 << 20)] {
+        for (text, bytes) in
+            [("512", 512), ("4K", 4096), ("1.5G", 3 << 29), ("1T", 1 << 40), ("10MiB", 10 << 20)]
+        {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         for bad in ["", "K", "-1", "1X", "99999999P", "1.2.3G"] {

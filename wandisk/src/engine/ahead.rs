@@ -63,7 +63,8 @@ impl Ahead {
 
     /// Takes one chunk from the budget; `false` when it is spent.
     fn spend(&self, bytes: u64) -> bool {
-        let spent = self.budget_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |b| b.checked_sub(bytes));
+        let spent =
+            self.budget_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |b| b.checked_sub(bytes));
         spent.is_ok()
     }
 }

@@ -63,7 +63,8 @@ impl Engine {
                 match op {
                     Op::Read => self.make_readable(chunk, guard, true).await.map(drop)?,
                     Op::Write => {
-                        let (opened, guard) = self.make_writable(chunk, guard, self.covers(chunk, offset, len)).await?;
+                        let (opened, guard) =
+                            self.make_writable(chunk, guard, self.covers(chunk, offset, len)).await?;
                         match opened {
                             Opened::InPlace => {}
                             Opened::Replacing => cold.replacing.push((chunk, guard)),
@@ -74,9 +75,10 @@ impl Engine {
             }
             // Counted in first, then looked at again: a right that was withdrawn meanwhile is asked for anew.
             let pass = self.hot.enter(lane);
-            let fit = self.hot.touched(offset, len).all(|chunk| {
-                self.is_fit(chunk, op) || cold.replacing.iter().any(|(c, _)| *c == chunk)
-            });
+            let fit = self
+                .hot
+                .touched(offset, len)
+                .all(|chunk| self.is_fit(chunk, op) || cold.replacing.iter().any(|(c, _)| *c == chunk));
             let shut = self.hot.gate().shut();
             let kept_out = if op == Op::Read { shut.reads } else { shut.writes };
             if fit && !kept_out {
@@ -163,12 +165,21 @@ impl Engine {
     }
 
     /// Brings a chunk ahead of demand; it stays cold for the hot path until it is first wanted.
-    pub(super) async fn bring_ahead(self: Arc<Self>, chunk: u64, guard: ChunkGuard) -> Result<ChunkGuard, IoError> {
+    pub(super) async fn bring_ahead(
+        self: Arc<Self>,
+        chunk: u64,
+        guard: ChunkGuard,
+    ) -> Result<ChunkGuard, IoError> {
         if self.is_here(chunk) {
             return Ok(guard);
         }
         let guard = self.bring_into_place(chunk, guard, false).await?;
-        self.state().ahead_of_demand.insert(chunk);
+        let mut state = self.state();
+        // A zero came with the table: nothing was fetched that could be of use.
+        if !state.table.get(chunk).zero {
+            state.ahead_of_demand.insert(chunk);
+        }
+        drop(state);
         Ok(guard)
     }
 

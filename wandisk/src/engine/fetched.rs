@@ -80,7 +80,11 @@ impl Engine {
     ///
     /// # Errors
     /// As for a read.
-    pub async fn bring(self: &std::sync::Arc<Self>, chunk: u64, demand: bool) -> Result<(), wandisk_io::IoError> {
+    pub async fn bring(
+        self: &std::sync::Arc<Self>,
+        chunk: u64,
+        demand: bool,
+    ) -> Result<(), wandisk_io::IoError> {
         let guard = self.locks.lock(chunk).await;
         self.make_readable(chunk, guard, demand).await.map(drop)
     }
@@ -121,7 +125,8 @@ impl Engine {
     #[must_use]
     pub fn missing_from(&self, start: u64, max: usize) -> Vec<u64> {
         let state = self.state();
-        let missing = state.table.rows_from(start).filter(|(c, row)| !row.is_held() && !state.pending.contains_key(c));
+        let missing =
+            state.table.rows_from(start).filter(|(c, row)| !row.is_held() && !state.pending.contains_key(c));
         missing.map(|(chunk, _)| chunk).take(max).collect()
     }
 
@@ -129,7 +134,8 @@ impl Engine {
     #[must_use]
     pub fn held_from(&self, start: u64, max: usize) -> Vec<u64> {
         let state = self.state();
-        let held = state.table.rows_from(start).filter(|(c, row)| row.is_held() || state.pending.contains_key(c));
+        let held =
+            state.table.rows_from(start).filter(|(c, row)| row.is_held() || state.pending.contains_key(c));
         held.map(|(chunk, _)| chunk).take(max).collect()
     }
 

@@ -82,7 +82,8 @@ impl Engine {
         state.durable_counter = state.durable_counter.max(newest);
         for (chunk, version) in fetched {
             // A guest that wrote meanwhile has its own intent there.
-            let untouched = self.hot.state(chunk) == ChunkState::READABLE && state.table.get(chunk).version == version;
+            let untouched =
+                self.hot.state(chunk) == ChunkState::READABLE && state.table.get(chunk).version == version;
             if untouched && let Err(e) = self.intents.set(chunk, Intent::Clean) {
                 // Harmless: a later process fetches the chunk again.
                 tracing::debug!(chunk, error = %e, "the intent of a fetched chunk stays");

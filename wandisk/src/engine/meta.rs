@@ -50,7 +50,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Busy`] if they do not end; what is shut stays shut.
     pub async fn set_access(&self, access: Access) -> Result<(), EngineError> {
-        let shut = Shut { writes: access != Access::Open || self.is_poisoned(), reads: access == Access::Closed };
+        let shut =
+            Shut { writes: access != Access::Open || self.is_poisoned(), reads: access == Access::Closed };
         {
             // Under the state lock: whoever opens a chunk looks at the access there.
             let _state = self.state();

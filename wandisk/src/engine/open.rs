@@ -26,7 +26,8 @@ impl Engine {
     /// See [`EngineError`]; the disk's files are as they were, or recovered.
     pub async fn open(dir: &DiskDir, lock: KeeperLock, runtime: Handle) -> Result<Arc<Engine>, EngineError> {
         let (loaded, committer, data) = tokio::task::block_in_place(|| dir.open(&lock))?;
-        let (intents, left) = IntentMap::open(&dir.intent_path(), loaded.meta.uuid).map_err(EngineError::Data)?;
+        let (intents, left) =
+            IntentMap::open(&dir.intent_path(), loaded.meta.uuid).map_err(EngineError::Data)?;
         let mut state = State {
             extents: HotExtents::loaded(loaded.hot),
             meta: loaded.meta,

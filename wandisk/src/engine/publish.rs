@@ -72,11 +72,11 @@ impl Engine {
         let mut must_flush = false;
         for chunk in chunks.iter().copied().filter(|c| self.is_here(*c)) {
             let row = self.state().table.get(chunk);
-            let bytes = if row.zero { None } else { Some(self.data.read_chunk(chunk).map_err(EngineError::Data)?) };
-            let hash = bytes.as_ref().map_or_else(
-                || zero_hash(self.hot.chunk_size()),
-                |b| *blake3::hash(b).as_bytes(),
-            );
+            let bytes =
+                if row.zero { None } else { Some(self.data.read_chunk(chunk).map_err(EngineError::Data)?) };
+            let hash = bytes
+                .as_ref()
+                .map_or_else(|| zero_hash(self.hot.chunk_size()), |b| *blake3::hash(b).as_bytes());
             let mut state = self.state();
             if row.fresh {
                 let closed = Row { fresh: false, ..row };

@@ -147,7 +147,8 @@ impl Engine {
     /// Notes that a site holds every version up to `counter` (it ended a sync).
     pub fn note_holder(&self, site: u8, counter: u64) {
         let mut state = self.state();
-        let rows: Vec<(u64, Row)> = state.table.rows().filter(|(_, r)| r.version.counter() <= counter).collect();
+        let rows: Vec<(u64, Row)> =
+            state.table.rows().filter(|(_, r)| r.version.counter() <= counter).collect();
         for (chunk, row) in rows {
             state.table.set(chunk, Row { holders: row.holders | 1 << site, ..row });
         }

@@ -48,7 +48,13 @@ impl Engine {
     }
 
     /// Parts of chunks, one chunk after the other.
-    async fn zero_pieces(self: Arc<Self>, lane: Lane, offset: u64, len: u64, mode: ZeroMode) -> Result<(), IoError> {
+    async fn zero_pieces(
+        self: Arc<Self>,
+        lane: Lane,
+        offset: u64,
+        len: u64,
+        mode: ZeroMode,
+    ) -> Result<(), IoError> {
         let size = u64::from(self.hot.chunk_size());
         for chunk in self.hot.touched(offset, len) {
             let from = offset.max(chunk * size);
@@ -63,7 +69,13 @@ impl Engine {
         Ok(())
     }
 
-    async fn zero_part(self: Arc<Self>, lane: Lane, offset: u64, len: u64, mode: ZeroMode) -> Result<(), IoError> {
+    async fn zero_part(
+        self: Arc<Self>,
+        lane: Lane,
+        offset: u64,
+        len: u64,
+        mode: ZeroMode,
+    ) -> Result<(), IoError> {
         let ticket = Arc::clone(&self).begin_cold(lane, Op::Write, offset, len).await?;
         let result = tokio::task::block_in_place(|| match mode {
             ZeroMode::ZeroAllocated => self.data.write_zeros(offset, len),
@@ -94,7 +106,8 @@ impl Engine {
             for chunk in chunks {
                 guards.push(self.locks.lock(*chunk).await);
             }
-            for extent in chunks.iter().map(|c| self.extent_of(*c)).collect::<std::collections::BTreeSet<_>>() {
+            for extent in chunks.iter().map(|c| self.extent_of(*c)).collect::<std::collections::BTreeSet<_>>()
+            {
                 self.mark(extent).await?;
             }
             self.close_chunks(chunks.iter().copied()).await.map_err(|e| e.io())?;

@@ -61,7 +61,12 @@ impl Keeper {
     ///
     /// # Errors
     /// A [`Refusal`]; writes go on then.
-    pub async fn prepare(self: &std::sync::Arc<Self>, to: SiteId, lease: Duration, report: &Report) -> Result<AttemptId, Refusal> {
+    pub async fn prepare(
+        self: &std::sync::Arc<Self>,
+        to: SiteId,
+        lease: Duration,
+        report: &Report,
+    ) -> Result<AttemptId, Refusal> {
         let mut giving = self.giving.try_lock().map_err(|_| busy())?;
         if giving.is_some() {
             return Err(busy());
@@ -86,7 +91,10 @@ impl Keeper {
     ///
     /// # Errors
     /// A [`Refusal`] if nothing is prepared under that token, or the target did not answer (the release stands).
-    pub async fn commit(self: &std::sync::Arc<Self>, token: Option<AttemptId>) -> Result<MoveReport, Refusal> {
+    pub async fn commit(
+        self: &std::sync::Arc<Self>,
+        token: Option<AttemptId>,
+    ) -> Result<MoveReport, Refusal> {
         let mut giving = self.giving.lock().await;
         if let Some(prepared) = giving.take_if(|p| token.is_none_or(|t| t == p.attempt.id)) {
             return self.commit_attempt(prepared).await;
@@ -95,7 +103,11 @@ impl Keeper {
         match self.engine.meta().residency {
             wandisk_store::Residency::Released { attempt } if token.is_none_or(|t| t == attempt.id) => {
                 self.grant(attempt).await?;
-                Ok(MoveReport { to: self.site_name(attempt.to), epoch: attempt.epoch.0, ..MoveReport::default() })
+                Ok(MoveReport {
+                    to: self.site_name(attempt.to),
+                    epoch: attempt.epoch.0,
+                    ..MoveReport::default()
+                })
             }
             _ => Err(Refusal::new(Code::Rules, "no hand-over is prepared under that token")
                 .hint("prepare again: an attempt ends with its lease")),
@@ -110,10 +122,15 @@ impl Keeper {
         let mut giving = self.giving.lock().await;
         if let wandisk_store::Residency::Released { attempt } = self.engine.meta().residency {
             let to = self.site_name(attempt.to);
-            return Err(Refusal::new(Code::Rules, format!("the disk was released to {to} already and cannot be kept"))
-                .hint("finish the hand-over with `wandisk move`, then move the disk back"));
+            return Err(Refusal::new(
+                Code::Rules,
+                format!("the disk was released to {to} already and cannot be kept"),
+            )
+            .hint("finish the hand-over with `wandisk move`, then move the disk back"));
         }
-        let Some(mut prepared) = giving.take_if(|p| token.is_none_or(|t| t == p.attempt.id)) else { return Ok(()) };
+        let Some(mut prepared) = giving.take_if(|p| token.is_none_or(|t| t == p.attempt.id)) else {
+            return Ok(());
+        };
         // The timer may be the one who calls: it must not abort itself half-way.
         prepared.lease = None;
         self.engine.thaw().await;
@@ -128,7 +145,12 @@ impl Keeper {
     ///
     /// # Errors
     /// A [`Refusal`]; before the release the disk stays usable here.
-    pub async fn give(self: &std::sync::Arc<Self>, to: SiteId, force: bool, report: &Report) -> Result<MoveReport, Refusal> {
+    pub async fn give(
+        self: &std::sync::Arc<Self>,
+        to: SiteId,
+        force: bool,
+        report: &Report,
+    ) -> Result<MoveReport, Refusal> {
         let giving = self.giving.try_lock().map_err(|_| busy())?;
         if giving.is_some() {
             return Err(busy());
@@ -142,7 +164,8 @@ impl Keeper {
 
     async fn prepare_attempt(&self, to: SiteId, report: &Report) -> Result<Prepared, Refusal> {
         let began = Instant::now();
-        rules::begin(&self.engine.meta(), AttemptId::random(), to, wandisk_store::TableDigest::default()).map_err(refused)?;
+        rules::begin(&self.engine.meta(), AttemptId::random(), to, wandisk_store::TableDigest::default())
+            .map_err(refused)?;
         let standing = self.offer(to).await?;
         let mut sent = Sent::default();
         if standing.facts.lineages == self.engine.meta().lineages {
@@ -178,7 +201,7 @@ impl Keeper {
         let standing = loop {
             let facts = Facts::of(&self.engine.meta(), self.engine.dir().name());
             match self.peers.ask(to, Ask::Offer { facts }, Bytes::new()).await {
-                Ok((Answer::Standing(standing), _)) => break standing,
+                Ok((Answer::Standing(standing), _)) => break *standing,
                 Ok(_) => return Err(Refusal::failed(&PeerError::Confused { site: self.site_name(to) })),
                 // A replica that has to grow is opened anew.
                 Err(e) if e.code() == Some(Code::Again) && tries < 5 => {
@@ -191,7 +214,12 @@ impl Keeper {
         // Holders and owners are numbered by sites that the table knows.
         let (id, name) = (standing.site, standing.name.clone());
         let address = self.peers.address_for_others(id);
-        let known = self.engine.meta().sites.iter().any(|s| s.id == id && (address.is_none() || s.address == address));
+        let known = self
+            .engine
+            .meta()
+            .sites
+            .iter()
+            .any(|s| s.id == id && (address.is_none() || s.address == address));
         if !known {
             let learnt = self.engine.change_meta(move |meta| {
                 let number = meta.learn_site(id, &name, address.as_deref());
@@ -237,9 +265,15 @@ impl Keeper {
         let facts = Facts::of(&meta, self.engine.dir().name());
         let asked = self.peers.ask(to, Ask::Final { attempt, facts: facts.clone(), whole: None }, body).await;
         match asked.map_err(|e| Refusal::failed(&e))?.0 {
-            Answer::Prepared { attempt: id, digest: there } if id == attempt.id && there == digest => Ok(attempt),
+            Answer::Prepared { attempt: id, digest: there } if id == attempt.id && there == digest => {
+                Ok(attempt)
+            }
             Answer::Differs { digest: there } => {
-                tracing::warn!(here = digest.short(), there = there.short(), "tables differ: the whole table is sent");
+                tracing::warn!(
+                    here = digest.short(),
+                    there = there.short(),
+                    "tables differ: the whole table is sent"
+                );
                 self.send_whole(to, attempt, facts, sent, report).await
             }
             _ => Err(Refusal::failed(&PeerError::Confused { site: self.site_name(to) })),
@@ -261,7 +295,9 @@ impl Keeper {
         let whole = Some(WholeTable { digest: attempt.digest });
         let asked = self.peers.ask(to, Ask::Final { attempt, facts, whole }, Bytes::from(body)).await;
         match asked.map_err(|e| Refusal::failed(&e))?.0 {
-            Answer::Prepared { attempt: id, digest } if id == attempt.id && digest == attempt.digest => Ok(attempt),
+            Answer::Prepared { attempt: id, digest } if id == attempt.id && digest == attempt.digest => {
+                Ok(attempt)
+            }
             _ => Err(Refusal::new(Code::Failed, "the table could not be brought across whole")
                 .hint("run `wandisk verify` at both sites")),
         }
@@ -301,7 +337,9 @@ impl Keeper {
             let asked = self.peers.ask(attempt.to, Ask::Grant { attempt }, Bytes::new()).await;
             match asked {
                 Ok((Answer::Done, _)) => break,
-                Ok(_) => return Err(Refusal::failed(&PeerError::Confused { site: self.site_name(attempt.to) })),
+                Ok(_) => {
+                    return Err(Refusal::failed(&PeerError::Confused { site: self.site_name(attempt.to) }));
+                }
                 Err(e @ PeerError::Refused { .. }) => return Err(Refusal::failed(&e)),
                 Err(e) if Instant::now() >= patience => {
                     let to = self.site_name(attempt.to);
@@ -309,7 +347,9 @@ impl Keeper {
                         Code::Failed,
                         format!("the disk was released to {to}, but {to} could not be told ({e})"),
                     )
-                    .hint("run the same `wandisk move` again at any site once it can be reached: it finishes"));
+                    .hint(
+                        "run the same `wandisk move` again at any site once it can be reached: it finishes",
+                    ));
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(300)).await,
             }

@@ -95,7 +95,10 @@ pub fn prepare(meta: &mut DiskMeta, attempt: Attempt, lineage: LineageId) -> Res
         return Err(Refused::Diverged { here: meta.lineage(), there: lineage });
     }
     if meta.is_resident() {
-        return Err(Refused::BothResident { here: meta.epoch, there: Epoch(attempt.epoch.0.saturating_sub(1)) });
+        return Err(Refused::BothResident {
+            here: meta.epoch,
+            there: Epoch(attempt.epoch.0.saturating_sub(1)),
+        });
     }
     if attempt.to != meta.here {
         return Err(Refused::OtherAttempt { attempt: attempt.id });

@@ -43,7 +43,7 @@ impl Keeper {
             self.grow_and_restart(facts.size_bytes, facts.size_counter).await?;
             return Err(Refusal::new(Code::Again, "the replica grows and is opened anew"));
         }
-        Ok(Answer::Standing(self.standing()))
+        Ok(Answer::Standing(Box::new(self.standing())))
     }
 
     /// Answers [`Ask::Push`].
@@ -119,7 +119,8 @@ impl Keeper {
             let outcome = &mut outcome;
             self.engine
                 .change_meta(move |meta| {
-                    let granted = rules::grant(meta, attempt).map_err(|e| MetaError::Refused(e.to_string()))?;
+                    let granted =
+                        rules::grant(meta, attempt).map_err(|e| MetaError::Refused(e.to_string()))?;
                     if granted == Granted::Now {
                         meta.consistent_at = None;
                     }
@@ -178,7 +179,8 @@ impl Keeper {
                     }
                     return self.ask_resident_to_give(meta.resident, to, force, report).await;
                 }
-                Residency::Replica => match self.ask_resident_to_give(meta.resident, to, force, report).await {
+                Residency::Replica => match self.ask_resident_to_give(meta.resident, to, force, report).await
+                {
                     Err(e) if e.code == Code::NotResident => self.look_for_resident(meta.resident).await?,
                     other => return other,
                 },
@@ -202,8 +204,11 @@ impl Keeper {
 
     /// This site prepared and heard no more: was it released?
     async fn finish_prepared(&self, attempt: Attempt, to: SiteId) -> Result<Option<MoveReport>, Refusal> {
-        let (answer, _) =
-            self.peers.ask(attempt.from, Ask::Standing, Bytes::new()).await.map_err(|e| Refusal::failed(&e))?;
+        let (answer, _) = self
+            .peers
+            .ask(attempt.from, Ask::Standing, Bytes::new())
+            .await
+            .map_err(|e| Refusal::failed(&e))?;
         let Answer::Standing(there) = answer else { return Err(senseless()) };
         let released = there.residency == (Residency::Released { attempt });
         if released {
@@ -220,7 +225,8 @@ impl Keeper {
         force: bool,
         report: &Report,
     ) -> Result<MoveReport, Refusal> {
-        let asked = self.peers.ask_reporting(resident, Ask::HandOver { to, force }, Bytes::new(), report).await;
+        let asked =
+            self.peers.ask_reporting(resident, Ask::HandOver { to, force }, Bytes::new(), report).await;
         let (answer, _) = asked.map_err(|e| match e {
             crate::peer::error::PeerError::Refused { refusal, .. } => refusal,
             other => Refusal::failed(&other),
@@ -237,13 +243,16 @@ impl Keeper {
 
     /// Asks a site how the disk stands there and learns from it.
     pub(crate) async fn look_for_resident(&self, site: SiteId) -> Result<(), Refusal> {
-        let (answer, _) = self.peers.ask(site, Ask::Standing, Bytes::new()).await.map_err(|e| Refusal::failed(&e))?;
+        let (answer, _) =
+            self.peers.ask(site, Ask::Standing, Bytes::new()).await.map_err(|e| Refusal::failed(&e))?;
         let Answer::Standing(there) = answer else { return Err(senseless()) };
         learn(&self.engine, &there.facts).await?;
         let (facts, meta) = (there.facts, self.engine.meta());
         if facts.size_counter > meta.size_counter && facts.size_bytes > meta.size_bytes {
             self.grow_and_restart(facts.size_bytes, facts.size_counter).await?;
-            return Err(Refusal::new(Code::Again, "the replica grows and is opened anew").hint("run it again"));
+            return Err(
+                Refusal::new(Code::Again, "the replica grows and is opened anew").hint("run it again")
+            );
         }
         Ok(())
     }

@@ -32,12 +32,14 @@ impl Keeper {
         let _busy = self.busy();
         let plain = |answer: Answer| (answer, Bytes::new());
         match ask {
-            Ask::Standing => Ok(plain(Answer::Standing(self.standing()))),
+            Ask::Standing => Ok(plain(Answer::Standing(Box::new(self.standing())))),
             Ask::Fetch { chunk, version, demand: _ } => self.give_chunk(chunk, version, body).await,
             Ask::Rows { lineage, since, start } => self.give_rows(lineage, since, start).await,
             Ask::Offer { facts } => self.take_offer(&facts).await.map(plain),
             Ask::Push { facts } => self.take_rows(&facts, &body).await.map(plain),
-            Ask::Final { attempt, facts, whole } => self.take_final(attempt, &facts, whole, &body).await.map(plain),
+            Ask::Final { attempt, facts, whole } => {
+                self.take_final(attempt, &facts, whole, &body).await.map(plain)
+            }
             Ask::Grant { attempt } => self.take_grant(attempt).await.map(plain),
             Ask::Abort { attempt } => self.take_abort(attempt).await.map(plain),
             Ask::HandOver { to, force } => self.hand_over(to, force, report).await.map(plain),
@@ -78,15 +80,26 @@ impl Keeper {
 
     fn not_resident(&self) -> Result<Answer, Refusal> {
         let resident = self.site_name(self.engine.meta().resident);
-        Err(Refusal::new(Code::NotResident, format!("the disk is resident at {resident}, not at {}", self.home.name())))
+        Err(Refusal::new(
+            Code::NotResident,
+            format!("the disk is resident at {resident}, not at {}", self.home.name()),
+        ))
     }
 
-    async fn give_chunk(&self, chunk: u64, version: Version, basis: Bytes) -> Result<(Answer, Bytes), Refusal> {
+    async fn give_chunk(
+        &self,
+        chunk: u64,
+        version: Version,
+        basis: Bytes,
+    ) -> Result<(Answer, Bytes), Refusal> {
         let chunk_size = self.engine.hot_chunk_size();
         let size = usize::try_from(chunk_size).unwrap_or(usize::MAX);
         let row = self.engine.row(chunk);
         if chunk >= self.engine.meta().chunks() || basis.len() > delta::description_max(size) {
-            return Err(Refusal::new(Code::Senseless, "no such chunk, or a description of its basis that cannot be"));
+            return Err(Refusal::new(
+                Code::Senseless,
+                "no such chunk, or a description of its basis that cannot be",
+            ));
         }
         if row.version != version {
             return self.newer_or_none(chunk, version);
@@ -102,7 +115,8 @@ impl Keeper {
             return Ok((Answer::Chunk { form: Form::Zero, hash }, Bytes::new()));
         };
         let encoded = tokio::task::spawn_blocking(move || delta::encode(&bytes, &published.hash, &basis));
-        let (form, body) = encoded.await.map_err(|e| Refusal::failed(&e))?.map_err(|e| Refusal::failed(&e))?;
+        let (form, body) =
+            encoded.await.map_err(|e| Refusal::failed(&e))?.map_err(|e| Refusal::failed(&e))?;
         self.engine.fetch_stats().bytes_out.fetch_add(body.len() as u64, Ordering::Relaxed);
         Ok((Answer::Chunk { form, hash }, Bytes::from(body)))
     }
@@ -112,14 +126,22 @@ impl Keeper {
         let (meta, row) = (self.engine.meta(), self.engine.row(chunk));
         let overtaken = meta.is_resident() && row.exists() && row.version.counter() > asked.counter();
         if !overtaken {
-            return Err(Refusal::new(Code::NotHeld, format!("chunk {chunk} at version {asked} is not held here")));
+            return Err(Refusal::new(
+                Code::NotHeld,
+                format!("chunk {chunk} at version {asked} is not held here"),
+            ));
         }
         let facts = Box::new(Facts::of(&meta, self.engine.dir().name()));
         let body = rows::pack(&[(chunk, row)]).map_err(|e| Refusal::failed(&e))?;
         Ok((Answer::Newer { facts }, Bytes::from(body)))
     }
 
-    async fn give_rows(&self, lineage: LineageId, since: u64, start: u64) -> Result<(Answer, Bytes), Refusal> {
+    async fn give_rows(
+        &self,
+        lineage: LineageId,
+        since: u64,
+        start: u64,
+    ) -> Result<(Answer, Bytes), Refusal> {
         let meta = self.engine.meta();
         if !meta.is_resident() {
             return self.not_resident().map(|answer| (answer, Bytes::new()));
@@ -127,7 +149,10 @@ impl Keeper {
         if meta.lineage() != lineage {
             return Err(Refusal::new(
                 Code::Rules,
-                format!("the replica is of lineage {lineage}, the resident of {}: they have diverged", meta.lineage()),
+                format!(
+                    "the replica is of lineage {lineage}, the resident of {}: they have diverged",
+                    meta.lineage()
+                ),
             ));
         }
         // Rows leave only when they are durable; and what is open now may change at once.
@@ -142,7 +167,12 @@ impl Keeper {
         Ok((Answer::Rows { facts, next, counter, busy }, Bytes::from(body)))
     }
 
-    async fn note_synced(&self, site: wandisk_store::SiteId, counter: u64, at: u64) -> Result<Answer, Refusal> {
+    async fn note_synced(
+        &self,
+        site: wandisk_store::SiteId,
+        counter: u64,
+        at: u64,
+    ) -> Result<Answer, Refusal> {
         let name = self.peers.name_of(site);
         let changed = self.engine.change_meta(move |meta| {
             let number = meta.learn_site(site, &name, None);

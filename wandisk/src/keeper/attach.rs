@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use wandisk_nbd as nbd;
+#[cfg(feature = "ublk")]
 use wandisk_ublk as ublk;
 
 use super::Keeper;
+#[cfg(not(feature = "ublk"))]
+use super::without_ublk as ublk;
 use crate::engine::{NBD_LANES, UBLK_LANES};
 use crate::peer::error::{Code, Refusal};
 
@@ -114,7 +117,8 @@ impl Keeper {
             return Err(self.not_resident_here());
         }
         if self.engine.is_poisoned() {
-            return Err(Refusal::new(Code::Failed, "the disk's store failed and its keeper is ending").hint("attach again"));
+            return Err(Refusal::new(Code::Failed, "the disk's store failed and its keeper is ending")
+                .hint("attach again"));
         }
         self.engine.set_read_only(options.read_only);
         self.engine.set_standby_waits(options.standby == Standby::Wait);
@@ -139,21 +143,30 @@ impl Keeper {
         match meta.residency {
             wandisk_store::Residency::Released { attempt } => {
                 let to = self.site_name(attempt.to);
-                Refusal::new(Code::NotResident, format!("the disk was handed over to {to}, which was not told yet"))
-                    .hint(format!("run `wandisk move {disk} --to {to}` to finish, then move it back"))
+                Refusal::new(
+                    Code::NotResident,
+                    format!("the disk was handed over to {to}, which was not told yet"),
+                )
+                .hint(format!("run `wandisk move {disk} --to {to}` to finish, then move it back"))
             }
             _ => {
                 let resident = self.site_name(meta.resident);
-                Refusal::new(Code::NotResident, format!("the disk is resident at {resident} (epoch {})", meta.epoch))
-                    .hint(format!("run `wandisk move {disk} --to {here}` first, or attach with --standby"))
+                Refusal::new(
+                    Code::NotResident,
+                    format!("the disk is resident at {resident} (epoch {})", meta.epoch),
+                )
+                .hint(format!("run `wandisk move {disk} --to {here}` first, or attach with --standby"))
             }
         }
     }
 
     async fn start_ublk(self: &Arc<Self>, id: Option<u32>, standby: Standby) -> Result<Attached, Refusal> {
         if standby == Standby::Wait {
-            return Err(Refusal::new(Code::Senseless, "a ublk standby cannot let requests wait: the kernel reads at once")
-                .hint("use --standby without `wait`, or --nbd"));
+            return Err(Refusal::new(
+                Code::Senseless,
+                "a ublk standby cannot let requests wait: the kernel reads at once",
+            )
+            .hint("use --standby without `wait`, or --nbd"));
         }
         let mark = self.ublk_mark();
         let engine = Arc::clone(&self.engine);
@@ -183,7 +196,8 @@ impl Keeper {
             }
         });
         let device = started.await.map_err(|e| Refusal::failed(&e))?.map_err(|e| {
-            Refusal::failed(&e).hint("attach with --nbd where this kernel has no ublk (Linux 6.0 or later has it)")
+            Refusal::failed(&e)
+                .hint("attach with --nbd where this kernel has no ublk (Linux 6.0 or later has it)")
         })?;
         let report =
             AttachReport { device: Some(device.path().to_owned()), uri: None, pid: std::process::id() };
@@ -194,8 +208,9 @@ impl Keeper {
         let default = || format!("unix:{}", self.engine.dir().path().join("nbd.sock").display());
         let address = address.unwrap_or_else(default);
         let address = nbd::Address::parse(&address).map_err(|e| Refusal::failed(&e))?;
-        let server = nbd::Server::bind(&address, Arc::clone(&self.engine), self.engine.dir().name(), NBD_LANES)
-            .map_err(|e| Refusal::failed(&e))?;
+        let server =
+            nbd::Server::bind(&address, Arc::clone(&self.engine), self.engine.dir().name(), NBD_LANES)
+                .map_err(|e| Refusal::failed(&e))?;
         let uri = server.uri();
         let handle = server.spawn().map_err(|e| Refusal::failed(&e))?;
         let report = AttachReport { device: None, uri: Some(uri), pid: std::process::id() };
@@ -329,5 +344,6 @@ fn place(report: &AttachReport) -> String {
 }
 
 fn in_use(user: &str) -> Refusal {
-    Refusal::new(Code::InUse, user.to_owned()).hint("unmount or close it first, or move with --force, which kills it")
+    Refusal::new(Code::InUse, user.to_owned())
+        .hint("unmount or close it first, or move with --force, which kills it")
 }

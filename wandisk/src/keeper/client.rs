@@ -89,7 +89,11 @@ async fn start(home: &std::path::Path, dir: &DiskDir) -> Result<Started, Refusal
 fn log_tail(dir: &DiskDir) -> String {
     let text = std::fs::read_to_string(dir.log_path()).unwrap_or_default();
     let lines: Vec<&str> = text.lines().rev().take(LOG_TAIL).collect();
-    if lines.is_empty() { String::new() } else { format!(": {}", lines.into_iter().rev().collect::<Vec<_>>().join("; ")) }
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", lines.into_iter().rev().collect::<Vec<_>>().join("; "))
+    }
 }
 
 /// Asks the keeper to carry a command out.
@@ -148,7 +152,9 @@ async fn run_once(
             Err(e) => {
                 let text = format!("the disk's keeper ended in the middle ({e}){}", log_tail(dir));
                 let refusal = Refusal::new(Code::Failed, text);
-                return Err(Ended::Refused(refusal.hint("run the command again: what was durable is not lost")));
+                return Err(Ended::Refused(
+                    refusal.hint("run the command again: what was durable is not lost"),
+                ));
             }
         };
         answered = true;

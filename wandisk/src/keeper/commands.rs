@@ -119,7 +119,9 @@ impl Keeper {
                 };
                 self.verify(site, report).await.and_then(to_json)
             }
-            Command::Resize { size_bytes } => self.resize(size_bytes).await.map(|()| json!({"size": size_bytes})),
+            Command::Resize { size_bytes } => {
+                self.resize(size_bytes).await.map(|()| json!({"size": size_bytes}))
+            }
             Command::Complete => {
                 let options = SyncOptions { verify: false, no_freeze: false, rate: None };
                 self.sync_here(options, report).await.and_then(to_json)
@@ -130,7 +132,12 @@ impl Keeper {
         }
     }
 
-    async fn sync_at(self: &Arc<Self>, site: SiteId, options: SyncOptions, report: &Report) -> Result<Value, Refusal> {
+    async fn sync_at(
+        self: &Arc<Self>,
+        site: SiteId,
+        options: SyncOptions,
+        report: &Report,
+    ) -> Result<Value, Refusal> {
         if site == self.home.id() {
             return self.sync_here(options, report).await.and_then(to_json);
         }
@@ -149,8 +156,11 @@ impl Keeper {
         let meta = self.engine.meta();
         if !meta.is_resident() {
             let resident = self.site_name(meta.resident);
-            return Err(Refusal::new(Code::NotResident, format!("the disk is resident at {resident}; it grows there only"))
-                .hint(format!("run `wandisk resize` at {resident}")));
+            return Err(Refusal::new(
+                Code::NotResident,
+                format!("the disk is resident at {resident}; it grows there only"),
+            )
+            .hint(format!("run `wandisk resize` at {resident}")));
         }
         if size_bytes < meta.size_bytes {
             return Err(Refusal::new(Code::Senseless, "a disk can only grow"));
@@ -159,7 +169,10 @@ impl Keeper {
             return Ok(());
         }
         if !size_bytes.is_multiple_of(512) || size_bytes > wandisk_store::meta::DISK_SIZE_MAX {
-            return Err(Refusal::new(Code::Senseless, "a disk's size is a multiple of 512 bytes below 64 PiB"));
+            return Err(Refusal::new(
+                Code::Senseless,
+                "a disk's size is a multiple of 512 bytes below 64 PiB",
+            ));
         }
         self.grow_and_restart(size_bytes, meta.size_counter + 1).await
     }
@@ -189,16 +202,25 @@ impl Keeper {
         let (_, only_here) = self.engine.owned_and_only_here();
         if let wandisk_store::Residency::Released { attempt } = meta.residency {
             let to = self.site_name(attempt.to);
-            return Err(Refusal::new(Code::Rules, format!("the disk was released to {to}, which does not know it yet"))
-                .hint("finish with `wandisk move` first"));
+            return Err(Refusal::new(
+                Code::Rules,
+                format!("the disk was released to {to}, which does not know it yet"),
+            )
+            .hint("finish with `wandisk move` first"));
         }
         if replica_only && meta.is_resident() {
-            return Err(Refusal::new(Code::Rules, "the disk is resident here: removing only this replica would stop it")
-                .hint("move it to another site first"));
+            return Err(Refusal::new(
+                Code::Rules,
+                "the disk is resident here: removing only this replica would stop it",
+            )
+            .hint("move it to another site first"));
         }
         if meta.is_resident() && meta.sites.len() > 1 && !force {
-            return Err(Refusal::new(Code::Rules, "the disk is resident here, and other sites have replicas of it")
-                .hint("move it to another site first, or use --force to end it"));
+            return Err(Refusal::new(
+                Code::Rules,
+                "the disk is resident here, and other sites have replicas of it",
+            )
+            .hint("move it to another site first, or use --force to end it"));
         }
         if only_here > 0 && !force {
             return Err(Refusal::new(

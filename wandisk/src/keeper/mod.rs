@@ -12,6 +12,8 @@ pub mod control;
 pub mod process;
 mod publisher;
 mod status;
+#[cfg(not(feature = "ublk"))]
+mod without_ublk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -151,12 +153,19 @@ impl Keeper {
     /// A replica whose disk grew elsewhere: its files grow, and the next keeper opens them at their new size.
     pub(crate) async fn grow_and_restart(&self, size_bytes: u64, size_counter: u64) -> Result<(), Refusal> {
         if self.attached.lock().await.is_some() {
-            return Err(Refusal::new(Code::InUse, "the disk is attached here, and an attached disk cannot grow")
-                .hint("detach it first"));
+            return Err(Refusal::new(
+                Code::InUse,
+                "the disk is attached here, and an attached disk cannot grow",
+            )
+            .hint("detach it first"));
         }
         tokio::task::block_in_place(|| {
             let meta = self.engine.meta();
-            let mut data = wandisk_store::DataFile::open(&self.engine.dir().data_path(), meta.size_bytes, meta.chunk_size)?;
+            let mut data = wandisk_store::DataFile::open(
+                &self.engine.dir().data_path(),
+                meta.size_bytes,
+                meta.chunk_size,
+            )?;
             data.grow(size_bytes)
         })
         .map_err(|e| Refusal::failed(&e))?;

@@ -20,6 +20,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// A keeper that listens.
+#[derive(Debug)]
 pub struct Running {
     /// The keeper.
     pub keeper: Arc<Keeper>,
@@ -32,7 +33,8 @@ pub struct Running {
 /// # Errors
 /// A [`Refusal`] for the command that wanted it.
 pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Running, Refusal> {
-    let engine = Engine::open(dir, lock, tokio::runtime::Handle::current()).await.map_err(|e| Refusal::failed(&e))?;
+    let engine =
+        Engine::open(dir, lock, tokio::runtime::Handle::current()).await.map_err(|e| Refusal::failed(&e))?;
     let listener = control::listen(&dir.control_socket()).map_err(|e| Refusal::failed(&e))?;
     let keeper = Keeper::new(home, engine);
     let serving = tokio::spawn(control::serve(Arc::clone(&keeper), listener));
@@ -44,7 +46,8 @@ impl Running {
     /// Runs until told to end, signalled, no longer needed, or the disk's folder is gone. A keeper in the foreground is
     /// needed as long as the disk is attached; one in the background until nobody has asked for a while.
     pub async fn until_end(self, foreground: bool) {
-        let (mut term, mut int) = (signal(SignalKind::terminate()).ok(), signal(SignalKind::interrupt()).ok());
+        let (mut term, mut int) =
+            (signal(SignalKind::terminate()).ok(), signal(SignalKind::interrupt()).ok());
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
@@ -163,5 +166,11 @@ pub fn open_log(path: &Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
     const LOG_MAX: u64 = 4 << 20;
     let too_long = std::fs::metadata(path).is_ok_and(|m| m.len() > LOG_MAX);
-    std::fs::OpenOptions::new().create(true).append(!too_long).write(true).truncate(too_long).mode(0o600).open(path)
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(!too_long)
+        .write(true)
+        .truncate(too_long)
+        .mode(0o600)
+        .open(path)
 }

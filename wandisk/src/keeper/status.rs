@@ -75,7 +75,8 @@ impl Keeper {
         let asked = others.map(|site| async move {
             let answer = tokio::time::timeout(ASK_SITES, self.peers.standing_of(site.id)).await;
             let standing = answer.ok().and_then(Result::ok);
-            let current = standing.as_ref().filter(|s| s.counter >= meta.counter || s.facts.epoch >= meta.epoch);
+            let current =
+                standing.as_ref().filter(|s| s.counter >= meta.counter || s.facts.epoch >= meta.epoch);
             let missing = current.map(|s| s.missing_chunks);
             json!({
                 "name": self.site_name(site.id),

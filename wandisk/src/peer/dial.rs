@@ -34,7 +34,12 @@ fn free_bytes(home: &Home) -> Option<u64> {
 ///
 /// # Errors
 /// A sentence about what went wrong on the way.
-pub async fn session(home: &Home, entry: &SiteEntry, hello: &HelloFields, desk: Arc<dyn Handler>) -> Result<Session, String> {
+pub async fn session(
+    home: &Home,
+    entry: &SiteEntry,
+    hello: &HelloFields,
+    desk: Arc<dyn Handler>,
+) -> Result<Session, String> {
     let address = Address::parse(&entry.address).map_err(|e| chain(&e))?;
     let options = DialOptions {
         remote_home: entry.remote_home.clone(),
@@ -59,7 +64,12 @@ pub async fn session(home: &Home, entry: &SiteEntry, hello: &HelloFields, desk: 
 struct Silent;
 
 impl Handler for Silent {
-    fn handle(&self, _: HelloFields, _: Parts, _: ProgressSink) -> BoxFuture<'static, Result<Parts, Refusal>> {
+    fn handle(
+        &self,
+        _: HelloFields,
+        _: Parts,
+        _: ProgressSink,
+    ) -> BoxFuture<'static, Result<Parts, Refusal>> {
         async { Err(Refusal::new(Code::NoDisk, "this is a talk about a site, not a disk")) }.boxed()
     }
 }

@@ -147,7 +147,8 @@ pub async fn read_hello_raw(stream: &mut (impl AsyncRead + Unpin)) -> io::Result
     }
     let mut json = vec![0u8; usize::try_from(length).map_err(io::Error::other)?];
     stream.read_exact(&mut json).await?;
-    let fields = serde_json::from_slice(&json).map_err(|e| bad(format!("the far side's hello makes no sense: {e}")))?;
+    let fields = serde_json::from_slice(&json)
+        .map_err(|e| bad(format!("the far side's hello makes no sense: {e}")))?;
     raw.extend_from_slice(&rest);
     raw.extend_from_slice(&json);
     Ok((fields, raw))

@@ -105,14 +105,21 @@ struct LobbyDesk {
 }
 
 impl Handler for LobbyDesk {
-    fn handle(&self, peer: HelloFields, parts: Parts, _: ProgressSink) -> BoxFuture<'static, Result<Parts, Refusal>> {
+    fn handle(
+        &self,
+        peer: HelloFields,
+        parts: Parts,
+        _: ProgressSink,
+    ) -> BoxFuture<'static, Result<Parts, Refusal>> {
         let home = self.home.clone();
         async move {
-            let ask = serde_json::from_slice(&parts.0)
-                .map_err(|e| Refusal::new(Code::Senseless, format!("the request makes no sense here: {e}")))?;
+            let ask = serde_json::from_slice(&parts.0).map_err(|e| {
+                Refusal::new(Code::Senseless, format!("the request makes no sense here: {e}"))
+            })?;
             let LobbyAsk::CreateReplica { facts } = ask;
             let created = tokio::task::block_in_place(|| create_replica(&home, peer.site, &facts))?;
-            let head = serde_json::to_vec(&LobbyAnswer::Replica { created }).map_err(|e| Refusal::failed(&e))?;
+            let head =
+                serde_json::to_vec(&LobbyAnswer::Replica { created }).map_err(|e| Refusal::failed(&e))?;
             Ok((head, Bytes::new()))
         }
         .boxed()
@@ -131,7 +138,12 @@ fn create_replica(home: &Home, from: SiteId, facts: &Facts) -> Result<bool, Refu
         let there = there.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
         return Err(Refusal::new(
             Code::Rules,
-            format!("{} has another disk named {:?}: {there} there, {} here", home.name(), facts.name, facts.uuid),
+            format!(
+                "{} has another disk named {:?}: {there} there, {} here",
+                home.name(),
+                facts.name,
+                facts.uuid
+            ),
         )
         .hint("remove or export one of the two, or create it under another name"));
     }

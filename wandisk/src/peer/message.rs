@@ -4,7 +4,9 @@
 //! relayed by one that can, and nothing goes round in circles.
 
 use serde::{Deserialize, Serialize};
-use wandisk_store::{Attempt, AttemptId, DiskId, DiskMeta, Epoch, LineageId, Residency, SiteId, TableDigest, Version};
+use wandisk_store::{
+    Attempt, AttemptId, DiskId, DiskMeta, Epoch, LineageId, Residency, SiteId, TableDigest, Version,
+};
 
 use crate::delta::Form;
 
@@ -199,7 +201,7 @@ pub struct SyncOptions {
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
     /// How the disk stands there.
-    Standing(Standing),
+    Standing(Box<Standing>),
     /// A chunk. Body: its bytes in `form`.
     Chunk {
         /// How to read the body.

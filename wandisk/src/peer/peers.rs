@@ -49,7 +49,12 @@ struct Desk {
 }
 
 impl Handler for Desk {
-    fn handle(&self, peer: HelloFields, parts: Parts, progress: ProgressSink) -> BoxFuture<'static, Result<Parts, Refusal>> {
+    fn handle(
+        &self,
+        peer: HelloFields,
+        parts: Parts,
+        progress: ProgressSink,
+    ) -> BoxFuture<'static, Result<Parts, Refusal>> {
         let peers = self.peers.upgrade();
         async move {
             let ending = || Refusal::new(Code::Again, "the keeper is ending");
@@ -181,7 +186,13 @@ impl Peers {
         let by_name = || home.sites().iter().find(|s| s.id.is_none() && Some(&s.name) == name.as_ref());
         let hinted = || {
             let known = self.engine.upgrade()?.meta().sites.into_iter().find(|s| s.id == site)?;
-            Some(SiteEntry { name: known.name, address: known.address?, remote_home: None, remote_wandisk: None, id: None })
+            Some(SiteEntry {
+                name: known.name,
+                address: known.address?,
+                remote_home: None,
+                remote_wandisk: None,
+                id: None,
+            })
         };
         home.site_by_id(site).or_else(by_name).cloned().or_else(hinted)
     }
@@ -190,7 +201,8 @@ impl Peers {
     #[must_use]
     pub fn address_for_others(&self, site: SiteId) -> Option<String> {
         let home = Home::open(self.home.path()).ok()?;
-        let entry = home.site_by_id(site).filter(|e| e.remote_home.is_none() && e.remote_wandisk.is_none())?;
+        let entry =
+            home.site_by_id(site).filter(|e| e.remote_home.is_none() && e.remote_wandisk.is_none())?;
         entry.address.starts_with("ssh://").then(|| entry.address.clone())
     }
 
@@ -221,7 +233,12 @@ impl Peers {
         result
     }
 
-    async fn dial_entry(self: &Arc<Self>, home: &Home, entry: &SiteEntry, expected: Option<SiteId>) -> Result<Session, String> {
+    async fn dial_entry(
+        self: &Arc<Self>,
+        home: &Home,
+        entry: &SiteEntry,
+        expected: Option<SiteId>,
+    ) -> Result<Session, String> {
         let session = dial::session(home, entry, &self.hello(), self.desk()).await?;
         let found = session.peer().site;
         if expected.is_some_and(|expected| expected != found) {
@@ -239,7 +256,12 @@ impl Peers {
     ///
     /// # Errors
     /// [`PeerError`].
-    pub async fn ask(self: &Arc<Self>, to: SiteId, ask: Ask, body: Bytes) -> Result<(Answer, Bytes), PeerError> {
+    pub async fn ask(
+        self: &Arc<Self>,
+        to: SiteId,
+        ask: Ask,
+        body: Bytes,
+    ) -> Result<(Answer, Bytes), PeerError> {
         let envelope = Envelope { to, path: Vec::new(), ask };
         self.send(envelope, body, None).await
     }
@@ -305,7 +327,8 @@ impl Peers {
         let head = serde_json::to_vec(envelope).map_err(|_| PeerError::Confused { site: site() })?;
         match session.request((head, body), class, progress).await {
             Ok((head, body)) => {
-                let answer = serde_json::from_slice(&head).map_err(|_| PeerError::Confused { site: site() })?;
+                let answer =
+                    serde_json::from_slice(&head).map_err(|_| PeerError::Confused { site: site() })?;
                 Ok((answer, body))
             }
             Err(RequestError::Refused(refusal)) => Err(PeerError::Refused { site: site(), refusal }),
@@ -314,7 +337,12 @@ impl Peers {
     }
 
     /// A request that came over a session: for this site, or to be passed on.
-    async fn take(self: &Arc<Self>, peer: &HelloFields, (head, body): Parts, progress: ProgressSink) -> Result<Parts, Refusal> {
+    async fn take(
+        self: &Arc<Self>,
+        peer: &HelloFields,
+        (head, body): Parts,
+        progress: ProgressSink,
+    ) -> Result<Parts, Refusal> {
         let envelope: Envelope = serde_json::from_slice(&head)
             .map_err(|e| Refusal::new(Code::Senseless, format!("the request makes no sense here: {e}")))?;
         let asker = envelope.path.first().copied().unwrap_or(peer.site);
@@ -344,7 +372,7 @@ impl Peers {
     /// [`PeerError`].
     pub async fn standing_of(self: &Arc<Self>, site: SiteId) -> Result<Standing, PeerError> {
         match self.ask(site, Ask::Standing, Bytes::new()).await?.0 {
-            Answer::Standing(standing) => Ok(standing),
+            Answer::Standing(standing) => Ok(*standing),
             _ => Err(PeerError::Confused { site: self.name_of(site) }),
         }
     }
@@ -360,7 +388,9 @@ impl Peers {
         let home = Home::open(self.home.path()).map_err(|e| Refusal::failed(&e))?;
         // A site that connected from outside has a keeper, so a replica; one that is only reached through others
         // must have been told of the disk by one of those.
-        let Some(entry) = self.entry_for(&home, site).or_else(|| home.site_by_id(site).cloned()) else { return Ok(()) };
+        let Some(entry) = self.entry_for(&home, site).or_else(|| home.site_by_id(site).cloned()) else {
+            return Ok(());
+        };
         match dial::create_replica(&home, &entry, facts).await {
             Ok(()) => Ok(()),
             Err(e) if e.code == Code::NoRoute && !self.relays(&[]).is_empty() => Ok(()),

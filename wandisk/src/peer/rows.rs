@@ -103,7 +103,8 @@ mod tests {
     fn rows_travel_with_their_sites_renumbered() {
         let body = pack(&[(7, row(1, 0b11))]).unwrap();
         let rows = unpack(&body, &[2, 0]).unwrap();
-        let expected = WireRow { chunk: 7, version: Version::new(0, 9), owner: 0, holders: 0b101, zero: true };
+        let expected =
+            WireRow { chunk: 7, version: Version::new(0, 9), owner: 0, holders: 0b101, zero: true };
         assert_eq!(rows, [expected]);
     }
 

@@ -64,7 +64,12 @@ pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
 /// Who answers the peer's requests.
 pub trait Handler: Send + Sync {
     /// Answers one request of `peer`.
-    fn handle(&self, peer: HelloFields, parts: Parts, progress: ProgressSink) -> BoxFuture<'static, Result<Parts, Refusal>>;
+    fn handle(
+        &self,
+        peer: HelloFields,
+        parts: Parts,
+        progress: ProgressSink,
+    ) -> BoxFuture<'static, Result<Parts, Refusal>>;
 }
 
 struct Waiting {
@@ -132,7 +137,11 @@ impl Session {
     ///
     /// # Errors
     /// A sentence: not a wandisk, another version, or no hello in time.
-    pub async fn start<S>(stream: S, mine: &HelloFields, handler: Arc<dyn Handler>) -> Result<Session, io::Error>
+    pub async fn start<S>(
+        stream: S,
+        mine: &HelloFields,
+        handler: Arc<dyn Handler>,
+    ) -> Result<Session, io::Error>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
@@ -334,13 +343,15 @@ fn take_frame(
                 let result = if frame.kind == Kind::Reply {
                     Ok(frame.parts)
                 } else {
-                    Err(serde_json::from_slice(&frame.parts.0).map_err(|_| "an error that is none".to_owned())?)
+                    Err(serde_json::from_slice(&frame.parts.0)
+                        .map_err(|_| "an error that is none".to_owned())?)
                 };
                 waiting.reply.send(result).ok();
             }
         }
         Kind::Progress => {
-            let progress = serde_json::from_slice(&frame.parts.0).map_err(|_| "progress that is none".to_owned())?;
+            let progress =
+                serde_json::from_slice(&frame.parts.0).map_err(|_| "progress that is none".to_owned())?;
             let sink = shared.waiting().get(&frame.id).and_then(|w| w.progress.clone());
             if let Some(sink) = sink {
                 sink(progress);
@@ -352,7 +363,9 @@ fn take_frame(
         Kind::Pong => {
             let sent = Duration::from_micros(frame.id);
             if let Some(rtt) = shared.began.elapsed().checked_sub(sent) {
-                shared.rtt_us.store(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX - 1), Ordering::Relaxed);
+                shared
+                    .rtt_us
+                    .store(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX - 1), Ordering::Relaxed);
             }
         }
         Kind::Bye => return Err(frame::printable(&frame.parts.0)),

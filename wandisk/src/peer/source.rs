@@ -22,6 +22,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// The other sites as a source of chunks.
+#[derive(Debug)]
 pub struct PeerSource {
     engine: Weak<Engine>,
     peers: Arc<Peers>,
@@ -52,7 +53,12 @@ impl ChunkSource for PeerSource {
     }
 }
 
-async fn fetch(engine: &Engine, peers: &Arc<Peers>, want: &Want, deadline: Instant) -> Result<Got, FetchError> {
+async fn fetch(
+    engine: &Engine,
+    peers: &Arc<Peers>,
+    want: &Want,
+    deadline: Instant,
+) -> Result<Got, FetchError> {
     let description = delta::describe_basis(want.basis.as_deref()).unwrap_or_default();
     let description = Bytes::from(description);
     let mut pause = RETRY_FIRST;

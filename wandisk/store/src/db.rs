@@ -49,7 +49,9 @@ pub enum DbError {
         path: PathBuf,
     },
     /// A later program wrote it.
-    #[error("the chunk table has schema {found}, this program knows schemas up to {SCHEMA_VERSION}; use a newer wandisk")]
+    #[error(
+        "the chunk table has schema {found}, this program knows schemas up to {SCHEMA_VERSION}; use a newer wandisk"
+    )]
     NewerSchema {
         /// Its schema.
         found: i32,
@@ -156,10 +158,7 @@ pub fn create(path: &Path, meta: &DiskMeta, table: &mut ChunkTable) -> Result<()
          CREATE TABLE hash (chunk INTEGER PRIMARY KEY, version INTEGER NOT NULL, blake3 BLOB NOT NULL) STRICT;",
     )?;
     let pages = table.take_changed();
-    apply(
-        &tx,
-        &Batch { pages, digest: Some(table.digest()), meta: Some(meta.clone()), ..Batch::default() },
-    )?;
+    apply(&tx, &Batch { pages, digest: Some(table.digest()), meta: Some(meta.clone()), ..Batch::default() })?;
     tx.commit()?;
     db.close().map_err(|(_, e)| DbError::Sql(e))
 }
@@ -172,7 +171,9 @@ pub fn open(path: &Path) -> Result<(Loaded, Committer), DbError> {
     let not_a_table = || DbError::NotATable { path: path.to_owned() };
     let db = connect(path, false)?;
     let id: i32 = match db.query_row("PRAGMA application_id", [], |r| r.get(0)) {
-        Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => return Err(not_a_table()),
+        Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            return Err(not_a_table());
+        }
         other => other?,
     };
     if id != APPLICATION_ID {
@@ -195,7 +196,8 @@ fn load(db: &Connection) -> Result<Loaded, DbError> {
     let mut rows = statement.query([])?;
     let last_page = meta.chunks().saturating_sub(1) / crate::row::PAGE_CHUNKS;
     while let Some(row) = rows.next()? {
-        let number = u64::try_from(row.get::<_, i64>(0)?).map_err(|_| damaged("a page has a negative number"))?;
+        let number =
+            u64::try_from(row.get::<_, i64>(0)?).map_err(|_| damaged("a page has a negative number"))?;
         let bytes = row.get_ref(1)?.as_blob().map_err(|_| damaged("a page is no blob"))?;
         let page = Page::decode(bytes).ok_or_else(|| damaged(&format!("page {number} makes no sense")))?;
         if number > last_page {
@@ -204,7 +206,8 @@ fn load(db: &Connection) -> Result<Loaded, DbError> {
         table.load_page(number, page);
     }
     let digest: Option<String> = get_meta(db, "digest")?;
-    let digest = digest.and_then(|d| serde_json::from_str(&d).ok()).ok_or_else(|| damaged("it has no digest"))?;
+    let digest =
+        digest.and_then(|d| serde_json::from_str(&d).ok()).ok_or_else(|| damaged("it has no digest"))?;
     table.loaded(digest);
     let mut statement = db.prepare("SELECT extent FROM hot")?;
     let hot = statement.query_map([], |r| r.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
@@ -262,7 +265,8 @@ fn apply(tx: &Connection, batch: &Batch) -> Result<(), DbError> {
     for extent in &batch.hot_add {
         heat.execute([sql_int(*extent)?])?;
     }
-    let mut hash = tx.prepare_cached("INSERT OR REPLACE INTO hash (chunk, version, blake3) VALUES (?1, ?2, ?3)")?;
+    let mut hash =
+        tx.prepare_cached("INSERT OR REPLACE INTO hash (chunk, version, blake3) VALUES (?1, ?2, ?3)")?;
     for row in &batch.hashes {
         hash.execute(params![sql_int(row.chunk)?, row.version.0.cast_signed(), row.hash])?;
     }

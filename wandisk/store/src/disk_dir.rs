@@ -165,7 +165,8 @@ impl DiskDir {
         }
         durable::create_dir(beside).map_err(io_error("creating the disk's folder"))?;
         let image = beside.join("data.img");
-        let data = DataFile::create(&image, meta.size_bytes, meta.chunk_size).map_err(io_error("creating data.img"))?;
+        let data = DataFile::create(&image, meta.size_bytes, meta.chunk_size)
+            .map_err(io_error("creating data.img"))?;
         let (mut meta, mut table) = (meta.clone(), ChunkTable::default());
         fill(&image, &data, &mut meta, &mut table)?;
         data.sync().map_err(io_error("making data.img durable"))?;

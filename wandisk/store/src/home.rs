@@ -49,7 +49,9 @@ pub enum HomeError {
         what: String,
     },
     /// A name that cannot be one.
-    #[error("{name:?} cannot be a name: use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit")]
+    #[error(
+        "{name:?} cannot be a name: use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
+    )]
     BadName {
         /// The name.
         name: String,
@@ -186,11 +188,19 @@ impl Home {
     }
 
     /// Changes the configuration under a lock, from what is on disk now.
-    fn change<T>(&mut self, change: impl FnOnce(&mut Config) -> Result<T, HomeError>) -> Result<T, HomeError> {
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut Config) -> Result<T, HomeError>,
+    ) -> Result<T, HomeError> {
         let path = self.path.join("site.lock");
         let io = |source: io::Error| HomeError::Io { path: path.clone(), source };
-        let lock: File =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
+        let lock: File = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io)?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map_err(|e| io(e.into()))?;
         self.config = Home::open(&self.path)?.config;
         let result = change(&mut self.config)?;

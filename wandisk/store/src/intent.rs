@@ -38,6 +38,9 @@ impl Intent {
     }
 }
 
+/// What a dead process left: chunks and what was about to happen to them.
+pub type Left = Vec<(u64, Intent)>;
+
 /// The file `intent.map` of one disk.
 ///
 /// Order: [`IntentMap::open`], recover and commit, [`IntentMap::clear`], then [`IntentMap::set`] as needed. `open`
@@ -64,8 +67,9 @@ impl IntentMap {
     ///
     /// # Errors
     /// Whatever the filesystem says.
-    pub fn open(path: &Path, disk: DiskId) -> io::Result<(IntentMap, Option<Vec<(u64, Intent)>>)> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    pub fn open(path: &Path, disk: DiskId) -> io::Result<(IntentMap, Option<Left>)> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let expected = header(disk);
         let mut found = vec![0; expected.len()];
         let whole = file.metadata()?.len() >= HEADER_LEN && file.read_exact_at(&mut found, 0).is_ok();

@@ -175,12 +175,16 @@ impl DiskMeta {
     /// A sentence that names the first thing that does not.
     pub fn check(&self) -> Result<(), String> {
         let chunk_ok = self.chunk_size.is_power_of_two() && CHUNK_SIZE_RANGE.contains(&self.chunk_size);
-        let size_ok = self.size_bytes > 0 && self.size_bytes.is_multiple_of(512) && self.size_bytes <= DISK_SIZE_MAX;
+        let size_ok =
+            self.size_bytes > 0 && self.size_bytes.is_multiple_of(512) && self.size_bytes <= DISK_SIZE_MAX;
         let known_here = self.site_number(self.here).is_some();
         let checks = [
             (chunk_ok, "the chunk size is not a power of two from 4 KiB to 4 MiB"),
             (size_ok, "the size is not a positive multiple of 512 below 64 PiB"),
-            (!self.lineages.is_empty() && self.lineages.len() <= LINEAGES_MAX, "the ancestry has no or too many lineages"),
+            (
+                !self.lineages.is_empty() && self.lineages.len() <= LINEAGES_MAX,
+                "the ancestry has no or too many lineages",
+            ),
             (known_here && self.sites.len() <= SITES_MAX, "the list of sites lacks this one or is too long"),
         ];
         let wrong = checks.iter().find(|(ok, _)| !ok);

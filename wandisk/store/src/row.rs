@@ -130,7 +130,14 @@ mod tests {
     use super::*;
 
     fn row(counter: u64) -> Row {
-        Row { version: Version::new(1, counter), held: Version::new(0, 3), holders: 5, owner: 2, zero: true, fresh: true }
+        Row {
+            version: Version::new(1, counter),
+            held: Version::new(0, 3),
+            holders: 5,
+            owner: 2,
+            zero: true,
+            fresh: true,
+        }
     }
 
     #[test]

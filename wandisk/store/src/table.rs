@@ -55,7 +55,6 @@ pub struct ChunkTable {
 }
 
 fn place(chunk: u64) -> (u64, usize) {
-    #[expect(clippy::cast_possible_truncation, reason = "below 32")]
     let slot = (chunk % PAGE_CHUNKS) as usize;
     (chunk / PAGE_CHUNKS, slot)
 }
