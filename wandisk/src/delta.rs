@@ -220,8 +220,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
-        fn foreign_bodies_make_a_chunk_or_an_error(body in prop::collection::vec(any::<u8>(), 0..4000), which in 0..5) {
-            let form = [Form::Zero, Form::Same, Form::Delta, Form::Zstd, Form::Raw][which as usize];
+        fn foreign_bodies_make_a_chunk_or_an_error(body in prop::collection::vec(any::<u8>(), 0..4000), which in 0usize..5) {
+            let form = [Form::Zero, Form::Same, Form::Delta, Form::Zstd, Form::Raw][which];
             let basis = noise(1, CHUNK);
             if let Ok(Some(bytes)) = decode(form, &body, Some(&basis), CHUNK) {
                 prop_assert_eq!(bytes.len(), CHUNK);

@@ -10,7 +10,7 @@ use rustix::fs::SeekFrom;
 use wandisk_store::data::is_zero;
 use wandisk_store::{ChunkTable, DataFile, DiskMeta, Row, Version};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 
 /// Bytes copied at a time.
 const BUFFER: usize = 1 << 20;
@@ -60,6 +60,9 @@ pub enum ImageError {
         /// The disk's size.
         disk: u64,
     },
+    /// The disk's own files.
+    #[error(transparent)]
+    Store(#[from] EngineError),
     /// A size that no disk can have.
     #[error("{} has a size that no disk can have: {size} bytes", path.display())]
     BadSize {
@@ -289,9 +292,8 @@ pub fn export(data: &Path, to: &Path, size: u64, progress: &dyn Fn(u64, u64)) ->
 ///
 /// # Errors
 /// [`ImageError`].
-pub fn import_bases(engine: &Engine, path: &Path) -> Result<u64, ImageError> {
+pub async fn import_bases(engine: &Engine, path: &Path) -> Result<u64, ImageError> {
     let read = |source| ImageError::Read { path: path.to_owned(), source };
-    let write = |source| ImageError::Write { path: engine.dir().data_path(), source };
     let image = Image::open(path)?;
     let disk = engine.meta().size_bytes;
     if image.format != "raw" || image.virtual_size > disk {
@@ -309,8 +311,8 @@ pub fn import_bases(engine: &Engine, path: &Path) -> Result<u64, ImageError> {
             let len = usize::try_from(size.min(image.virtual_size.saturating_sub(offset))).unwrap_or(0);
             bytes.fill(0);
             file.read_exact_at(&mut bytes[..len], offset).map_err(read)?;
-            if !is_zero(&bytes) {
-                engine.image().write_chunk(chunk, &bytes).map_err(write)?;
+            // Under the chunk's lock: a fetch or a write that came first is not overwritten.
+            if !is_zero(&bytes) && engine.put_basis(chunk, &bytes).await? {
                 imported += len as u64;
             }
         }

@@ -31,6 +31,8 @@ const FREEZE_LEASE: Duration = Duration::from_secs(20);
 
 /// The resident's table, as of the last pull.
 struct Pulled {
+    /// When the pull began: nothing in it is younger than this plus the pull itself.
+    at: u64,
     busy: bool,
     rows: u64,
     counter: u64,
@@ -78,7 +80,7 @@ impl Keeper {
         done.passes = 1;
         self.fetch_missing(options, done, report).await?;
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
-        self.note_complete(None).await
+        self.note_complete(None, now_ms()).await
     }
 
     async fn sync_replica(
@@ -94,7 +96,7 @@ impl Keeper {
             done.passes += 1;
             let pulled = self.pull_rows(resident).await?;
             if pulled.rows == 0 && !pulled.busy && settled_at == Some(pulled.counter) {
-                return self.complete(resident, None).await;
+                return self.complete(resident, None, pulled.at).await;
             }
             let missing = self.engine.missing_count().0;
             self.fetch_missing(options, done, report).await?;
@@ -108,7 +110,7 @@ impl Keeper {
             let pulled = self.pull_rows(resident).await?;
             let missing = self.engine.missing_count().0;
             if missing == 0 && pulled.rows == 0 {
-                return self.complete(resident, None).await;
+                return self.complete(resident, None, pulled.at).await;
             }
             return Err(Refusal::new(
                 Code::Failed,
@@ -127,7 +129,7 @@ impl Keeper {
         done: &mut SyncReport,
         report: &Report,
     ) -> Result<(), Refusal> {
-        let frozen = Instant::now();
+        let (frozen, at) = (Instant::now(), now_ms());
         let lease_ms = u64::try_from(FREEZE_LEASE.as_millis()).unwrap_or(u64::MAX);
         let (answer, _) = self.ask(resident, Ask::Freeze { lease_ms }).await?;
         let Answer::Mark { digest, .. } = answer else { return Err(confused()) };
@@ -144,11 +146,16 @@ impl Keeper {
                 .hint("run it again: what came is kept"))
         })?;
         thawed?;
-        self.complete(resident, Some(digest)).await
+        self.complete(resident, Some(digest), at).await
     }
 
     /// Everything is here: durably, compared, told.
-    async fn complete(&self, resident: SiteId, expected: Option<TableDigest>) -> Result<(), Refusal> {
+    async fn complete(
+        &self,
+        resident: SiteId,
+        expected: Option<TableDigest>,
+        at: u64,
+    ) -> Result<(), Refusal> {
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
         let missing = self.engine.missing_count().0;
         if missing > 0 {
@@ -165,11 +172,10 @@ impl Keeper {
                 .hint("run the same sync again"));
             }
         }
-        self.note_complete(Some(resident)).await
+        self.note_complete(Some(resident), at).await
     }
 
-    async fn note_complete(&self, resident: Option<SiteId>) -> Result<(), Refusal> {
-        let at = now_ms();
+    async fn note_complete(&self, resident: Option<SiteId>, at: u64) -> Result<(), Refusal> {
         let changed = self.engine.change_meta(move |meta| {
             let here = meta.here;
             meta.consistent_at = if meta.is_resident() { None } else { Some(at) };
@@ -206,7 +212,7 @@ impl Keeper {
     async fn pull_rows(&self, resident: SiteId) -> Result<Pulled, Refusal> {
         let meta = self.engine.meta();
         let (lineage, since) = (meta.lineage(), meta.counter);
-        let (mut start, mut pulled) = (0, Pulled { busy: false, rows: 0, counter: since });
+        let (mut start, mut pulled) = (0, Pulled { at: now_ms(), busy: false, rows: 0, counter: since });
         loop {
             let (answer, body) = self.ask(resident, Ask::Rows { lineage, since, start }).await?;
             let Answer::Rows { facts, next, counter, busy } = answer else { return Err(confused()) };
@@ -236,7 +242,7 @@ impl Keeper {
     }
 
     /// From here on the replica mixes two moments, durably said before the first byte (law L13).
-    async fn mixing(&self) -> Result<(), Refusal> {
+    pub(crate) async fn mixing(&self) -> Result<(), Refusal> {
         if self.engine.meta().consistent_at.is_none() {
             return Ok(());
         }

@@ -1,1 +1,59 @@
-fn main() {}
+//! `cargo xtask`: what has to be done to this workspace beside compiling it.
+//!
+//! One file a command; [`guest`] runs commands in a virtual machine with a kernel that has ublk, netem
+//! and device-mapper. Everything this program makes lies below `target/guest/`.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its user")]
+
+mod demo;
+mod guest;
+mod image;
+mod process;
+mod setup;
+mod test;
+mod tidy;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Build, test and show Snowbird.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what is missing to build, test and try Snowbird.
+    Setup(setup::Arguments),
+    /// Run the tests: one line a step, all failures listed at the end.
+    Test(test::Arguments),
+    /// Run a command, or a shell, in the test guest.
+    Vm(vm::Arguments),
+    /// Check the workspace's own rules: format, lints, headers, dependencies.
+    Tidy(tidy::Arguments),
+    /// Show what Snowbird does.
+    Demo(demo::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Setup(arguments) => setup::main(&arguments),
+        Command::Test(arguments) => test::main(&arguments),
+        Command::Vm(arguments) => vm::main(arguments),
+        Command::Tidy(arguments) => tidy::main(&arguments),
+        Command::Demo(arguments) => demo::main(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -64,6 +64,7 @@ pub(super) fn create(cli: &Cli, args: &CreateArgs) -> Result<(), Failure> {
         residency: Residency::Resident,
         counter: 0,
         consistent_at: None,
+        given: None,
         sites: vec![here],
         here: home.id(),
     };

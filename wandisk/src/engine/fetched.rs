@@ -76,6 +76,22 @@ impl Engine {
         self.commit_rows().await
     }
 
+    /// Puts bytes of unknown worth where a chunk is missing, to be the basis of a delta; `false` if it is not missing.
+    ///
+    /// # Errors
+    /// If the table or the image cannot be written.
+    pub async fn put_basis(&self, chunk: u64, bytes: &[u8]) -> Result<bool, EngineError> {
+        let _guard = self.locks.lock(chunk).await;
+        if self.has(chunk) {
+            return Ok(false);
+        }
+        if !self.row(chunk).held.is_none() {
+            self.withdraw_bases(&[chunk]).await?;
+        }
+        self.data.write_chunk(chunk, bytes).map_err(EngineError::Data)?;
+        Ok(true)
+    }
+
     /// Brings one chunk here if it is not; for sync and prefetch.
     ///
     /// # Errors

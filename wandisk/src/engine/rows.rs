@@ -83,17 +83,32 @@ impl Engine {
 
     /// Forgets rows that the resident's whole table does not have, and empties their place.
     ///
+    /// Three steps, each durable before the next: their bytes count as nothing, their bytes are gone, their rows are gone.
+    /// A row that went first would let old bytes be read as never written.
+    ///
     /// # Errors
     /// If the store fails.
     pub async fn forget_rows_except(&self, keep: &BTreeSet<u64>) -> Result<(), EngineError> {
+        let gone: Vec<u64> = {
+            let mut state = self.state();
+            let gone: Vec<(u64, Row)> = state.table.rows().filter(|(c, _)| !keep.contains(c)).collect();
+            for (chunk, row) in &gone {
+                state.pending.remove(chunk);
+                state.table.set(*chunk, Row { held: Version::NONE, ..*row });
+                self.hot.set_state(*chunk, ChunkState::COLD);
+            }
+            gone.into_iter().map(|(chunk, _)| chunk).collect()
+        };
+        self.commit_rows().await?;
+        tokio::task::block_in_place(|| {
+            gone.iter().try_for_each(|chunk| self.data.punch_chunk(*chunk)).and_then(|()| self.data.sync())
+        })
+        .map_err(EngineError::Data)?;
         {
             let mut state = self.state();
-            let gone: Vec<u64> = state.table.rows().map(|(c, _)| c).filter(|c| !keep.contains(c)).collect();
-            for chunk in gone {
-                self.data.punch_chunk(chunk).map_err(EngineError::Data)?;
-                state.pending.remove(&chunk);
-                state.table.set(chunk, Row::default());
-                self.hot.set_state(chunk, ChunkState::READABLE);
+            for chunk in &gone {
+                state.table.set(*chunk, Row::default());
+                self.hot.set_state(*chunk, ChunkState::READABLE);
             }
         }
         self.commit_rows().await

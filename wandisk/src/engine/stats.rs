@@ -97,14 +97,19 @@ impl Engine {
         }
     }
 
-    /// Chunks by state; fetched ones whose row lags count as held.
+    /// Chunks by state; fetched ones whose row lags count as held, and zeros wherever they were made.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let state = self.state();
-        let mut counts = state.table.counts();
-        let lagging = state.pending.len() as u64;
-        counts.held += lagging;
-        counts.absent = counts.absent.saturating_sub(lagging);
+        let mut counts = Counts::default();
+        for (chunk, row) in state.table.rows() {
+            let held = row.is_held() || row.zero || state.pending.contains_key(&chunk);
+            counts.written += 1;
+            counts.zero += u64::from(row.zero);
+            counts.held += u64::from(held);
+            counts.stale += u64::from(!held && !row.held.is_none());
+            counts.absent += u64::from(!held && row.held.is_none());
+        }
         counts
     }
 

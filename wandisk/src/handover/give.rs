@@ -100,15 +100,19 @@ impl Keeper {
             return self.commit_attempt(prepared).await;
         }
         // Repeating a commit that took effect is success.
-        match self.engine.meta().residency {
-            wandisk_store::Residency::Released { attempt } if token.is_none_or(|t| t == attempt.id) => {
+        let report = |attempt: Attempt| MoveReport {
+            to: self.site_name(attempt.to),
+            epoch: attempt.epoch.0,
+            ..MoveReport::default()
+        };
+        let meta = self.engine.meta();
+        let given = meta.given.filter(|given| token == Some(given.id));
+        match (meta.residency, given) {
+            (wandisk_store::Residency::Released { attempt }, _) if token.is_none_or(|t| t == attempt.id) => {
                 self.grant(attempt).await?;
-                Ok(MoveReport {
-                    to: self.site_name(attempt.to),
-                    epoch: attempt.epoch.0,
-                    ..MoveReport::default()
-                })
+                Ok(report(attempt))
             }
+            (_, Some(given)) => Ok(report(given)),
             _ => Err(Refusal::new(Code::Rules, "no hand-over is prepared under that token")
                 .hint("prepare again: an attempt ends with its lease")),
         }
@@ -120,7 +124,12 @@ impl Keeper {
     /// A [`Refusal`] if the disk was released already.
     pub async fn abort(self: &std::sync::Arc<Self>, token: Option<AttemptId>) -> Result<(), Refusal> {
         let mut giving = self.giving.lock().await;
-        if let wandisk_store::Residency::Released { attempt } = self.engine.meta().residency {
+        let meta = self.engine.meta();
+        let released = match meta.residency {
+            wandisk_store::Residency::Released { attempt } => Some(attempt),
+            _ => meta.given.filter(|given| token == Some(given.id)),
+        };
+        if let Some(attempt) = released {
             let to = self.site_name(attempt.to);
             return Err(Refusal::new(
                 Code::Rules,
@@ -306,7 +315,11 @@ impl Keeper {
     async fn commit_attempt(&self, prepared: Prepared) -> Result<MoveReport, Refusal> {
         let attempt = prepared.attempt;
         // From here no request gets through; the release makes that final.
-        self.engine.set_access(Access::Closed).await.map_err(|e| Refusal::failed(&e))?;
+        if let Err(e) = self.engine.set_access(Access::Closed).await {
+            // Nothing was released: the disk goes on here.
+            self.engine.thaw().await;
+            return Err(Refusal::failed(&e));
+        }
         let released = self.engine.change_meta(move |meta| {
             rules::release(meta, attempt).map_err(|e| MetaError::Refused(e.to_string()))
         });

@@ -152,6 +152,7 @@ pub fn grant(meta: &mut DiskMeta, attempt: Attempt) -> Result<Granted, Refused> 
 pub fn done(meta: &mut DiskMeta, attempt: &Attempt) {
     if meta.residency == (Residency::Released { attempt: *attempt }) {
         meta.residency = Residency::Replica;
+        meta.given = Some(*attempt);
     }
 }
 
@@ -174,6 +175,9 @@ pub fn hear(meta: &mut DiskMeta, lineage: LineageId, epoch: Epoch, resident: Sit
         meta.epoch = epoch;
         meta.resident = resident;
         // Somebody was granted a later epoch: what was released or prepared here has been overtaken.
+        if let Residency::Released { attempt } = meta.residency {
+            meta.given = Some(attempt);
+        }
         meta.residency = Residency::Replica;
     }
     Ok(())
@@ -203,6 +207,7 @@ mod tests {
             residency: if here == sites[0] { Residency::Resident } else { Residency::Replica },
             counter: 0,
             consistent_at: None,
+            given: None,
             sites: sites.iter().map(known).collect(),
             here,
         }

@@ -51,6 +51,9 @@ impl Keeper {
         self.refuse_rows_from_a_loser(facts)?;
         let numbers = numbers_of(&self.engine, facts).await.ok_or_else(senseless)?;
         let rows = rows::unpack(body, &numbers).ok_or_else(senseless)?;
+        if !rows.is_empty() {
+            self.mixing().await?;
+        }
         self.engine.adopt_rows(&rows).await.map_err(|e| Refusal::failed(&e))?;
         Ok(Answer::Done)
     }

@@ -35,7 +35,13 @@ pub async fn connect(home: &std::path::Path, dir: &DiskDir) -> Result<UnixStream
     loop {
         match control::connect(&dir.control_socket()).await {
             Ok(stream) => return Ok(stream),
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::ConnectionReset
+                ) => {}
             Err(e) => return Err(Refusal::failed(&e)),
         }
         match start(home, dir).await? {

@@ -12,6 +12,9 @@ use super::{AttachOptions, Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::message::{Answer, Ask, SyncOptions};
 
+/// How long a removal waits for the resident's word.
+const ASK_RESIDENT: Duration = Duration::from_secs(10);
+
 /// A command, as it comes over `control.sock`: one line of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
@@ -93,6 +96,9 @@ impl Keeper {
     /// # Errors
     /// A [`Refusal`], printed by the command as it is.
     pub async fn command(self: &Arc<Self>, command: Command, report: &Report) -> Result<Value, Refusal> {
+        if !matches!(command, Command::Status { .. }) {
+            self.peers.dial_anew();
+        }
         match command {
             Command::Status { chunks } => self.status(chunks).await,
             Command::Attach { options } => self.attach(options).await.and_then(to_json),
@@ -179,16 +185,18 @@ impl Keeper {
 
     /// Bytes of a shipped copy become bases: never read, only compared by BLAKE3 when a chunk is fetched.
     async fn import(&self, file: PathBuf) -> Result<Value, Refusal> {
-        let meta = self.engine.meta();
-        if meta.is_resident() || self.engine.counts().held > 0 {
+        let counts = self.engine.counts();
+        if counts.held > counts.zero || self.attached.lock().await.is_some() {
             return Err(Refusal::new(
                 Code::Rules,
-                "an import needs an empty replica: this one holds chunks or is where the disk is resident",
+                "an import needs an empty replica: this one holds chunks, or is attached",
             )
-            .hint("import at the site that lacks the data, before its first sync"));
+            .hint("import at the site that lacks the data, before its first sync or attach"));
         }
         let engine = Arc::clone(&self.engine);
-        let copied = tokio::task::spawn_blocking(move || crate::image::import_bases(&engine, &file));
+        let runtime = tokio::runtime::Handle::current();
+        let copied =
+            tokio::task::spawn_blocking(move || runtime.block_on(crate::image::import_bases(&engine, &file)));
         let bytes = copied.await.map_err(|e| Refusal::failed(&e))?.map_err(|e| Refusal::failed(&e))?;
         Ok(json!({"imported_bytes": bytes}))
     }
@@ -222,7 +230,7 @@ impl Keeper {
             )
             .hint("move it to another site first, or use --force to end it"));
         }
-        if only_here > 0 && !force {
+        if only_here > 0 && !force && !self.resident_promises_all().await {
             return Err(Refusal::new(
                 Code::Rules,
                 format!("{only_here} chunks are held by this site alone and would be lost"),
@@ -231,6 +239,27 @@ impl Keeper {
         }
         self.quit();
         Ok(json!({"only_here": only_here}))
+    }
+
+    /// Does the resident hold every chunk, durably? A sync there that has nothing to fetch is such a promise.
+    async fn resident_promises_all(self: &Arc<Self>) -> bool {
+        let meta = self.engine.meta();
+        if meta.is_resident() {
+            return false;
+        }
+        let asked = tokio::time::timeout(ASK_RESIDENT, async {
+            let standing = self.peers.standing_of(meta.resident).await.ok()?;
+            let is_it = standing.residency == wandisk_store::Residency::Resident
+                && standing.facts.lineages == meta.lineages
+                && standing.facts.epoch >= meta.epoch
+                && standing.missing_chunks == 0;
+            if !is_it {
+                return None;
+            }
+            let options = SyncOptions { verify: false, no_freeze: true, rate: None };
+            self.peers.ask(meta.resident, Ask::Sync { options }, bytes::Bytes::new()).await.ok()
+        });
+        matches!(asked.await, Ok(Some((Answer::Synced(done), _))) if done.missing == 0)
     }
 
     async fn give_way(&self) -> Result<Value, Refusal> {

@@ -1,6 +1,7 @@
 //! Reaching a site: a link to `wandisk serve --stdio` there, and a session over it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -12,6 +13,9 @@ use super::error::{Code, Refusal, chain};
 use super::lobby::{LobbyAnswer, LobbyAsk};
 use super::message::{Facts, HelloFields};
 use super::session::{Class, Handler, Parts, ProgressSink, RequestError, Session};
+
+/// How long a failed dial waits for what the program says on standard error.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// What this site says of itself.
 #[must_use]
@@ -48,16 +52,30 @@ pub async fn session(
     };
     let stream = wandisk_link::dial(&address, &options).await.map_err(|e| chain(&e))?;
     let said = stream.stderr();
-    let session = Session::start(stream, hello, desk).await.map_err(|e| {
-        let stderr = said.text();
-        let last = stderr.trim().lines().last().unwrap_or_default().to_owned();
-        if last.is_empty() { e.to_string() } else { format!("{e} (it said: {last})") }
-    })?;
+    let session = match Session::start(stream, hello, desk).await {
+        Ok(session) => session,
+        Err(e) => return Err(with_last_words(&e, &said).await),
+    };
     if session.peer().site == home.id() {
         session.close("a site does not talk to itself");
         return Err(format!("{} leads back to this site", entry.address));
     }
     Ok(session)
+}
+
+/// What a program that ended wrote to standard error may arrive a moment after its end.
+async fn with_last_words(error: &std::io::Error, said: &wandisk_link::Tail) -> String {
+    let deadline = tokio::time::Instant::now() + LAST_WORDS;
+    loop {
+        let text = said.text();
+        if let Some(last) = text.trim().lines().last() {
+            return format!("{error} (it said: {last})");
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return error.to_string();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Nothing is asked of a caller in a lobby.
@@ -107,7 +125,8 @@ pub async fn create_replica(home: &Home, entry: &SiteEntry, facts: &Facts) -> Re
         },
         Err(RequestError::Refused(refusal)) => Err(refusal),
         Err(RequestError::Broken(why)) => {
-            Err(Refusal::new(Code::NoRoute, format!("the link to site {name} broke: {why}")))
+            Err(Refusal::new(Code::NoRoute, format!("the link to site {name} broke: {why}"))
+                .hint("run the same command again: it goes on where it was cut"))
         }
     }
 }

@@ -38,6 +38,19 @@ pub enum PeerError {
 }
 
 impl PeerError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            PeerError::Unreachable { site, .. } => Some(format!("see `wandisk site check {site}`")),
+            PeerError::Refused { refusal, .. } => refusal.hint.clone(),
+            PeerError::Broken { .. } => {
+                Some("run the same command again: it goes on where it was cut".to_owned())
+            }
+            PeerError::Confused { .. } => Some("use the same release of wandisk at both sites".to_owned()),
+        }
+    }
+
     /// The code of a refusal, if it is one.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
@@ -100,9 +113,10 @@ impl Refusal {
         self
     }
 
-    /// From an error with its sources, joined.
+    /// From an error with its sources, joined; a peer's brings its hint.
     pub fn failed(error: &(dyn std::error::Error + 'static)) -> Refusal {
-        Refusal::new(Code::Failed, chain(error))
+        let hint = error.downcast_ref::<PeerError>().and_then(PeerError::hint);
+        Refusal { hint, ..Refusal::new(Code::Failed, chain(error)) }
     }
 }
 

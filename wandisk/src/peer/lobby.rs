@@ -161,6 +161,7 @@ fn create_replica(home: &Home, from: SiteId, facts: &Facts) -> Result<bool, Refu
         residency: Residency::Replica,
         counter: 0,
         consistent_at: None,
+        given: None,
         sites: facts
             .sites
             .iter()

@@ -97,10 +97,11 @@ impl Peers {
 
     /// Runs a session that a peer opened, until it ends.
     pub async fn accept(self: &Arc<Self>, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
-        match Session::start(stream, &self.hello(), self.desk()).await {
+        // Kept before its first request is heard: what is asked here may need to ask back.
+        let keep = |session: &Session| self.keep(session.clone());
+        match Session::start_then(stream, &self.hello(), self.desk(), keep).await {
             Ok(session) => {
                 tracing::info!(site = session.peer().name, "a session began");
-                self.keep(session.clone());
                 let why = session.closed().await;
                 tracing::info!(site = session.peer().name, why, "a session ended");
             }
@@ -147,7 +148,9 @@ impl Peers {
         if let Some(session) = self.live(site) {
             return session.peer().name.clone();
         }
-        let added = self.home.site_by_id(site).map(|s| s.name.clone());
+        // Read anew: its UUID may have been noted since this keeper started.
+        let home = Home::open(self.home.path()).ok();
+        let added = home.and_then(|h| h.site_by_id(site).map(|s| s.name.clone()));
         let known = || self.engine.upgrade().map(|e| e.meta().site_name(site));
         added.or_else(known).unwrap_or_else(|| site.to_string())
     }
@@ -178,6 +181,11 @@ impl Peers {
             Refusal::new(Code::NoRoute, format!("no site named {name:?} is known here"))
                 .hint(format!("add it with `wandisk site add {name} ssh://…`"))
         })
+    }
+
+    /// Somebody asks for something now: a failure that was remembered to spare dials is no answer to that.
+    pub fn dial_anew(&self) {
+        self.dialling.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// How to reach a site: as it was added here, else by the address that the disk brought along.

@@ -145,11 +145,29 @@ impl Session {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
+        Session::start_then(stream, mine, handler, |_| {}).await
+    }
+
+    /// As [`Session::start`], and lets `began` see the session before the first request of the peer is handled.
+    ///
+    /// # Errors
+    /// As [`Session::start`].
+    pub async fn start_then<S>(
+        stream: S,
+        mine: &HelloFields,
+        handler: Arc<dyn Handler>,
+        began: impl FnOnce(&Session),
+    ) -> Result<Session, io::Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
         let (read, mut write) = tokio::io::split(stream);
         let mut read = BufReader::with_capacity(256 << 10, read);
         let hello = async {
-            frame::send_hello(&mut write, mine).await?;
-            frame::read_hello(&mut read).await
+            // Something that hears nothing and ends may have said why before.
+            let sent = frame::send_hello(&mut write, mine).await;
+            let peer = frame::read_hello(&mut read).await?;
+            sent.map(|()| peer)
         };
         let late = || io::Error::new(io::ErrorKind::TimedOut, "the far side said no hello in time");
         let peer = tokio::time::timeout(HELLO, hello).await.map_err(|_| late())??;
@@ -167,10 +185,12 @@ impl Session {
             heard_ms: AtomicU64::new(0),
             began: Instant::now(),
         });
+        let session = Session { shared: Arc::clone(&shared) };
+        began(&session);
         tokio::spawn(send_frames(Arc::clone(&shared), write, demand_queue, bulk_queue));
         tokio::spawn(receive_frames(Arc::clone(&shared), read, handler));
-        tokio::spawn(keep_alive(Arc::clone(&shared)));
-        Ok(Session { shared })
+        tokio::spawn(keep_alive(shared));
+        Ok(session)
     }
 
     /// What the peer said of itself.

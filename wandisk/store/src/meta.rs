@@ -88,6 +88,10 @@ pub struct DiskMeta {
     pub counter: u64,
     /// The moment this replica's held chunks are of (ms since 1970); null while a sync is mixing two.
     pub consistent_at: Option<u64>,
+    /// The last attempt in which this site gave the disk away and was told that it arrived: to repeat its commit is
+    /// success, to abort it an error.
+    #[serde(default)]
+    pub given: Option<Attempt>,
     /// Sites by number; this site is among them.
     pub sites: Vec<KnownSite>,
     /// This site.

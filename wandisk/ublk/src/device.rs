@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use wandisk_io::Disk;
 
 use crate::error::{Shape, Step, UblkError};
-use crate::info::{DeviceState, device_info};
+use crate::info::device_info;
 use crate::options::Options;
 use crate::probe::probe;
 use crate::server::{Message, Server, Started, Task};
@@ -74,7 +74,7 @@ impl Device {
         if let (true, Some(pid)) = (info.is_served(), info.pid) {
             return Err(UblkError::Served { id, pid });
         }
-        if !info.recoverable || matches!(info.state, DeviceState::Dead) {
+        if !info.awaits_recovery() {
             return Err(UblkError::NotRecoverable(id));
         }
         options.check_lanes(info.queues, disk.hot().gate().lanes())?;

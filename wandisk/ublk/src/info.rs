@@ -46,6 +46,8 @@ pub struct DeviceInfo {
     pub recoverable: bool,
     /// Made by a user without privileges.
     pub unprivileged: bool,
+    /// The user and the group that made it.
+    pub owner: (u32, u32),
 }
 
 impl DeviceInfo {
@@ -53,6 +55,12 @@ impl DeviceInfo {
     #[must_use]
     pub fn is_served(&self) -> bool {
         self.state == DeviceState::Live && self.pid.is_some_and(alive)
+    }
+
+    /// Did a server die and leave it, so that [`crate::Device::recover`] may take it over?
+    #[must_use]
+    pub fn awaits_recovery(&self) -> bool {
+        self.recoverable && self.state != DeviceState::Dead && !self.is_served()
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -100,6 +108,7 @@ pub fn device_info(id: u32) -> Result<Option<DeviceInfo>, UblkError> {
         mark: info.ublksrv_flags,
         recoverable: has(sys::UBLK_F_USER_RECOVERY),
         unprivileged: has(sys::UBLK_F_UNPRIVILEGED_DEV),
+        owner: (info.owner_uid, info.owner_gid),
     }))
 }
 

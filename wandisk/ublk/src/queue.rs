@@ -8,9 +8,12 @@
 //! the next completions.
 //!
 //! Invariant: the thread ends only when no data is in flight; buffers are freed only if the driver has let go too.
+//! Invariant: a queue of which the driver still has commands is not dropped (libublk's drop would wait for them for
+//! ever): it is forgotten, and its [`Mapping`] goes once the thread's ring is gone.
 
 use std::cell::RefCell;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
@@ -20,7 +23,7 @@ use libublk::{UblkError as LibError, sys};
 use wandisk_io::{Disk, Lane};
 
 use crate::request::{Bounds, Request};
-use crate::sys::{Buffers, Completion, poll_eventfd};
+use crate::sys::{Buffers, Completion, Mapping, poll_eventfd};
 use crate::tags::{Part, Port, Tags};
 use crate::wake::Wakeups;
 
@@ -71,12 +74,13 @@ impl Port for RingPort<'_, '_> {
 ///
 /// # Errors
 /// If the queue could not be set up; then the driver was told of no buffer.
-pub(crate) fn serve<D: Disk>(dev: &UblkDev, plan: &Plan<D>) -> io::Result<Ended> {
+pub(crate) fn serve<D: Disk>(dev: &UblkDev, plan: &Plan<D>) -> io::Result<(Ended, Option<Mapping>)> {
     let (depth, max_io) = (dev.dev_info.queue_depth, dev.dev_info.max_io_buf_bytes);
     init_ring(depth)?;
     let queue = UblkQueue::new(plan.number, dev).map_err(io_error)?;
     let buffers = Buffers::new(depth, max_io);
-    let queue = buffers.fetch(queue).map_err(io_error)?;
+    // Not dropped while a panic unwinds, either.
+    let queue = ManuallyDrop::new(buffers.fetch(queue).map_err(io_error)?);
     let mut tags = Tags::new(&plan.disk, plan.lane, depth, &plan.wakeups);
     let bounds = Bounds { size: plan.disk.geometry().size_bytes, max_io };
     let mut port = RingPort { queue: &queue, buffers: &buffers };
@@ -115,11 +119,15 @@ pub(crate) fn serve<D: Disk>(dev: &UblkDev, plan: &Plan<D>) -> io::Result<Ended>
     };
     let quiet = drain(&mut tags, &mut port);
     drop(tags);
+    let queue = ManuallyDrop::into_inner(queue);
+    if !matches!(ended, Ended::Stopped) {
+        return Ok((ended, Some(Mapping::take(queue))));
+    }
     drop(queue);
-    if quiet && matches!(ended, Ended::Stopped) {
+    if quiet {
         buffers.free();
     }
-    Ok(ended)
+    Ok((ended, None))
 }
 
 /// Waits for data in flight after the queue went down; `false` if the ring does not allow it.
@@ -148,16 +156,6 @@ fn init_ring(depth: u16) -> io::Result<()> {
     let entries = (u32::from(depth) + OTHERS).next_power_of_two();
     // Only this thread submits, and it runs the kernel's side of its requests when it waits, not when interrupted
     // (Linux 6.1); else as libublk's own ring.
-    if std::env::var_os("COOP").is_some() {
-        let ring = IoUring::builder().setup_coop_taskrun().build(entries)?;
-        return ublk_init_task_ring(|cell| cell.set(RefCell::new(ring)).map_err(|_| LibError::OtherError(-EBUSY)))
-        .map_err(io_error);
-    }
-    if std::env::var_os("SINGLE").is_some() {
-        let ring = IoUring::builder().setup_coop_taskrun().setup_single_issuer().build(entries)?;
-        return ublk_init_task_ring(|cell| cell.set(RefCell::new(ring)).map_err(|_| LibError::OtherError(-EBUSY)))
-        .map_err(io_error);
-    }
     let ring = IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()

@@ -14,7 +14,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use libublk::UblkFlags;
@@ -30,7 +29,7 @@ use crate::options::{End, Options};
 use crate::params::params;
 use crate::queue::Ended;
 use crate::shared::Shared;
-use crate::threads;
+use crate::threads::{self, QueueThread};
 
 /// The name under which libublk's tools know our devices.
 const TARGET_NAME: &str = "wandisk";
@@ -87,7 +86,7 @@ struct Made {
     queues: u16,
     /// Our hold on `/dev/ublkcN`: there from `Open` to `Join`.
     dev: Option<Arc<UblkDev>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<QueueThread>,
 }
 
 impl<D: Disk> Server<D> {
@@ -260,11 +259,7 @@ impl<D: Disk> Server<D> {
 }
 
 fn join(made: &mut Made) {
-    for thread in made.threads.drain(..) {
-        if thread.join().is_err() {
-            tracing::error!(id = made.target.id, "a ublk queue's thread panicked");
-        }
-    }
+    threads::join(&mut made.threads);
     // Closes our hold on the char device, which deleting waits for.
     made.dev = None;
 }
@@ -299,12 +294,44 @@ fn add(options: &Options) -> Result<UblkCtrl, UblkError> {
 /// libublk's handle on a device that exists.
 fn reopen(id: u32) -> Result<UblkCtrl, UblkError> {
     let number = i32::try_from(id).map_err(|_| UblkError::NoSuchDevice(id))?;
+    let _quiet = EmptyJson::put(id);
     UblkCtrlBuilder::default()
         .name(TARGET_NAME)
         .id(number)
         .dev_flags(UblkFlags::UBLK_DEV_F_RECOVER_DEV)
         .build()
         .map_err(|e| UblkError::library(Step::Recover, e))
+}
+
+/// An empty JSON file for libublk to find, which else complains on stderr that there is none; gone when dropped.
+struct EmptyJson {
+    path: PathBuf,
+    made_folder: bool,
+}
+
+impl EmptyJson {
+    /// `None` where it cannot be put there, or is there: then libublk says what it says.
+    fn put(id: u32) -> Option<EmptyJson> {
+        use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+        let folder = PathBuf::from(UblkCtrl::run_dir());
+        // libublk itself would make it writable for everyone.
+        let made_folder = std::fs::DirBuilder::new().mode(0o755).create(&folder).is_ok();
+        let json = EmptyJson { path: folder.join(format!("{id:04}.json")), made_folder };
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&json.path).ok()?;
+        io::Write::write_all(&mut file, b"{}").ok()?;
+        Some(json)
+    }
+}
+
+impl Drop for EmptyJson {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.path).ok();
+        if self.made_folder {
+            // Unless somebody else has begun to use it.
+            self.path.parent().map(std::fs::remove_dir);
+        }
+    }
 }
 
 /// Waits until the block device can be opened: devtmpfs makes it, udev may yet have to give it to us.

@@ -114,6 +114,41 @@ impl Drop for Buffers {
     }
 }
 
+/// A queue's view of the driver's descriptors, which libublk's own way of unmapping cannot be used on: it first waits
+/// for the ring's files to be unused, and they are in use for as long as the driver has a command. Holds the char
+/// device open, and with it the kernel's belief that there is a server.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: *mut core::ffi::c_void,
+    len: usize,
+}
+
+// SAFETY: an address range of the process, not of a thread.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    /// Takes the mapping from a queue that is not to be used any more, and leaves the rest of it as it is.
+    pub(crate) fn take(queue: UblkQueue<'_>) -> Mapping {
+        let descriptors = usize::try_from(queue.get_depth()).unwrap_or(0) * size_of::<sys::ublksrv_io_desc>();
+        let start: *const sys::ublksrv_io_desc = queue.get_iod(0);
+        std::mem::forget(queue);
+        Mapping {
+            start: start.cast_mut().cast(),
+            len: descriptors.next_multiple_of(rustix::param::page_size()),
+        }
+    }
+
+    /// Unmaps it. For after the queue's thread has ended, and its ring with it.
+    pub(crate) fn unmap(self) {
+        // SAFETY: the whole of a mapping that libublk made (of this length, from the first descriptor); its owner was
+        // forgotten, and no reference to a descriptor outlives a turn of the queue's thread.
+        let unmapped = unsafe { rustix::mm::munmap(self.start, self.len) };
+        if let Err(e) = unmapped {
+            tracing::error!(error = %e, "a ublk queue's descriptors could not be unmapped");
+        }
+    }
+}
+
 /// Queues a one-time poll of the queue's eventfd.
 pub(crate) fn poll_eventfd(eventfd: BorrowedFd<'_>) -> bool {
     const POLLIN: u32 = 1;

@@ -13,6 +13,7 @@ use wandisk_io::{Disk, Lane};
 use crate::error::UblkError;
 use crate::queue::{self, Plan};
 use crate::server::Message;
+use crate::sys::Mapping;
 use crate::wake::Wakeups;
 
 /// One for each queue of a device.
@@ -21,6 +22,9 @@ pub(crate) fn wakeups(dev: &UblkDev) -> Result<Vec<Arc<Wakeups>>, UblkError> {
         |queue| Wakeups::new(dev.dev_info.queue_depth).map_err(|source| UblkError::Queue { queue, source });
     (0..dev.dev_info.nr_hw_queues).map(make).collect()
 }
+
+/// A queue's thread, and what of the queue it leaves.
+pub(crate) type QueueThread = JoinHandle<Option<Mapping>>;
 
 /// What the queues' threads are given.
 pub(crate) struct Seats<'a, D> {
@@ -39,7 +43,7 @@ impl<D: Disk> Seats<'_, D> {
         &self,
         dev: &Arc<UblkDev>,
         ctrl: &UblkCtrl,
-        threads: &mut Vec<JoinHandle<()>>,
+        threads: &mut Vec<QueueThread>,
     ) -> Result<(), UblkError> {
         let (seated, seats) = mpsc::channel();
         for (number, wakeups) in (0u16..).zip(&self.wakeups) {
@@ -55,7 +59,9 @@ impl<D: Disk> Seats<'_, D> {
                 let tid = UblkCtrl::init_queue_thread();
                 seated.send((plan.number, tid)).ok();
                 drop(seated);
-                own.send(Message::Ended(plan.number, serve(&dev, &plan))).ok();
+                let (ended, mapping) = serve(&dev, &plan);
+                own.send(Message::Ended(plan.number, ended)).ok();
+                mapping
             };
             let name = format!("ublk{}q{number}", ctrl.dev_info().dev_id);
             let thread = std::thread::Builder::new().name(name).spawn(body);
@@ -69,12 +75,26 @@ impl<D: Disk> Seats<'_, D> {
     }
 }
 
-fn serve<D: Disk>(dev: &UblkDev, plan: &Plan<D>) -> io::Result<queue::Ended> {
-    let ended = catch_unwind(AssertUnwindSafe(|| queue::serve(dev, plan)))
+fn serve<D: Disk>(dev: &UblkDev, plan: &Plan<D>) -> (io::Result<queue::Ended>, Option<Mapping>) {
+    let served = catch_unwind(AssertUnwindSafe(|| queue::serve(dev, plan)))
         .unwrap_or_else(|_| Err(io::Error::other("the queue's thread panicked")));
-    if ended.is_err() {
-        // Else the start would wait for this queue's buffers for ever.
-        dev.notify_buffer_registration_complete(true);
+    match served {
+        Ok((ended, mapping)) => (Ok(ended), mapping),
+        Err(e) => {
+            // Else the start would wait for this queue's buffers for ever.
+            dev.notify_buffer_registration_complete(true);
+            (Err(e), None)
+        }
     }
-    ended
+}
+
+/// Waits for the threads, and takes away what of their queues outlived them.
+pub(crate) fn join(threads: &mut Vec<QueueThread>) {
+    for thread in threads.drain(..) {
+        match thread.join() {
+            // Its ring was closed as it ended.
+            Ok(mapping) => mapping.into_iter().for_each(Mapping::unmap),
+            Err(_) => tracing::error!("a ublk queue's thread panicked"),
+        }
+    }
 }

@@ -1,0 +1,144 @@
+//! A connection's two buffers: requests are received many at once, replies gathered and sent together.
+//!
+//! Both are allocated once a connection; the hot path allocates nothing.
+//!
+//! Invariant: replies that are ready are sent before anything is waited for.
+
+use std::io;
+
+use crate::limits::{RECEIVE_BUFFER, SEND_BUFFER};
+use crate::proto::reply::Head;
+use crate::wire::Wire;
+
+/// What was received and not yet taken.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Receiver {
+    /// Starts with bytes that came with the handshake; they fit, since a handshake's buffer is smaller.
+    pub(crate) fn new(left_over: &[u8]) -> Receiver {
+        let mut buffer = vec![0; RECEIVE_BUFFER.max(left_over.len())];
+        buffer[..left_over.len()].copy_from_slice(left_over);
+        Receiver { buffer: buffer.into(), start: 0, end: left_over.len() }
+    }
+
+    /// What is there.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Gives up the first `n` bytes of what is there.
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.start = (self.start + n).min(self.end);
+    }
+
+    /// Could `n` bytes be there at once?
+    pub(crate) fn fits(&self, n: usize) -> bool {
+        n <= self.buffer.len()
+    }
+
+    /// Receives until `n` bytes are there; `false` if the stream ends first. `n` must fit.
+    pub(crate) fn need(&mut self, n: usize, wire: &Wire, replies: &mut Sender) -> io::Result<bool> {
+        while self.end - self.start < n {
+            if self.start == self.end {
+                (self.start, self.end) = (0, 0);
+            } else if self.start + n > self.buffer.len() {
+                self.buffer.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            }
+            replies.flush(wire)?;
+            match wire.receive(&mut self.buffer[self.end..])? {
+                0 => return Ok(false),
+                got => self.end += got,
+            }
+        }
+        Ok(true)
+    }
+
+    /// Moves the next bytes into `out`, past the buffer where they are not there yet; `false` at the stream's end.
+    pub(crate) fn take(&mut self, out: &mut [u8], wire: &Wire, replies: &mut Sender) -> io::Result<bool> {
+        let n = out.len().min(self.end - self.start);
+        out[..n].copy_from_slice(&self.bytes()[..n]);
+        self.consume(n);
+        let mut rest = &mut out[n..];
+        while !rest.is_empty() {
+            replies.flush(wire)?;
+            match wire.receive(rest)? {
+                0 => return Ok(false),
+                got => rest = &mut rest[got..],
+            }
+        }
+        Ok(true)
+    }
+
+    /// Throws the next `n` bytes away; `false` if the stream ends first.
+    pub(crate) fn skip(&mut self, mut n: usize, wire: &Wire, replies: &mut Sender) -> io::Result<bool> {
+        while n > 0 {
+            if !self.need(1, wire, replies)? {
+                return Ok(false);
+            }
+            let now = n.min(self.end - self.start);
+            self.consume(now);
+            n -= now;
+        }
+        Ok(true)
+    }
+}
+
+/// Replies of the reader thread that are not sent yet.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    buffer: Box<[u8]>,
+    used: usize,
+}
+
+impl Sender {
+    pub(crate) fn new() -> Sender {
+        Sender { buffer: vec![0; SEND_BUFFER].into(), used: 0 }
+    }
+
+    /// Sends what has been gathered.
+    pub(crate) fn flush(&mut self, wire: &Wire) -> io::Result<()> {
+        if self.used == 0 {
+            return Ok(());
+        }
+        let used = std::mem::take(&mut self.used);
+        wire.send(&self.buffer[..used])
+    }
+
+    /// Adds a reply without data.
+    pub(crate) fn push(&mut self, head: &Head, wire: &Wire) -> io::Result<()> {
+        let bytes = head.as_bytes();
+        if self.used + bytes.len() > self.buffer.len() {
+            self.flush(wire)?;
+        }
+        self.buffer[self.used..self.used + bytes.len()].copy_from_slice(bytes);
+        self.used += bytes.len();
+        Ok(())
+    }
+
+    /// Adds a reply whose `len` bytes of data `fill` writes in place. If `fill` says `false`, nothing is added.
+    pub(crate) fn push_data(
+        &mut self,
+        head: &Head,
+        len: usize,
+        wire: &Wire,
+        fill: impl FnOnce(&mut [u8]) -> bool,
+    ) -> io::Result<bool> {
+        let at = head.as_bytes().len();
+        if self.used + at + len > self.buffer.len() {
+            self.flush(wire)?;
+        }
+        let room = &mut self.buffer[self.used..self.used + at + len];
+        let filled = fill(&mut room[at..]);
+        if filled {
+            room[..at].copy_from_slice(head.as_bytes());
+            self.used += at + len;
+        }
+        Ok(filled)
+    }
+}

@@ -1,0 +1,254 @@
+//! One client, from its handshake to its last reply: the reader thread.
+//!
+//! Invariant: it blocks only on its own client, on the limits of what is in flight, and on a buffered write; whatever
+//! else may take time is a task of the pool.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::executor::ThreadPool;
+use wandisk_io::{Disk, Op};
+
+use crate::buffers::{Receiver, Sender};
+use crate::data;
+use crate::handshake::shake_hands;
+use crate::limits::{HANDSHAKE_DEADLINE, MAX_INLINE_READ};
+use crate::outbox::{Outbox, Slot};
+use crate::proto::constants::cmd;
+use crate::proto::reply;
+use crate::proto::request::{Plan, REQUEST_HEADER, Request, plan};
+use crate::proto::{Export, Session};
+use crate::registry::Membership;
+use crate::replier;
+use crate::tasks::{Seat, errno};
+use crate::wire::Wire;
+
+/// What a request without data counts for in memory, in bytes.
+const SMALL: usize = 256;
+
+/// What all connections of a server share.
+pub(crate) struct Service<D> {
+    pub(crate) seat: Seat<D>,
+    pub(crate) export: Arc<Export>,
+    pub(crate) pool: ThreadPool,
+}
+
+/// Why no more requests are taken.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the client ended the connection inside a request")]
+    Truncated,
+    #[error("the client sent something that is no request")]
+    LostPlace,
+    #[error("the client announced {0} bytes of data")]
+    TooLong(u32),
+    #[error("the disk panicked")]
+    Panicked,
+    #[error("the socket failed")]
+    Socket(#[from] io::Error),
+}
+
+/// Serves a client until it or its socket ends, and every request of it has ended.
+pub(crate) fn serve<D: Disk>(service: &Service<D>, member: &Membership) {
+    let wire = member.wire();
+    let deadline = Instant::now() + HANDSHAKE_DEADLINE;
+    let agreed = shake_hands(wire, &service.export, deadline, || member.serving());
+    match agreed {
+        Ok(Some((session, left_over))) => serve_session(service, member, session, &left_over),
+        Ok(None) => {}
+        Err(e) => tracing::info!(error = &e as &dyn std::error::Error, "a handshake failed"),
+    }
+    wire.cut();
+}
+
+fn serve_session<D: Disk>(service: &Service<D>, member: &Membership, session: Session, left_over: &[u8]) {
+    let outbox = member.outbox();
+    let replies = std::thread::Builder::new().name("nbd-replier".into()).spawn({
+        let (outbox, wire) = (Arc::clone(outbox), Arc::clone(member.wire()));
+        move || replier::run(&outbox, &wire)
+    });
+    let replier = match replies {
+        Ok(thread) => thread,
+        Err(e) => return tracing::warn!(error = %e, "no thread for a client's replies"),
+    };
+    let mut reader = Reader {
+        service,
+        session,
+        wire: member.wire(),
+        outbox,
+        received: Receiver::new(left_over),
+        replies: Sender::new(),
+    };
+    // A disk that panics must not leave the replier behind, and with it the client's socket.
+    let ended = catch_unwind(AssertUnwindSafe(|| reader.run())).unwrap_or(Err(End::Panicked));
+    // The replies of what was done inline; the client may still read though it sends no more.
+    let sent = reader.replies.flush(reader.wire);
+    let ended_badly = ended.is_err() || sent.is_err();
+    match ended {
+        Err(End::Socket(e)) => tracing::debug!(error = %e, "a client's socket failed"),
+        Err(e) => tracing::info!(error = &e as &dyn std::error::Error, "a client was dropped"),
+        Ok(()) => {}
+    }
+    if sent.is_err() {
+        member.wire().cut();
+    }
+    // A client that says good-bye is gone when its last reply is sent; one whose socket ended is gone now.
+    if ended_badly {
+        member.gone();
+    }
+    outbox.drain();
+    if replier.join().is_err() {
+        tracing::error!("a thread for replies panicked");
+    }
+}
+
+struct Reader<'a, D> {
+    service: &'a Service<D>,
+    session: Session,
+    wire: &'a Wire,
+    outbox: &'a Arc<Outbox>,
+    received: Receiver,
+    replies: Sender,
+}
+
+impl<D: Disk> Reader<'_, D> {
+    /// Takes requests until the client says good-bye, or ends the stream between two of them.
+    fn run(&mut self) -> Result<(), End> {
+        loop {
+            if !self.received.need(REQUEST_HEADER, self.wire, &mut self.replies)? {
+                return if self.received.bytes().is_empty() { Ok(()) } else { Err(End::Truncated) };
+            }
+            let header = self.received.bytes().first_chunk().ok_or(End::Truncated)?;
+            let request = Request::parse(header).ok_or(End::LostPlace)?;
+            self.received.consume(REQUEST_HEADER);
+            let plan = plan(&request, self.session, &self.service.export);
+            if plan == Plan::Disconnect {
+                return Ok(());
+            }
+            self.carry_out(&request, plan)?;
+        }
+    }
+
+    fn carry_out(&mut self, request: &Request, plan: Plan) -> Result<(), End> {
+        let (seat, pool) = (&self.service.seat, &self.service.pool);
+        let range = (request.offset, request.len);
+        match plan {
+            Plan::Read => self.read(request)?,
+            Plan::Write { fua } => self.write(request, fua)?,
+            Plan::Zero { mode, fua } => {
+                let slot = self.slot(request, SMALL)?;
+                seat.spawn_zero(pool, slot, range, mode, fua);
+            }
+            Plan::Flush => {
+                self.skip_payload(request)?;
+                let slot = self.slot(request, SMALL)?;
+                seat.spawn_flush(pool, slot);
+            }
+            Plan::Status { len, only_one } => {
+                let slot = self.slot(request, SMALL)?;
+                seat.spawn_status(pool, slot, (request.offset, len), only_one);
+            }
+            Plan::Nothing => {
+                self.skip_payload(request)?;
+                self.replies.push(&reply::simple(request.cookie, 0), self.wire)?;
+            }
+            Plan::Refuse(error) => self.refuse(request, error)?,
+            Plan::Disconnect => {}
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, request: &Request) -> Result<(), End> {
+        let Request { offset, len, cookie, .. } = *request;
+        let seat = &self.service.seat;
+        let head = reply::data(self.session, cookie, offset, len);
+        if len <= MAX_INLINE_READ {
+            let done = self.replies.push_data(&head, len as usize, self.wire, |room| {
+                let pass = seat.disk.hot().try_begin(seat.lane, Op::Read, offset, u64::from(len));
+                len == 0 || pass.is_some_and(|_held| data::read_cached(seat.disk.data(), room, offset))
+            })?;
+            if done {
+                seat.disk.count(seat.lane, Op::Read, u64::from(len));
+                return Ok(());
+            }
+        }
+        let slot = self.slot(request, len as usize + SMALL)?;
+        seat.spawn_read(&self.service.pool, slot, self.session, offset, len);
+        Ok(())
+    }
+
+    fn write(&mut self, request: &Request, fua: bool) -> Result<(), End> {
+        let Request { offset, len, cookie, .. } = *request;
+        let seat = &self.service.seat;
+        let size = len as usize;
+        if !self.received.fits(size) {
+            let slot = self.slot(request, size + SMALL)?;
+            let mut payload = vec![0; size];
+            let whole = self.received.take(&mut payload, self.wire, &mut self.replies);
+            if !matches!(whole, Ok(true)) {
+                slot.withdraw();
+                return Err(whole.err().map_or(End::Truncated, End::Socket));
+            }
+            seat.spawn_write(&self.service.pool, slot, offset, payload, fua);
+            return Ok(());
+        }
+        if !self.received.need(size, self.wire, &mut self.replies)? {
+            return Err(End::Truncated);
+        }
+        let payload = &self.received.bytes()[..size];
+        let pass = seat.disk.hot().try_begin(seat.lane, Op::Write, offset, u64::from(len));
+        let Some(pass) = pass else {
+            let payload = payload.to_vec();
+            self.received.consume(size);
+            let slot = self.slot(request, size + SMALL)?;
+            seat.spawn_write(&self.service.pool, slot, offset, payload, fua);
+            return Ok(());
+        };
+        let written = data::write(seat.disk.data(), payload, offset);
+        drop(pass);
+        self.received.consume(size);
+        match written {
+            Err(e) => self.replies.push(&reply::simple(cookie, errno(e)), self.wire)?,
+            Ok(()) => {
+                seat.disk.count(seat.lane, Op::Write, u64::from(len));
+                if fua {
+                    let slot = self.slot(request, SMALL)?;
+                    seat.spawn_flush(&self.service.pool, slot);
+                } else {
+                    self.replies.push(&reply::simple(cookie, 0), self.wire)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, request: &Request, error: u32) -> Result<(), End> {
+        let failure = reply::failure(request.cookie, self.is_chunked(request), error);
+        if request.ends_connection() {
+            self.replies.push(&failure, self.wire)?;
+            return Err(End::TooLong(request.len));
+        }
+        self.skip_payload(request)?;
+        self.replies.push(&failure, self.wire)?;
+        Ok(())
+    }
+
+    fn skip_payload(&mut self, request: &Request) -> Result<(), End> {
+        let skipped = self.received.skip(request.payload() as usize, self.wire, &mut self.replies)?;
+        if skipped { Ok(()) } else { Err(End::Truncated) }
+    }
+
+    /// A place among the requests in flight. What is ready is sent before it is waited for.
+    fn slot(&mut self, request: &Request, bytes: usize) -> Result<Slot, End> {
+        if self.outbox.is_full(bytes) {
+            self.replies.flush(self.wire)?;
+        }
+        Ok(self.outbox.admit(request.cookie, self.is_chunked(request), bytes))
+    }
+
+    fn is_chunked(&self, request: &Request) -> bool {
+        self.session.structured && matches!(request.command, cmd::READ | cmd::BLOCK_STATUS)
+    }
+}

@@ -1,0 +1,156 @@
+//! Requests that cannot be done inline, as tasks of the server's pool.
+//!
+//! A task that waits for the engine takes no thread; one that waits for the medium takes one. Each ends with its slot
+//! answered, whatever happens: an error, a panic of the disk's, the pool's end.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::executor::ThreadPool;
+use wandisk_io::{Disk, IoError, Lane, Op, ZeroMode};
+
+use crate::data;
+use crate::outbox::Slot;
+use crate::proto::{Session, reply};
+
+/// A disk, and the lane through which a connection uses it.
+pub(crate) struct Seat<D> {
+    pub(crate) disk: Arc<D>,
+    pub(crate) lane: Lane,
+}
+
+impl<D> Clone for Seat<D> {
+    fn clone(&self) -> Self {
+        Seat { disk: Arc::clone(&self.disk), lane: self.lane }
+    }
+}
+
+/// The errno of an error, as the protocol writes it.
+pub(crate) fn errno(error: IoError) -> u32 {
+    error.errno().unsigned_abs()
+}
+
+impl<D: Disk> Seat<D> {
+    async fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, IoError> {
+        let disk = &self.disk;
+        if let Some(_pass) = disk.hot().try_begin(self.lane, Op::Read, offset, len as u64) {
+            return data::read(disk.data(), offset, len);
+        }
+        let ticket = Arc::clone(disk).begin(self.lane, Op::Read, offset, len as u64).await?;
+        let read = data::read(disk.data(), offset, len);
+        ticket.done(read.is_ok());
+        read
+    }
+
+    async fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), IoError> {
+        let disk = &self.disk;
+        if let Some(_pass) = disk.hot().try_begin(self.lane, Op::Write, offset, bytes.len() as u64) {
+            return data::write(disk.data(), bytes, offset);
+        }
+        let ticket = Arc::clone(disk).begin(self.lane, Op::Write, offset, bytes.len() as u64).await?;
+        let written = data::write(disk.data(), bytes, offset);
+        ticket.done(written.is_ok());
+        written
+    }
+
+    async fn flush_if(&self, asked: bool) -> Result<(), IoError> {
+        if asked { Arc::clone(&self.disk).flush().await } else { Ok(()) }
+    }
+
+    /// A read, cold or not in the page cache.
+    pub(crate) fn spawn_read(&self, pool: &ThreadPool, slot: Slot, session: Session, offset: u64, len: u32) {
+        let seat = self.clone();
+        run(pool, slot, async move |slot: Slot| match seat.read(offset, len as usize).await {
+            Ok(bytes) => {
+                seat.disk.count(seat.lane, Op::Read, u64::from(len));
+                let head = reply::data(session, slot.cookie(), offset, len);
+                slot.answer(head, bytes);
+            }
+            Err(e) => slot.fail(errno(e)),
+        });
+    }
+
+    /// A write that is cold, or too long to hold the reader thread up.
+    pub(crate) fn spawn_write(&self, pool: &ThreadPool, slot: Slot, offset: u64, bytes: Vec<u8>, fua: bool) {
+        let seat = self.clone();
+        run(pool, slot, async move |slot: Slot| {
+            let mut done = seat.write(offset, &bytes).await;
+            if done.is_ok() {
+                seat.disk.count(seat.lane, Op::Write, bytes.len() as u64);
+                drop(bytes);
+                done = seat.flush_if(fua).await;
+            }
+            end(slot, done);
+        });
+    }
+
+    /// A flush, also the second half of a write with FUA.
+    pub(crate) fn spawn_flush(&self, pool: &ThreadPool, slot: Slot) {
+        let seat = self.clone();
+        run(pool, slot, async move |slot: Slot| end(slot, seat.flush_if(true).await));
+    }
+
+    /// A trim or write-zeroes.
+    pub(crate) fn spawn_zero(
+        &self,
+        pool: &ThreadPool,
+        slot: Slot,
+        (offset, len): (u64, u32),
+        mode: ZeroMode,
+        fua: bool,
+    ) {
+        let seat = self.clone();
+        run(pool, slot, async move |slot: Slot| {
+            let mut done = Arc::clone(&seat.disk).zero(seat.lane, offset, u64::from(len), mode).await;
+            if done.is_ok() {
+                done = seat.flush_if(fua).await;
+            }
+            end(slot, done);
+        });
+    }
+
+    /// Block status.
+    pub(crate) fn spawn_status(
+        &self,
+        pool: &ThreadPool,
+        slot: Slot,
+        (offset, len): (u64, u32),
+        only_one: bool,
+    ) {
+        let seat = self.clone();
+        run(pool, slot, async move |slot: Slot| {
+            let told = seat.disk.block_status(offset, u64::from(len));
+            let status = told.map(|extents| reply::status(slot.cookie(), &extents, only_one));
+            match status {
+                Ok(Some((head, descriptors))) => slot.answer(head, descriptors),
+                Ok(None) => slot.fail(errno(IoError::Io)),
+                Err(e) => slot.fail(errno(e)),
+            }
+        });
+    }
+}
+
+fn end(slot: Slot, done: Result<(), IoError>) {
+    match done {
+        Ok(()) => {
+            let head = reply::simple(slot.cookie(), 0);
+            slot.answer(head, Vec::new());
+        }
+        Err(e) => slot.fail(errno(e)),
+    }
+}
+
+fn run<F>(pool: &ThreadPool, slot: Slot, body: impl FnOnce(Slot) -> F + Send + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    // The slot answers for itself when a panic drops it; the pool's thread must not die of that.
+    let guarded = async move {
+        if AssertUnwindSafe(body(slot)).catch_unwind().await.is_err() {
+            tracing::error!("the disk panicked; the request failed with an I/O error");
+        }
+    };
+    pool.spawn_ok(guarded);
+}

@@ -1,0 +1,211 @@
+//! A link in the test's hands: counted, cut after a given byte, stalled, mended.
+//!
+//! The near site's `cmd:` program joins a unix socket; behind it, the far site's `serve --stdio` is started for each
+//! connection, and every byte passes the counters first.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use super::Site;
+
+/// Joins standard input and output to the unix socket named by its first argument. (Python, since the NBD shell needs it
+/// anyway, and a program of our own would have to be built beside the tests.)
+const BRIDGE: &str = "
+import os, socket, sys, threading
+link = socket.socket(socket.AF_UNIX)
+link.connect(sys.argv[1])
+def there():
+    while data := os.read(0, 65536):
+        link.sendall(data)
+    link.shutdown(socket.SHUT_WR)
+threading.Thread(target=there, daemon=True).start()
+while data := link.recv(65536):
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+os._exit(0)
+";
+
+/// Which way bytes go, seen from the site that dials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    There,
+    Back,
+}
+
+#[derive(Default)]
+struct State {
+    there: u64,
+    back: u64,
+    dials: u64,
+    cut_at: Option<(Way, u64)>,
+    down: bool,
+    stalled: bool,
+    cuts: u64,
+    open: Vec<UnixStream>,
+    serving: Vec<u32>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+pub struct Link {
+    socket: PathBuf,
+    shared: Arc<Shared>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn cut(&self, state: &mut State) {
+        state.down = true;
+        state.cuts += 1;
+        state.cut_at = None;
+        for stream in state.open.drain(..) {
+            stream.shutdown(Shutdown::Both).ok();
+        }
+        for pid in state.serving.drain(..) {
+            super::kill(pid, rustix::process::Signal::KILL);
+        }
+        self.changed.notify_all();
+    }
+
+    /// How many of `wanted` bytes pass; fewer than wanted: the link is cut after them.
+    fn admit(&self, way: Way, wanted: usize) -> usize {
+        let mut state = self.changed.wait_while(self.state(), |s| s.stalled && !s.down).unwrap();
+        if state.down {
+            return 0;
+        }
+        let mut passes = wanted as u64;
+        let so_far = if way == Way::There { state.there } else { state.back };
+        if let Some((_, at)) = state.cut_at.filter(|(cut_way, _)| *cut_way == way) {
+            passes = passes.min(at.saturating_sub(so_far));
+        }
+        match way {
+            Way::There => state.there += passes,
+            Way::Back => state.back += passes,
+        }
+        usize::try_from(passes).unwrap()
+    }
+
+    fn pump(&self, way: Way, mut from: impl Read, mut to: impl Write) {
+        let mut buffer = vec![0u8; 64 << 10];
+        while let Ok(n @ 1..) = from.read(&mut buffer) {
+            let passes = self.admit(way, n);
+            if to.write_all(&buffer[..passes]).and_then(|()| to.flush()).is_err() {
+                break;
+            }
+            if passes < n {
+                let mut state = self.state();
+                if !state.down {
+                    self.cut(&mut state);
+                }
+                break;
+            }
+        }
+    }
+
+    fn serve(self: &Arc<Self>, stream: UnixStream, mut child: Child) {
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (read, write) = (stream.try_clone().unwrap(), stream);
+        let there = {
+            let shared = Arc::clone(self);
+            std::thread::spawn(move || shared.pump(Way::There, read, input))
+        };
+        let end = write.try_clone().unwrap();
+        self.pump(Way::Back, output, write);
+        end.shutdown(Shutdown::Both).ok();
+        there.join().unwrap();
+        let pid = child.id();
+        self.state().serving.retain(|p| *p != pid);
+        child.kill().ok();
+        child.wait().ok();
+    }
+}
+
+impl Link {
+    pub fn new(socket: &Path, far: &Site) -> Link {
+        let listener = UnixListener::bind(socket).unwrap();
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
+        let (accepting, home) = (Arc::clone(&shared), far.home().to_owned());
+        let name = far.name().to_owned();
+        std::thread::spawn(move || {
+            let far = Site::at(home, &name);
+            for stream in listener.incoming().flatten() {
+                let mut state = accepting.state();
+                state.dials += 1;
+                if state.down {
+                    continue;
+                }
+                let child = far
+                    .serve_command()
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::null())
+                    .spawn();
+                let Ok(child) = child else { continue };
+                state.open.push(stream.try_clone().unwrap());
+                state.serving.push(child.id());
+                drop(state);
+                let shared = Arc::clone(&accepting);
+                std::thread::spawn(move || shared.serve(stream, child));
+            }
+        });
+        Link { socket: socket.to_owned(), shared }
+    }
+
+    /// For `wandisk site add`.
+    pub fn address(&self) -> String {
+        let bridge = self.socket.with_extension("py");
+        std::fs::write(&bridge, BRIDGE).unwrap();
+        format!("cmd:/usr/bin/python3 {} {} serve --stdio", bridge.display(), self.socket.display())
+    }
+
+    /// Every connection ends now, and none can be made.
+    pub fn cut(&self) {
+        let mut state = self.shared.state();
+        self.shared.cut(&mut state);
+    }
+
+    /// Cuts when `bytes` more have gone that way; the rest of what was sent is lost.
+    pub fn cut_after(&self, way: Way, bytes: u64) {
+        let mut state = self.shared.state();
+        let so_far = if way == Way::There { state.there } else { state.back };
+        state.cut_at = Some((way, so_far + bytes));
+    }
+
+    /// Connections can be made again; a cut that was planned and did not come is off.
+    pub fn mend(&self) {
+        let mut state = self.shared.state();
+        state.down = false;
+        state.stalled = false;
+        state.cut_at = None;
+        self.shared.changed.notify_all();
+    }
+
+    /// Nothing passes any more, and nobody is told.
+    pub fn stall(&self) {
+        self.shared.state().stalled = true;
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.shared.state().down
+    }
+
+    /// Bytes that went there and back.
+    pub fn bytes(&self) -> (u64, u64) {
+        let state = self.shared.state();
+        (state.there, state.back)
+    }
+
+    pub fn dials(&self) -> u64 {
+        self.shared.state().dials
+    }
+}

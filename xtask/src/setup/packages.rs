@@ -1,0 +1,104 @@
+//! What has to be installed, why, and how to see that it is there.
+
+use std::path::Path;
+
+use crate::process;
+
+/// What a package is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    /// Compiling the workspace.
+    Build,
+    /// Starting the guest.
+    Guest,
+    /// The tests, on the host and in the guest.
+    Test,
+}
+
+/// A sign that a package is installed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sign {
+    /// A program in `PATH` or an `sbin`.
+    Program(&'static str),
+    /// A file, with `*` for any one folder or a part of one name.
+    File(&'static str),
+}
+
+/// A package of Debian's.
+#[derive(Debug)]
+pub(super) struct Package {
+    pub(super) name: &'static str,
+    pub(super) purpose: For,
+    /// Who needs it.
+    pub(super) why: &'static str,
+    sign: Sign,
+}
+
+impl Package {
+    pub(super) fn is_there(&self) -> bool {
+        match self.sign {
+            Sign::Program(name) => process::find(name).is_some(),
+            Sign::File(pattern) => exists(Path::new("/"), pattern.trim_start_matches('/')),
+        }
+    }
+}
+
+const fn package(name: &'static str, purpose: For, why: &'static str, sign: Sign) -> Package {
+    Package { name, purpose, why, sign }
+}
+
+/// All of them.
+pub(super) const PACKAGES: &[Package] = &[
+    package("gcc", For::Build, "the linker, and the C of SQLite and librsync", Sign::Program("cc")),
+    package("libc6-dev", For::Build, "linking, and the guest's static init", Sign::File("/usr/lib/*/libc.a")),
+    package("pkg-config", For::Build, "finding OpenSSL", Sign::Program("pkg-config")),
+    package("libssl-dev", For::Build, "SSH", Sign::File("/usr/include/openssl/ssl.h")),
+    package(
+        "libclang-dev",
+        For::Build,
+        "the bindings to the kernel's ublk",
+        Sign::File("/usr/lib/llvm-*/lib/libclang*.so"),
+    ),
+    package("qemu-system-x86", For::Guest, "the guest", Sign::Program("qemu-system-x86_64")),
+    package("kmod", For::Guest, "its modules", Sign::Program("depmod")),
+    package("e2fsprogs", For::Guest, "its disks", Sign::Program("mkfs.ext4")),
+    package("iproute2", For::Guest, "its network", Sign::Program("ip")),
+    package("util-linux", For::Guest, "its console", Sign::Program("setpriv")),
+    package("qemu-utils", For::Test, "qemu-img and qemu-io as NBD clients", Sign::Program("qemu-io")),
+    package("fio", For::Test, "I/O with verification", Sign::Program("fio")),
+    package("nbdkit", For::Test, "an NBD server to compare with", Sign::Program("nbdkit")),
+    package("libnbd-bin", For::Test, "NBD clients", Sign::Program("nbdcopy")),
+    package("python3-libnbd", For::Test, "nbdsh", Sign::File("/usr/lib/python3/dist-packages/nbd.py")),
+    package("openssh-server", For::Test, "links between sites", Sign::Program("sshd")),
+    package("openssh-client", For::Test, "links between sites", Sign::Program("ssh")),
+    package("xfsprogs", For::Test, "a second file system on the disk", Sign::Program("mkfs.xfs")),
+];
+
+/// Whether a file exists below `folder` whose path fits a pattern with `*` in its parts.
+fn exists(folder: &Path, pattern: &str) -> bool {
+    let (part, rest) = pattern.split_once('/').map_or((pattern, None), |(part, rest)| (part, Some(rest)));
+    let fits = |path: &Path| rest.map_or_else(|| path.exists(), |rest| exists(path, rest));
+    let Some((before, after)) = part.split_once('*') else { return fits(&folder.join(part)) };
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let enough = name.len() >= before.len() + after.len();
+        enough && name.starts_with(before) && name.ends_with(after) && fits(&entry.path())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_part_of_a_name() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(exists(root, "Cargo.toml"));
+        assert!(exists(root, "src/*/packages.rs"));
+        assert!(exists(root, "s*c/ma*.rs"));
+        assert!(!exists(root, "src/*/no-such-file"));
+        assert!(!exists(root, "src/main*main.rs"));
+    }
+}
