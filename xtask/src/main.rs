@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its user")]
 
+mod bench;
 mod demo;
 mod guest;
 mod image;
@@ -39,6 +40,8 @@ enum Command {
     Tidy(tidy::Arguments),
     /// Show what Snowbird does.
     Demo(demo::Arguments),
+    /// Measure beside a peer in the same run.
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Vm(arguments) => vm::main(arguments),
         Command::Tidy(arguments) => tidy::main(&arguments),
         Command::Demo(arguments) => demo::main(&arguments),
+        Command::Bench(arguments) => bench::main(&arguments),
     };
     match result {
         Ok(code) => code,

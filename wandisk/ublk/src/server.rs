@@ -35,6 +35,8 @@ use crate::threads::{self, QueueThread};
 const TARGET_NAME: &str = "wandisk";
 /// How long a command may take that takes a device down whose start failed.
 const CLEANUP_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the kernel may take to notice that a device was left.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a device's node may take to appear (devtmpfs) and to become ours (udev).
 const NODE_DEADLINE: Duration = Duration::from_secs(3);
 /// For commands whose duration the waiting side bounds.
@@ -192,10 +194,7 @@ impl<D: Disk> Server<D> {
     fn undo(&self, made: &mut Made) {
         let undone = match self.task {
             Task::Add => self.take_down(made, CLEANUP_DEADLINE, true).map(drop),
-            Task::Recover(_) => {
-                self.leave(made);
-                Ok(())
-            }
+            Task::Recover(_) => self.leave(made),
         };
         if let Err(e) = undone {
             tracing::warn!(id = made.target.id, error = %e, "a ublk device could not be taken down");
@@ -212,8 +211,7 @@ impl<D: Disk> Server<D> {
                     return;
                 }
                 Message::Leave(answer) => {
-                    self.leave(made);
-                    answer.send(Ok(false)).ok();
+                    answer.send(self.leave(made).map(|()| false)).ok();
                     return;
                 }
                 Message::Ended(queue, ended) => {
@@ -251,10 +249,19 @@ impl<D: Disk> Server<D> {
         deleted(control::delete(made.target, deadline))
     }
 
-    fn leave(&self, made: &mut Made) {
+    /// Ends the queues, and waits until the kernel has noticed that nobody serves the device any more.
+    fn leave(&self, made: &mut Made) -> Result<(), UblkError> {
         self.shared.set_step(Step::Join);
         self.shared.leave_queues();
         join(made);
+        let until = Instant::now() + LEAVE_DEADLINE;
+        while control::dev_info(made.target.id)?.is_some_and(|i| u32::from(i.state) == sys::UBLK_S_DEV_LIVE) {
+            if Instant::now() >= until {
+                return Err(UblkError::Hangs { step: Step::Join, after: LEAVE_DEADLINE });
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
     }
 }
 

@@ -11,6 +11,8 @@ mod module_tree;
 mod packages;
 mod rublk;
 
+pub(crate) use rublk::ensure_rublk;
+
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};

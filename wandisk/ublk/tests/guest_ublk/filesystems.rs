@@ -11,8 +11,8 @@ fn holds_a_tree(make: &str, check: &str) {
          mkdir $m/a; cp -r /usr/share/doc/[a-d]* $m/a/; head -c 30M /dev/urandom > $m/blob; sum=$(sha256sum < $m/blob)
          umount $m; echo 3 > /proc/sys/vm/drop_caches; blockdev --flushbufs {dev}
          mount {dev} $m; test \"$sum\" = \"$(sha256sum < $m/blob)\"; rm $m/blob; fstrim $m
-         diff -r <(cd /usr/share/doc && find [a-d]* -type f | sort | xargs -d '\\n' cksum) \
-                 <(cd $m/a && find [a-d]* -type f | sort | xargs -d '\\n' cksum)
+         sums() {{ (cd $1 && find [a-d]* -type f | sort | xargs -d '\\n' cksum); }}
+         test "$(sums /usr/share/doc)" = "$(sums $m/a)"
          umount $m; rmdir $m; {check} {dev}"
     ));
 }

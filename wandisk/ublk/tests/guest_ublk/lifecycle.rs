@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wandisk_ublk::{Device, DeviceState, End, Options, UblkError, device_info, probe};
 
-use crate::lab::{Direct, LONG, Lab, LabDisk, MARK, MIB, errno, eventually, options, sh};
+use crate::lab::{Direct, LONG, Lab, LabDisk, MARK, MIB, eventually, options, sh};
 
 #[test]
 fn a_device_comes_and_goes_without_a_trace() {
@@ -84,7 +84,7 @@ fn a_device_that_another_program_stops_says_so() {
     .join()
     .unwrap();
     assert!(tell.recv_timeout(LONG).unwrap());
-    assert_eq!(errno(direct.read(0)), 5);
+    assert!(direct.read(0).is_err());
     drop(direct);
     assert!(device.stop(LONG).unwrap().id_free);
 }

@@ -1,0 +1,85 @@
+//! The NBD export of WANDisk beside `nbdkit file` and `qemu-nbd`, with fio's nbd engine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::Runs;
+use super::fio::{self, Peer};
+use crate::{process, setup, workspace};
+
+const SIZE: u64 = 1 << 30;
+
+/// A server that is ended when dropped.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn serve(program: &str, words: &[&str], socket: &Path) -> Result<Server> {
+    let child = Command::new(program)
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start {program}"))?;
+    let server = Server(child);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !socket.exists() {
+        if Instant::now() > deadline {
+            bail!("{program} does not listen");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(server)
+}
+
+fn peer(name: &str, socket: &Path) -> Peer {
+    let uri = format!("--uri=nbd+unix:///?socket={}", socket.display());
+    Peer { name: name.to_owned(), words: vec!["--ioengine=nbd".to_owned(), uri, format!("--size={SIZE}")] }
+}
+
+/// Measures.
+pub(super) fn measure(runs: &Runs) -> Result<()> {
+    setup::ensure_all()?;
+    process::run(workspace::cargo().args(["build", "--quiet", "--release", "--package", "wandisk"]))?;
+    let dir = workspace::target().join("bench-nbd");
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    fs::create_dir_all(&dir)?;
+    let at = |name: &str| -> PathBuf { dir.join(name) };
+    let text = |path: &Path| path.display().to_string();
+    // The same bytes behind all three.
+    let file = at("file.img");
+    process::output(
+        Command::new("dd")
+            .args(["if=/dev/urandom", "bs=1M", "count=1024", "conv=fsync"])
+            .arg(format!("of={}", text(&file))),
+    )?;
+    let second = at("second.img");
+    process::output(Command::new("cp").arg(&file).arg(&second))?;
+    let program = workspace::target().join("release/wandisk");
+    let wandisk =
+        |args: &[&str]| process::output(Command::new(&program).arg("--home").arg(at("home")).args(args));
+    wandisk(&["init", "--site", "bench"])?;
+    wandisk(&["create", "d", "--from", &text(&file)])?;
+    let (ours, kit, qemu) = (at("ours.sock"), at("nbdkit.sock"), at("qemu.sock"));
+    wandisk(&["attach", "d", "--nbd", &format!("unix:{}", text(&ours))])?;
+    let _kit = serve("nbdkit", &["-f", "-U", &text(&kit), "file", &text(&file)], &kit)?;
+    let _qemu =
+        serve("qemu-nbd", &["-t", "-f", "raw", "-e", "8", "-k", &text(&qemu), &text(&second)], &qemu)?;
+    let result =
+        fio::compare(&peer("wandisk", &ours), &[peer("nbdkit file", &kit), peer("qemu-nbd", &qemu)], runs);
+    wandisk(&["detach", "d"])?;
+    fs::remove_dir_all(&dir)?;
+    result
+}
