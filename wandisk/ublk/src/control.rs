@@ -1,10 +1,10 @@
-//! Commands to the ublk driver that libublk's handle is not used for, and their time-outs.
+//! Commands to the ublk driver, and their time-outs.
 //!
-//! [`libublk::ctrl::UblkCtrl`] makes and starts a device. What is asked about a device that is not ours, or may
-//! hang, goes from here instead, since libublk's handle writes to stderr where a device has no JSON file, keeps its
-//! ring in a thread-local, sends a failed command a second time in an older encoding whose errno hides the first,
-//! and writes its JSON below a folder that every user may write to. (No JSON is written for our devices: the disk's
-//! mark is in the kernel's own record, `ublksrv_flags`.)
+//! [`libublk::ctrl::UblkCtrl`] only describes our device to the rest of libublk. As the one who commands it does not
+//! serve: when adding a device fails because the number is taken it deletes the device that has the number, it
+//! sends a failed command a second time in an older encoding whose errno hides the first's, a signal makes it
+//! forget a command, and it writes a JSON file below a folder that every user may write to. (Our devices have no
+//! JSON: the disk's mark is in the kernel's own record, `ublksrv_flags`.)
 //!
 //! Invariant: no function here blocks its caller for longer than its deadline; what hangs is left to a thread.
 
@@ -29,6 +29,7 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 pub(crate) const ENODEV: i32 = 19;
 const EBUSY: i32 = 16;
+const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
 
@@ -114,6 +115,20 @@ pub(crate) fn features() -> Result<Option<u64>, UblkError> {
         Ok(bytes) => Ok(bytes.first_chunk().map(|b| from_native(*b))),
         Err(e) if matches!(e.raw_os_error(), Some(EOPNOTSUPP | EINVAL | ENODEV)) => Ok(None),
         Err(source) => Err(UblkError::Kernel { step: Step::Query, source }),
+    }
+}
+
+/// Makes a device like `info`, whose number is the one asked for or -1 for any; the kernel's own description of it.
+pub(crate) fn add(
+    info: sys::ublksrv_ctrl_dev_info,
+    deadline: Duration,
+) -> Result<sys::ublksrv_ctrl_dev_info, UblkError> {
+    let target = Target { id: info.dev_id, with_path: false };
+    let order = Order { op: sys::UBLK_U_CMD_ADD_DEV, data: 0, step: Step::Add, deadline };
+    match send(target, order, &crate::sys::dev_info_bytes(info))? {
+        Ok(bytes) => crate::sys::dev_info(&bytes).ok_or_else(garbled),
+        Err(e) if e.raw_os_error() == Some(EEXIST) => Err(UblkError::IdTaken(info.dev_id)),
+        Err(source) => Err(UblkError::Kernel { step: Step::Add, source }),
     }
 }
 

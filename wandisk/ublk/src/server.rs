@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
-use libublk::UblkFlags;
 use libublk::ctrl::{UblkCtrl, UblkCtrlBuilder};
 use libublk::io::UblkDev;
 use libublk::sys;
+use rustix::fs::{Access, access};
 use wandisk_io::Disk;
 
 use crate::control::{self, LOOK_AGAIN, Target};
@@ -38,11 +38,9 @@ const CLEANUP_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the kernel may take to notice that a device was left.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a device's node may take to appear (devtmpfs) and to become ours (udev).
-const NODE_DEADLINE: Duration = Duration::from_secs(3);
+const NODE_DEADLINE: Duration = Duration::from_secs(10);
 /// For commands whose duration the waiting side bounds.
 const PATIENT: Duration = Duration::from_secs(24 * 3600);
-
-const EEXIST: i32 = 17;
 
 /// What the device's owner and its threads tell the control thread.
 #[derive(Debug)]
@@ -116,18 +114,24 @@ impl<D: Disk> Server<D> {
     }
 
     fn make(&self) -> Result<Made, UblkError> {
-        let ctrl = match self.task {
+        let id = match self.task {
             Task::Add => {
                 self.shared.set_step(Step::Add);
-                add(&self.options)?
+                control::add(described(&self.options), PATIENT)?.dev_id
             }
             Task::Recover(id) => {
                 self.shared.set_step(Step::Recover);
-                reopen(id)?
+                id
             }
         };
-        // Deleting it is ours: libublk would do it while this thread unwinds, and wait for our own files to close.
-        ctrl.disown();
+        let opened = open(id);
+        if let (Err(_), Task::Add) = (&opened, self.task) {
+            let target = Target { id, with_path: !privileged() };
+            if let Err(e) = control::delete(target, CLEANUP_DEADLINE) {
+                tracing::warn!(id, error = %e, "a ublk device could not be taken down");
+            }
+        }
+        let ctrl = opened?;
         let info = ctrl.dev_info();
         let with_path = info.flags & u64::from(sys::UBLK_F_UNPRIVILEGED_DEV) != 0;
         let target = Target { id: info.dev_id, with_path };
@@ -140,6 +144,11 @@ impl<D: Disk> Server<D> {
             control::start_recovery(made.target, self.options.start_deadline)?;
         }
         self.shared.set_step(Step::Open);
+        // libublk waits as well, but not for long.
+        wait_for_node(
+            Path::new(&format!("/dev/ublkc{}", made.target.id)),
+            Access::READ_OK | Access::WRITE_OK,
+        )?;
         let geometry = self.disk.geometry();
         let data = crate::queue::data_fd(&*self.disk);
         let describe = |dev: &mut UblkDev| {
@@ -177,7 +186,7 @@ impl<D: Disk> Server<D> {
             }
         }
         let path = PathBuf::from(format!("/dev/ublkb{}", made.target.id));
-        wait_for_node(&path)?;
+        wait_for_node(&path, Access::READ_OK)?;
         Ok(Started { id: made.target.id, path })
     }
 
@@ -271,43 +280,40 @@ fn join(made: &mut Made) {
     made.dev = None;
 }
 
-/// `ADD_DEV`.
-fn add(options: &Options) -> Result<UblkCtrl, UblkError> {
+fn privileged() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The device to be made.
+fn described(options: &Options) -> sys::ublksrv_ctrl_dev_info {
     let mut flags = 0;
     if options.recoverable {
         flags |= u64::from(sys::UBLK_F_USER_RECOVERY | sys::UBLK_F_USER_RECOVERY_REISSUE);
     }
-    if !rustix::process::geteuid().is_root() {
+    if !privileged() {
         flags |= u64::from(sys::UBLK_F_UNPRIVILEGED_DEV);
     }
-    UblkCtrlBuilder::default()
-        .name(TARGET_NAME)
-        .id(options.id.and_then(|id| i32::try_from(id).ok()).unwrap_or(-1))
-        .nr_queues(options.queues)
-        .depth(options.depth)
-        .io_buf_bytes(options.max_io)
-        .ctrl_flags(flags)
-        .ctrl_target_flags(options.mark)
-        .dev_flags(UblkFlags::UBLK_DEV_F_ADD_DEV)
-        .build()
-        .map_err(|e| match (UblkError::library(Step::Add, e), options.id) {
-            (UblkError::Kernel { source, .. }, Some(id)) if source.raw_os_error() == Some(EEXIST) => {
-                UblkError::IdTaken(id)
-            }
-            (e, _) => e,
-        })
+    sys::ublksrv_ctrl_dev_info {
+        dev_id: options.id.unwrap_or(u32::MAX),
+        nr_hw_queues: options.queues,
+        queue_depth: options.depth,
+        max_io_buf_bytes: options.max_io,
+        ublksrv_pid: std::process::id().cast_signed(),
+        flags,
+        ublksrv_flags: options.mark,
+        ..Default::default()
+    }
 }
 
-/// libublk's handle on a device that exists.
-fn reopen(id: u32) -> Result<UblkCtrl, UblkError> {
+/// libublk's handle on a device that exists. Without the flag that says it was made here: such a handle deletes it.
+fn open(id: u32) -> Result<UblkCtrl, UblkError> {
     let number = i32::try_from(id).map_err(|_| UblkError::NoSuchDevice(id))?;
     let _quiet = EmptyJson::put(id);
     UblkCtrlBuilder::default()
         .name(TARGET_NAME)
         .id(number)
-        .dev_flags(UblkFlags::UBLK_DEV_F_RECOVER_DEV)
         .build()
-        .map_err(|e| UblkError::library(Step::Recover, e))
+        .map_err(|e| UblkError::library(Step::Open, e))
 }
 
 /// An empty JSON file for libublk to find, which else complains on stderr that there is none; gone when dropped.
@@ -341,11 +347,10 @@ impl Drop for EmptyJson {
     }
 }
 
-/// Waits until the block device can be opened: devtmpfs makes it, udev may yet have to give it to us.
-fn wait_for_node(path: &Path) -> Result<(), UblkError> {
-    use rustix::fs::{Access, access};
+/// Waits until a node can be opened: devtmpfs makes it, udev may yet have to give it to us.
+fn wait_for_node(path: &Path, how: Access) -> Result<(), UblkError> {
     let until = Instant::now() + NODE_DEADLINE;
-    while let Err(e) = access(path, Access::READ_OK) {
+    while let Err(e) = access(path, how) {
         if Instant::now() >= until {
             return Err(UblkError::File { path: path.into(), source: e.into() });
         }

@@ -237,12 +237,20 @@ pub(crate) fn params(bytes: &[u8]) -> Option<sys::ublk_params> {
 
 /// The parameters as the driver reads them.
 pub(crate) fn params_bytes(params: &sys::ublk_params) -> Vec<u8> {
-    const LEN: usize = size_of::<sys::ublk_params>();
-    let params = sys::ublk_params { len: u32::try_from(LEN).unwrap_or(u32::MAX), ..*params };
-    let mut bytes = vec![0u8; LEN];
-    // SAFETY: the room is as large as the struct. Padding between its fields, if any, is copied as whatever it is:
-    // the struct was built by the caller in this process, and goes to the kernel alone.
-    unsafe { bytes.as_mut_ptr().cast::<sys::ublk_params>().write_unaligned(params) };
+    let len = u32::try_from(size_of::<sys::ublk_params>()).unwrap_or(u32::MAX);
+    bytes_of(sys::ublk_params { len, ..*params })
+}
+
+/// A device's description as the driver reads it.
+pub(crate) fn dev_info_bytes(info: sys::ublksrv_ctrl_dev_info) -> Vec<u8> {
+    bytes_of(info)
+}
+
+fn bytes_of<T: Copy>(value: T) -> Vec<u8> {
+    let mut bytes = vec![0u8; size_of::<T>()];
+    // SAFETY: the room is as large as the value. Padding between its fields, if any, is copied as whatever it is: the
+    // value was built in this process, and goes to the kernel alone.
+    unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(value) };
     bytes
 }
 

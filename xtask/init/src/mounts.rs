@@ -45,6 +45,12 @@ pub(crate) fn new_root(job: &Job) -> io::Result<()> {
     at("/run", "tmpfs", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")?;
     folder("/run/lock")?;
     folder("/run/sshd")?;
+    // What udev would make; shells need it for <(…).
+    for (link, target) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
+        let link = format!("/dev/{link}");
+        std::os::unix::fs::symlink(format!("/proc/self/{target}"), &link)
+            .map_err(|error| about("create", Path::new(&link), error))?;
+    }
     at("/dev/pts", "devpts", "devpts", MountFlags::empty(), c"mode=0620,ptmxmode=0666")?;
     at("/dev/shm", "tmpfs", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=1777")?;
     at("/sys/fs/cgroup", "cgroup2", "cgroup2", MountFlags::empty(), c"")?;

@@ -54,3 +54,10 @@ fn names_and_loopback_work() {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     std::net::TcpListener::bind("[::1]:0").unwrap();
 }
+
+#[test]
+fn shells_find_the_files_they_have_open() {
+    let script = "diff <(echo same) <(echo same); echo said >/dev/stdout";
+    let done = Command::new("bash").args(["-ec", script]).output().unwrap();
+    assert_eq!(done.stdout, b"said\n", "{}", String::from_utf8_lossy(&done.stderr));
+}
