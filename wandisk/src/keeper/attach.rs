@@ -187,7 +187,7 @@ impl Keeper {
         };
         let started = tokio::task::spawn_blocking(move || {
             // A device whose keeper was killed waits for the next one: its users go on.
-            let left = ublk::find(mark)?.into_iter().find(|d| !d.is_served() && d.recoverable);
+            let left = ublk::find(mark)?.into_iter().find(ublk::DeviceInfo::awaits_recovery);
             match left {
                 Some(device) if id.is_none_or(|id| id == device.id) => {
                     ublk::Device::recover(engine, device.id, options)
@@ -294,8 +294,12 @@ impl Keeper {
     /// Who uses the block device, if anybody does.
     fn ublk_user(&self, attached: &Attached) -> Option<String> {
         let Running::Ublk(device) = &attached.running else { return None };
-        let usage = ublk::in_use(device.id()).ok()?;
         let path = device.path().display();
+        let usage = match ublk::in_use(device.id()) {
+            Ok(usage) => usage,
+            // Not knowing is no leave to kill it.
+            Err(e) => return Some(format!("it cannot be told who uses {path} ({e})")),
+        };
         if let Some(mount) = usage.mounts.first() {
             return Some(format!("{path} is mounted at {}", mount.path.display()));
         }

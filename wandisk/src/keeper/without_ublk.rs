@@ -74,6 +74,10 @@ pub(super) struct DeviceInfo {
 }
 
 impl DeviceInfo {
+    pub(super) fn awaits_recovery(&self) -> bool {
+        self.recoverable
+    }
+
     pub(super) fn is_served(&self) -> bool {
         false
     }

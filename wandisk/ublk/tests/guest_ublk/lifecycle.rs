@@ -4,9 +4,48 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use wandisk_ublk::{Device, End, Options, UblkError, device_info, probe};
+use wandisk_ublk::{Device, DeviceState, End, Options, UblkError, device_info, probe};
 
-use crate::lab::{Direct, LONG, Lab, LabDisk, MIB, eventually, options, sh};
+use crate::lab::{Direct, LONG, Lab, LabDisk, MARK, MIB, eventually, options, sh};
+
+/// This process's threads that serve devices, by name: others come and go with the tests that ran before.
+fn ublk_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("ublk")).count()
+}
+
+#[test]
+fn a_device_comes_and_goes_without_a_trace() {
+    for _ in 0..10 {
+        let device = Device::add(LabDisk::new(8 * MIB), options()).unwrap();
+        assert!(device.path().exists() && ublk_threads() >= 3);
+        let info = device_info(device.id()).unwrap().unwrap();
+        assert_eq!((info.state, info.mark, info.queues), (DeviceState::Live, MARK, 2));
+        assert!(info.is_served() && !info.awaits_recovery());
+        let path = device.path().to_owned();
+        assert!(device.stop(LONG).unwrap().id_free);
+        assert!(!path.exists());
+        eventually("all threads end", || ublk_threads() == 0);
+    }
+    assert!(!Path::new("/run/ublksrvd").exists(), "no file is left where everybody may write");
+}
+
+#[test]
+fn the_number_asked_for_is_had_or_refused() {
+    let wanted = Options { id: Some(42), ..options() };
+    let device = Device::add(LabDisk::new(8 * MIB), wanted).unwrap();
+    assert_eq!(device.path(), Path::new("/dev/ublkb42"));
+    let again = Options { id: Some(42), ..options() };
+    assert!(matches!(Device::add(LabDisk::new(8 * MIB), again), Err(UblkError::IdTaken(42))));
+    // libublk's own way of adding deleted the device that had the number when it was refused.
+    assert!(device_info(42).unwrap().is_some_and(|d| d.is_served()));
+    let other = Device::add(LabDisk::new(8 * MIB), options()).unwrap();
+    assert_eq!(other.id(), 0);
+    other.stop(LONG).unwrap();
+    Direct::open(device.path()).write(0, 1).unwrap();
+    device.stop(LONG).unwrap();
+}
 
 #[test]
 fn too_few_lanes_leave_nothing_behind() {
