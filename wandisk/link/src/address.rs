@@ -58,13 +58,26 @@ impl Address {
             Some((user, host)) => (Some(user), host),
             None => (None, rest),
         };
+        if user.is_some_and(|user| user.contains(':')) {
+            return Err(wrong("a password in it would not be used; log in with keys"));
+        }
+        if !host_port.starts_with('[') && host_port.matches(':').count() > 1 {
+            return Err(wrong("an IPv6 address is written in brackets"));
+        }
         let (host, port) =
             split_port(host_port).ok_or_else(|| wrong("its port is not a number from 1 to 65535"))?;
-        let plain = |s: &str| {
-            !s.is_empty() && !s.starts_with('-') && !s.contains(|c: char| c.is_whitespace() || c == '/')
+        // The ssh program puts host and user into the ProxyCommand of the configuration, which a shell runs: nothing
+        // that means anything to a shell, and nothing that looks like an option.
+        let plain = |text: &str, also: &str| {
+            !text.is_empty()
+                && !text.starts_with('-')
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
         };
-        if !plain(host) || !user.is_none_or(plain) {
-            return Err(wrong("its host or user cannot be one"));
+        if !plain(host, "._-:%") {
+            return Err(wrong("its host cannot be one"));
+        }
+        if !user.is_none_or(|user| plain(user, "._-@+")) {
+            return Err(wrong("its user cannot be one"));
         }
         Ok(Address::Ssh(SshHost { user: user.map(str::to_owned), host: host.to_owned(), port }))
     }
@@ -86,7 +99,9 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
 }
 
 fn parse_port(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|p| *p != 0)
+    // Digits only: `parse` takes a sign.
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|p| digits && *p != 0)
 }
 
 impl fmt::Display for Address {
@@ -108,6 +123,7 @@ impl fmt::Display for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn addresses_are_read_and_written_back() {
@@ -134,10 +150,26 @@ mod tests {
             "ssh://a:x",
             "ssh://-oProxyCommand=x",
             "ssh://a b",
+            "ssh://a;b",
+            "ssh://$(a)@b",
+            "ssh://me:secret@b",
+            "ssh://::1",
+            "ssh://[::1]x",
+            "ssh://a:+22",
+            "ssh://a/path",
             "cmd:",
             "cmd:'x",
         ] {
             assert!(Address::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_reads_the_same_when_written(text in "(cmd:|ssh://)[ -~é\\[\\]:@'\"#]{0,40}") {
+            if let Ok(address) = Address::parse(&text) {
+                prop_assert_eq!(Address::parse(&address.to_string()).unwrap(), address);
+            }
         }
     }
 }

@@ -1,28 +1,45 @@
 //! `cmd:` links: a program whose standard input and output are the stream.
 
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 
-use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use crate::error::DialError;
 use crate::stream::Stream;
 use crate::tail::Tail;
 
+/// Programs that join their words with spaces and have a shell at the far end take them apart again.
+const REMOTE_SHELLS: [&str; 3] = ["ssh", "autossh", "dbclient"];
+
 /// Words that end in `serve --stdio` are the whole command; others are a prefix (`ssh -J bastion host`,
 /// `ip netns exec b env X=y`) to which the far command is appended.
+///
+/// Appended words stay words of their own. Behind a prefix with `ssh` in it a shell takes them apart once more, so
+/// there those that a shell would not leave alone are quoted.
 pub(crate) fn with_far_command(words: &[String], far_command: &[String]) -> Vec<String> {
-    let whole = words.len() >= 2 && words[words.len() - 2..] == ["serve", "--stdio"];
     let mut all = words.to_vec();
-    if !whole {
-        all.extend(far_command.iter().cloned());
+    if is_whole(words) {
+        return all;
     }
+    let name = |word: &String| Path::new(word).file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let by_shell = words.iter().filter_map(name).any(|name| REMOTE_SHELLS.contains(&name.as_str()));
+    all.extend(
+        far_command
+            .iter()
+            .map(|word| if by_shell { shell_words::quote(word).into_owned() } else { word.clone() }),
+    );
     all
 }
 
-/// Starts a program. It is killed when the stream is dropped.
-pub(crate) fn start(words: &[String]) -> Result<Stream, DialError> {
+/// Is it the far command itself, not a prefix?
+pub(crate) fn is_whole(words: &[String]) -> bool {
+    words.len() > 2 && words[words.len() - 2..] == ["serve", "--stdio"]
+}
+
+/// Starts a program; `far_program` is the one it starts in the end. It is killed when the stream is dropped.
+pub(crate) fn start(words: &[String], far_program: &str) -> Result<Stream, DialError> {
     let Some((program, arguments)) = words.split_first() else { return Err(DialError::Ended) };
     let failed = |source| DialError::Spawn { program: program.clone(), source };
     let mut child = Command::new(program)
@@ -33,26 +50,17 @@ pub(crate) fn start(words: &[String]) -> Result<Stream, DialError> {
         .kill_on_drop(true)
         .spawn()
         .map_err(failed)?;
-    let (Some(stdin), Some(stdout), Some(mut stderr)) =
+    let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(failed(io::ErrorKind::BrokenPipe.into()));
     };
-    let tail = Tail::default();
-    let said = tail.clone();
-    tokio::spawn(async move {
-        let mut buffer = [0u8; 1024];
-        while let Ok(n @ 1..) = stderr.read(&mut buffer).await {
-            said.push(&buffer[..n]);
-        }
-    });
-    Ok(Stream::program(stdin, stdout, child, tail))
+    Ok(Stream::program(stdin, stdout, stderr, child, Tail::of(far_program)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncWriteExt;
 
     fn words(text: &str) -> Vec<String> {
         shell_words::split(text).unwrap()
@@ -68,20 +76,12 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn bytes_go_both_ways_and_standard_error_is_kept() {
-        let mut stream = start(&words("sh -c 'echo oops >&2; cat'")).unwrap();
-        stream.write_all(b"hello").await.unwrap();
-        let mut back = [0; 5];
-        stream.read_exact(&mut back).await.unwrap();
-        assert_eq!(&back, b"hello");
-        // The echo came before cat was started.
-        assert_eq!(stream.stderr().text(), "oops\n");
-    }
-
-    #[tokio::test]
-    async fn a_missing_program_is_named() {
-        let error = start(&words("/no/such/program")).unwrap_err();
-        assert!(error.to_string().contains("/no/such/program"));
+    #[test]
+    fn words_survive_the_shell_behind_an_ssh_prefix() {
+        let far = words("wandisk --home '/a home' serve --stdio");
+        let quoted = |prefix: &str| with_far_command(&words(prefix), &far)[words(prefix).len() + 2].clone();
+        assert_eq!(quoted("ssh -J b h"), "'/a home'");
+        assert_eq!(quoted("ip netns exec b /usr/bin/ssh h"), "'/a home'");
+        assert_eq!(quoted("ip netns exec b"), "/a home");
     }
 }

@@ -13,17 +13,26 @@
 
 mod address;
 mod command;
+mod deadline;
 mod error;
 #[cfg(feature = "ssh")]
+mod host;
+#[cfg(feature = "ssh")]
+mod key_file;
+#[cfg(feature = "ssh")]
 mod known_hosts;
+#[cfg(feature = "ssh")]
+mod login;
+#[cfg(feature = "ssh")]
+mod pump;
 #[cfg(feature = "ssh")]
 mod ssh;
 mod ssh_config;
 mod stream;
 mod tail;
 
-pub use address::{Address, AddressError};
-pub use error::DialError;
+pub use address::{Address, AddressError, SshHost};
+pub use error::{DialError, FarEnd};
 pub use stream::Stream;
 pub use tail::Tail;
 
@@ -33,68 +42,68 @@ use std::time::Duration;
 /// Time to reach the host and log in.
 const DIAL: Duration = Duration::from_secs(15);
 
-/// What runs at the far end.
+/// What runs at the far end, and how it is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DialOptions {
     /// `--home` of the far wandisk; its default otherwise.
     pub remote_home: Option<String>,
     /// The far program; `wandisk` on its path otherwise.
     pub remote_wandisk: Option<String>,
+    /// More arguments after `serve --stdio`. A `cmd:` that is a whole command does not get them.
+    pub serve_args: Vec<String>,
     /// Another ssh configuration file than the user's; else the one that `$WANDISK_SSH_CONFIG` names.
     pub ssh_config: Option<PathBuf>,
+    /// Time to reach the host and log in; 15 s otherwise. A `cmd:` is only started, which takes none.
+    pub timeout: Option<Duration>,
 }
 
 impl DialOptions {
+    fn far_program(&self) -> &str {
+        self.remote_wandisk.as_deref().unwrap_or("wandisk")
+    }
+
     /// The words of the far command.
     fn far_command(&self) -> Vec<String> {
-        let mut words = vec![self.remote_wandisk.clone().unwrap_or_else(|| "wandisk".to_owned())];
+        let mut words = vec![self.far_program().to_owned()];
         if let Some(home) = &self.remote_home {
             words.extend(["--home".to_owned(), home.clone()]);
         }
         words.extend(["serve".to_owned(), "--stdio".to_owned()]);
+        words.extend(self.serve_args.iter().cloned());
         words
     }
 }
 
 /// Opens a stream to a site.
 ///
+/// Whether the far program is there shows only when the stream is read: where it ends at once, [`Tail::verdict`] of
+/// [`Stream::stderr`] says why.
+///
 /// # Errors
 /// [`DialError`]: which step failed, and what to do.
 pub async fn dial(address: &Address, options: &DialOptions) -> Result<Stream, DialError> {
     match address {
-        Address::Command(words) => command::start(&command::with_far_command(words, &options.far_command())),
-        Address::Ssh(host) => {
-            let far_command = shell_words::join(options.far_command());
-            let config = options
-                .ssh_config
-                .clone()
-                .or_else(|| std::env::var_os("WANDISK_SSH_CONFIG").map(PathBuf::from));
-            dial_ssh(host.clone(), far_command, config).await
+        Address::Command(words) => {
+            let own = words.first().filter(|_| command::is_whole(words)).map(String::as_str);
+            let program = own.unwrap_or_else(|| options.far_program());
+            command::start(&command::with_far_command(words, &options.far_command()), program)
+        }
+        Address::Ssh(host) => dial_ssh(host, options).await,
+    }
+}
+
+async fn dial_ssh(host: &SshHost, options: &DialOptions) -> Result<Stream, DialError> {
+    let far_command = shell_words::join(options.far_command());
+    let of_environment = || std::env::var_os("WANDISK_SSH_CONFIG").map(PathBuf::from);
+    let config = options.ssh_config.clone().or_else(of_environment);
+    #[cfg(feature = "ssh")]
+    {
+        let deadline = deadline::Deadline::after(options.timeout.unwrap_or(DIAL));
+        let program = options.far_program();
+        let dialled = ssh::dial(host, program, far_command.clone(), config.as_deref(), deadline).await?;
+        if let ssh::Dialled::Stream(stream) = dialled {
+            return Ok(*stream);
         }
     }
-}
-
-#[cfg(feature = "ssh")]
-async fn dial_ssh(
-    host: address::SshHost,
-    far_command: String,
-    config: Option<PathBuf>,
-) -> Result<Stream, DialError> {
-    let dialled = tokio::task::spawn_blocking(move || ssh::dial(&host, &far_command, config.as_deref()));
-    match tokio::time::timeout(DIAL, dialled).await {
-        Err(_) => Err(DialError::TimedOut { after: DIAL }),
-        Ok(Err(_)) => Err(DialError::Ended),
-        Ok(Ok(Ok(ssh::Dialled::Stream(stream)))) => Ok(*stream),
-        Ok(Ok(Ok(ssh::Dialled::UseProgram(words)))) => command::start(&words),
-        Ok(Ok(Err(e))) => Err(e),
-    }
-}
-
-#[cfg(not(feature = "ssh"))]
-async fn dial_ssh(
-    host: address::SshHost,
-    far_command: String,
-    config: Option<PathBuf>,
-) -> Result<Stream, DialError> {
-    command::start(&ssh_config::program(&host, &far_command, config.as_deref()))
+    command::start(&ssh_config::program(host, &far_command, config.as_deref()), options.far_program())
 }
