@@ -49,6 +49,10 @@ struct Desk {
 }
 
 impl Handler for Desk {
+    fn class_of(&self, (head, _): &Parts) -> Class {
+        serde_json::from_slice::<Envelope>(head).map_or(Class::Demand, |envelope| class_of(&envelope.ask))
+    }
+
     fn handle(
         &self,
         peer: HelloFields,
@@ -61,6 +65,16 @@ impl Handler for Desk {
             peers.ok_or_else(ending)?.take(&peer, parts, progress).await
         }
         .boxed()
+    }
+}
+
+/// What nobody waits for goes after what somebody waits for, and so does its reply.
+fn class_of(ask: &Ask) -> Class {
+    match ask {
+        Ask::Fetch { demand: false, .. } | Ask::Push { .. } | Ask::Hashes { .. } | Ask::Rows { .. } => {
+            Class::Bulk
+        }
+        _ => Class::Demand,
     }
 }
 
@@ -296,10 +310,7 @@ impl Peers {
         progress: Option<ProgressSink>,
     ) -> Result<(Answer, Bytes), PeerError> {
         envelope.path.push(self.home.id());
-        let class = match envelope.ask {
-            Ask::Fetch { demand: false, .. } | Ask::Push { .. } | Ask::Hashes { .. } => Class::Bulk,
-            _ => Class::Demand,
-        };
+        let class = class_of(&envelope.ask);
         let to = envelope.to;
         let mut why = match self.session(to).await {
             Ok(session) => return self.over(&session, &envelope, body, class, progress).await,

@@ -34,6 +34,8 @@ const SILENCE: Duration = Duration::from_secs(20);
 const ASKED_MAX: usize = 256;
 /// Our own requests outstanding at a time: below the peer's limit, so that it is never broken.
 const ASKING_MAX: usize = 192;
+/// How long an ended session tries to send what it has begun, and why it ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Frames waiting to be sent, of each class.
 const QUEUE: usize = 32;
 
@@ -63,6 +65,11 @@ pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// Who answers the peer's requests.
 pub trait Handler: Send + Sync {
+    /// What the reply to a request is sent ahead of.
+    fn class_of(&self, _parts: &Parts) -> Class {
+        Class::Demand
+    }
+
     /// Answers one request of `peer`.
     fn handle(
         &self,
@@ -287,15 +294,26 @@ async fn send_frames<S: AsyncWrite>(
                 Some(frame) = bulk.recv() => frame,
             };
             // Whatever waits goes out before the flush; demand is looked at before each bulk frame.
-            frame::send(&mut write, &frame).await?;
-            while let Some(frame) = demand.try_recv().ok().or_else(|| bulk.try_recv().ok()) {
+            let sending = async {
                 frame::send(&mut write, &frame).await?;
+                while let Some(frame) = demand.try_recv().ok().or_else(|| bulk.try_recv().ok()) {
+                    frame::send(&mut write, &frame).await?;
+                }
+                write.flush().await
+            };
+            // A peer that reads no more must not keep an ended session's stream open.
+            let given_up = async {
+                closed.wait_for(Option::is_some).await.ok();
+                tokio::time::sleep(LAST_WORDS).await;
+            };
+            tokio::select! {
+                sent = sending => sent?,
+                () = given_up => return Err(io::ErrorKind::TimedOut.into()),
             }
-            write.flush().await?;
         }
         let why = shared.why_ended();
         let bye = Frame::new(Kind::Bye, 0, (why.into_bytes(), Bytes::new()));
-        tokio::time::timeout(Duration::from_secs(1), async {
+        tokio::time::timeout(LAST_WORDS, async {
             frame::send(&mut write, &bye).await?;
             write.shutdown().await
         })
@@ -403,6 +421,7 @@ async fn work(shared: Arc<Shared>, id: u64, parts: Parts, handler: Arc<dyn Handl
             }
         })
     };
+    let class = handler.class_of(&parts);
     let frame = match handler.handle(shared.peer.clone(), parts, progress).await {
         Ok(parts) => Frame::new(Kind::Reply, id, parts),
         Err(refusal) => {
@@ -410,7 +429,7 @@ async fn work(shared: Arc<Shared>, id: u64, parts: Parts, handler: Arc<dyn Handl
             Frame::new(Kind::Error, id, (head, Bytes::new()))
         }
     };
-    let queue = if frame.parts.1.len() > 4096 { &shared.bulk } else { &shared.demand };
+    let queue = if class == Class::Demand { &shared.demand } else { &shared.bulk };
     queue.send(frame).await.ok();
 }
 
@@ -431,5 +450,102 @@ async fn keep_alive(shared: Arc<Shared>) {
         // A ping's id is the moment it was sent.
         let sent = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         shared.demand.try_send(Frame::bare(Kind::Ping, sent)).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use wandisk_store::SiteId;
+
+    /// Echoes; a head that begins with `b` is bulk, one that is `wait` is never answered.
+    struct Echo;
+
+    impl Handler for Echo {
+        fn class_of(&self, (head, _): &Parts) -> Class {
+            if head.starts_with(b"b") { Class::Bulk } else { Class::Demand }
+        }
+
+        fn handle(
+            &self,
+            _: HelloFields,
+            parts: Parts,
+            _: ProgressSink,
+        ) -> BoxFuture<'static, Result<Parts, Refusal>> {
+            async move {
+                if parts.0 == b"wait" {
+                    std::future::pending::<()>().await;
+                }
+                Ok(parts)
+            }
+            .boxed()
+        }
+    }
+
+    fn hello(name: &str) -> HelloFields {
+        HelloFields {
+            site: SiteId::random(),
+            name: name.to_owned(),
+            disk: None,
+            program: String::new(),
+            free_bytes: None,
+        }
+    }
+
+    async fn pair(buffer: usize) -> (Session, Session) {
+        let (left, right) = tokio::io::duplex(buffer);
+        let (a, b) = (hello("a"), hello("b"));
+        let both =
+            tokio::join!(Session::start(left, &a, Arc::new(Echo)), Session::start(right, &b, Arc::new(Echo)));
+        (both.0.unwrap(), both.1.unwrap())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn both_ends_ask_and_are_answered() {
+        let (a, b) = pair(1 << 16).await;
+        let body = Bytes::from(vec![7; 1 << 20]);
+        let there = a.request((b"x".to_vec(), body.clone()), Class::Bulk, None).await.unwrap();
+        let back = b.request((b"y".to_vec(), Bytes::new()), Class::Demand, None).await.unwrap();
+        assert_eq!((there.1, back.0.as_slice()), (body, b"y".as_slice()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_end_is_told_to_whoever_waits() {
+        let (a, b) = pair(1 << 16).await;
+        let asker = a.clone();
+        let waiting = tokio::spawn(async move {
+            asker.request((b"wait".to_vec(), Bytes::new()), Class::Demand, None).await
+        });
+        b.close("it was enough");
+        assert!(matches!(waiting.await.unwrap(), Err(RequestError::Broken(_))));
+        assert_eq!(a.closed().await, "it was enough");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_ended_session_lets_go_of_a_stream_that_nobody_reads() {
+        let (left, mut right) = tokio::io::duplex(4096);
+        let mine = hello("a");
+        let mut said = Vec::new();
+        super::super::frame::send_hello(&mut said, &mine).await.unwrap();
+        let hello_len = said.len();
+        let start = Session::start(left, &mine, Arc::new(Echo));
+        let greet = async { super::super::frame::send_hello(&mut right, &hello("b")).await.unwrap() };
+        let (session, ()) = tokio::join!(start, greet);
+        let session = session.unwrap();
+        let asker = session.clone();
+        tokio::spawn(async move {
+            asker.request((b"x".to_vec(), Bytes::from(vec![0; 1 << 20])), Class::Bulk, None).await
+        });
+        // The first ping and the first KiB of the request, so that the rest of it is stuck half-way.
+        tokio::io::AsyncReadExt::read_exact(&mut right, &mut vec![0; hello_len + 1024]).await.unwrap();
+        session.close("nobody reads");
+        // Nothing is ever read here; that the stream is let go of shows when writing to it fails.
+        let let_go = async {
+            while right.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), let_go).await.unwrap();
     }
 }
