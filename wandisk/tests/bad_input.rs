@@ -88,7 +88,7 @@ fn a_peer_of_another_protocol_version_is_named() {
     let (a, b) = (world.site("a"), world.site("b"));
     a.ok(["create", "d", "--size", "1M"]);
     // The real program's hello, its version numbers replaced by 999.
-    let serve = format!("{} --home {} serve --stdio", env!("CARGO_BIN_EXE_wandisk"), b.home().display());
+    let serve = format!("{} --home {} serve --stdio", program().display(), b.home().display());
     let hello = format!(
         "printf 'x' | {serve} 2>/dev/null | head -c 8; printf '\\347\\003\\347\\003\\002\\000\\000\\000{{}}'; cat >/dev/null"
     );
@@ -390,7 +390,7 @@ fn a_link_that_leads_back_is_refused() {
     let world = World::new();
     let a = world.site("a");
     a.ok(["create", "d", "--size", "1M"]);
-    let serve = format!("cmd:{} --home {} serve --stdio", env!("CARGO_BIN_EXE_wandisk"), a.home().display());
+    let serve = format!("cmd:{} --home {} serve --stdio", program().display(), a.home().display());
     a.ok(["site", "add", "mirror", &serve]);
     a.fails(["move", "d", "--to", "mirror"]).says(&["leads back to this site"]);
     is_usable(&a);

@@ -12,6 +12,7 @@ pub mod control;
 pub mod process;
 mod publisher;
 mod status;
+mod ublk_device;
 #[cfg(not(feature = "ublk"))]
 mod without_ublk;
 

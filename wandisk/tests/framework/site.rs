@@ -34,6 +34,11 @@ impl Failed {
     }
 }
 
+/// The program: the guest has its own copy.
+pub fn program() -> PathBuf {
+    std::env::var_os("WANDISK_BIN").map_or_else(|| env!("CARGO_BIN_EXE_wandisk").into(), PathBuf::from)
+}
+
 impl Site {
     pub fn init(home: PathBuf, name: &str) -> Site {
         let site = Site { home, name: name.to_owned() };
@@ -69,25 +74,21 @@ impl Site {
 
     /// The command that serves this site.
     pub fn serve_command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wandisk"));
+        let mut command = Command::new(program());
         command.arg("--home").arg(&self.home).args(["serve", "--stdio"]);
         command
     }
 
     /// Adds another site by a plain link that nobody cuts.
     pub fn knows(&self, other: &Site) {
-        let serve =
-            format!("cmd:{} --home {} serve --stdio", env!("CARGO_BIN_EXE_wandisk"), other.home.display());
+        let serve = format!("cmd:{} --home {} serve --stdio", program().display(), other.home.display());
         self.ok(["site", "add", &other.name, &serve]);
     }
 
     /// The command as it would be typed here; it is killed if it does not end.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new("timeout");
-        command
-            .args(["--signal=KILL", PATIENCE, env!("CARGO_BIN_EXE_wandisk"), "--home"])
-            .arg(&self.home)
-            .args(args);
+        command.args(["--signal=KILL", PATIENCE]).arg(program()).arg("--home").arg(&self.home).args(args);
         command.stdin(Stdio::null()).env_remove("WANDISK_HOME").env_remove("WANDISK_LOG");
         command
     }
