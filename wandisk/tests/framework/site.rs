@@ -14,6 +14,8 @@ const PATIENCE: &str = "150";
 pub struct Site {
     home: PathBuf,
     name: String,
+    /// For its commands, and the keepers that they start.
+    env: Vec<(&'static str, PathBuf)>,
 }
 
 /// A command that failed, as a program sees it.
@@ -41,14 +43,19 @@ pub fn program() -> PathBuf {
 
 impl Site {
     pub fn init(home: PathBuf, name: &str) -> Site {
-        let site = Site { home, name: name.to_owned() };
+        let site = Site::at(home, name);
         site.ok(["init", "--site", name]);
         site
     }
 
     /// A site that was made before.
     pub fn at(home: PathBuf, name: &str) -> Site {
-        Site { home, name: name.to_owned() }
+        Site { home, name: name.to_owned(), env: Vec::new() }
+    }
+
+    /// From now on its commands have this in their environment.
+    pub fn set_env(&mut self, name: &'static str, value: PathBuf) {
+        self.env.push((name, value));
     }
 
     pub fn name(&self) -> &str {
@@ -90,6 +97,7 @@ impl Site {
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", PATIENCE]).arg(program()).arg("--home").arg(&self.home).args(args);
         command.stdin(Stdio::null()).env_remove("WANDISK_HOME").env_remove("WANDISK_LOG");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
