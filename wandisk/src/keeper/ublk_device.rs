@@ -28,7 +28,11 @@ impl Keeper {
         u64::from_le_bytes(word)
     }
 
-    pub(super) async fn start_ublk(self: &Arc<Self>, id: Option<u32>, standby: Standby) -> Result<Attached, Refusal> {
+    pub(super) async fn start_ublk(
+        self: &Arc<Self>,
+        id: Option<u32>,
+        standby: Standby,
+    ) -> Result<Attached, Refusal> {
         if standby == Standby::Wait {
             return Err(Refusal::new(
                 Code::Senseless,

@@ -67,7 +67,10 @@ fn while_its_keeper_is_dead_a_device_in_use_is_neither_moved_nor_detached() {
     a.detach("d");
     a.ok(["move", "d", "--to", "b"]);
     let there = attach(&b, "d", &[]);
-    assert_eq!(sh(&format!("mount {} /run/m; cat /run/m/a /run/m/b; umount /run/m", there.display())), "a\nmore");
+    assert_eq!(
+        sh(&format!("mount {} /run/m; cat /run/m/a /run/m/b; umount /run/m", there.display())),
+        "a\nmore"
+    );
     b.detach("d");
 }
 

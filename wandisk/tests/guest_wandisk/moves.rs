@@ -52,7 +52,9 @@ fn an_xfs_that_moved_twice_is_whole() {
     a.ok(["create", "d", "--size", "512M"]);
     let device = attach(&a, "d", &[]).display().to_string();
     sh("modprobe xfs; mkdir -p /run/m");
-    sh(&format!("mkfs.xfs -q {device}; mount {device} /run/m; cp -r /usr/share/doc/[a-c]* /run/m/; umount /run/m"));
+    sh(&format!(
+        "mkfs.xfs -q {device}; mount {device} /run/m; cp -r /usr/share/doc/[a-c]* /run/m/; umount /run/m"
+    ));
     for (from, to) in [(&a, &b), (&b, &a)] {
         from.detach("d");
         from.ok(["move", "d", "--to", to.name()]);
@@ -76,7 +78,11 @@ fn a_read_only_device_takes_no_writes() {
     a.ok(["create", "d", "--size", "64M"]);
     let device = attach(&a, "d", &["--read-only"]);
     assert_eq!(sh(&format!("blockdev --getro {}", device.display())), "1");
-    assert!(!bash(&format!("dd if=/dev/zero of={} bs=4k count=1 oflag=direct", device.display())).status.success());
+    assert!(
+        !bash(&format!("dd if=/dev/zero of={} bs=4k count=1 oflag=direct", device.display()))
+            .status
+            .success()
+    );
     a.detach("d");
     assert_eq!(a.chunks("d", "written"), 0);
 }

@@ -44,7 +44,10 @@ fn a_standby_refuses_until_the_move_and_works_after_it() {
     a.ok(["move", "d", "--to", "b"]);
     let device = device.display().to_string();
     eventually("its partition is seen", SOON, || Path::new(&format!("{device}p1")).exists());
-    assert_eq!(sh(&format!("mkdir -p /run/m; mount {device}p1 /run/m; cat /run/m/a; umount /run/m")), "whole");
+    assert_eq!(
+        sh(&format!("mkdir -p /run/m; mount {device}p1 /run/m; cat /run/m/a; umount /run/m")),
+        "whole"
+    );
     sh(&format!("e2fsck -fn {device}p1"));
     b.detach("d");
 }
