@@ -11,6 +11,7 @@ mod guest;
 mod image;
 mod process;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 mod vm;
@@ -42,6 +43,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Measure beside a peer in the same run.
     Bench(bench::Arguments),
+    /// Let everything happen at random for a long time, and compare every byte.
+    Soak(soak::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Tidy(arguments) => tidy::main(&arguments),
         Command::Demo(arguments) => demo::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
+        Command::Soak(arguments) => soak::main(&arguments),
     };
     match result {
         Ok(code) => code,
