@@ -24,6 +24,11 @@ use crate::keeper::{Keeper, Report};
 const DIAL_PAUSE: Duration = Duration::from_millis(500);
 /// Inbound sessions of one site kept at most: its bulk connections, and one left over from before a cut.
 const SESSIONS_A_SITE: usize = 8;
+/// Kept sessions with a site that one request may find dead.
+const STALE_SESSIONS: usize = SESSIONS_A_SITE;
+
+/// Why a session ends when its keeper does in order.
+const KEEPER_ENDS: &str = "the keeper ends";
 
 type Failure = (Instant, String);
 
@@ -312,9 +317,23 @@ impl Peers {
         envelope.path.push(self.home.id());
         let class = class_of(&envelope.ask);
         let to = envelope.to;
-        let mut why = match self.session(to).await {
-            Ok(session) => return self.over(&session, &envelope, body, class, progress).await,
-            Err(why) => why,
+        let mut stale = 0;
+        let mut why = loop {
+            let kept = self.live(to).is_some();
+            let session = match self.session(to).await {
+                Ok(session) => session,
+                Err(why) => break why,
+            };
+            match self.over(&session, &envelope, body.clone(), class, progress.clone()).await {
+                // A session that was kept may have died unnoticed, and any may have met a keeper that is just ending:
+                // every request can be asked twice.
+                Err(PeerError::Broken { why, .. })
+                    if (kept || why == KEEPER_ENDS) && stale < STALE_SESSIONS =>
+                {
+                    stale += 1;
+                }
+                other => return other,
+            }
         };
         if envelope.path.len() < PATH_MAX {
             for relay in self.relays(&envelope.path) {
@@ -420,7 +439,7 @@ impl Peers {
     /// Ends every session.
     pub async fn close(&self) {
         let all: Vec<Session> = self.sessions().drain().flat_map(|(_, s)| s).collect();
-        all.iter().for_each(|s| s.close("the keeper ends"));
+        all.iter().for_each(|s| s.close(KEEPER_ENDS));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
