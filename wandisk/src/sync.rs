@@ -199,17 +199,20 @@ impl Keeper {
 
     /// Lets the resident know this site, so that its rows can name it.
     async fn offer_myself(&self, resident: SiteId) -> Result<(), Refusal> {
-        match self.look_for_resident(resident).await {
-            Ok(()) => Ok(()),
-            Err(e) => Err(Refusal::new(
-                Code::Failed,
-                format!(
-                    "the resident, {}, is needed for the newest table and cannot be asked: {e}",
-                    self.site_name(resident)
-                ),
-            )
-            .hint(e.hint.unwrap_or_else(|| "see `wandisk site check`".to_owned()))),
+        let Err(e) = self.look_for_resident(resident).await else { return Ok(()) };
+        if e.code == Code::Diverged {
+            return Err(e);
         }
+        // Another site may know why: the disk was taken over.
+        self.look_everywhere(&e).await?;
+        Err(Refusal::new(
+            Code::Failed,
+            format!(
+                "the resident, {}, is needed for the newest table and cannot be asked: {e}",
+                self.site_name(resident)
+            ),
+        )
+        .hint(e.hint.unwrap_or_else(|| "see `wandisk site check`".to_owned())))
     }
 
     /// A replica that is synced is wanted, and its table changes: it neither leaves nor waits for a grant any more. (A

@@ -174,6 +174,9 @@ impl Keeper {
                     };
                     // It is not the resident, or does not answer: another site may know better.
                     let Some(instead) = self.look_everywhere(&refused).await? else {
+                        if self.engine.meta().resident != resident {
+                            continue;
+                        }
                         return Err(into_refusal(refused));
                     };
                     match self.ask_resident_to_give(instead, to, force, report).await {
@@ -218,8 +221,11 @@ impl Keeper {
     ///
     /// # Errors
     /// If nobody can be asked and a site is in another lineage: a person has to decide.
-    async fn look_everywhere(&self, why: &PeerError) -> Result<Option<SiteId>, Refusal> {
-        tracing::info!(error = %why, "the resident that is known here did not give the disk: every site is asked");
+    pub(crate) async fn look_everywhere(
+        &self,
+        why: &(dyn std::fmt::Display + Sync),
+    ) -> Result<Option<SiteId>, Refusal> {
+        tracing::info!(%why, "the resident that is known here cannot help: every site is asked");
         let meta = self.engine.meta();
         let others = meta.sites.iter().map(|s| s.id).filter(|s| *s != meta.here);
         let asked = others.map(|site| async move { (site, self.peers.standing_of(site).await) });

@@ -89,7 +89,7 @@ impl World {
             let there = self.news(site);
             match self.hear(at, there) {
                 Ok(()) => {
-                    standings.push((site_id(site), self.sites[site].durable.residency.clone(), there.epoch))
+                    standings.push((site_id(site), self.sites[site].durable.residency.clone(), there.epoch));
                 }
                 Err(e) => diverged = Some(e),
             }

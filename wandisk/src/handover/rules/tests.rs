@@ -162,3 +162,12 @@ fn final_rows_that_make_another_table_are_not_prepared() {
     assert_eq!(prepare(&mut b, x, here), Err(Refused::OtherTable { here }));
     assert_eq!(b.residency, Residency::Replica);
 }
+
+#[test]
+fn an_answer_to_another_attempt_is_no_answer() {
+    let Pair { a, b } = pair();
+    let (x, y) = (attempt(&a, &b), attempt(&a, &b));
+    assert!(answers(&y, y.id, TABLE));
+    assert!(!answers(&y, x.id, TABLE), "the tables are equal, the attempts are not");
+    assert!(!answers(&y, y.id, TableDigest([1; 4])));
+}
