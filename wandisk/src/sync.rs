@@ -4,14 +4,17 @@
 //! little to do the resident holds its writes for a moment (unless told not to), the last chunks are fetched, and
 //! the replica is of one consistent moment. Everything fetched stays: a sync that is cut goes on where it was.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use wandisk_store::{SiteId, TableDigest};
+use wandisk_store::{Residency, SiteId, TableDigest};
 
+use crate::handover::apply::apply_named;
+use crate::handover::rules;
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::numbers_of;
@@ -91,6 +94,7 @@ impl Keeper {
         report: &Report,
     ) -> Result<(), Refusal> {
         self.offer_myself(resident).await?;
+        self.stand_ready().await?;
         let mut settled_at = None;
         while done.passes < PASSES_MAX {
             done.passes += 1;
@@ -195,34 +199,60 @@ impl Keeper {
 
     /// Lets the resident know this site, so that its rows can name it.
     async fn offer_myself(&self, resident: SiteId) -> Result<(), Refusal> {
-        match self.look_for_resident(resident).await {
-            Ok(()) => Ok(()),
-            Err(e) => Err(Refusal::new(
-                Code::Failed,
-                format!(
-                    "the resident, {}, is needed for the newest table and cannot be asked: {e}",
-                    self.site_name(resident)
-                ),
-            )
-            .hint(e.hint.unwrap_or_else(|| "see `wandisk site check`".to_owned()))),
+        let Err(e) = self.look_for_resident(resident).await else { return Ok(()) };
+        if e.code == Code::Diverged {
+            return Err(e);
         }
+        // Another site may know why: the disk was taken over.
+        self.look_everywhere(&e).await?;
+        Err(Refusal::new(
+            Code::Failed,
+            format!(
+                "the resident, {}, is needed for the newest table and cannot be asked: {e}",
+                self.site_name(resident)
+            ),
+        )
+        .hint(e.hint.unwrap_or_else(|| "see `wandisk site check`".to_owned())))
+    }
+
+    /// A replica that is synced is wanted, and its table changes: it neither leaves nor waits for a grant any more. (A
+    /// source that has released to it sends its table again.)
+    async fn stand_ready(&self) -> Result<(), Refusal> {
+        let meta = self.engine.meta();
+        if !meta.leaving && !matches!(meta.residency, Residency::Prepared { .. }) {
+            return Ok(());
+        }
+        apply_named(&self.engine, |meta| {
+            meta.leaving = false;
+            rules::receive(meta, meta.lineage(), meta.epoch)
+        })
+        .await
     }
 
     /// Pulls rows made since the table here was complete.
     async fn pull_rows(&self, resident: SiteId) -> Result<Pulled, Refusal> {
         let meta = self.engine.meta();
         let (lineage, since) = (meta.lineage(), meta.counter);
+        // From the beginning: what the resident's table does not have is no part of the disk.
+        let mut whole = if since == 0 { Some(BTreeSet::new()) } else { None };
         let (mut start, mut pulled) = (0, Pulled { at: now_ms(), busy: false, rows: 0, counter: since });
         loop {
             let (answer, body) = self.ask(resident, Ask::Rows { lineage, since, start }).await?;
             let Answer::Rows { facts, next, counter, busy } = answer else { return Err(confused()) };
-            let numbers = numbers_of(&self.engine, &facts).await.ok_or_else(confused)?;
+            let numbers = numbers_of(&self.engine, &facts).await?;
             let rows = rows::unpack(&body, &numbers).ok_or_else(confused)?;
             pulled.rows += rows.len() as u64;
+            if let Some(whole) = &mut whole {
+                whole.extend(rows.iter().map(|row| row.chunk));
+            }
             if !rows.is_empty() {
                 self.mixing().await?;
             }
-            self.engine.adopt_rows(&rows).await.map_err(|e| Refusal::failed(&e))?;
+            let adopted = match whole {
+                Some(_) => self.engine.adopt_rows(&rows).await,
+                None => self.engine.adopt_newer_rows(&rows).await,
+            };
+            adopted.map_err(|e| Refusal::failed(&e))?;
             match next {
                 Some(next) if next > start => start = next,
                 _ => {
@@ -231,6 +261,9 @@ impl Keeper {
                     break;
                 }
             }
+        }
+        if let Some(whole) = whole {
+            self.engine.forget_rows_except(&whole).await.map_err(|e| Refusal::failed(&e))?;
         }
         let counter = pulled.counter;
         let changed = self.engine.change_meta(move |meta| {

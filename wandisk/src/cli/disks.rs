@@ -59,6 +59,9 @@ pub(super) fn create(cli: &Cli, args: &CreateArgs) -> Result<(), Failure> {
         size_counter: 0,
         chunk_size: args.chunk_size,
         lineages: vec![LineageId::random()],
+        forks: Vec::new(),
+        lost: Vec::new(),
+        leaving: false,
         epoch: Epoch(1),
         resident: home.id(),
         residency: Residency::Resident,
@@ -171,6 +174,9 @@ pub(super) async fn remove(cli: &Cli, disk: &str, replica_only: bool, force: boo
     let value = ask_in(cli, home.path(), &dir, Ask::Release { force, replica_only }).await?;
     // The keeper has agreed and ends; whoever holds the lock now may remove the files.
     let lock = client::take_over_lock(&dir).await?;
+    // First the tombstone: a crash leaves both, or the tombstone alone.
+    let tombstone: wandisk_store::Tombstone = serde_json::from_value(value["tombstone"].clone())?;
+    home.bury(&tombstone)?;
     dir.remove(lock)?;
     output::result(cli, &value, String::new);
     Ok(())

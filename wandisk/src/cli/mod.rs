@@ -5,6 +5,7 @@
 
 mod args;
 mod disks;
+mod lineages;
 mod output;
 mod run;
 mod sites;

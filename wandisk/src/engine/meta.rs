@@ -33,9 +33,21 @@ impl Engine {
         meta.check().map_err(MetaError::Refused)?;
         let commit = self.committer.commit(Batch { meta: Some(meta.clone()), ..Batch::default() });
         commit.await.map_err(EngineError::Table)?;
-        let mut state = self.state();
-        meta.counter = meta.counter.max(state.meta.counter);
-        state.meta = meta.clone();
+        let shuts = {
+            let mut state = self.state();
+            meta.counter = meta.counter.max(state.meta.counter);
+            state.meta = meta.clone();
+            // Whatever made it so: where the disk is not resident, nobody reads or writes it (laws L1, L15).
+            let shuts = !meta.is_resident() && *self.access.borrow() != Access::Closed;
+            if shuts {
+                self.hot.gate().set_shut(Shut { writes: true, reads: true });
+                self.access.send_replace(Access::Closed);
+            }
+            shuts
+        };
+        if shuts && let Err(e) = self.wait_grace().await {
+            tracing::warn!(error = %e, "requests in flight did not end when the disk left");
+        }
         Ok(meta)
     }
 

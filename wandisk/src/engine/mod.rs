@@ -19,9 +19,11 @@
 mod ahead;
 mod begin;
 mod chunk_locks;
+mod evict;
 mod fetched;
 mod flush;
 mod front;
+mod lost;
 mod marks;
 mod meta;
 mod open;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Row, TableDigest, Version};
+use wandisk_store::{Residency, Row, TableDigest, Version};
 
 use super::{Engine, EngineError};
 
@@ -33,26 +33,52 @@ pub enum RowsError {
         /// Its version.
         version: Version,
     },
+    /// The table here is not a replica's: it is the disk's, or one that waits for a grant.
+    #[error("the table here takes no rows: a hand-over to or from this site came between")]
+    NotReplica,
     /// The store failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
 impl Engine {
-    /// Takes newer rows of the resident's table in, durably.
+    /// Takes rows of the resident's table in as they are, durably. (A whole table may put older ones back.)
     ///
     /// # Errors
     /// [`RowsError`]; rows before a senseless one may have been taken.
     pub async fn adopt_rows(&self, rows: &[WireRow]) -> Result<(), RowsError> {
+        self.adopt_if(rows, |_, _| true).await
+    }
+
+    /// As [`Engine::adopt_rows`], for rows that were asked for some time ago: one that is older than ours is left out.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn adopt_newer_rows(&self, rows: &[WireRow]) -> Result<(), RowsError> {
+        self.adopt_if(rows, |ours, theirs| theirs.version >= ours.version).await
+    }
+
+    async fn adopt_if(
+        &self,
+        rows: &[WireRow],
+        wanted: impl Fn(&Row, &WireRow) -> bool,
+    ) -> Result<(), RowsError> {
+        // No change of standing in between: rows that came late would change a table that was prepared or granted.
+        let _turn = self.meta_turn.lock().await;
         {
             let mut state = self.state();
+            if state.meta.residency != Residency::Replica {
+                return Err(RowsError::NotReplica);
+            }
             let lineages = state.meta.lineages.len();
             for row in rows {
                 let known = usize::from(row.version.lineage()) < lineages;
                 if row.chunk >= self.hot.chunks() || row.version.counter() == 0 || !known {
                     return Err(RowsError::Senseless { chunk: row.chunk, version: row.version });
                 }
-                self.adopt(&mut state, row);
+                if wanted(&state.table.get(row.chunk), row) {
+                    self.adopt(&mut state, row);
+                }
             }
         }
         Ok(self.commit_rows().await?)
@@ -88,7 +114,11 @@ impl Engine {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn forget_rows_except(&self, keep: &BTreeSet<u64>) -> Result<(), EngineError> {
+    pub async fn forget_rows_except(&self, keep: &BTreeSet<u64>) -> Result<(), RowsError> {
+        let _turn = self.meta_turn.lock().await;
+        if self.state().meta.residency != Residency::Replica {
+            return Err(RowsError::NotReplica);
+        }
         let gone: Vec<u64> = {
             let mut state = self.state();
             let gone: Vec<(u64, Row)> = state.table.rows().filter(|(c, _)| !keep.contains(c)).collect();
@@ -111,7 +141,7 @@ impl Engine {
                 self.hot.set_state(*chunk, ChunkState::READABLE);
             }
         }
-        self.commit_rows().await
+        Ok(self.commit_rows().await?)
     }
 
     /// Rows whose version was made after `counter`, from chunk `start` on, at most `max`.

@@ -33,7 +33,9 @@ impl Keeper {
         let plain = |answer: Answer| (answer, Bytes::new());
         match ask {
             Ask::Standing => Ok(plain(Answer::Standing(Box::new(self.standing())))),
-            Ask::Fetch { chunk, version, demand: _ } => self.give_chunk(chunk, version, body).await,
+            Ask::Fetch { chunk, version, lineage, demand: _ } => {
+                self.give_chunk(chunk, version, lineage, body).await
+            }
             Ask::Rows { lineage, since, start } => self.give_rows(lineage, since, start).await,
             Ask::Offer { facts } => self.take_offer(&facts).await.map(plain),
             Ask::Push { facts } => self.take_rows(&facts, &body).await.map(plain),
@@ -42,7 +44,14 @@ impl Keeper {
             }
             Ask::Grant { attempt } => self.take_grant(attempt).await.map(plain),
             Ask::Abort { attempt } => self.take_abort(attempt).await.map(plain),
-            Ask::HandOver { to, force } => self.hand_over(to, force, report).await.map(plain),
+            Ask::HandOver { to, lineage, force } => {
+                self.refuse_other_lineage(lineage)?;
+                self.hand_over(to, force, report).await.map(plain)
+            }
+            Ask::Holds { lineages, promise } => {
+                let bits = self.which_are_held(&lineages, &body, promise).await?;
+                Ok((Answer::Holds, bits))
+            }
             Ask::Sync { options } => self.sync_here(options, report).await.map(|r| plain(Answer::Synced(r))),
             Ask::Freeze { lease_ms } => {
                 self.hold_writes(Duration::from_millis(lease_ms).min(LEASE_MAX)).await?;
@@ -86,10 +95,21 @@ impl Keeper {
         ))
     }
 
+    /// Somebody of another lineage asks for something that only makes sense in this one.
+    fn refuse_other_lineage(&self, lineage: LineageId) -> Result<(), Refusal> {
+        let meta = self.engine.meta();
+        if meta.lineage() == lineage {
+            return Ok(());
+        }
+        let refused = crate::handover::rules::Refused::Diverged { here: meta.lineage(), there: lineage };
+        Err(crate::handover::apply::named(&meta, refused))
+    }
+
     async fn give_chunk(
         &self,
         chunk: u64,
         version: Version,
+        lineage: LineageId,
         basis: Bytes,
     ) -> Result<(Answer, Bytes), Refusal> {
         let chunk_size = self.engine.hot_chunk_size();
@@ -99,6 +119,12 @@ impl Keeper {
             return Err(Refusal::new(
                 Code::Senseless,
                 "no such chunk, or a description of its basis that cannot be",
+            ));
+        }
+        if !self.means(version, lineage) {
+            return Err(Refusal::new(
+                Code::NotHeld,
+                format!("version {version} of lineage {lineage} is not known here"),
             ));
         }
         if row.version != version {
@@ -119,6 +145,13 @@ impl Keeper {
             encoded.await.map_err(|e| Refusal::failed(&e))?.map_err(|e| Refusal::failed(&e))?;
         self.engine.fetch_stats().bytes_out.fetch_add(body.len() as u64, Ordering::Relaxed);
         Ok((Answer::Chunk { form, hash }, Bytes::from(body)))
+    }
+
+    /// Does a version's number name the same bytes here, and can what is here be believed?
+    pub(crate) fn means(&self, version: Version, lineage: LineageId) -> bool {
+        let meta = self.engine.meta();
+        let overtaken = matches!(meta.residency, wandisk_store::Residency::Overtaken { .. });
+        !overtaken && meta.lineages.get(usize::from(version.lineage())) == Some(&lineage)
     }
 
     /// The resident's row is the table: an asker whose version was overtaken gets the newer one.
@@ -146,15 +179,7 @@ impl Keeper {
         if !meta.is_resident() {
             return self.not_resident().map(|answer| (answer, Bytes::new()));
         }
-        if meta.lineage() != lineage {
-            return Err(Refusal::new(
-                Code::Rules,
-                format!(
-                    "the replica is of lineage {lineage}, the resident of {}: they have diverged",
-                    meta.lineage()
-                ),
-            ));
-        }
+        self.refuse_other_lineage(lineage)?;
         // Rows leave only when they are durable; and what is open now may change at once.
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
         let busy = self.engine.has_unsettled_rows();
@@ -177,6 +202,8 @@ impl Keeper {
         let changed = self.engine.change_meta(move |meta| {
             let number = meta.learn_site(site, &name, None);
             number.ok_or_else(|| MetaError::Refused("the disk knows too many sites".to_owned()))?;
+            // It is back.
+            meta.lost.retain(|lost| *lost != site);
             if let Some(known) = meta.sites.iter_mut().find(|s| s.id == site) {
                 known.synced_at = Some(at);
                 known.missing_chunks = Some(0);

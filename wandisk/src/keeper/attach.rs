@@ -106,6 +106,7 @@ impl Keeper {
             self.clear_orphans().await;
             return Err(self.not_resident_here());
         }
+        self.stay().await?;
         if self.engine.is_poisoned() {
             return Err(Refusal::new(Code::Failed, "the disk's store failed and its keeper is ending")
                 .hint("attach again"));

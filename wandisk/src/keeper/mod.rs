@@ -9,6 +9,7 @@ mod attach;
 pub mod client;
 pub mod commands;
 pub mod control;
+mod leave;
 pub mod process;
 mod publisher;
 mod status;

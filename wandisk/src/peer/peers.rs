@@ -76,9 +76,11 @@ impl Handler for Desk {
 /// What nobody waits for goes after what somebody waits for, and so does its reply.
 fn class_of(ask: &Ask) -> Class {
     match ask {
-        Ask::Fetch { demand: false, .. } | Ask::Push { .. } | Ask::Hashes { .. } | Ask::Rows { .. } => {
-            Class::Bulk
-        }
+        Ask::Fetch { demand: false, .. }
+        | Ask::Push { .. }
+        | Ask::Holds { .. }
+        | Ask::Hashes { .. }
+        | Ask::Rows { .. } => Class::Bulk,
         _ => Class::Demand,
     }
 }
@@ -143,6 +145,12 @@ impl Peers {
         let of_site = sessions.get_mut(&site)?;
         of_site.retain(|s| !s.is_closed());
         of_site.last().cloned()
+    }
+
+    /// Is there a session with a site now?
+    #[must_use]
+    pub fn has_session(&self, site: SiteId) -> bool {
+        self.live(site).is_some()
     }
 
     /// Round trip time to a site, if there is a session that measured it.

@@ -70,6 +70,30 @@ pub fn unpack_ranges(body: &[u8]) -> Option<Vec<std::ops::Range<u64>>> {
     bytes.chunks_exact(16).map(range).collect()
 }
 
+/// Packs pairs of chunk and version: zstd of (chunk u64, version u64), little-endian; at most [`ROWS_MAX`].
+///
+/// # Errors
+/// If zstd fails.
+pub fn pack_versions(pairs: &[(u64, Version)]) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(pairs.len() * 16);
+    for (chunk, version) in pairs {
+        bytes.extend_from_slice(&chunk.to_le_bytes());
+        bytes.extend_from_slice(&version.0.to_le_bytes());
+    }
+    zstd::bulk::compress(&bytes, 1)
+}
+
+/// Unpacks pairs of a peer. `None` if they are not pairs.
+#[must_use]
+pub fn unpack_versions(body: &[u8]) -> Option<Vec<(u64, Version)>> {
+    let bytes = zstd::bulk::decompress(body, ROWS_MAX * 16).ok()?;
+    if !bytes.len().is_multiple_of(16) {
+        return None;
+    }
+    let word = |at: &[u8]| at.try_into().ok().map(u64::from_le_bytes);
+    bytes.chunks_exact(16).map(|pair| Some((word(&pair[..8])?, Version(word(&pair[8..])?)))).collect()
+}
+
 fn read_row(bytes: &[u8], numbers: &[u8]) -> Option<WireRow> {
     let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
     let holders = u32::from_le_bytes(bytes.get(16..20)?.try_into().ok()?);

@@ -63,7 +63,10 @@ async fn fetch(
     let description = Bytes::from(description);
     let mut pause = RETRY_FIRST;
     loop {
-        let candidates = peers.by_nearness(engine.candidates(want.chunk));
+        // A site that was given up in a takeover is asked where it has come back; it is not waited for.
+        let lost = engine.meta().lost;
+        let mut candidates = peers.by_nearness(engine.candidates(want.chunk));
+        candidates.retain(|site| !lost.contains(site) || peers.has_session(*site));
         if candidates.is_empty() {
             return Err(FetchError::NoHolder);
         }
@@ -75,6 +78,9 @@ async fn fetch(
                 Ok(Tried::Superseded) => return Err(FetchError::Superseded),
                 Ok(Tried::No) => {}
             }
+        }
+        if engine.candidates(want.chunk).iter().all(|site| lost.contains(site)) {
+            return Err(FetchError::NoHolder);
         }
         // Nobody could: links are dialled again, and a site that came back is asked again.
         if Instant::now() + pause >= deadline {
@@ -90,7 +96,9 @@ async fn fetch(
 }
 
 async fn ask(engine: &Engine, peers: &Arc<Peers>, want: &Want, description: &Bytes, site: SiteId) -> Tried {
-    let ask = Ask::Fetch { chunk: want.chunk, version: want.version, demand: want.demand };
+    let lineage = engine.meta().lineages.get(usize::from(want.version.lineage())).copied();
+    let Some(lineage) = lineage else { return Tried::No };
+    let ask = Ask::Fetch { chunk: want.chunk, version: want.version, lineage, demand: want.demand };
     let (answer, body) = match peers.ask(site, ask, description.clone()).await {
         Ok(answered) => answered,
         Err(e) => {
@@ -108,9 +116,9 @@ async fn ask(engine: &Engine, peers: &Arc<Peers>, want: &Want, description: &Byt
         }
         Answer::Newer { facts } => {
             let adopted = async {
-                let numbers = numbers_of(engine, &facts).await?;
+                let numbers = numbers_of(engine, &facts).await.ok()?;
                 let rows = rows::unpack(&body, &numbers)?;
-                engine.adopt_rows(&rows).await.ok()
+                engine.adopt_newer_rows(&rows).await.ok()
             };
             if adopted.await.is_some() { Tried::Superseded } else { Tried::No }
         }

@@ -20,6 +20,7 @@ pub mod intent;
 pub mod meta;
 pub mod row;
 pub mod table;
+pub mod tombstone;
 
 pub use data::DataFile;
 pub use db::{Batch, Committer, DbError, HashRow};
@@ -28,6 +29,7 @@ pub use disk_dir::{DiskDir, OpenError};
 pub use home::{Home, HomeError, SiteEntry};
 pub use ids::{AttemptId, DiskId, Epoch, LineageId, SiteId, Version};
 pub use intent::{Intent, IntentMap};
-pub use meta::{Attempt, DiskMeta, KnownSite, Residency};
+pub use meta::{Attempt, DiskMeta, Fork, KnownSite, Residency};
 pub use row::{PAGE_CHUNKS, Page, Row};
 pub use table::{ChunkTable, Counts};
+pub use tombstone::Tombstone;
