@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, DetachedPass, IoError, Lane, Op, Ticket, WriteEnd};
-use wandisk_store::{Intent, Row, Version};
+use wandisk_store::{Image, Intent, Intents, Row, Store, Version};
 
 use super::chunk_locks::ChunkGuard;
 use super::{Access, Engine, FetchError, Want};
@@ -19,13 +19,13 @@ enum Opened {
 }
 
 /// A request of the cold way in flight.
-struct Cold {
-    engine: Arc<Engine>,
+struct Cold<S: Store> {
+    engine: Arc<Engine<S>>,
     pass: Option<DetachedPass>,
     replacing: Vec<(u64, ChunkGuard)>,
 }
 
-impl WriteEnd for Cold {
+impl<S: Store> WriteEnd for Cold<S> {
     fn ended(mut self: Box<Self>, ok: bool) {
         for (chunk, guard) in std::mem::take(&mut self.replacing) {
             if ok {
@@ -39,7 +39,7 @@ impl WriteEnd for Cold {
     }
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// See [`wandisk_io::Disk::begin`]; without the time-out.
     pub(super) async fn begin_cold(
         self: Arc<Self>,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Batch, Intent, Version};
+use wandisk_store::{Batch, Image, Intent, Intents, Store, Table, Version};
 
 use super::{Engine, EngineError};
 
@@ -16,7 +16,7 @@ pub(super) struct FlushTurn {
     succeeded: AtomicU64,
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Makes everything acknowledged before this call durable.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Engine {
         let number = self.flushing.begun.fetch_add(1, Ordering::SeqCst) + 1;
         // Only what was in place before the sync is made durable by it.
         let fetched: Vec<(u64, Version)> = self.state().pending.iter().map(|(c, v)| (*c, *v)).collect();
-        if let Err(e) = tokio::task::block_in_place(|| self.data.sync()) {
+        if let Err(e) = S::blocking(|| self.data.sync()) {
             let error = EngineError::Data(e);
             self.poison(&error);
             return Err(error);

@@ -7,16 +7,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wandisk_io::{ChunkState, IoError};
-use wandisk_store::Batch;
+use wandisk_store::{Batch, Store, Table};
 
 use super::{Engine, EngineError};
 
-/// Marks at most; recovery after a machine crash looks at this many extents.
-const HOT_MAX: usize = 1024;
-/// Marks dropped at a time, so that dropping is rare.
-const COOL_BATCH: usize = 256;
 /// Extents marked ahead of a writer that goes through the disk in order.
 const MARK_AHEAD: u64 = 8;
+
+/// How marks are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MarkLimits {
+    /// Bytes of disk that a hot extent covers at least.
+    pub(super) extent_bytes: u64,
+    /// Marks at most; recovery after a machine crash looks at this many extents.
+    pub(super) hot_max: usize,
+    /// Marks dropped at a time, so that dropping is rare.
+    pub(super) cool_batch: usize,
+}
+
+impl MarkLimits {
+    /// What every disk has; only tests take smaller ones.
+    pub(super) const DISK: MarkLimits = MarkLimits { extent_bytes: 4 << 20, hot_max: 1024, cool_batch: 256 };
+
+    /// Chunks of an extent.
+    pub(super) fn extent_chunks(&self, chunk_size: u32) -> u64 {
+        (self.extent_bytes / u64::from(chunk_size)).max(1)
+    }
+}
 
 /// The extents that are hot, and when each was last used.
 #[derive(Debug, Default)]
@@ -65,7 +82,7 @@ impl HotExtents {
     }
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Makes an extent durably hot.
     pub(super) async fn mark(&self, extent: u64) -> Result<(), IoError> {
         loop {
@@ -75,7 +92,11 @@ impl Engine {
                     return Ok(());
                 }
                 let extents = &state.extents;
-                (extents.cooling.contains(&extent), extents.last_used.len() >= HOT_MAX, extents.clears)
+                (
+                    extents.cooling.contains(&extent),
+                    extents.last_used.len() >= self.limits.hot_max,
+                    extents.clears,
+                )
             };
             if is_cooling {
                 // Its mark is being dropped; a new one must come after that in the table.
@@ -102,7 +123,7 @@ impl Engine {
         let last = self.extent_of(self.hot.chunks().saturating_sub(1));
         let state = self.state();
         let in_order = extent > 0 && state.extents.contains(extent - 1);
-        let room = HOT_MAX - state.extents.last_used.len().min(HOT_MAX);
+        let room = self.limits.hot_max.saturating_sub(state.extents.last_used.len());
         let ahead = if in_order && room as u64 >= MARK_AHEAD { MARK_AHEAD } else { 1 };
         (extent..=last)
             .take(usize::try_from(ahead).unwrap_or(1))
@@ -114,10 +135,10 @@ impl Engine {
         let _turn = self.cooling.lock().await;
         let extents = {
             let mut state = self.state();
-            if state.extents.last_used.len() < HOT_MAX {
+            if state.extents.last_used.len() < self.limits.hot_max {
                 return Ok(());
             }
-            let extents = state.extents.oldest(COOL_BATCH);
+            let extents = state.extents.oldest(self.limits.cool_batch);
             extents.iter().for_each(|e| {
                 state.extents.last_used.remove(e);
                 state.extents.cooling.insert(*e);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wandisk_io::Shut;
-use wandisk_store::{Batch, DiskMeta};
+use wandisk_store::{Batch, DiskMeta, Intents, Store, Table};
 
 use super::{Access, Engine, EngineError};
 
@@ -18,7 +18,7 @@ pub enum MetaError {
     Engine(#[from] EngineError),
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Changes the disk's facts; they count when they are durable. One change at a time.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Row, TableDigest, Version};
+use wandisk_store::{Image, Row, Store, TableDigest, Version};
 
 use super::{Engine, EngineError};
 
@@ -38,7 +38,7 @@ pub enum RowsError {
     Engine(#[from] EngineError),
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Takes newer rows of the resident's table in, durably.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl Engine {
             gone.into_iter().map(|(chunk, _)| chunk).collect()
         };
         self.commit_rows().await?;
-        tokio::task::block_in_place(|| {
+        S::blocking(|| {
             gone.iter().try_for_each(|chunk| self.data.punch_chunk(*chunk)).and_then(|()| self.data.sync())
         })
         .map_err(EngineError::Data)?;

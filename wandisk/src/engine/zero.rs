@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, IoError, Lane, Op, ZeroMode};
-use wandisk_store::Intent;
+use wandisk_store::{Image, Intent, Intents, Store};
 
 use super::{Access, Engine, EngineError};
 
 /// Chunks zeroed under one grace period.
 const BATCH: usize = 1024;
 
-impl Engine {
+impl<S: Store> Engine<S> {
     pub(super) async fn zero_range(
         self: Arc<Self>,
         lane: Lane,
@@ -77,7 +77,7 @@ impl Engine {
         mode: ZeroMode,
     ) -> Result<(), IoError> {
         let ticket = Arc::clone(&self).begin_cold(lane, Op::Write, offset, len).await?;
-        let result = tokio::task::block_in_place(|| match mode {
+        let result = S::blocking(|| match mode {
             ZeroMode::ZeroAllocated => self.data.write_zeros(offset, len),
             ZeroMode::Trim | ZeroMode::ZeroMayPunch => self.data.punch(offset, len),
         });
@@ -111,7 +111,7 @@ impl Engine {
                 self.mark(extent).await?;
             }
             self.close_chunks(chunks.iter().copied()).await.map_err(|e| e.io())?;
-            if tokio::task::block_in_place(|| self.punch_closed(chunks))? {
+            if S::blocking(|| self.punch_closed(chunks))? {
                 return Ok(());
             }
             drop(guards);

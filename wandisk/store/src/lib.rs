@@ -19,10 +19,11 @@ pub mod ids;
 pub mod intent;
 pub mod meta;
 pub mod row;
+pub mod seam;
 pub mod table;
 
 pub use data::DataFile;
-pub use db::{Batch, Committer, DbError, HashRow};
+pub use db::{Batch, Committer, DbError, HashRow, Loaded};
 pub use digest::TableDigest;
 pub use disk_dir::{DiskDir, OpenError};
 pub use home::{Home, HomeError, SiteEntry};
@@ -30,4 +31,5 @@ pub use ids::{AttemptId, DiskId, Epoch, LineageId, SiteId, Version};
 pub use intent::{Intent, IntentMap};
 pub use meta::{Attempt, DiskMeta, KnownSite, Residency};
 pub use row::{PAGE_CHUNKS, Page, Row};
+pub use seam::{Image, Intents, Opened, Store, Table};
 pub use table::{ChunkTable, Counts};
