@@ -131,7 +131,7 @@ impl<S: Store> Engine<S> {
             .collect()
     }
 
-    async fn cool_oldest(&self) -> Result<(), EngineError> {
+    pub(super) async fn cool_oldest(&self) -> Result<(), EngineError> {
         let _turn = self.cooling.lock().await;
         let extents = {
             let mut state = self.state();

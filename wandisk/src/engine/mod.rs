@@ -19,6 +19,8 @@
 mod ahead;
 mod begin;
 mod chunk_locks;
+#[cfg(test)]
+mod crash;
 mod fetched;
 mod files;
 mod flush;
