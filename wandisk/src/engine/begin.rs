@@ -281,9 +281,14 @@ impl<S: Store> Engine<S> {
             self.intents.set(chunk, Intent::Modified).map_err(|_| IoError::Io)?;
             let still_open = row.fresh && row.is_held() && !row.zero;
             if !still_open {
+                let older = row;
                 row = state.new_version(false);
                 state.table.set(chunk, row);
-                state.pending.remove(&chunk);
+                if state.pending.remove(&chunk).is_some() {
+                    // What lies under the write was fetched and is not durable: until it is, the row that says who has
+                    // it must stay the stored one, or a machine crash would lose bytes that were never written here.
+                    state.table.hold_back(chunk, older);
+                }
             }
             self.hot.set_state(chunk, ChunkState::WRITABLE);
             drop(state);
@@ -300,8 +305,11 @@ impl<S: Store> Engine<S> {
             tracing::warn!(chunk, error = %e, "a chunk's intent could not be written");
             return;
         }
+        let older = state.table.get(chunk);
         let row = state.new_version(false);
         state.table.set(chunk, row);
+        // The bytes are in the page cache only: until they are durable the stored row says who has the old ones.
+        state.table.hold_back(chunk, older);
         // If the mark was dropped meanwhile, nothing durable speaks of these bytes; the next write marks again.
         let hot = state.extents.touch(extent);
         self.hot.set_state(chunk, if hot { ChunkState::WRITABLE } else { ChunkState::READABLE });

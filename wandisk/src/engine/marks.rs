@@ -41,8 +41,8 @@ pub(super) struct HotExtents {
     last_used: BTreeMap<u64, u64>,
     clock: u64,
     cooling: BTreeSet<u64>,
-    /// How often all marks were cleared: a mark committed before that is gone.
-    clears: u64,
+    /// How often marks were dropped: one whose commit was on its way meanwhile may be gone.
+    drops: u64,
 }
 
 impl HotExtents {
@@ -58,7 +58,7 @@ impl HotExtents {
     }
 
     pub(super) fn clear(&mut self) {
-        self.clears += 1;
+        self.drops += 1;
         self.last_used.clear();
     }
 
@@ -86,7 +86,7 @@ impl<S: Store> Engine<S> {
     /// Makes an extent durably hot.
     pub(super) async fn mark(&self, extent: u64) -> Result<(), IoError> {
         loop {
-            let (is_cooling, full, clears) = {
+            let (is_cooling, full, drops) = {
                 let mut state = self.state();
                 if state.extents.touch(extent) {
                     return Ok(());
@@ -95,7 +95,7 @@ impl<S: Store> Engine<S> {
                 (
                     extents.cooling.contains(&extent),
                     extents.last_used.len() >= self.limits.hot_max,
-                    extents.clears,
+                    extents.drops,
                 )
             };
             if is_cooling {
@@ -111,7 +111,9 @@ impl<S: Store> Engine<S> {
             let batch = Batch { hot_add: extents.clone(), ..Batch::default() };
             self.committer.commit(batch).await.map_err(|e| EngineError::Table(e).io())?;
             let mut state = self.state();
-            if state.extents.clears == clears {
+            // Two may mark one extent at once. When the first mark has been taken up, used and dropped again before the
+            // second one hears of its commit, that mark is gone from the table as well.
+            if state.extents.drops == drops {
                 extents.iter().for_each(|e| state.extents.insert(*e));
                 return Ok(());
             }
@@ -139,6 +141,7 @@ impl<S: Store> Engine<S> {
                 return Ok(());
             }
             let extents = state.extents.oldest(self.limits.cool_batch);
+            state.extents.drops += 1;
             extents.iter().for_each(|e| {
                 state.extents.last_used.remove(e);
                 state.extents.cooling.insert(*e);

@@ -78,7 +78,6 @@ impl<S: Store> Engine<S> {
         self.set_access(Access::Frozen).await?;
         self.close_all_chunks().await?;
         let _cooling = self.cooling.lock().await;
-        self.state().extents.clear();
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
         // The table knows all: the intents of this run are history.
         self.intents.clear().map_err(EngineError::Data)
@@ -100,7 +99,6 @@ impl<S: Store> Engine<S> {
         self.set_access(Access::Closed).await?;
         self.close_all_chunks().await?;
         let _cooling = self.cooling.lock().await;
-        self.state().extents.clear();
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
         self.intents.clear().map_err(EngineError::Data)
     }

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Invariant: state changes of a chunk happen under its chunk lock, or withdraw a right (then the gate's grace period
-//! follows). Lock order: chunk locks ascending → cooling → flush → state. The state lock is never held over an await.
+//! follows). Lock order: chunk locks ascending → cooling → flush → rows →
+//! state. The state lock is never held over an await.
 
 mod ahead;
 mod begin;
@@ -164,7 +165,9 @@ struct State {
     ahead_of_demand: std::collections::HashSet<u64>,
     /// Hashes to be stored with the next commit.
     hashes: Vec<HashRow>,
-    /// Rows of versions up to this counter are durable.
+    /// Closed chunks whose closing, and whose bytes, are not known to be durable yet: no byte of them may leave.
+    closing: HashMap<u64, Version>,
+    /// Versions up to this counter have durable bytes and rows.
     durable_counter: u64,
 }
 
@@ -187,6 +190,9 @@ pub struct Engine<S: Store = Files> {
     poisoned: AtomicBool,
     fetch_timeout_ms: AtomicU64,
     flushing: flush::FlushTurn,
+    /// Held from taking changed rows until their commit has ended: whoever has it and finds no changed row knows that all
+    /// rows are durable.
+    rows_turn: tokio::sync::Mutex<()>,
     grace: tokio::sync::Mutex<()>,
     cooling: tokio::sync::Mutex<()>,
     meta_turn: tokio::sync::Mutex<()>,

@@ -47,6 +47,7 @@ impl<S: Store> Engine<S> {
             pending: HashMap::new(),
             ahead_of_demand: std::collections::HashSet::new(),
             hashes: Vec::new(),
+            closing: HashMap::new(),
             durable_counter: 0,
         };
         recover::<S>(&mut state, &data, &committer, left, limits).await?;
@@ -75,6 +76,7 @@ impl<S: Store> Engine<S> {
             poisoned: AtomicBool::new(false),
             fetch_timeout_ms: AtomicU64::new(FETCH_TIMEOUT_MS),
             flushing: super::flush::FlushTurn::default(),
+            rows_turn: tokio::sync::Mutex::new(()),
             grace: tokio::sync::Mutex::new(()),
             cooling: tokio::sync::Mutex::new(()),
             meta_turn: tokio::sync::Mutex::new(()),

@@ -81,9 +81,12 @@ impl<S: Store> Engine<S> {
             if row.fresh {
                 let closed = Row { fresh: false, ..row };
                 state.table.set(chunk, closed);
+                state.closing.insert(chunk, row.version);
                 state.hashes.push(HashRow { chunk, version: row.version, hash });
             }
-            must_flush |= row.fresh
+            // Closed by somebody else a moment ago, whose flush has not ended (or failed), is not durably closed.
+            must_flush |= state.closing.contains_key(&chunk)
+                || state.table.is_held_back(chunk)
                 || row.version.counter() > state.durable_counter
                 || state.pending.contains_key(&chunk);
             published.push(Published { chunk, row, bytes, hash });

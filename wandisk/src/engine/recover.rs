@@ -41,7 +41,7 @@ pub(super) async fn recover<S: Store>(
     state.extents.clear();
     let batch = Batch {
         pages: state.table.take_changed(),
-        digest: Some(state.table.digest()),
+        digest: Some(state.table.stored_digest()),
         hot_clear: true,
         ..Batch::default()
     };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, IoError, Lane, Op, ZeroMode};
-use wandisk_store::{Image, Intent, Intents, Store};
+use wandisk_store::{Image, Intent, Intents, Row, Store, Version};
 
 use super::{Access, Engine, EngineError};
 
@@ -141,9 +141,13 @@ impl<S: Store> Engine<S> {
             let punched = self.intents.set(chunk, intent).and_then(|()| self.data.punch_chunk(chunk));
             punched.map_err(|e| EngineError::Data(e).io())?;
             self.intents.set(chunk, Intent::Modified).map_err(|e| EngineError::Data(e).io())?;
+            let older = state.table.get(chunk);
             let row = state.new_version(true);
             state.table.set(chunk, row);
-            state.pending.remove(&chunk);
+            if state.pending.remove(&chunk).is_some() || !older.is_held() {
+                // The hole is not durable, and under it are not the chunk's bytes: see `make_writable`.
+                state.table.hold_back(chunk, Row { held: Version::NONE, ..older });
+            }
             self.hot.set_state(chunk, ChunkState::READABLE);
         }
         Ok(true)

@@ -124,6 +124,15 @@ impl Site {
         n
     }
 
+    /// Makes the oldest commit that waits.
+    pub(super) fn commit_one(&self) {
+        let next = self.lock().waiting.as_mut().and_then(|w| (!w.is_empty()).then(|| w.remove(0)));
+        if let Some((batch, tell)) = next {
+            self.lock().commit(batch, tell);
+            self.intrude("commit");
+        }
+    }
+
     /// A front-end moves a request's data: every sector of the range gets the value.
     pub(super) fn front_end_writes(&self, sectors: Range<usize>, value: u64) -> io::Result<()> {
         self.lock().change("front-end write", sectors.map(|s| (s, Some(value))).collect())

@@ -6,8 +6,10 @@
 //! `sequences` tries all short runs, the rest tries chosen and random ones.
 
 mod fake;
+mod interleavings;
 mod judge;
 mod machine;
 mod oracle;
+mod random;
 mod sequences;
 mod world;

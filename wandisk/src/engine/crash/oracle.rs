@@ -7,10 +7,12 @@ use wandisk_store::Version;
 use super::machine::{Death, PER_CHUNK};
 
 /// The values that a sector had since the last acknowledged flush, oldest first.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 struct History {
     /// Value, and whether its write was acknowledged. The first is the value at the flush.
     values: Vec<(u64, bool)>,
+    /// How many older ones were dropped.
+    dropped: usize,
 }
 
 /// What the guest was promised, and what the other sites were given.
@@ -27,7 +29,7 @@ pub(super) struct FlushBegun(Vec<usize>);
 
 impl Oracle {
     pub(super) fn new(values: impl IntoIterator<Item = u64>) -> Oracle {
-        let sectors = values.into_iter().map(|v| History { values: vec![(v, true)] }).collect();
+        let sectors = values.into_iter().map(|v| History { values: vec![(v, true)], dropped: 0 }).collect();
         Oracle { sectors, elsewhere: BTreeMap::new() }
     }
 
@@ -46,13 +48,16 @@ impl Oracle {
 
     /// A flush is asked for.
     pub(super) fn flush_begins(&self) -> FlushBegun {
-        FlushBegun(self.sectors.iter().map(History::last_acknowledged).collect())
+        FlushBegun(self.sectors.iter().map(|s| s.dropped + s.last_acknowledged()).collect())
     }
 
     /// It was acknowledged: what was overwritten before it began is gone for good.
     pub(super) fn flush_acknowledged(&mut self, begun: FlushBegun) {
         for (sector, upto) in self.sectors.iter_mut().zip(begun.0) {
-            sector.values.drain(..upto);
+            // Another flush that ended meanwhile may have dropped more.
+            let n = upto.saturating_sub(sector.dropped);
+            sector.values.drain(..n);
+            sector.dropped += n;
         }
     }
 
@@ -87,6 +92,13 @@ impl Oracle {
     /// The bytes that a version names, if another site has them.
     pub(super) fn elsewhere(&self, chunk: u64, version: Version) -> Option<[u64; PER_CHUNK]> {
         self.elsewhere.get(&version.0).filter(|(c, _)| *c == chunk).map(|(_, values)| *values)
+    }
+}
+
+/// How much was dropped is of no matter to what may be read.
+impl std::hash::Hash for History {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.values.hash(state);
     }
 }
 

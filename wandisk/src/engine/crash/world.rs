@@ -15,7 +15,8 @@ use wandisk_store::{
 
 use super::fake::{Fake, Site};
 use super::machine::{
-    CHUNK, IntentFile, Machine, PER_CHUNK, SECTOR, Sector, TableFile, bytes_of, first_sector, value, values_of,
+    CHUNK, IntentFile, Machine, PER_CHUNK, SECTOR, Sector, TableFile, bytes_of, first_sector, value,
+    values_of,
 };
 use super::oracle::Oracle;
 use crate::engine::marks::MarkLimits;
@@ -39,7 +40,6 @@ pub(super) fn limits(hot_max: usize) -> MarkLimits {
 pub(super) struct Rig {
     pub(super) site: Arc<Site>,
     pub(super) engine: Arc<Engine<Fake>>,
-    limits: MarkLimits,
 }
 
 /// One thread, no clock: the same run every time.
@@ -172,14 +172,9 @@ impl Rig {
         limits: MarkLimits,
     ) -> Result<Rig, crate::engine::EngineError> {
         let dir = DiskDir::new(std::path::PathBuf::from("/nowhere"), "tiny");
-        let engine =
-            runtime.block_on(Engine::start(&dir, site.open(), limits, runtime.handle().clone()))?;
+        let engine = runtime.block_on(Engine::start(&dir, site.open(), limits, runtime.handle().clone()))?;
         engine.set_source(Arc::new(Far(Arc::clone(site))));
-        Ok(Rig { site: Arc::clone(site), engine, limits })
-    }
-
-    pub(super) fn limits(&self) -> MarkLimits {
-        self.limits
+        Ok(Rig { site: Arc::clone(site), engine })
     }
 
     /// A guest's write of whole sectors.
@@ -275,7 +270,11 @@ impl Rig {
                 chunk.row.version
             );
             if row.version == chunk.row.version {
-                assert!(!row.fresh, "chunk {} left while its durable row lets version {} be written", chunk.chunk, row.version);
+                assert!(
+                    !row.fresh,
+                    "chunk {} left while its durable row lets version {} be written",
+                    chunk.chunk, row.version
+                );
                 let on_medium = first_sector(chunk.chunk)..first_sector(chunk.chunk + 1);
                 let medium: Vec<u64> = inner.machine.durable[on_medium].iter().map(|s| value(*s)).collect();
                 let rewritten = self.engine.row(chunk.chunk).version != row.version;
@@ -308,11 +307,6 @@ impl Rig {
         });
         released.await.map_err(|e| e.to_string())?;
         self.engine.set_access(crate::engine::Access::Closed).await.map_err(|e| e.to_string())
-    }
-
-    /// Does the hot path let a write of this chunk in?
-    pub(super) fn is_open(&self, chunk: u64) -> bool {
-        self.engine.hot.state(chunk) == ChunkState::WRITABLE
     }
 }
 
