@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wandisk_io::Shut;
-use wandisk_store::{Batch, DiskMeta};
+use wandisk_store::{Batch, DiskMeta, Intents, Store, Table};
 
 use super::{Access, Engine, EngineError};
 
@@ -18,7 +18,7 @@ pub enum MetaError {
     Engine(#[from] EngineError),
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Changes the disk's facts; they count when they are durable. One change at a time.
     ///
     /// # Errors
@@ -90,7 +90,6 @@ impl Engine {
         self.set_access(Access::Frozen).await?;
         self.close_all_chunks().await?;
         let _cooling = self.cooling.lock().await;
-        self.state().extents.clear();
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
         // The table knows all: the intents of this run are history.
         self.intents.clear().map_err(EngineError::Data)
@@ -112,7 +111,6 @@ impl Engine {
         self.set_access(Access::Closed).await?;
         self.close_all_chunks().await?;
         let _cooling = self.cooling.lock().await;
-        self.state().extents.clear();
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
         self.intents.clear().map_err(EngineError::Data)
     }
