@@ -47,11 +47,14 @@ impl Engine {
         {
             let mut state = self.state();
             let lineages = state.meta.lineages.len();
+            // All are looked at before the first is taken: a message that makes no sense changes nothing.
             for row in rows {
                 let known = usize::from(row.version.lineage()) < lineages;
                 if row.chunk >= self.hot.chunks() || row.version.counter() == 0 || !known {
                     return Err(RowsError::Senseless { chunk: row.chunk, version: row.version });
                 }
+            }
+            for row in rows {
                 self.adopt(&mut state, row);
             }
         }
