@@ -13,6 +13,7 @@ use std::io;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::error::tame;
 use super::limits::{BODY_MAX, BYE_MAX, FRAME_MAX, HEAD_MAX, HELLO_MAX, PROGRESS_MAX, REFUSAL_MAX};
 use super::message::HelloFields;
 
@@ -224,7 +225,7 @@ pub async fn read_hello_raw(stream: &mut (impl AsyncRead + Unpin)) -> io::Result
     let mut json = vec![0u8; usize::try_from(length).map_err(io::Error::other)?];
     stream.read_exact(&mut json).await?;
     let fields: HelloFields = serde_json::from_slice(&json)
-        .map_err(|e| bad(format!("the far side's hello makes no sense: {e}")))?;
+        .map_err(|e| bad(format!("the far side's hello makes no sense: {}", tame(&e.to_string()))))?;
     fields.check().map_err(bad)?;
     raw.extend_from_slice(&rest);
     raw.extend_from_slice(&json);

@@ -24,11 +24,12 @@ const MAY_KNOW: [(&str, &[&str]); 4] = [
 /// engine does not see it.
 const INSIDE: [(&str, &[&str]); 6] = [
     ("wandisk-io", &[]),
+    ("wandisk-fuzz", &[]),
     ("wandisk-conformance", &["wandisk-io"]),
-    ("wandisk-nbd", &["wandisk-io", "wandisk-conformance"]),
+    ("wandisk-nbd", &["wandisk-io", "wandisk-conformance", "wandisk-fuzz"]),
     ("wandisk-ublk", &["wandisk-io", "wandisk-conformance"]),
     ("wandisk-wire", &[]),
-    ("wandisk-link", &[]),
+    ("wandisk-link", &["wandisk-fuzz"]),
 ];
 
 /// What breaks the rules.

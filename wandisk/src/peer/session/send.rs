@@ -147,5 +147,5 @@ pub(super) async fn reply(
     message: Message,
     room: Option<OwnedSemaphorePermit>,
 ) {
-    shared.lane(class).send(Outgoing { message, room: room }).await.ok();
+    shared.lane(class).send(Outgoing { message, room }).await.ok();
 }
