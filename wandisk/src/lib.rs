@@ -7,6 +7,8 @@
 pub mod cli;
 pub mod delta;
 pub mod engine;
+#[cfg(test)]
+mod fuzz;
 pub mod handover;
 pub mod image;
 pub mod keeper;

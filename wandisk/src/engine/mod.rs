@@ -20,9 +20,9 @@
 mod ahead;
 mod begin;
 mod chunk_locks;
-mod evict;
 #[cfg(test)]
 mod crash;
+mod evict;
 mod fetched;
 mod files;
 mod flush;

@@ -74,11 +74,14 @@ impl<S: Store> Engine<S> {
                 return Err(RowsError::NotReplica);
             }
             let lineages = state.meta.lineages.len();
+            // All are looked at before the first is taken: a message that makes no sense changes nothing.
             for row in rows {
                 let known = usize::from(row.version.lineage()) < lineages;
                 if row.chunk >= self.hot.chunks() || row.version.counter() == 0 || !known {
                     return Err(RowsError::Senseless { chunk: row.chunk, version: row.version });
                 }
+            }
+            for row in rows {
                 if wanted(&state.table.get(row.chunk), row) {
                     self.adopt(&mut state, row);
                 }

@@ -11,11 +11,9 @@ use super::{Keeper, Report};
 use crate::delta::{self, Form};
 use crate::engine::MetaError;
 use crate::peer::error::{Code, Refusal};
+use crate::peer::limits::LEASE_MAX;
 use crate::peer::message::{Answer, Ask, Facts};
 use crate::peer::rows::{self, ROWS_MAX};
-
-/// Longest time that a peer may hold writes.
-const LEASE_MAX: Duration = Duration::from_secs(60);
 
 impl Keeper {
     /// Answers one request of site `from`.

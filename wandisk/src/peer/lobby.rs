@@ -4,7 +4,6 @@
 //! to the keeper byte by byte, the hello first; it understands nothing of what follows.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -17,14 +16,10 @@ use super::dial::hello;
 use super::error::{Code, Refusal};
 use super::facts::check;
 use super::frame;
+use super::limits::{HELLO, LOBBY};
 use super::message::{Facts, HelloFields};
 use super::session::{Handler, Parts, ProgressSink, Session};
 use crate::keeper::{client, control};
-
-/// Time for the dialler's hello.
-const HELLO: Duration = Duration::from_secs(20);
-/// A lobby session ends after this time at the latest.
-const LOBBY: Duration = Duration::from_secs(60);
 
 /// What can be asked of a site without a disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]

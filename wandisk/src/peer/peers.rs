@@ -15,15 +15,16 @@ use wandisk_store::{DiskId, Home, SiteEntry, SiteId};
 
 use super::dial;
 use super::error::{Code, PeerError, Refusal, chain};
-use super::message::{Answer, Ask, Envelope, Facts, HelloFields, PATH_MAX, Standing};
+use super::facts::is_host;
+use super::limits::{PATH_MAX, SESSIONS_A_SITE, SMALL_ANSWER};
+use super::message::{Answer, Ask, Envelope, Facts, HelloFields, Standing};
+use super::rows::{self, ROWS_MAX};
 use super::session::{Class, Handler, Parts, ProgressSink, RequestError, Session};
 use crate::engine::Engine;
 use crate::keeper::{Keeper, Report};
 
 /// A site that could not be reached is not dialled again for this long.
 const DIAL_PAUSE: Duration = Duration::from_millis(500);
-/// Inbound sessions of one site kept at most: its bulk connections, and one left over from before a cut.
-const SESSIONS_A_SITE: usize = 8;
 /// Kept sessions with a site that one request may find dead.
 const STALE_SESSIONS: usize = SESSIONS_A_SITE;
 
@@ -56,6 +57,17 @@ struct Desk {
 impl Handler for Desk {
     fn class_of(&self, (head, _): &Parts) -> Class {
         serde_json::from_slice::<Envelope>(head).map_or(Class::Demand, |envelope| class_of(&envelope.ask))
+    }
+
+    fn room_for(&self, (head, _): &Parts) -> usize {
+        let engine = self.peers.upgrade().and_then(|peers| peers.engine.upgrade());
+        match serde_json::from_slice::<Envelope>(head).map(|envelope| envelope.ask) {
+            Ok(Ask::Fetch { .. }) => {
+                engine.map_or(0, |e| usize::try_from(e.hot_chunk_size()).unwrap_or(usize::MAX))
+            }
+            Ok(Ask::Rows { .. }) => ROWS_MAX * rows::ROW_LEN,
+            _ => SMALL_ANSWER,
+        }
     }
 
     fn handle(
@@ -223,7 +235,8 @@ impl Peers {
             let known = self.engine.upgrade()?.meta().sites.into_iter().find(|s| s.id == site)?;
             Some(SiteEntry {
                 name: known.name,
-                address: known.address?,
+                // A table of before may still hold what a peer told.
+                address: known.address.filter(|a| is_host(a))?,
                 remote_home: None,
                 remote_wandisk: None,
                 id: None,
