@@ -304,6 +304,26 @@ fn sql(site: &Site, statement: &str) {
     tool("python3", &["-c", code, table.to_str().unwrap(), statement]);
 }
 
+/// A replica that had learnt one newer row took its table for complete up to there, and a sync passed over the rest.
+#[test]
+fn a_replica_that_believes_to_know_more_rows_than_it_does_is_made_complete_by_sync() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    let image = Image::noise(&world, "i", 4 * MIB, 1, 60);
+    a.ok(["create", "d", "--from", image.name()]);
+    a.ok(["sync", "d", "--site", "b"]);
+    for chunk in [0, 9, 20] {
+        a.attach("d").write(6, chunk * CHUNK + 512, 4096);
+        image.write(6, chunk * CHUNK + 512, 4096);
+        a.detach("d");
+    }
+    b.kill_keeper("d");
+    sql(&b, "UPDATE meta SET value = '1000000' WHERE key = 'counter';");
+    a.ok(["sync", "d", "--site", "b"]);
+    assert_eq!(b.chunks("d", "held"), a.chunks("d", "written"));
+    tool("qemu-img", &["compare", "-f", "raw", "-F", "raw", image.name(), b.data("d").to_str().unwrap()]);
+}
+
 #[test]
 fn a_table_of_a_newer_schema_is_refused() {
     let world = World::new();

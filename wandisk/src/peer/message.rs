@@ -239,6 +239,8 @@ pub enum Answer {
         counter: u64,
         /// Versions are open or rows not durable: what is fetched may be overtaken at once.
         busy: bool,
+        /// The table's digest, unless it is about to change.
+        digest: Option<TableDigest>,
     },
     /// The attempt's table is stored durably.
     Prepared {
