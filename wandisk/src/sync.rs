@@ -102,7 +102,9 @@ impl Keeper {
             done.passes += 1;
             let mut pulled = self.pull_rows(resident).await?;
             if self.lacks_rows(&pulled) {
-                tracing::warn!("the table here is not the resident's, though every newer row came: it is pulled whole");
+                tracing::warn!(
+                    "the table here is not the resident's, though every newer row came: it is pulled whole"
+                );
                 pulled = self.pull_rows_since(resident, 0).await?;
             }
             if pulled.rows == 0 && !pulled.busy && settled_at == Some(pulled.counter) {

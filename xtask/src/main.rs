@@ -9,6 +9,7 @@ mod bench;
 mod demo;
 mod guest;
 mod image;
+mod mutants;
 mod process;
 mod setup;
 mod soak;
@@ -45,6 +46,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Let everything happen at random for a long time, and compare every byte.
     Soak(soak::Arguments),
+    /// Break each law on purpose: a test must notice.
+    Mutants(mutants::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
         Command::Soak(arguments) => soak::main(&arguments),
+        Command::Mutants(arguments) => mutants::main(&arguments),
     };
     match result {
         Ok(code) => code,
