@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wandisk_store::{LineageId, Residency, SiteId, Version};
+use wandisk_store::{LineageId, SiteId, Version};
 
+use super::apply::named;
+use super::holding;
 use crate::keeper::Keeper;
 use crate::peer::error::{Code, Refusal};
 use crate::peer::message::{Answer, Ask};
@@ -85,27 +87,20 @@ impl Keeper {
     ) -> Result<Bytes, Refusal> {
         let pairs = rows::unpack_versions(body)
             .ok_or_else(|| Refusal::new(Code::Senseless, "the question names no versions"))?;
-        let meta = self.engine.meta();
-        if promise && (meta.leaving || matches!(meta.residency, Residency::Overtaken { .. })) {
-            return Err(Refusal::new(
-                Code::Rules,
-                "this site is about to drop its replica and promises nothing",
-            ));
-        }
         // What is said to be held is durable when it is said.
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
-        let chunks = meta.chunks();
+        // Looked at after that: a site that began to leave meanwhile says nothing.
+        let meta = self.engine.meta();
         let mut bits = vec![0u8; pairs.len().div_ceil(8)];
-        for (n, (chunk, version)) in pairs.iter().enumerate() {
-            let Some(lineage) = lineages.get(usize::from(version.lineage())) else { continue };
-            if *chunk >= chunks || !self.means(*version, *lineage) {
-                continue;
-            }
+        for (n, (chunk, version)) in pairs.iter().enumerate().filter(|(_, (chunk, _))| *chunk < meta.chunks())
+        {
             let row = self.engine.row(*chunk);
-            // The resident's table is the table: a version that it has overtaken is nobody's need.
-            let overtaken =
-                promise && meta.is_resident() && lineages == meta.lineages && row.version > *version;
-            if overtaken || (row.version == *version && row.is_held()) {
+            let held = if promise {
+                holding::promises(&meta, lineages, &row, *version).map_err(|e| named(&meta, e))?
+            } else {
+                holding::holds(&meta, lineages, &row, *version)
+            };
+            if held {
                 bits[n / 8] |= 1 << (n % 8);
             }
         }

@@ -148,10 +148,8 @@ impl Keeper {
     }
 
     /// Does a version's number name the same bytes here, and can what is here be believed?
-    pub(crate) fn means(&self, version: Version, lineage: LineageId) -> bool {
-        let meta = self.engine.meta();
-        let overtaken = matches!(meta.residency, wandisk_store::Residency::Overtaken { .. });
-        !overtaken && meta.lineages.get(usize::from(version.lineage())) == Some(&lineage)
+    fn means(&self, version: Version, lineage: LineageId) -> bool {
+        crate::handover::holding::means(&self.engine.meta(), Some(&lineage), version)
     }
 
     /// The resident's row is the table: an asker whose version was overtaken gets the newer one.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use wandisk_store::{Residency, SiteId, Tombstone, Version};
 
 use super::{Keeper, Report};
-use crate::engine::MetaError;
+use crate::handover::apply::apply_named;
+use crate::handover::holding;
 use crate::handover::promise::Purpose;
 use crate::peer::error::{Code, Refusal};
 use crate::peer::message::Progress;
@@ -93,18 +94,14 @@ impl Keeper {
     }
 
     async fn say_leaving(&self, leaving: bool) -> Result<(), Refusal> {
-        let said = self.engine.change_meta(move |meta| {
-            // A hand-over may have begun since it was looked.
-            if leaving && matches!(meta.residency, Residency::Prepared { .. } | Residency::Released { .. }) {
-                return Err(MetaError::Refused("a hand-over of the disk began".to_owned()));
+        apply_named(&self.engine, move |meta| {
+            if leaving {
+                return holding::leave(meta);
             }
-            meta.leaving = leaving;
+            holding::stay(meta);
             Ok(())
-        });
-        said.await.map(drop).map_err(|e| match e {
-            MetaError::Refused(why) => Refusal::new(Code::Rules, why),
-            MetaError::Engine(e) => Refusal::failed(&e),
         })
+        .await
     }
 
     /// The replica is wanted: a removal that was cut is off.
@@ -129,7 +126,6 @@ impl Keeper {
         self.refuse_in_a_hand_over()?;
         // No hand-over and no second eviction meanwhile.
         let _giving = self.giving.lock().await;
-        self.refuse_in_a_hand_over_now()?;
         let chunk_size = u64::from(self.engine.hot_chunk_size());
         let held = self.engine.held_versions();
         let goes = held.len() as u64 - (keep_bytes / chunk_size).min(held.len() as u64);
@@ -163,15 +159,5 @@ impl Keeper {
             report(Progress { phase: "evict".to_owned(), total, done: evicted, bytes: 0 });
         }
         Ok(evicted)
-    }
-
-    /// As [`Keeper::refuse_in_a_hand_over`], by one that has the turn of hand-overs itself.
-    fn refuse_in_a_hand_over_now(&self) -> Result<(), Refusal> {
-        match self.engine.meta().residency {
-            Residency::Released { .. } | Residency::Prepared { .. } => {
-                Err(Refusal::new(Code::Rules, "a hand-over of the disk began").hint("finish it first"))
-            }
-            _ => Ok(()),
-        }
     }
 }
