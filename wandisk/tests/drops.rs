@@ -53,6 +53,7 @@ fn the_last_holder_is_refused_and_a_removed_replica_leaves_a_tombstone() {
     assert_eq!((&stone["epoch"], stone["name"].as_str()), (&json!(2), Some("d")), "{stone}");
     assert_eq!(stone["lineages"][0], b.status("d")["lineage"]);
     assert!(stone["released_to"].is_string());
+    a.fails(["status", "d"]).says(&["no disk named", "was removed", "resident at c"]);
     c.attach("d").is_identical_to(&image);
     c.detach("d");
     // Now c holds it too.
@@ -146,4 +147,22 @@ fn a_site_that_began_to_leave_promises_nothing() {
     b.ok(["sync", "d", "--site", "b"]);
     assert_eq!(number(&a.json(["evict", "d"])["evicted"]), 16);
     a.attach("d").is_identical_to(&image);
+}
+
+#[test]
+fn what_the_table_does_not_know_of_a_holder_is_no_reason_for_an_error() {
+    // c fetches by itself, so a does not know that it holds anything; then only c does.
+    let world = World::new();
+    let (a, b, c) = (world.site("a"), world.site("b"), world.site("c"));
+    for (near, far) in [(&a, &b), (&b, &a), (&b, &c), (&c, &b), (&a, &c), (&c, &a)] {
+        near.knows(far);
+    }
+    let image = Image::noise(&world, "i", 2 * MIB, 1, 43);
+    a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
+    a.ok(["move", "d", "--to", "c"]);
+    c.attach("d").is_identical_to(&image);
+    c.detach("d");
+    c.ok(["move", "d", "--to", "b"]);
+    assert_eq!(number(&a.json(["evict", "d"])["evicted"]), 16);
+    b.attach_with("d", &["--fetch-timeout", "20s"]).is_identical_to(&image);
 }
