@@ -135,10 +135,15 @@ fn a_site_that_began_to_leave_promises_nothing() {
     kill(stopped, rustix::process::Signal::STOP);
     let mut leaving = b.start(["rm", "d", "--replica-only"]);
     eventually("b has said that it leaves", SOON, || b.status("d")["leaving"] == true);
-    b.kill_keeper("d");
-    kill(stopped, rustix::process::Signal::CONT);
-    leaving.kill().unwrap();
+    // The command is held first, so that it neither takes its word back nor asks the next keeper.
+    let keeper = b.keeper("d");
+    let callers: Vec<u32> = processes_in(b.home()).into_iter().filter(|pid| *pid != keeper).collect();
+    callers.iter().for_each(|pid| kill(*pid, rustix::process::Signal::STOP));
+    kill(keeper, rustix::process::Signal::KILL);
+    callers.iter().for_each(|pid| kill(*pid, rustix::process::Signal::KILL));
     leaving.wait().unwrap();
+    eventually("b is dead", SOON, || processes_in(b.home()).is_empty());
+    kill(stopped, rustix::process::Signal::CONT);
     // Its files are all there, and yet nobody may lean on it: the removal may go on at any time.
     let told = |output: std::process::Output| serde_json::from_slice::<Value>(&output.stdout).unwrap();
     assert_eq!(number(&told(a.run(["--json", "evict", "d"]))["evicted"]), 0);
@@ -165,4 +170,24 @@ fn what_the_table_does_not_know_of_a_holder_is_no_reason_for_an_error() {
     c.ok(["move", "d", "--to", "b"]);
     assert_eq!(number(&a.json(["evict", "d"])["evicted"]), 16);
     b.attach_with("d", &["--fetch-timeout", "20s"]).is_identical_to(&image);
+}
+
+#[test]
+fn a_removal_that_is_given_up_is_taken_back() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    let image = Image::noise(&world, "i", 2 * MIB, 1, 44);
+    a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
+    a.ok(["sync", "d", "--site", "b"]);
+    let stopped = a.keeper("d");
+    kill(stopped, rustix::process::Signal::STOP);
+    let mut leaving = b.start(["rm", "d", "--replica-only"]);
+    eventually("b has said that it leaves", SOON, || b.status("d")["leaving"] == true);
+    let keeper = b.keeper("d");
+    let callers = processes_in(b.home()).into_iter().filter(|pid| *pid != keeper);
+    callers.for_each(|pid| kill(pid, rustix::process::Signal::KILL));
+    leaving.wait().unwrap();
+    eventually("b stays", SOON, || b.status("d")["leaving"] == false);
+    kill(stopped, rustix::process::Signal::CONT);
+    assert_eq!(number(&a.json(["evict", "d"])["evicted"]), 16);
 }

@@ -51,3 +51,56 @@ pub fn promises(meta: &DiskMeta, asker: &[LineageId], row: &Row, version: Versio
     let overtaken = meta.is_resident() && asker == meta.lineages && row.version > version;
     Ok(overtaken || holds(meta, asker, row, version))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handover::rules::tests::{disk, sites};
+    use wandisk_store::Epoch;
+
+    fn held(version: Version) -> Row {
+        Row { version, held: version, ..Row::default() }
+    }
+
+    #[test]
+    fn a_version_of_another_lineage_is_not_held_for_its_number() {
+        let sites = sites();
+        let mut here = disk(sites[1], &sites);
+        let shared = here.lineages.clone();
+        here.lineages.push(LineageId::random());
+        let other = [shared[0], LineageId::random()];
+        let (old, new) = (Version::new(0, 7), Version::new(1, 8));
+        assert!(holds(&here, &here.lineages, &held(new), new));
+        assert!(!holds(&here, &other, &held(new), new), "both took over: one number, two versions");
+        assert!(holds(&here, &other, &held(old), old), "what was before the fork is the same to both");
+        assert!(!holds(&here, &shared, &held(new), new), "the asker does not know that lineage");
+    }
+
+    #[test]
+    fn only_current_bytes_of_a_site_that_stays_are_promised() {
+        let sites = sites();
+        let mut here = disk(sites[1], &sites);
+        let lineages = here.lineages.clone();
+        let (v5, v6) = (Version::new(0, 5), Version::new(0, 6));
+        let basis = Row { version: v6, held: v5, ..Row::default() };
+        assert_eq!(promises(&here, &lineages, &held(v6), v6), Ok(true));
+        assert_eq!(promises(&here, &lineages, &held(v6), v5), Ok(false));
+        assert_eq!(promises(&here, &lineages, &basis, v6), Ok(false));
+        leave(&mut here).unwrap();
+        assert_eq!(promises(&here, &lineages, &held(v6), v6), Err(Refused::Leaving));
+        stay(&mut here);
+        here.residency = Residency::Overtaken { epoch: Epoch(9), resident: sites[0] };
+        assert!(promises(&here, &lineages, &held(v6), v6).is_err());
+        assert!(!holds(&here, &lineages, &held(v6), v6), "its versions may be other bytes");
+    }
+
+    #[test]
+    fn the_resident_answers_for_what_it_has_overwritten() {
+        let sites = sites();
+        let here = disk(sites[0], &sites);
+        let row = held(Version::new(0, 9));
+        assert_eq!(promises(&here, &here.lineages, &row, Version::new(0, 5)), Ok(true));
+        let other = [here.lineages[0], LineageId::random()];
+        assert_eq!(promises(&here, &other, &row, Version::new(0, 5)), Ok(false), "not for another lineage");
+    }
+}

@@ -286,4 +286,4 @@ pub fn hear(meta: &mut DiskMeta, lineage: LineageId, epoch: Epoch, resident: Sit
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

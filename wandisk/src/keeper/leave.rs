@@ -16,6 +16,43 @@ use crate::peer::message::Progress;
 /// Chunks that are evicted under one commit.
 const EVICT_BATCH: usize = 1024;
 
+/// This site has said that it leaves. Dropped (the caller went away, or nobody promised), it takes that back.
+struct Leaving(Option<Arc<Keeper>>);
+
+impl Leaving {
+    /// Says so, durably, before anybody is asked: two sites cannot both lean on each other.
+    async fn say(keeper: &Arc<Keeper>) -> Result<Leaving, Refusal> {
+        keeper.say_leaving(true).await?;
+        Ok(Leaving(Some(Arc::clone(keeper))))
+    }
+
+    async fn take_back(mut self) -> Result<(), Refusal> {
+        // Given up only when it is done: the caller may go away in the middle of this, too.
+        if let Some(keeper) = &self.0 {
+            keeper.say_leaving(false).await?;
+        }
+        self.0 = None;
+        Ok(())
+    }
+
+    /// It does leave.
+    fn for_good(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let Some(keeper) = self.0.take() else { return };
+        tokio::spawn(async move {
+            let _busy = keeper.busy();
+            if let Err(e) = keeper.say_leaving(false).await {
+                tracing::warn!(error = %e, "a removal that was given up could not be taken back: sync or attach does it");
+            }
+        });
+    }
+}
+
 impl Keeper {
     /// May the replica's files go? Then this keeper ends, so that they can; the answer has the tombstone.
     pub(super) async fn release_files(
@@ -43,11 +80,10 @@ impl Keeper {
             )
             .hint("move it to another site first, or use --force to end it"));
         }
-        // Said durably before anybody is asked: two sites cannot both lean on each other.
-        self.say_leaving(true).await?;
+        let leaving = Leaving::say(self).await?;
         let only_here = if force { 0 } else { self.held_by_nobody_else().await };
         if only_here > 0 {
-            self.say_leaving(false).await?;
+            leaving.take_back().await?;
             return Err(Refusal::new(
                 Code::Rules,
                 format!("{only_here} chunks are held by this site alone and would be lost"),
@@ -62,6 +98,7 @@ impl Keeper {
             released_to: if meta.resident == meta.here { None } else { Some(meta.resident) },
             at: crate::sync::now_ms(),
         };
+        leaving.for_good();
         self.quit();
         Ok(json!({"only_here": only_here, "tombstone": tombstone}))
     }
@@ -122,7 +159,7 @@ impl Keeper {
     }
 
     /// Gives local bytes up, of chunks that another site promises to hold, until at most `keep_bytes` are held here.
-    pub(super) async fn evict(&self, keep_bytes: u64, report: &Report) -> Result<Value, Refusal> {
+    pub(super) async fn evict(self: &Arc<Self>, keep_bytes: u64, report: &Report) -> Result<Value, Refusal> {
         self.refuse_in_a_hand_over()?;
         // No hand-over and no second eviction meanwhile.
         let _giving = self.giving.lock().await;
@@ -132,9 +169,9 @@ impl Keeper {
         // The end of the disk first, for want of a better order: boot and metadata are at its beginning.
         let wanted: Vec<(u64, Version)> =
             held.iter().rev().take(usize::try_from(goes).unwrap_or(usize::MAX)).copied().collect();
-        self.say_leaving(true).await?;
+        let leaving = Leaving::say(self).await?;
         let result = self.evict_promised(&wanted, goes, report).await;
-        self.say_leaving(false).await?;
+        leaving.take_back().await?;
         let evicted = result?;
         let left = goes - evicted;
         Ok(json!({
