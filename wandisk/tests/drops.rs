@@ -90,6 +90,7 @@ fn evicted_chunks_are_held_elsewhere_and_come_back() {
     let some = b.json(["evict", "d", "--keep", "512K"]);
     assert_eq!((number(&some["evicted"]), number(&some["kept"])), (8, 8), "{some}");
     assert_eq!(b.chunks("d", "held"), 8);
+    assert_eq!(a.chunks("d", "only_here"), 8, "a was told, so that its status is right");
     assert!(allocated(&b.data("d")) < full);
     // a holds all, so b may give the rest up; then a is the only one.
     assert_eq!(number(&b.json(["evict", "d"])["evicted"]), 8);

@@ -20,6 +20,9 @@ use crate::peer::rows::{self, ROWS_MAX};
 /// How long one site may take for one answer.
 const ASK_HOLDER: Duration = Duration::from_secs(20);
 
+/// How long one site may take to be told something.
+const TELL_SITE: Duration = Duration::from_secs(5);
+
 /// What is asked of the holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -76,6 +79,41 @@ impl Keeper {
         }
         let held = |n: usize| bits[n / 8] & (1 << (n % 8)) != 0;
         Ok(part.iter().enumerate().filter(|(n, _)| held(*n)).map(|(_, (chunk, _))| *chunk).collect())
+    }
+
+    /// Tells the others what is no longer held here (`None`: anything), so that they do not count on it. Holders in rows
+    /// are advice: a site that is not reached counts on it until it asks.
+    pub(crate) async fn tell_dropped(&self, dropped: Option<&[(u64, Version)]>, sites: &[SiteId]) {
+        let Ok(parts) = dropped.map_or_else(
+            || Ok(vec![Vec::new()]),
+            |all| all.chunks(ROWS_MAX).map(rows::pack_versions).collect::<Result<Vec<_>, _>>(),
+        ) else {
+            return;
+        };
+        let told = sites.iter().map(|site| {
+            let parts = parts.clone();
+            async move {
+                for part in parts {
+                    let told = self.peers.ask(*site, Ask::NoteDropped, Bytes::from(part));
+                    if !matches!(tokio::time::timeout(TELL_SITE, told).await, Ok(Ok(_))) {
+                        tracing::info!(%site, "a site was not told of what was dropped here");
+                        return;
+                    }
+                }
+            }
+        });
+        futures::future::join_all(told).await;
+    }
+
+    /// Answers [`Ask::NoteDropped`].
+    pub(crate) fn note_dropped(&self, site: SiteId, body: &[u8]) -> Result<Answer, Refusal> {
+        let senseless = || Refusal::new(Code::Senseless, "it names no versions");
+        let pairs =
+            if body.is_empty() { None } else { Some(rows::unpack_versions(body).ok_or_else(senseless)?) };
+        if let Some(number) = self.engine.meta().site_number(site) {
+            self.engine.note_dropped(number, pairs.as_deref());
+        }
+        Ok(Answer::Done)
     }
 
     /// Answers [`Ask::Holds`].

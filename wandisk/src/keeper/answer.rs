@@ -48,6 +48,7 @@ impl Keeper {
                 self.refuse_other_lineage(lineage)?;
                 self.hand_over(to, force, report).await.map(plain)
             }
+            Ask::NoteDropped => self.note_dropped(from, &body).map(plain),
             Ask::Holds { lineages, promise } => {
                 let bits = self.which_are_held(&lineages, &body, promise).await?;
                 Ok((Answer::Holds, bits))

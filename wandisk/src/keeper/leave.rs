@@ -99,6 +99,7 @@ impl Keeper {
             at: crate::sync::now_ms(),
         };
         leaving.for_good();
+        self.tell_dropped(None, &self.others()).await;
         self.quit();
         Ok(json!({"only_here": only_here, "tombstone": tombstone}))
     }
@@ -190,9 +191,12 @@ impl Keeper {
         let mut evicted = 0;
         for part in wanted.chunks(EVICT_BATCH) {
             let promised = self.held_elsewhere(part, &others, Purpose::Drop).await;
-            let going: Vec<(u64, Version)> =
+            let mut going: Vec<(u64, Version)> =
                 part.iter().filter(|(chunk, _)| promised.contains(chunk)).copied().collect();
-            evicted += self.engine.evict(&going).await.map_err(|e| Refusal::failed(&e))?.len() as u64;
+            let gone = self.engine.evict(&going).await.map_err(|e| Refusal::failed(&e))?;
+            going.retain(|(chunk, _)| gone.contains(chunk));
+            self.tell_dropped(Some(&going), &others).await;
+            evicted += going.len() as u64;
             report(Progress { phase: "evict".to_owned(), total, done: evicted, bytes: 0 });
         }
         Ok(evicted)
