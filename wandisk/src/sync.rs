@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use wandisk_store::{Residency, SiteId, TableDigest};
 
-use crate::handover::apply::apply_named;
+use crate::handover::apply::{apply_named, named};
 use crate::handover::rules;
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
@@ -56,6 +56,7 @@ impl Keeper {
         let _turn = self.syncing.try_lock().map_err(|_| {
             Refusal::new(Code::Rules, "a sync to this site is under way").hint("wait for it to end")
         })?;
+        rules::believable(&self.engine.meta()).map_err(|e| named(&self.engine.meta(), e))?;
         let began = Instant::now();
         let bytes_before = self.engine.fetch_stats().bytes_in.load(Ordering::Relaxed);
         let mut done = SyncReport { site: self.home.name().to_owned(), ..SyncReport::default() };

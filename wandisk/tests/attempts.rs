@@ -92,3 +92,37 @@ fn a_sync_that_comes_after_prepared_does_not_undo_the_hand_over() {
     assert!(b.is_resident("d"));
     b.attach("d").is_identical_to(&image);
 }
+
+#[test]
+fn a_resident_that_was_set_back_stops_when_it_hears_of_the_hand_over_it_missed() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    let image = Image::noise(&world, "i", 2 * MIB, 1, 51);
+    a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
+    a.ok(["sync", "d", "--site", "b"]);
+    a.kill_keeper("d");
+    let (folder, saved) = (a.home().join("disks/d"), world.file("saved"));
+    tool("cp", &["-a", folder.to_str().unwrap(), saved.to_str().unwrap()]);
+    a.ok(["move", "d", "--to", "b"]);
+    a.kill_keeper("d");
+    tool("rm", &["-r", folder.to_str().unwrap()]);
+    tool("cp", &["-a", saved.to_str().unwrap(), folder.to_str().unwrap()]);
+
+    // It believes to be resident, until it meets b.
+    let export = a.attach("d");
+    export.write(9, 0, 512);
+    let words = ["missed the hand-over to b", "set back", "wandisk rm --force"];
+    a.fails(["sync", "d", "--site", "b"]).says(&words);
+    assert_eq!(a.status("d")["residency"], "overtaken");
+    export.fails("h.pwrite(b'x' * 512, 0)");
+    assert!(!export.can_read(0, 512), "not even read: the device is shut");
+    a.detach("d");
+    a.fails(["attach", "d", "--nbd"]).says(&words);
+    a.fails(["move", "d", "--to", "b"]).says(&words);
+    a.fails(["takeover", "d", "--force"]).says(&words);
+    // The other one never took anything of it, and the way out is the one that was told.
+    b.attach("d").is_identical_to(&image);
+    a.ok(["rm", "d", "--force"]);
+    b.ok(["sync", "d", "--site", "a"]);
+    tool("cmp", &[image.name(), a.data("d").to_str().unwrap()]);
+}

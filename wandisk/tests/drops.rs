@@ -53,6 +53,7 @@ fn the_last_holder_is_refused_and_a_removed_replica_leaves_a_tombstone() {
     assert_eq!((&stone["epoch"], stone["name"].as_str()), (&json!(2), Some("d")), "{stone}");
     assert_eq!(stone["lineages"][0], b.status("d")["lineage"]);
     assert!(stone["released_to"].is_string());
+    a.fails(["status", "d"]).says(&["no disk named", "was removed", "resident at c"]);
     c.attach("d").is_identical_to(&image);
     c.detach("d");
     // Now c holds it too.
@@ -89,6 +90,7 @@ fn evicted_chunks_are_held_elsewhere_and_come_back() {
     let some = b.json(["evict", "d", "--keep", "512K"]);
     assert_eq!((number(&some["evicted"]), number(&some["kept"])), (8, 8), "{some}");
     assert_eq!(b.chunks("d", "held"), 8);
+    assert_eq!(a.chunks("d", "only_here"), 8, "a was told, so that its status is right");
     assert!(allocated(&b.data("d")) < full);
     // a holds all, so b may give the rest up; then a is the only one.
     assert_eq!(number(&b.json(["evict", "d"])["evicted"]), 8);
@@ -134,10 +136,15 @@ fn a_site_that_began_to_leave_promises_nothing() {
     kill(stopped, rustix::process::Signal::STOP);
     let mut leaving = b.start(["rm", "d", "--replica-only"]);
     eventually("b has said that it leaves", SOON, || b.status("d")["leaving"] == true);
-    b.kill_keeper("d");
-    kill(stopped, rustix::process::Signal::CONT);
-    leaving.kill().unwrap();
+    // The command is held first, so that it neither takes its word back nor asks the next keeper.
+    let keeper = b.keeper("d");
+    let callers: Vec<u32> = processes_in(b.home()).into_iter().filter(|pid| *pid != keeper).collect();
+    callers.iter().for_each(|pid| kill(*pid, rustix::process::Signal::STOP));
+    kill(keeper, rustix::process::Signal::KILL);
+    callers.iter().for_each(|pid| kill(*pid, rustix::process::Signal::KILL));
     leaving.wait().unwrap();
+    eventually("b is dead", SOON, || processes_in(b.home()).is_empty());
+    kill(stopped, rustix::process::Signal::CONT);
     // Its files are all there, and yet nobody may lean on it: the removal may go on at any time.
     let told = |output: std::process::Output| serde_json::from_slice::<Value>(&output.stdout).unwrap();
     assert_eq!(number(&told(a.run(["--json", "evict", "d"]))["evicted"]), 0);
@@ -146,4 +153,42 @@ fn a_site_that_began_to_leave_promises_nothing() {
     b.ok(["sync", "d", "--site", "b"]);
     assert_eq!(number(&a.json(["evict", "d"])["evicted"]), 16);
     a.attach("d").is_identical_to(&image);
+}
+
+#[test]
+fn what_the_table_does_not_know_of_a_holder_is_no_reason_for_an_error() {
+    // c fetches by itself, so a does not know that it holds anything; then only c does.
+    let world = World::new();
+    let (a, b, c) = (world.site("a"), world.site("b"), world.site("c"));
+    for (near, far) in [(&a, &b), (&b, &a), (&b, &c), (&c, &b), (&a, &c), (&c, &a)] {
+        near.knows(far);
+    }
+    let image = Image::noise(&world, "i", 2 * MIB, 1, 43);
+    a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
+    a.ok(["move", "d", "--to", "c"]);
+    c.attach("d").is_identical_to(&image);
+    c.detach("d");
+    c.ok(["move", "d", "--to", "b"]);
+    assert_eq!(number(&a.json(["evict", "d"])["evicted"]), 16);
+    b.attach_with("d", &["--fetch-timeout", "20s"]).is_identical_to(&image);
+}
+
+#[test]
+fn a_removal_that_is_given_up_is_taken_back() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    let image = Image::noise(&world, "i", 2 * MIB, 1, 44);
+    a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
+    a.ok(["sync", "d", "--site", "b"]);
+    let stopped = a.keeper("d");
+    kill(stopped, rustix::process::Signal::STOP);
+    let mut leaving = b.start(["rm", "d", "--replica-only"]);
+    eventually("b has said that it leaves", SOON, || b.status("d")["leaving"] == true);
+    let keeper = b.keeper("d");
+    let callers = processes_in(b.home()).into_iter().filter(|pid| *pid != keeper);
+    callers.for_each(|pid| kill(pid, rustix::process::Signal::KILL));
+    leaving.wait().unwrap();
+    eventually("b stays", SOON, || b.status("d")["leaving"] == false);
+    kill(stopped, rustix::process::Signal::CONT);
+    assert_eq!(number(&a.json(["evict", "d"])["evicted"]), 16);
 }

@@ -287,3 +287,24 @@ fn a_cut_join_goes_on_when_it_is_repeated() {
     a.ok(["join", "d", "--site", "b", "--force"]);
     tool("cmp", &[a.data("d").to_str().unwrap(), b.data("d").to_str().unwrap()]);
 }
+
+#[test]
+fn a_source_whose_target_is_lost_after_the_release_takes_its_disk_back_in_a_new_lineage() {
+    let world = World::new();
+    let (a, b) = (world.site("a"), world.site("b"));
+    let link = world.link(&a, &b);
+    let image = Image::noise(&world, "i", 2 * MIB, 1, 31);
+    a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
+    let token = a.ok(["prepare", "d", "--to", "b", "--lease", "60s"]);
+    link.cut();
+    a.fails(["commit", "d", "--to", "b", "--token", &token]).says(&["released to b"]);
+    a.fails(["attach", "d", "--nbd"]).says(&["handed over to b"]);
+    a.ok(["takeover", "d", "--force"]);
+    a.attach("d").is_identical_to(&image);
+    a.detach("d");
+    // b comes back with the preparation of the old lineage: it is granted nothing.
+    link.mend();
+    a.fails(["move", "d", "--to", "b"]).says(&["diverged", "takeover at a"]);
+    b.fails(["move", "d", "--to", "b"]).says(&["diverged"]);
+    assert!(a.is_resident("d") && !b.is_resident("d"));
+}

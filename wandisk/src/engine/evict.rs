@@ -1,13 +1,13 @@
 //! Local bytes that are given up because another site holds them (law L14): `evict`.
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Intent, Version};
+use wandisk_store::{Intent, Row, Version};
 
 use super::{Engine, EngineError};
 
 impl Engine {
     /// Gives the local bytes of these chunks up, each only if its current version is still the one that another site
-    /// promised to hold; gives how many bytes were let go of at most.
+    /// promised to hold; gives those that went.
     ///
     /// Order: no reader and no durable record speaks of the bytes any more, then they go.
     ///
@@ -49,5 +49,20 @@ impl Engine {
         .map_err(EngineError::Data)?;
         drop(guards);
         Ok(going)
+    }
+
+    /// Notes that a site no longer holds these versions; without pairs, any. (It may hold another one by that number if
+    /// it is in another lineage: then a holder is left out that would be asked in the end anyway.)
+    pub fn note_dropped(&self, site: u8, pairs: Option<&[(u64, Version)]>) {
+        let mut state = self.state();
+        let all = || state.table.rows().map(|(chunk, row)| (chunk, row.version)).collect();
+        let pairs: Vec<(u64, Version)> = pairs.map_or_else(all, <[_]>::to_vec);
+        let chunks = self.hot.chunks();
+        for (chunk, version) in pairs.into_iter().filter(|(chunk, _)| *chunk < chunks) {
+            let row = state.table.get(chunk);
+            if row.exists() && row.version == version {
+                state.table.set(chunk, Row { holders: row.holders & !(1 << site), ..row });
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::steps::{self, Committed};
 use crate::engine::{Access, MetaError};
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
+use crate::peer::facts::learn;
 use crate::peer::message::{Answer, Ask, Facts, MoveReport, Progress, Standing, WholeTable};
 use crate::peer::rows::{self, ROWS_MAX};
 
@@ -208,6 +209,9 @@ impl Keeper {
                 Err(e) => return Err(Refusal::failed(&e)),
             }
         };
+        // It may know of a later epoch: then this site's store was set back, and says so.
+        learn(&self.engine, &standing.facts).await?;
+        rules::believable(&self.engine.meta()).map_err(|e| named(&self.engine.meta(), e))?;
         // Holders and owners are numbered by sites that the table knows.
         let (id, name) = (standing.site, standing.name.clone());
         let address = self.peers.address_for_others(id);

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub mod give;
+pub mod holding;
 pub mod join;
 pub mod lineage;
 pub(crate) mod promise;

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wandisk_store::{LineageId, Residency, SiteId, Version};
+use wandisk_store::{LineageId, SiteId, Version};
 
+use super::apply::named;
+use super::holding;
 use crate::keeper::Keeper;
 use crate::peer::error::{Code, Refusal};
 use crate::peer::message::{Answer, Ask};
@@ -17,6 +19,9 @@ use crate::peer::rows::{self, ROWS_MAX};
 
 /// How long one site may take for one answer.
 const ASK_HOLDER: Duration = Duration::from_secs(20);
+
+/// How long one site may take to be told something.
+const TELL_SITE: Duration = Duration::from_secs(5);
 
 /// What is asked of the holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +81,41 @@ impl Keeper {
         Ok(part.iter().enumerate().filter(|(n, _)| held(*n)).map(|(_, (chunk, _))| *chunk).collect())
     }
 
+    /// Tells the others what is no longer held here (`None`: anything), so that they do not count on it. Holders in rows
+    /// are advice: a site that is not reached counts on it until it asks.
+    pub(crate) async fn tell_dropped(&self, dropped: Option<&[(u64, Version)]>, sites: &[SiteId]) {
+        let Ok(parts) = dropped.map_or_else(
+            || Ok(vec![Vec::new()]),
+            |all| all.chunks(ROWS_MAX).map(rows::pack_versions).collect::<Result<Vec<_>, _>>(),
+        ) else {
+            return;
+        };
+        let told = sites.iter().map(|site| {
+            let parts = parts.clone();
+            async move {
+                for part in parts {
+                    let told = self.peers.ask(*site, Ask::NoteDropped, Bytes::from(part));
+                    if !matches!(tokio::time::timeout(TELL_SITE, told).await, Ok(Ok(_))) {
+                        tracing::info!(%site, "a site was not told of what was dropped here");
+                        return;
+                    }
+                }
+            }
+        });
+        futures::future::join_all(told).await;
+    }
+
+    /// Answers [`Ask::NoteDropped`].
+    pub(crate) fn note_dropped(&self, site: SiteId, body: &[u8]) -> Result<Answer, Refusal> {
+        let senseless = || Refusal::new(Code::Senseless, "it names no versions");
+        let pairs =
+            if body.is_empty() { None } else { Some(rows::unpack_versions(body).ok_or_else(senseless)?) };
+        if let Some(number) = self.engine.meta().site_number(site) {
+            self.engine.note_dropped(number, pairs.as_deref());
+        }
+        Ok(Answer::Done)
+    }
+
     /// Answers [`Ask::Holds`].
     pub(crate) async fn which_are_held(
         &self,
@@ -85,27 +125,20 @@ impl Keeper {
     ) -> Result<Bytes, Refusal> {
         let pairs = rows::unpack_versions(body)
             .ok_or_else(|| Refusal::new(Code::Senseless, "the question names no versions"))?;
-        let meta = self.engine.meta();
-        if promise && (meta.leaving || matches!(meta.residency, Residency::Overtaken { .. })) {
-            return Err(Refusal::new(
-                Code::Rules,
-                "this site is about to drop its replica and promises nothing",
-            ));
-        }
         // What is said to be held is durable when it is said.
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
-        let chunks = meta.chunks();
+        // Looked at after that: a site that began to leave meanwhile says nothing.
+        let meta = self.engine.meta();
         let mut bits = vec![0u8; pairs.len().div_ceil(8)];
-        for (n, (chunk, version)) in pairs.iter().enumerate() {
-            let Some(lineage) = lineages.get(usize::from(version.lineage())) else { continue };
-            if *chunk >= chunks || !self.means(*version, *lineage) {
-                continue;
-            }
+        for (n, (chunk, version)) in pairs.iter().enumerate().filter(|(_, (chunk, _))| *chunk < meta.chunks())
+        {
             let row = self.engine.row(*chunk);
-            // The resident's table is the table: a version that it has overtaken is nobody's need.
-            let overtaken =
-                promise && meta.is_resident() && lineages == meta.lineages && row.version > *version;
-            if overtaken || (row.version == *version && row.is_held()) {
+            let held = if promise {
+                holding::promises(&meta, lineages, &row, *version).map_err(|e| named(&meta, e))?
+            } else {
+                holding::holds(&meta, lineages, &row, *version)
+            };
+            if held {
                 bits[n / 8] |= 1 << (n % 8);
             }
         }

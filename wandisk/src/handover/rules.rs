@@ -90,6 +90,12 @@ pub enum Refused {
         /// Its resident.
         resident: SiteId,
     },
+    /// Nothing is dropped inside a hand-over.
+    #[error("a hand-over of the disk (attempt {attempt}) is not over")]
+    InHandOver {
+        /// Its attempt.
+        attempt: AttemptId,
+    },
     /// The replica here is being removed.
     #[error("the replica here is being removed")]
     Leaving,
@@ -111,7 +117,10 @@ pub enum Granted {
 }
 
 /// Refuses where this site's own store cannot be believed.
-pub(super) fn believable(meta: &DiskMeta) -> Result<(), Refused> {
+///
+/// # Errors
+/// [`Refused::Overtaken`].
+pub fn believable(meta: &DiskMeta) -> Result<(), Refused> {
     match meta.residency {
         Residency::Overtaken { epoch, resident } => Err(Refused::Overtaken { epoch, resident }),
         _ => Ok(()),
@@ -277,4 +286,4 @@ pub fn hear(meta: &mut DiskMeta, lineage: LineageId, epoch: Epoch, resident: Sit
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -46,6 +46,7 @@ impl Keeper {
                 self.refuse_other_lineage(lineage)?;
                 self.hand_over(to, force, report).await.map(plain)
             }
+            Ask::NoteDropped => self.note_dropped(from, &body).map(plain),
             Ask::Holds { lineages, promise } => {
                 let bits = self.which_are_held(&lineages, &body, promise).await?;
                 Ok((Answer::Holds, bits))
@@ -146,10 +147,8 @@ impl Keeper {
     }
 
     /// Does a version's number name the same bytes here, and can what is here be believed?
-    pub(crate) fn means(&self, version: Version, lineage: LineageId) -> bool {
-        let meta = self.engine.meta();
-        let overtaken = matches!(meta.residency, wandisk_store::Residency::Overtaken { .. });
-        !overtaken && meta.lineages.get(usize::from(version.lineage())) == Some(&lineage)
+    fn means(&self, version: Version, lineage: LineageId) -> bool {
+        crate::handover::holding::means(&self.engine.meta(), Some(&lineage), version)
     }
 
     /// The resident's row is the table: an asker whose version was overtaken gets the newer one.

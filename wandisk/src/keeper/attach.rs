@@ -14,6 +14,8 @@ use super::ublk_device::device_user;
 #[cfg(not(feature = "ublk"))]
 use super::without_ublk as ublk;
 use crate::engine::NBD_LANES;
+use crate::handover::apply::named;
+use crate::handover::rules::Refused;
 use crate::peer::error::{Code, Refusal};
 
 /// How long a front-end's requests may take to end when it is stopped.
@@ -139,6 +141,9 @@ impl Keeper {
                     format!("the disk was handed over to {to}, which was not told yet"),
                 )
                 .hint(format!("run `wandisk move {disk} --to {to}` to finish, then move it back"))
+            }
+            wandisk_store::Residency::Overtaken { epoch, resident } => {
+                named(&meta, Refused::Overtaken { epoch, resident })
             }
             _ => {
                 let resident = self.site_name(meta.resident);

@@ -7,13 +7,51 @@ use serde_json::{Value, json};
 use wandisk_store::{Residency, SiteId, Tombstone, Version};
 
 use super::{Keeper, Report};
-use crate::engine::MetaError;
+use crate::handover::apply::apply_named;
+use crate::handover::holding;
 use crate::handover::promise::Purpose;
 use crate::peer::error::{Code, Refusal};
 use crate::peer::message::Progress;
 
 /// Chunks that are evicted under one commit.
 const EVICT_BATCH: usize = 1024;
+
+/// This site has said that it leaves. Dropped (the caller went away, or nobody promised), it takes that back.
+struct Leaving(Option<Arc<Keeper>>);
+
+impl Leaving {
+    /// Says so, durably, before anybody is asked: two sites cannot both lean on each other.
+    async fn say(keeper: &Arc<Keeper>) -> Result<Leaving, Refusal> {
+        keeper.say_leaving(true).await?;
+        Ok(Leaving(Some(Arc::clone(keeper))))
+    }
+
+    async fn take_back(mut self) -> Result<(), Refusal> {
+        // Given up only when it is done: the caller may go away in the middle of this, too.
+        if let Some(keeper) = &self.0 {
+            keeper.say_leaving(false).await?;
+        }
+        self.0 = None;
+        Ok(())
+    }
+
+    /// It does leave.
+    fn for_good(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let Some(keeper) = self.0.take() else { return };
+        tokio::spawn(async move {
+            let _busy = keeper.busy();
+            if let Err(e) = keeper.say_leaving(false).await {
+                tracing::warn!(error = %e, "a removal that was given up could not be taken back: sync or attach does it");
+            }
+        });
+    }
+}
 
 impl Keeper {
     /// May the replica's files go? Then this keeper ends, so that they can; the answer has the tombstone.
@@ -42,11 +80,10 @@ impl Keeper {
             )
             .hint("move it to another site first, or use --force to end it"));
         }
-        // Said durably before anybody is asked: two sites cannot both lean on each other.
-        self.say_leaving(true).await?;
+        let leaving = Leaving::say(self).await?;
         let only_here = if force { 0 } else { self.held_by_nobody_else().await };
         if only_here > 0 {
-            self.say_leaving(false).await?;
+            leaving.take_back().await?;
             return Err(Refusal::new(
                 Code::Rules,
                 format!("{only_here} chunks are held by this site alone and would be lost"),
@@ -61,6 +98,8 @@ impl Keeper {
             released_to: if meta.resident == meta.here { None } else { Some(meta.resident) },
             at: crate::sync::now_ms(),
         };
+        leaving.for_good();
+        self.tell_dropped(None, &self.others()).await;
         self.quit();
         Ok(json!({"only_here": only_here, "tombstone": tombstone}))
     }
@@ -93,18 +132,14 @@ impl Keeper {
     }
 
     async fn say_leaving(&self, leaving: bool) -> Result<(), Refusal> {
-        let said = self.engine.change_meta(move |meta| {
-            // A hand-over may have begun since it was looked.
-            if leaving && matches!(meta.residency, Residency::Prepared { .. } | Residency::Released { .. }) {
-                return Err(MetaError::Refused("a hand-over of the disk began".to_owned()));
+        apply_named(&self.engine, move |meta| {
+            if leaving {
+                return holding::leave(meta);
             }
-            meta.leaving = leaving;
+            holding::stay(meta);
             Ok(())
-        });
-        said.await.map(drop).map_err(|e| match e {
-            MetaError::Refused(why) => Refusal::new(Code::Rules, why),
-            MetaError::Engine(e) => Refusal::failed(&e),
         })
+        .await
     }
 
     /// The replica is wanted: a removal that was cut is off.
@@ -125,20 +160,19 @@ impl Keeper {
     }
 
     /// Gives local bytes up, of chunks that another site promises to hold, until at most `keep_bytes` are held here.
-    pub(super) async fn evict(&self, keep_bytes: u64, report: &Report) -> Result<Value, Refusal> {
+    pub(super) async fn evict(self: &Arc<Self>, keep_bytes: u64, report: &Report) -> Result<Value, Refusal> {
         self.refuse_in_a_hand_over()?;
         // No hand-over and no second eviction meanwhile.
         let _giving = self.giving.lock().await;
-        self.refuse_in_a_hand_over_now()?;
         let chunk_size = u64::from(self.engine.hot_chunk_size());
         let held = self.engine.held_versions();
         let goes = held.len() as u64 - (keep_bytes / chunk_size).min(held.len() as u64);
         // The end of the disk first, for want of a better order: boot and metadata are at its beginning.
         let wanted: Vec<(u64, Version)> =
             held.iter().rev().take(usize::try_from(goes).unwrap_or(usize::MAX)).copied().collect();
-        self.say_leaving(true).await?;
+        let leaving = Leaving::say(self).await?;
         let result = self.evict_promised(&wanted, goes, report).await;
-        self.say_leaving(false).await?;
+        leaving.take_back().await?;
         let evicted = result?;
         let left = goes - evicted;
         Ok(json!({
@@ -157,21 +191,14 @@ impl Keeper {
         let mut evicted = 0;
         for part in wanted.chunks(EVICT_BATCH) {
             let promised = self.held_elsewhere(part, &others, Purpose::Drop).await;
-            let going: Vec<(u64, Version)> =
+            let mut going: Vec<(u64, Version)> =
                 part.iter().filter(|(chunk, _)| promised.contains(chunk)).copied().collect();
-            evicted += self.engine.evict(&going).await.map_err(|e| Refusal::failed(&e))?.len() as u64;
+            let gone = self.engine.evict(&going).await.map_err(|e| Refusal::failed(&e))?;
+            going.retain(|(chunk, _)| gone.contains(chunk));
+            self.tell_dropped(Some(&going), &others).await;
+            evicted += going.len() as u64;
             report(Progress { phase: "evict".to_owned(), total, done: evicted, bytes: 0 });
         }
         Ok(evicted)
-    }
-
-    /// As [`Keeper::refuse_in_a_hand_over`], by one that has the turn of hand-overs itself.
-    fn refuse_in_a_hand_over_now(&self) -> Result<(), Refusal> {
-        match self.engine.meta().residency {
-            Residency::Released { .. } | Residency::Prepared { .. } => {
-                Err(Refusal::new(Code::Rules, "a hand-over of the disk began").hint("finish it first"))
-            }
-            _ => Ok(()),
-        }
     }
 }

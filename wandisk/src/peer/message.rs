@@ -96,6 +96,8 @@ pub enum Ask {
         /// says nothing.
         promise: bool,
     },
+    /// The asker no longer holds these versions. Body: pairs of chunk and version; none: all. → [`Answer::Done`]
+    NoteDropped,
     /// Make your replica complete, with progress → [`Answer::Synced`].
     Sync {
         /// How.

@@ -182,6 +182,17 @@ mod tests {
     }
 
     #[test]
+    fn versions_travel_and_what_is_none_is_refused() {
+        let pairs = [(0, Version::new(0, 1)), (u64::MAX, Version::new(254, 9))];
+        let body = pack_versions(&pairs).unwrap();
+        assert_eq!(unpack_versions(&body), Some(pairs.to_vec()));
+        assert_eq!(unpack_versions(&body[..body.len() - 1]), None);
+        assert_eq!(unpack_versions(&zstd::bulk::compress(&[0; 17], 1).unwrap()), None);
+        let too_many = zstd::bulk::compress(&vec![0; (ROWS_MAX + 1) * 16], 1).unwrap();
+        assert_eq!(unpack_versions(&too_many), None, "no more than were ever asked for");
+    }
+
+    #[test]
     fn ten_thousand_changed_rows_fit_in_16_bytes_each() {
         let rows: Vec<_> = (0..10_000u64)
             .map(|i| (i * 839 % 8_000_000, Row { version: Version::new(0, 1_000_000 + i), ..row(0, 1) }))

@@ -63,14 +63,19 @@ async fn fetch(
     let description = Bytes::from(description);
     let mut pause = RETRY_FIRST;
     loop {
-        // A site that was given up in a takeover is asked where it has come back; it is not waited for.
-        let lost = engine.meta().lost;
-        let mut candidates = peers.by_nearness(engine.candidates(want.chunk));
-        candidates.retain(|site| !lost.contains(site) || peers.has_session(*site));
-        if candidates.is_empty() {
+        // Who is known to hold it first; then whoever knows the disk, since what is known of holders is advice.
+        let meta = engine.meta();
+        let known = engine.candidates(want.chunk);
+        let asked = |site: &SiteId| *site == meta.here || known.contains(site);
+        let others: Vec<SiteId> = meta.sites.iter().map(|s| s.id).filter(|site| !asked(site)).collect();
+        if known.is_empty() && others.is_empty() {
             return Err(FetchError::NoHolder);
         }
-        for site in candidates {
+        let gone = |site: &SiteId| meta.lost.contains(site);
+        // A site that was given up in a takeover is asked where it has come back; it is not waited for.
+        let answers = |site: &SiteId| !gone(site) || peers.has_session(*site);
+        let order = peers.by_nearness(known.clone()).into_iter().chain(peers.by_nearness(others));
+        for site in order.filter(answers) {
             let asked = ask(engine, peers, want, &description, site);
             match tokio::time::timeout_at(deadline, asked).await {
                 Err(_) => return Err(FetchError::TimedOut),
@@ -79,7 +84,7 @@ async fn fetch(
                 Ok(Tried::No) => {}
             }
         }
-        if engine.candidates(want.chunk).iter().all(|site| lost.contains(site)) {
+        if !known.is_empty() && known.iter().all(gone) {
             return Err(FetchError::NoHolder);
         }
         // Nobody could: links are dialled again, and a site that came back is asked again.

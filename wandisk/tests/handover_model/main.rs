@@ -8,15 +8,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "these are tests")]
 
 mod finish;
+mod holders;
 mod model;
 mod world;
 
 use stateright::{Checker, Model};
 use world::Limits;
 
-fn check(name: &str, limits: Limits) {
+fn check<M>(name: &str, model: M)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: std::fmt::Debug + std::hash::Hash + Clone + PartialEq + Send + Sync,
+    M::Action: std::fmt::Debug + Clone + PartialEq,
+{
     let began = std::time::Instant::now();
-    let checker = model::Handover(limits).checker().threads(2).spawn_bfs().join();
+    let checker = model.checker().threads(2).spawn_bfs().join();
     eprintln!(
         "{name}: {} states, {} of them unique, depth {}, {:.1} s",
         checker.state_count(),
@@ -29,23 +35,37 @@ fn check(name: &str, limits: Limits) {
 
 #[test]
 fn two_sites_never_have_two_residents_and_always_a_next_step() {
-    check("two sites", Limits { sites: 2, attempts: 3, writes: 2, crashes: 1, late_rows: 1, takeovers: 0 });
+    check(
+        "two sites",
+        model::Handover(Limits { sites: 2, attempts: 3, writes: 2, crashes: 1, late_rows: 1, takeovers: 0 }),
+    );
 }
 
 #[test]
 fn three_sites_never_have_two_residents_and_always_a_next_step() {
-    check("three sites", Limits { sites: 3, attempts: 2, writes: 2, crashes: 1, late_rows: 1, takeovers: 0 });
+    check(
+        "three sites",
+        model::Handover(Limits { sites: 3, attempts: 2, writes: 2, crashes: 1, late_rows: 1, takeovers: 0 }),
+    );
 }
 
 #[test]
 fn a_takeover_starts_a_lineage_and_leaves_the_other_alone() {
-    check("a takeover", Limits { sites: 2, attempts: 2, writes: 2, crashes: 1, late_rows: 1, takeovers: 1 });
+    check(
+        "a takeover",
+        model::Handover(Limits { sites: 2, attempts: 2, writes: 2, crashes: 1, late_rows: 1, takeovers: 1 }),
+    );
 }
 
 #[test]
 fn two_takeovers_at_once_are_two_lineages() {
     check(
         "two takeovers",
-        Limits { sites: 3, attempts: 1, writes: 1, crashes: 1, late_rows: 1, takeovers: 2 },
+        model::Handover(Limits { sites: 3, attempts: 1, writes: 1, crashes: 1, late_rows: 1, takeovers: 2 }),
     );
+}
+
+#[test]
+fn what_is_dropped_was_promised_by_a_site_that_stays() {
+    check("holders", holders::Holders { writes: 1, moves: 1, rounds: 3, crashes: 0 });
 }

@@ -5,7 +5,11 @@ use wandisk_store::{DiskId, KnownSite};
 
 const TABLE: TableDigest = TableDigest([0; 4]);
 
-fn disk(here: SiteId, sites: &[SiteId]) -> DiskMeta {
+pub(in crate::handover) fn sites() -> [SiteId; 2] {
+    [SiteId::random(), SiteId::random()]
+}
+
+pub(in crate::handover) fn disk(here: SiteId, sites: &[SiteId]) -> DiskMeta {
     let known = |id: &SiteId| KnownSite {
         id: *id,
         name: id.to_string(),
@@ -39,7 +43,7 @@ struct Pair {
 }
 
 fn pair() -> Pair {
-    let sites = [SiteId::random(), SiteId::random()];
+    let sites = sites();
     let (a, b) = (disk(sites[0], &sites), disk(sites[1], &sites));
     Pair { a, b }
 }
