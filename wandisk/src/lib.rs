@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authorize;
 pub mod cli;
 pub mod delta;
 pub mod engine;
