@@ -14,5 +14,6 @@ pub mod handover;
 pub mod image;
 pub mod keeper;
 pub mod peer;
+pub mod sandbox;
 pub mod sync;
 pub mod verify;

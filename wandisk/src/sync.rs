@@ -191,7 +191,7 @@ impl Keeper {
             match self.ask(resident, Ask::NoteSynced { counter: meta.counter, at }).await {
                 // A site that may only read there is complete all the same; nobody is to count on it.
                 Err(e) if e.code == Code::Forbidden => {
-                    tracing::info!(error = %e, "the resident was not told")
+                    tracing::info!(error = %e, "the resident was not told");
                 }
                 told => drop(told?),
             }

@@ -146,7 +146,14 @@ impl Sshd {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         std::fs::write(world.file("known"), format!("[127.0.0.1]:{port} {host}")).unwrap();
         let authorized = format!("AuthorizedKeysFile={}", world.file("authorized").display());
-        let options = ["StrictModes=no", "UsePAM=no", "ListenAddress=127.0.0.1", "PidFile=none", &authorized];
+        let options = [
+            "StrictModes=no",
+            "UsePAM=no",
+            "ListenAddress=127.0.0.1",
+            "PidFile=none",
+            "AcceptEnv=*",
+            &authorized,
+        ];
         let server = Command::new("/usr/sbin/sshd")
             .args(["-D", "-e", "-f", "/dev/null", "-p", &port.to_string(), "-h"])
             .arg(world.file("host"))
@@ -163,7 +170,7 @@ impl Sshd {
     fn client(&self) -> String {
         let at = |name: &str| self.world.join(name).display().to_string();
         format!(
-            "ssh -F none -p {} -i {} -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile={} -o GlobalKnownHostsFile=none 127.0.0.1",
+            "ssh -F none -p {} -i {} -o IdentitiesOnly=yes -o BatchMode=yes -o SetEnv=WANDISK_SSH_CONFIG=/theirs -o UserKnownHostsFile={} -o GlobalKnownHostsFile=none 127.0.0.1",
             self.port,
             at("peer"),
             at("known")
@@ -186,6 +193,8 @@ fn an_authorized_key_reads_over_ssh_and_gets_no_shell() {
     b.ok(["site", "add", "a", &format!("cmd:{}", sshd.client())]);
     b.ok(["site", "check", "a"]);
     b.ok(["sync", "d", "--site", "b"]);
+    let environment = std::fs::read_to_string(format!("/proc/{}/environ", a.keeper("d"))).unwrap();
+    assert!(environment.contains("HOME=") && !environment.contains("/theirs"), "{environment:?}");
     b.fails(["move", "d", "--to", "b"]).says(&["may only read"]);
     for command in ["ls /", "cat /etc/passwd", "'sh -c id'", "wandisk --home /tmp ls"] {
         let output = sshd.run(command);

@@ -2,8 +2,8 @@
 //!
 //! What the peer may do is on this command line, so in the `authorized_keys` of this site; neither what the peer says nor
 //! its environment changes it. In order: the command that the peer asked for is looked at; where the disk is known from
-//! the command line its keeper is found (started, if none runs); the peer's hello is read under a deadline and checked;
-//! then the stream is joined to the keeper, or a talk about the site itself held.
+//! the command line its keeper is found (started, if none runs) and the process confined; the peer's hello is read under a
+//! deadline and checked; then, confined further, the stream is joined to the keeper, or a talk about the site held.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -27,6 +27,7 @@ use crate::peer::limits::HELLO;
 use crate::peer::message::HelloFields;
 use crate::peer::permit::{self, Permit};
 use crate::peer::{dial, frame, lobby};
+use crate::sandbox::{self, Level};
 
 /// Threads that carry bytes.
 const THREADS: usize = 2;
@@ -53,19 +54,31 @@ fn serve(cli: &Cli, args: &ServeArgs) -> Result<(), Failure> {
     // One thread until the process is what it will be: it does one thing after the other.
     let alone = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let known = permit.disk.and_then(|id| lobby::find_disk(&home, id));
-    let mut keeper = known.map(|dir| alone.block_on(keeper(&home, &dir))).transpose()?;
+    let known = known.map(|dir| alone.block_on(keeper(&home, &dir))).transpose()?;
+    if permit.disk.is_some() {
+        // Nothing has been heard of the peer yet.
+        confine(Level::Home(home.path()));
+    }
     let (hello, raw) = read_hello(&alone, &home)?;
     permit.admits(&hello)?;
-    match hello.disk {
-        None => keeper = None,
-        Some(id) if keeper.is_none() => {
+    let keeper = match (hello.disk, known) {
+        (None, _) => None,
+        (Some(_), Some(known)) => Some(known),
+        (Some(id), None) if permit.disk.is_some() => return Err(no_replica(id).into()),
+        // Whoever may name any disk has to be heard first, since a keeper may have to be started.
+        (Some(id), None) => {
             let dir = lobby::find_disk(&home, id).ok_or_else(|| no_replica(id))?;
-            keeper = Some(alone.block_on(self::keeper(&home, &dir))?);
+            Some(alone.block_on(self::keeper(&home, &dir))?)
         }
-        Some(_) => {}
-    }
+    };
     drop(alone);
+    confine(if keeper.is_some() { Level::Streams } else { Level::Home(home.path()) });
     carry(&home, permit, &came, keeper, raw)
+}
+
+fn confine(level: Level<'_>) {
+    let confined = sandbox::enter(level);
+    tracing::debug!(?level, ?confined, "confined");
 }
 
 fn no_replica(disk: DiskId) -> Refusal {
