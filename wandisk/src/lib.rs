@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authorize;
 pub mod cli;
 pub mod delta;
 pub mod engine;
@@ -13,5 +14,6 @@ pub mod handover;
 pub mod image;
 pub mod keeper;
 pub mod peer;
+pub mod sandbox;
 pub mod sync;
 pub mod verify;

@@ -201,7 +201,13 @@ impl Keeper {
         let meta = changed.await.map_err(|e| Refusal::failed(&e))?;
         self.engine.note_holder(meta.here_number(), meta.counter);
         if let Some(resident) = resident {
-            self.ask(resident, Ask::NoteSynced { counter: meta.counter, at }).await?;
+            match self.ask(resident, Ask::NoteSynced { counter: meta.counter, at }).await {
+                // A site that may only read there is complete all the same; nobody is to count on it.
+                Err(e) if e.code == Code::Forbidden => {
+                    tracing::info!(error = %e, "the resident was not told");
+                }
+                told => drop(told?),
+            }
         }
         Ok(())
     }

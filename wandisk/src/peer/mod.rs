@@ -5,6 +5,7 @@
 //!
 //! Invariant: nothing from a peer is used before it is checked against limits and for sense.
 
+pub mod audit;
 pub mod dial;
 pub mod error;
 pub mod facts;
@@ -13,6 +14,7 @@ pub mod limits;
 pub mod lobby;
 pub mod message;
 mod peers;
+pub mod permit;
 pub mod pieces;
 pub mod rows;
 pub mod session;

@@ -13,11 +13,13 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wandisk_store::{DiskId, Home, SiteEntry, SiteId};
 
+use super::audit::{Refusals, SessionOrigin, audit};
 use super::dial;
 use super::error::{Code, PeerError, Refusal, chain};
 use super::facts::is_host;
-use super::limits::{PATH_MAX, SESSIONS_A_SITE, SMALL_ANSWER};
+use super::limits::{PATH_MAX, SESSIONS_A_SITE, SESSIONS_MAX, SMALL_ANSWER};
 use super::message::{Answer, Ask, Envelope, Facts, HelloFields, Standing};
+use super::permit::Mode;
 use super::rows::{self, ROWS_MAX};
 use super::session::{Class, Handler, Parts, ProgressSink, RequestError, Session};
 use crate::engine::Engine;
@@ -41,6 +43,7 @@ pub struct Peers {
     keeper: OnceLock<Weak<Keeper>>,
     sessions: Mutex<HashMap<SiteId, Vec<Session>>>,
     dialling: Mutex<HashMap<SiteId, Arc<tokio::sync::Mutex<Option<Failure>>>>>,
+    inbound: tokio::sync::Semaphore,
 }
 
 impl std::fmt::Debug for Peers {
@@ -52,6 +55,8 @@ impl std::fmt::Debug for Peers {
 /// Answers what a session's peer asks.
 struct Desk {
     peers: Weak<Peers>,
+    mode: Mode,
+    refusals: Arc<Refusals>,
 }
 
 impl Handler for Desk {
@@ -76,10 +81,12 @@ impl Handler for Desk {
         parts: Parts,
         progress: ProgressSink,
     ) -> BoxFuture<'static, Result<Parts, Refusal>> {
-        let peers = self.peers.upgrade();
+        let (peers, mode, refusals) = (self.peers.upgrade(), self.mode, Arc::clone(&self.refusals));
         async move {
             let ending = || Refusal::new(Code::Again, "the keeper is ending");
-            peers.ok_or_else(ending)?.take(&peer, parts, progress).await
+            let result = peers.ok_or_else(ending)?.take(&peer, mode, parts, progress).await;
+            refusals.note(&peer, &result);
+            result
         }
         .boxed()
     }
@@ -108,6 +115,7 @@ impl Peers {
             keeper: OnceLock::new(),
             sessions: Mutex::default(),
             dialling: Mutex::default(),
+            inbound: tokio::sync::Semaphore::new(SESSIONS_MAX),
         })
     }
 
@@ -124,19 +132,33 @@ impl Peers {
         dial::hello(&self.home, Some(self.disk))
     }
 
-    fn desk(self: &Arc<Self>) -> Arc<dyn Handler> {
-        Arc::new(Desk { peers: Arc::downgrade(self) })
+    fn desk(self: &Arc<Self>, mode: Mode) -> Arc<dyn Handler> {
+        Arc::new(Desk { peers: Arc::downgrade(self), mode, refusals: Arc::default() })
     }
 
     /// Runs a session that a peer opened, until it ends.
-    pub async fn accept(self: &Arc<Self>, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
-        // Kept before its first request is heard: what is asked here may need to ask back.
-        let keep = |session: &Session| self.keep(session.clone());
-        match Session::start_then(stream, &self.hello(), self.desk(), keep).await {
+    pub async fn accept(
+        self: &Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        came: SessionOrigin,
+    ) {
+        let Ok(_place) = self.inbound.try_acquire() else {
+            tracing::warn!("a session was refused: {SESSIONS_MAX} are open");
+            return;
+        };
+        // Kept before its first request is heard: what is asked here may need to ask back. A peer that may only read is
+        // not asked: what it answered could say anything in the name of a site that holds the disk.
+        let keep = |session: &Session| {
+            if came.mode == Mode::Rw {
+                self.keep(session.clone());
+            }
+        };
+        match Session::start_then(stream, &self.hello(), self.desk(came.mode), keep).await {
             Ok(session) => {
-                tracing::info!(site = session.peer().name, "a session began");
+                let peer = session.peer();
+                tracing::info!(site = peer.name, uuid = %peer.site, mode = came.mode.word(), "a session began");
                 let why = session.closed().await;
-                tracing::info!(site = session.peer().name, why, "a session ended");
+                audit(&session, &came, Some(self.disk), &why);
             }
             Err(e) => tracing::warn!(error = %e, "a session could not begin"),
         }
@@ -146,9 +168,11 @@ impl Peers {
         let mut sessions = self.sessions();
         let of_site = sessions.entry(session.peer().site).or_default();
         of_site.retain(|s| !s.is_closed());
-        if of_site.len() < SESSIONS_A_SITE {
-            of_site.push(session);
+        if of_site.len() >= SESSIONS_A_SITE {
+            // The oldest is the likeliest to be dying of a cut that nobody has noticed.
+            of_site.remove(0).close("a newer session of the same site took its place");
         }
+        of_site.push(session);
     }
 
     /// A live session with a site, the newest first: an older one may be dying of a cut that it has not noticed.
@@ -287,7 +311,7 @@ impl Peers {
         entry: &SiteEntry,
         expected: Option<SiteId>,
     ) -> Result<Session, String> {
-        let session = dial::session(home, entry, &self.hello(), self.desk()).await?;
+        let session = dial::session(home, entry, &self.hello(), self.desk(Mode::Rw)).await?;
         let found = session.peer().site;
         if expected.is_some_and(|expected| expected != found) {
             session.close("another site was expected");
@@ -399,6 +423,7 @@ impl Peers {
     async fn take(
         self: &Arc<Self>,
         peer: &HelloFields,
+        mode: Mode,
         (head, body): Parts,
         progress: ProgressSink,
     ) -> Result<Parts, Refusal> {
@@ -408,6 +433,8 @@ impl Peers {
         if envelope.path.len() > PATH_MAX || envelope.path.last() != Some(&peer.site) {
             return Err(Refusal::new(Code::Senseless, "the request's path is not the way it came"));
         }
+        // Before it is passed on, too: a site beyond would take it for ours.
+        mode.permits(&envelope.ask)?;
         let (answer, body) = if envelope.to == self.home.id() {
             let keeper = self.keeper.get().and_then(Weak::upgrade);
             let keeper = keeper.ok_or_else(|| Refusal::new(Code::Again, "the keeper is ending"))?;

@@ -254,6 +254,12 @@ impl Session {
         &self.shared.traffic
     }
 
+    /// How long ago it began.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.shared.began.elapsed()
+    }
+
     /// Round trip time, once measured.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
