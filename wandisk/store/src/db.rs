@@ -18,6 +18,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use crate::digest::TableDigest;
 use crate::ids::Version;
 use crate::meta::DiskMeta;
+use crate::reserve::Reserve;
 use crate::row::Page;
 use crate::table::ChunkTable;
 
@@ -185,7 +186,10 @@ pub fn open(path: &Path) -> Result<(Loaded, Committer), DbError> {
     }
     set_durable(&db)?;
     let loaded = load(&db)?;
-    Ok((loaded, Committer::start(db)))
+    // A table that can be read is of use even where no room can be kept for its growth.
+    let mut reserve = Reserve::of(path).ok();
+    reserve.iter_mut().for_each(Reserve::keep);
+    Ok((loaded, Committer::start(db, reserve)))
 }
 
 fn load(db: &Connection) -> Result<Loaded, DbError> {
@@ -294,13 +298,13 @@ pub struct Committer {
 }
 
 impl Committer {
-    fn start(db: Connection) -> Committer {
+    fn start(db: Connection, reserve: Option<Reserve>) -> Committer {
         let (jobs, queue) = mpsc::channel();
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
         let thread = std::thread::Builder::new()
             .name("wandisk-table".to_owned())
-            .spawn(move || run(db, &queue, &counter))
+            .spawn(move || run(db, reserve, &queue, &counter))
             .ok();
         Committer { jobs: Some(jobs), thread, commits }
     }
@@ -352,7 +356,7 @@ impl Drop for Committer {
     }
 }
 
-fn run(mut db: Connection, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
+fn run(mut db: Connection, mut reserve: Option<Reserve>, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
     while let Ok(first) = queue.recv() {
         let mut group = Vec::new();
         let mut next = Some(first);
@@ -375,7 +379,12 @@ fn run(mut db: Connection, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
         for (_, tell) in group {
             tell.send(result.clone()).ok();
         }
+        // After the answer: nobody waits for it.
+        reserve.iter_mut().for_each(Reserve::keep);
     }
+    // In this order: see `Reserve`.
+    drop(db);
+    drop(reserve);
 }
 
 fn commit_group<'a>(db: &mut Connection, group: impl Iterator<Item = &'a Batch>) -> Result<(), DbError> {

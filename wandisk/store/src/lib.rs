@@ -18,6 +18,7 @@ pub mod home;
 pub mod ids;
 pub mod intent;
 pub mod meta;
+mod reserve;
 pub mod row;
 pub mod seam;
 pub mod table;
