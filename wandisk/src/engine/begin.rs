@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, DetachedPass, IoError, Lane, Op, Ticket, WriteEnd};
-use wandisk_store::{Image, Intent, Intents, Row, Store, Version};
+use wandisk_store::{Image, Intent, Row, Store, Version};
 
 use super::chunk_locks::ChunkGuard;
 use super::{Access, Engine, FetchError, Want};

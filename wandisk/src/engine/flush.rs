@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Batch, Image, Intent, Intents, Store, Table, Version};
+use wandisk_store::{Batch, Image, Intent, Store, Table, Version};
 
 use super::{Engine, EngineError};
 

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, IoError, Lane, Op, ZeroMode};
-use wandisk_store::{Image, Intent, Intents, Row, Store, Version};
+use wandisk_store::{Image, Intent, Row, Store, Version};
 
-use super::{Access, Engine, EngineError};
+use super::{Access, Engine};
 
 /// Chunks zeroed under one grace period.
 const BATCH: usize = 1024;

@@ -16,6 +16,7 @@ use futures::channel::oneshot;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::digest::TableDigest;
+use crate::failpoint::pass;
 use crate::ids::Version;
 use crate::meta::DiskMeta;
 use crate::reserve::Reserve;
@@ -389,10 +390,13 @@ fn run(mut db: Connection, mut reserve: Option<Reserve>, queue: &mpsc::Receiver<
 
 fn commit_group<'a>(db: &mut Connection, group: impl Iterator<Item = &'a Batch>) -> Result<(), DbError> {
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    pass();
     for batch in group {
         apply(&tx, batch)?;
+        pass();
     }
     tx.commit()?;
+    pass();
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::boot::boot_id;
+use crate::failpoint::pass;
 use crate::ids::DiskId;
 
 const MAGIC: &[u8; 8] = b"WDINTNT1";
@@ -118,7 +119,10 @@ impl IntentMap {
     /// # Errors
     /// Whatever the filesystem says; the bytes must then not be changed.
     pub fn set(&self, chunk: u64, intent: Intent) -> io::Result<()> {
-        self.file.write_all_at(&[intent.byte()], HEADER_LEN + chunk)
+        pass();
+        self.file.write_all_at(&[intent.byte()], HEADER_LEN + chunk)?;
+        pass();
+        Ok(())
     }
 
     /// Notes that the store failed; stays until [`IntentMap::clear`].
@@ -142,7 +146,9 @@ impl IntentMap {
     pub fn clear(&self) -> io::Result<()> {
         // Cut first: old intents under a new header would be believed. The header's block stays, so that the map of a
         // running boot is valid all the time, and a full filesystem cannot keep it from being so.
+        pass();
         self.file.set_len(HEADER_LEN)?;
+        pass();
         self.file.write_all_at(&header(self.disk), 0)
     }
 }

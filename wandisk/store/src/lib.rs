@@ -14,6 +14,7 @@ pub mod db;
 pub mod digest;
 pub mod disk_dir;
 pub mod durable;
+mod failpoint;
 pub mod home;
 pub mod ids;
 pub mod intent;

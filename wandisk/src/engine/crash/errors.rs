@@ -67,7 +67,7 @@ fn with_fault(judge: &mut Judge, chunks: [Begin; 3], at: u64, fault: Fault) -> b
         }
         site.lock().failed = None;
     }
-    let mut inner = site.lock();
+    let inner = site.lock();
     let moment = Moment { machine: inner.machine.clone(), oracle: inner.oracle.clone(), before: "the end" };
     let reached = inner.operations >= at;
     drop(inner);
