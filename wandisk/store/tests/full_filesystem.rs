@@ -2,6 +2,8 @@
 //!
 //! The test runs itself again in a user and mount namespace of its own, where it may mount a small tmpfs.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
