@@ -359,6 +359,7 @@ fn replica() -> (tempfile::TempDir, DiskDir) {
         forks: Vec::new(),
         lost: Vec::new(),
         leaving: false,
+        scrubbed_at: None,
         epoch: Epoch(1),
         resident,
         residency: Residency::Replica,

@@ -20,6 +20,7 @@ use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::numbers_of;
 use crate::peer::message::{Answer, Ask, Progress, SyncOptions, SyncReport};
 use crate::peer::rows;
+use crate::verify::Look;
 
 /// Passes before writes are held (or, with `--no-freeze`, before it gives up).
 const PASSES_MAX: u32 = 8;
@@ -358,7 +359,7 @@ impl Keeper {
         report: &Report,
     ) -> Result<(), Refusal> {
         let other = if resident == self.engine.meta().here { None } else { Some(resident) };
-        let found = self.compare_with(other, report).await?;
+        let found = self.look_through(Look { other, ..Look::default() }, report).await?;
         done.verified = found.compared;
         done.differing = found.differing.len() as u64;
         if found.differing.is_empty() {
@@ -379,7 +380,8 @@ impl Keeper {
     }
 }
 
-async fn hold_to_rate(began: Instant, bytes: u64, rate: u64) {
+/// Waits until so many bytes since `began` are no more than the rate allows.
+pub(crate) async fn hold_to_rate(began: Instant, bytes: u64, rate: u64) {
     #[expect(clippy::cast_precision_loss, reason = "a pause needs no more precision")]
     let due = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
     if let Some(pause) = due.checked_sub(began.elapsed()) {

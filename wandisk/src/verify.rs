@@ -1,6 +1,7 @@
 //! `verify`: the bytes here against what is known of them, and against another site's.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use crate::engine::Published;
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::message::{Answer, Ask, Progress};
+use crate::sync::hold_to_rate;
 
 /// Chunks looked at in one go.
 const BATCH: usize = 64;
@@ -22,56 +24,118 @@ const HASH_LEN: usize = 8 + 8 + 32;
 pub struct Verified {
     /// Chunks whose bytes were compared.
     pub compared: u64,
-    /// Chunks without anything to compare with (no hash is kept of what was only ever written here).
+    /// Chunks without anything to compare with. With the hashes kept here that is what was written here and never left; its
+    /// hash is kept from now on.
     pub unknown: u64,
     /// Chunks not held here.
     pub missing: u64,
     /// Chunks whose bytes differ.
     pub differing: Vec<u64>,
+    /// Those of them that were fetched anew from a holder.
+    pub repaired: Vec<u64>,
+    /// Those of them that are served no more, since no other site could give them.
+    pub lost: Vec<u64>,
     /// The table's own digest is right.
     pub table_ok: bool,
 }
 
+/// How to look.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Look {
+    /// With this site's hashes; else with those kept here.
+    pub(crate) other: Option<SiteId>,
+    /// Bytes read a second at most.
+    pub(crate) rate: Option<u64>,
+    /// Pass over chunks that are open for writing.
+    pub(crate) settled_only: bool,
+}
+
 impl Keeper {
-    /// Compares held chunks with their kept hashes, or with those of another site.
+    /// Compares held chunks with their kept hashes, or with those of another site. A chunk that is not what its kept hash
+    /// says is fetched anew from a holder; where there is none, it is named and served no more.
     ///
     /// # Errors
     /// If the store or the other site cannot be read.
-    pub async fn verify(&self, other: Option<SiteId>, report: &Report) -> Result<Verified, Refusal> {
-        match other {
-            Some(site) => {
-                // The same version by number is another one there if the two have diverged.
-                self.look_for_resident(site).await?;
-                self.compare_with(Some(site), report).await
-            }
-            None => self.compare_with(None, report).await,
-        }
-    }
-
-    pub(crate) async fn compare_with(
+    pub async fn verify(
         &self,
         other: Option<SiteId>,
+        rate: Option<u64>,
         report: &Report,
     ) -> Result<Verified, Refusal> {
+        if let Some(site) = other {
+            // The same version by number is another one there if the two have diverged.
+            self.look_for_resident(site).await?;
+        }
+        self.look_through(Look { other, rate, settled_only: false }, report).await
+    }
+
+    pub(crate) async fn look_through(&self, look: Look, report: &Report) -> Result<Verified, Refusal> {
+        let Look { other, rate, settled_only } = look;
+        let (began, mut bytes_read) = (Instant::now(), 0);
         let mut found = Verified { table_ok: self.engine.table_is_sound(), ..Verified::default() };
         let (missing, total) = self.engine.missing_count();
         found.missing = missing;
         let mut start = 0;
         let mut theirs = Theirs::default();
         loop {
-            let chunks = self.engine.held_from(start, BATCH);
+            let chunks = if settled_only {
+                self.engine.settled_from(start, BATCH)
+            } else {
+                self.engine.held_from(start, BATCH)
+            };
             let Some(last) = chunks.last().copied() else { break };
             let published = self.engine.publish(&chunks).await.map_err(|e| Refusal::failed(&e))?;
             let known = match other {
                 None => self.kept_hashes(&chunks).await?,
                 Some(site) => theirs.upto(self, site, start, last).await?,
             };
-            published.iter().for_each(|p| judge(p, &known, &mut found));
+            let unknown_before = found.unknown;
+            for p in &published {
+                if other.is_none() && !known.contains_key(&p.chunk) {
+                    self.engine.keep_hash(p.chunk, p.row.version, p.hash);
+                }
+                let differs = judge(p, &known, &mut found);
+                if let Some((version, hash)) = known.get(&p.chunk).filter(|_| differs && other.is_none()) {
+                    self.repair(p.chunk, *version, *hash, &mut found).await?;
+                }
+                bytes_read += p.bytes.as_ref().map_or(0, |b| b.len() as u64);
+            }
+            if other.is_none() && found.unknown > unknown_before {
+                self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+            }
+            if let Some(rate) = rate {
+                hold_to_rate(began, bytes_read, rate).await;
+            }
             let done = found.compared + found.unknown;
             report(Progress { phase: "verify".to_owned(), total: total - missing, done, bytes: 0 });
             start = last + 1;
         }
         Ok(found)
+    }
+
+    async fn repair(
+        &self,
+        chunk: u64,
+        version: Version,
+        hash: [u8; 32],
+        found: &mut Verified,
+    ) -> Result<(), Refusal> {
+        let withdrawn = self.engine.withdraw_damaged(chunk, version, hash).await;
+        if !withdrawn.map_err(|e| Refusal::failed(&e))? {
+            // It was written meanwhile, or is right when read again.
+            return Ok(());
+        }
+        match self.engine.bring(chunk, false).await {
+            Ok(()) => {
+                tracing::warn!(chunk, "a chunk was damaged here and was fetched anew");
+                found.repaired.push(chunk);
+            }
+            Err(e) => {
+                tracing::error!(chunk, error = %e, "a chunk is damaged here and no other site could give it");
+                found.lost.push(chunk);
+            }
+        }
+        Ok(())
     }
 
     async fn kept_hashes(&self, chunks: &[u64]) -> Result<HashMap<u64, (Version, [u8; 32])>, Refusal> {
@@ -140,22 +204,21 @@ impl Theirs {
     }
 }
 
-fn judge(here: &Published, known: &HashMap<u64, (Version, [u8; 32])>, found: &mut Verified) {
-    match known.get(&here.chunk) {
-        Some((version, hash)) if *version == here.row.version => {
-            found.compared += 1;
-            if *hash != here.hash {
-                found.differing.push(here.chunk);
-            }
+/// Counts a chunk; does it differ?
+fn judge(here: &Published, known: &HashMap<u64, (Version, [u8; 32])>, found: &mut Verified) -> bool {
+    let differs = match known.get(&here.chunk) {
+        Some((version, hash)) if *version == here.row.version => *hash != here.hash,
+        _ if here.row.zero => here.bytes.is_some(),
+        _ => {
+            found.unknown += 1;
+            return false;
         }
-        _ if here.row.zero => {
-            found.compared += 1;
-            if here.bytes.is_some() {
-                found.differing.push(here.chunk);
-            }
-        }
-        _ => found.unknown += 1,
+    };
+    found.compared += 1;
+    if differs {
+        found.differing.push(here.chunk);
     }
+    differs
 }
 
 fn senseless() -> Refusal {

@@ -239,7 +239,7 @@ impl Drop for Small<'_> {
 fn a_full_target_is_an_error_and_no_disk() {
     let world = World::new();
     let at = world.file("small");
-    let _small = Small::mount(&at, 4);
+    let _small = Small::mount(&at, 5);
     let a = Site::init(at.join("a"), "a");
     let image = Image::noise(&world, "i", 8 * MIB, 8, 7);
     let failed = a.fails(["create", "d", "--from", image.name()]);

@@ -36,6 +36,7 @@ async fn replica() -> Replica {
         forks: Vec::new(),
         lost: Vec::new(),
         leaving: false,
+        scrubbed_at: None,
         epoch: Epoch(1),
         resident: there,
         residency: Residency::Replica,

@@ -182,13 +182,19 @@ pub enum Command {
         #[arg(long, value_parser = parse_size)]
         rate: Option<u64>,
     },
-    /// Compare the bytes here with their kept hashes, or with another site's.
+    /// Compare the bytes here with their kept hashes, or with another site's; what is damaged here is fetched anew.
+    #[command(
+        after_help = "A chunk that no other site can give is named and served no more; a write that covers it makes it good."
+    )]
     Verify {
         /// The disk.
         disk: String,
         /// Compare with this site.
         #[arg(long)]
         site: Option<String>,
+        /// Bytes read a second at most (for example 50M).
+        #[arg(long, value_parser = parse_size)]
+        rate: Option<u64>,
     },
     /// Grow a disk.
     Resize {
@@ -314,6 +320,9 @@ pub struct AttachArgs {
     /// Fetch ahead of demand: on, off, or a budget in bytes.
     #[arg(long, default_value = "on", value_parser = super::units::parse_prefetch)]
     pub prefetch: u64,
+    /// Look through the held chunks for damage when the last look is so long ago (a time, or off); 8 MiB/s at most.
+    #[arg(long, default_value = "30d", value_parser = super::units::parse_period)]
+    pub scrub_every: u64,
 }
 
 /// `serve …`

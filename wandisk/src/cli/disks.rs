@@ -62,6 +62,7 @@ pub(super) fn create(cli: &Cli, args: &CreateArgs) -> Result<(), Failure> {
         forks: Vec::new(),
         lost: Vec::new(),
         leaving: false,
+        scrubbed_at: None,
         epoch: Epoch(1),
         resident: home.id(),
         residency: Residency::Resident,
@@ -199,19 +200,37 @@ pub(super) async fn remove(cli: &Cli, disk: &str, replica_only: bool, force: boo
     Ok(())
 }
 
-pub(super) async fn verify(cli: &Cli, disk: &str, site: Option<String>) -> Result<ExitCode, Failure> {
-    let value = ask(cli, disk, Ask::Verify { site }).await?;
-    let differing = value["differing"].as_array().map_or(0, Vec::len);
+pub(super) async fn verify(
+    cli: &Cli,
+    disk: &str,
+    site: Option<String>,
+    rate: Option<u64>,
+) -> Result<ExitCode, Failure> {
+    let value = ask(cli, disk, Ask::Verify { site, rate }).await?;
+    let many = |key: &str| value[key].as_array().map_or(0, Vec::len);
+    let (differing, repaired) = (many("differing"), many("repaired"));
     output::result(cli, &value, || {
-        format!(
+        let mut text = format!(
             "{} chunks compared, {differing} differ, {} without anything to compare with, {} missing here; the table is {}",
             value["compared"],
             value["unknown"],
             value["missing"],
             if value["table_ok"] == true { "sound" } else { "NOT SOUND" }
-        )
+        );
+        if repaired > 0 {
+            text.push_str(&format!("\n{repaired} were fetched anew: chunks {}", value["repaired"]));
+        }
+        if many("lost") > 0 {
+            text.push_str(&format!(
+                "\n{} ARE DAMAGED and no other site could give them: chunks {}. Reading them fails until they are overwritten, or \
+                 `wandisk verify` is run while a site that holds them can be reached.",
+                many("lost"),
+                value["lost"]
+            ));
+        }
+        text
     });
-    let good = differing == 0 && value["table_ok"] == true;
+    let good = differing == repaired && value["table_ok"] == true;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -136,7 +136,7 @@ pub(super) async fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Takeover { .. } | Command::Join { .. } | Command::Evict { .. } => {
             return lineages::run(cli, &cli.command).await;
         }
-        Command::Verify { disk, site } => return disks::verify(cli, disk, site.clone()).await,
+        Command::Verify { disk, site, rate } => return disks::verify(cli, disk, site.clone(), *rate).await,
         Command::Resize { disk, size } => {
             if !size.is_multiple_of(512) || *size == 0 {
                 return Err(Failure::usage("a disk's size is a positive multiple of 512 bytes"));
@@ -200,6 +200,7 @@ fn attach_options(args: &AttachArgs) -> AttachOptions {
         standby,
         fetch_timeout_ms: u64::try_from(args.fetch_timeout.as_millis()).unwrap_or(u64::MAX),
         prefetch_bytes: args.prefetch,
+        scrub_every_ms: Some(args.scrub_every).filter(|ms| *ms > 0),
     }
 }
 

@@ -57,6 +57,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" => 1000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(wrong()),
     };
     number.checked_mul(ms).map(Duration::from_millis).ok_or_else(wrong)
@@ -72,6 +73,19 @@ pub(super) fn parse_prefetch(text: &str) -> Result<u64, String> {
         "off" => Ok(0),
         _ => parse_size(text).map_err(|_| format!("{text:?} is neither on nor off nor a size")),
     }
+}
+
+/// `off` (0) or a time in milliseconds.
+///
+/// # Errors
+/// A sentence.
+pub(super) fn parse_period(text: &str) -> Result<u64, String> {
+    if text == "off" {
+        return Ok(0);
+    }
+    let time =
+        parse_duration(text).map_err(|_| format!("{text:?} is neither off nor a time such as 30d or 12h"))?;
+    u64::try_from(time.as_millis()).map_err(|_| format!("{text:?} is too long"))
 }
 
 /// Bytes for people.

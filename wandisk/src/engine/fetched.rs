@@ -181,7 +181,8 @@ impl<S: Store> Engine<S> {
         (missing.saturating_sub(state.pending.len() as u64), counts.written)
     }
 
-    pub(super) fn keep_hash(&self, chunk: u64, version: Version, hash: [u8; 32]) {
+    /// Keeps what a chunk's bytes are at a version; durable with the next commit.
+    pub(crate) fn keep_hash(&self, chunk: u64, version: Version, hash: [u8; 32]) {
         self.state().hashes.push(HashRow { chunk, version, hash });
     }
 }

@@ -33,6 +33,7 @@ mod meta;
 mod open;
 mod publish;
 mod recover;
+mod repair;
 mod rows;
 mod stats;
 mod zero;

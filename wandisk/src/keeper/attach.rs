@@ -64,6 +64,8 @@ pub struct AttachOptions {
     pub fetch_timeout_ms: u64,
     /// Bytes that may be fetched ahead of demand; 0 is the pure on-demand mode.
     pub prefetch_bytes: u64,
+    /// How long after the last scrub the next begins; none: never.
+    pub scrub_every_ms: Option<u64>,
 }
 
 /// What `attach --json` prints.
@@ -117,6 +119,7 @@ impl Keeper {
         self.engine.set_standby_waits(options.standby == Standby::Wait);
         self.engine.set_fetch_timeout(Duration::from_millis(options.fetch_timeout_ms.max(1)));
         self.engine.set_prefetch_budget(options.prefetch_bytes);
+        self.scrub_every.send_replace(options.scrub_every_ms.map(Duration::from_millis));
         let started = match options.front_end.clone() {
             FrontEnd::Ublk { id } => self.start_ublk(id, options.standby).await,
             FrontEnd::Nbd { address } => self.start_nbd(address),

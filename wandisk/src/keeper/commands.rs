@@ -65,6 +65,8 @@ pub enum Command {
     Verify {
         /// With the site of this name; else with the kept hashes.
         site: Option<String>,
+        /// Bytes read a second at most.
+        rate: Option<u64>,
     },
     /// Grow the disk.
     Resize {
@@ -134,12 +136,12 @@ impl Keeper {
                 let site = self.peers.resolve(&site).await?;
                 self.sync_at(site, options, report).await
             }
-            Command::Verify { site } => {
+            Command::Verify { site, rate } => {
                 let site = match site {
                     Some(name) => Some(self.peers.resolve(&name).await?),
                     None => None,
                 };
-                self.verify(site, report).await.and_then(to_json)
+                self.verify(site, rate, report).await.and_then(to_json)
             }
             Command::Resize { size_bytes } => {
                 self.resize(size_bytes).await.map(|()| json!({"size": size_bytes}))

@@ -12,6 +12,7 @@ pub mod control;
 mod leave;
 pub mod process;
 mod publisher;
+mod scrub;
 mod status;
 mod ublk_device;
 #[cfg(not(feature = "ublk"))]
@@ -54,6 +55,9 @@ pub struct Keeper {
     pub(crate) syncing: Mutex<()>,
     attached: Mutex<Option<attach::Attached>>,
     publisher: publisher::Publisher,
+    /// How often an attached disk is looked through for damage.
+    scrub_every: tokio::sync::watch::Sender<Option<Duration>>,
+    last_scrub: std::sync::Mutex<scrub::LastScrub>,
     /// Who holds writes for a sync. Whoever freezes or thaws does it under this lock, so that a late thaw of a sync
     /// never opens a disk that a hand-over has frozen since.
     holding: Mutex<Option<tokio::task::AbortHandle>>,
@@ -93,6 +97,8 @@ impl Keeper {
             engine,
             peers,
             giving: Mutex::new(None),
+            scrub_every: tokio::sync::watch::Sender::new(None),
+            last_scrub: std::sync::Mutex::default(),
             syncing: Mutex::new(()),
             attached: Mutex::new(None),
             holding: Mutex::new(None),

@@ -26,6 +26,7 @@ pub struct Running {
     pub keeper: Arc<Keeper>,
     serving: tokio::task::JoinHandle<()>,
     housekeeping: tokio::task::JoinHandle<()>,
+    scrubbing: tokio::task::JoinHandle<()>,
 }
 
 /// Opens the disk and listens at its control socket.
@@ -39,7 +40,8 @@ pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Runnin
     let keeper = Keeper::new(home, engine);
     let serving = tokio::spawn(control::serve(Arc::clone(&keeper), listener));
     let housekeeping = tokio::spawn(Arc::clone(&keeper.engine).housekeeping());
-    Ok(Running { keeper, serving, housekeeping })
+    let scrubbing = tokio::spawn(Arc::clone(&keeper).scrub_from_time_to_time());
+    Ok(Running { keeper, serving, housekeeping, scrubbing })
 }
 
 impl Running {
@@ -87,6 +89,7 @@ impl Running {
             self.keeper.leave().await;
         }
         self.housekeeping.abort();
+        self.scrubbing.abort();
         self.keeper.peers.close().await;
         if let Err(e) = self.keeper.engine.close().await {
             tracing::error!(error = %e, "the disk could not be closed in order; the next start recovers");

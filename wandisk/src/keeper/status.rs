@@ -58,6 +58,7 @@ impl Keeper {
             },
             "io": self.engine.io_stats(),
             "fetch": self.engine.fetch_stats().to_json(),
+            "scrub": self.scrub_status(),
             "sites": self.site_list().await,
         });
         if let Residency::Released { attempt } | Residency::Prepared { attempt } = &meta.residency {

@@ -164,6 +164,7 @@ fn create_replica(home: &Home, permit: Permit, from: SiteId, facts: &Facts) -> R
         forks: facts.forks.clone(),
         lost: Vec::new(),
         leaving: false,
+        scrubbed_at: None,
         epoch: facts.epoch,
         resident: facts.resident,
         residency: Residency::Replica,

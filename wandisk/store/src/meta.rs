@@ -120,6 +120,9 @@ pub struct DiskMeta {
     /// This replica is about to be removed: it promises nothing any more (law L14).
     #[serde(default)]
     pub leaving: bool,
+    /// When this replica was last looked through for damage (ms since 1970).
+    #[serde(default)]
+    pub scrubbed_at: Option<u64>,
     /// Highest epoch granted that is known here.
     pub epoch: Epoch,
     /// The resident at that epoch, as far as known here.

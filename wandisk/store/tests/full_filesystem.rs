@@ -29,6 +29,7 @@ fn meta() -> DiskMeta {
         forks: Vec::new(),
         lost: Vec::new(),
         leaving: false,
+        scrubbed_at: None,
         epoch: Epoch(1),
         resident: here,
         residency: Residency::Resident,

@@ -177,6 +177,7 @@ impl World {
             forks: Vec::new(),
             lost: Vec::new(),
             leaving: false,
+            scrubbed_at: None,
             epoch: durable.epoch,
             resident: durable.resident,
             residency: durable.residency.clone(),

@@ -78,6 +78,7 @@ fn meta(residency: Residency, counter: u64) -> DiskMeta {
         forks: Vec::new(),
         lost: Vec::new(),
         leaving: false,
+        scrubbed_at: None,
         epoch: Epoch(1),
         resident: if residency == Residency::Resident { HERE } else { FAR },
         residency,

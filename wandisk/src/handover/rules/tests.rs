@@ -26,6 +26,7 @@ pub(in crate::handover) fn disk(here: SiteId, sites: &[SiteId]) -> DiskMeta {
         forks: Vec::new(),
         lost: Vec::new(),
         leaving: false,
+        scrubbed_at: None,
         epoch: Epoch(1),
         resident: sites[0],
         residency: if here == sites[0] { Residency::Resident } else { Residency::Replica },
