@@ -4,12 +4,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authorize;
 pub mod cli;
 pub mod delta;
 pub mod engine;
+#[cfg(test)]
+mod fuzz;
 pub mod handover;
 pub mod image;
 pub mod keeper;
 pub mod peer;
+pub mod sandbox;
 pub mod sync;
 pub mod verify;

@@ -39,6 +39,8 @@ struct Pulled {
     busy: bool,
     rows: u64,
     counter: u64,
+    /// The resident's, unless it is busy.
+    digest: Option<TableDigest>,
 }
 
 impl Keeper {
@@ -99,9 +101,15 @@ impl Keeper {
         let mut settled_at = None;
         while done.passes < PASSES_MAX {
             done.passes += 1;
-            let pulled = self.pull_rows(resident).await?;
+            let mut pulled = self.pull_rows(resident).await?;
+            if self.lacks_rows(&pulled) {
+                tracing::warn!(
+                    "the table here is not the resident's, though every newer row came: it is pulled whole"
+                );
+                pulled = self.pull_rows_since(resident, 0).await?;
+            }
             if pulled.rows == 0 && !pulled.busy && settled_at == Some(pulled.counter) {
-                return self.complete(resident, None, pulled.at).await;
+                return self.complete(resident, pulled.digest, pulled.at).await;
             }
             let missing = self.engine.missing_count().0;
             self.fetch_missing(options, done, report).await?;
@@ -115,7 +123,7 @@ impl Keeper {
             let pulled = self.pull_rows(resident).await?;
             let missing = self.engine.missing_count().0;
             if missing == 0 && pulled.rows == 0 {
-                return self.complete(resident, None, pulled.at).await;
+                return self.complete(resident, pulled.digest, pulled.at).await;
             }
             return Err(Refusal::new(
                 Code::Failed,
@@ -193,7 +201,13 @@ impl Keeper {
         let meta = changed.await.map_err(|e| Refusal::failed(&e))?;
         self.engine.note_holder(meta.here_number(), meta.counter);
         if let Some(resident) = resident {
-            self.ask(resident, Ask::NoteSynced { counter: meta.counter, at }).await?;
+            match self.ask(resident, Ask::NoteSynced { counter: meta.counter, at }).await {
+                // A site that may only read there is complete all the same; nobody is to count on it.
+                Err(e) if e.code == Code::Forbidden => {
+                    tracing::info!(error = %e, "the resident was not told");
+                }
+                told => drop(told?),
+            }
         }
         Ok(())
     }
@@ -230,16 +244,25 @@ impl Keeper {
         .await
     }
 
+    /// Current is equality with the resident's table, whatever the counters say.
+    fn lacks_rows(&self, pulled: &Pulled) -> bool {
+        pulled.digest.is_some_and(|digest| digest != self.engine.table_mark().0)
+    }
+
     /// Pulls rows made since the table here was complete.
     async fn pull_rows(&self, resident: SiteId) -> Result<Pulled, Refusal> {
-        let meta = self.engine.meta();
-        let (lineage, since) = (meta.lineage(), meta.counter);
+        self.pull_rows_since(resident, self.engine.meta().counter).await
+    }
+
+    async fn pull_rows_since(&self, resident: SiteId, since: u64) -> Result<Pulled, Refusal> {
+        let lineage = self.engine.meta().lineage();
         // From the beginning: what the resident's table does not have is no part of the disk.
         let mut whole = if since == 0 { Some(BTreeSet::new()) } else { None };
-        let (mut start, mut pulled) = (0, Pulled { at: now_ms(), busy: false, rows: 0, counter: since });
+        let mut start = 0;
+        let mut pulled = Pulled { at: now_ms(), busy: false, rows: 0, counter: since, digest: None };
         loop {
             let (answer, body) = self.ask(resident, Ask::Rows { lineage, since, start }).await?;
-            let Answer::Rows { facts, next, counter, busy } = answer else { return Err(confused()) };
+            let Answer::Rows { facts, next, counter, busy, digest } = answer else { return Err(confused()) };
             let numbers = numbers_of(&self.engine, &facts).await?;
             let rows = rows::unpack(&body, &numbers).ok_or_else(confused)?;
             pulled.rows += rows.len() as u64;
@@ -259,6 +282,7 @@ impl Keeper {
                 _ => {
                     pulled.busy = busy;
                     pulled.counter = counter;
+                    pulled.digest = digest;
                     break;
                 }
             }

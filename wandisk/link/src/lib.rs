@@ -15,6 +15,8 @@ mod address;
 mod command;
 mod deadline;
 mod error;
+#[cfg(test)]
+mod fuzz;
 #[cfg(feature = "ssh")]
 mod host;
 #[cfg(feature = "ssh")]

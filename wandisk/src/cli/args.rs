@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use wandisk_store::AttemptId;
+use wandisk_store::{AttemptId, DiskId, SiteId};
 
 use super::units::{parse_chunk_size, parse_duration, parse_size};
+use crate::peer::permit::Mode;
 
 /// One disk, several sites: a block device whose chunks are fetched where they are used.
 #[derive(Debug, Parser)]
@@ -212,11 +213,16 @@ pub enum Command {
         file: PathBuf,
     },
     /// Serve another site over standard input and output (used by links).
-    Serve {
-        /// The only way there is.
-        #[arg(long, required = true)]
-        stdio: bool,
-    },
+    #[command(
+        after_help = "In authorized_keys its options say what a key is for; `wandisk authorize` writes such a line."
+    )]
+    Serve(ServeArgs),
+    /// Print a line for authorized_keys that lets a key talk to this site's wandisk, and do nothing else.
+    #[command(
+        after_help = "Examples:\n  wandisk authorize --disk work --mode ro \"$(cat id_ed25519.pub)\" >> ~/.ssh/authorized_keys\n  \
+                      wandisk authorize --disk work --mode rw --site big --from 10.0.0.0/24 ssh-ed25519 AAAA… big"
+    )]
+    Authorize(AuthorizeArgs),
     /// Keep a disk in the background (used by other commands).
     #[command(hide = true)]
     Keeper {
@@ -308,6 +314,59 @@ pub struct AttachArgs {
     /// Fetch ahead of demand: on, off, or a budget in bytes.
     #[arg(long, default_value = "on", value_parser = super::units::parse_prefetch)]
     pub prefetch: u64,
+}
+
+/// `serve …`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The only way there is.
+    #[arg(long, required = true)]
+    pub stdio: bool,
+    /// Only this disk, and no other.
+    #[arg(long, value_name = "UUID", value_parser = parse_disk)]
+    pub disk: Option<DiskId>,
+    /// ro: bytes and rows may be taken from here, nothing else; rw: all that a site may do.
+    #[arg(long, value_parser = super::authorize::parse_mode, default_value = "rw", value_name = "ro|rw")]
+    pub mode: Mode,
+    /// Only this site, and no other.
+    #[arg(long, value_name = "UUID", value_parser = parse_site)]
+    pub site: Option<SiteId>,
+}
+
+impl ServeArgs {
+    /// Does the command line keep the peer from anything?
+    #[must_use]
+    pub fn is_restricted(&self) -> bool {
+        self.disk.is_some() || self.site.is_some() || self.mode == Mode::Ro
+    }
+}
+
+/// `authorize …`
+#[derive(Debug, Args)]
+pub struct AuthorizeArgs {
+    /// Public keys: each a line of a .pub file, quoted; or one key in its words.
+    #[arg(required = true, value_name = "KEY")]
+    pub key: Vec<String>,
+    /// Only for this disk: its name here, or its UUID [default: every disk of this site].
+    #[arg(long)]
+    pub disk: Option<String>,
+    /// ro: bytes and rows may be taken from here, nothing else; rw: all that a site may do.
+    #[arg(long, value_parser = super::authorize::parse_mode, default_value = "ro", value_name = "ro|rw")]
+    pub mode: Mode,
+    /// Only for this site: its name here, or its UUID.
+    #[arg(long)]
+    pub site: Option<String>,
+    /// Only from these addresses, as sshd understands `from=`.
+    #[arg(long, value_name = "ADDRESSES")]
+    pub from: Option<String>,
+}
+
+fn parse_disk(text: &str) -> Result<DiskId, String> {
+    text.parse().map(DiskId).map_err(|_| "a disk is named by its UUID here".to_owned())
+}
+
+fn parse_site(text: &str) -> Result<SiteId, String> {
+    text.parse().map(SiteId).map_err(|_| "a site is named by its UUID here".to_owned())
 }
 
 /// `commit …` and `abort …`

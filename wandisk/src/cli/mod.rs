@@ -4,10 +4,12 @@
 //! standard output; without it results are for people and errors one sentence and a hint on standard error.
 
 mod args;
+mod authorize;
 mod disks;
 mod lineages;
 mod output;
 mod run;
+mod serve;
 mod sites;
 mod units;
 
@@ -34,6 +36,9 @@ pub fn main() -> ExitCode {
         }
     }
     run::init_log(&cli);
+    if let args::Command::Serve(args) = &cli.command {
+        return serve::main(&cli, args);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

@@ -35,6 +35,11 @@ impl Failure {
         Failure { usage: true, ..Failure::new(message) }
     }
 
+    /// What went wrong, for a log.
+    pub(super) fn text(&self) -> &str {
+        &self.message
+    }
+
     /// With what to do.
     #[must_use]
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Failure {

@@ -9,7 +9,7 @@ use wandisk_store::{DiskDir, Home};
 use super::args::{AttachArgs, Cli, Command};
 use super::output::{self, Failure, Meter};
 use super::units::show_bytes;
-use super::{disks, lineages, sites};
+use super::{authorize, disks, lineages, sites};
 use crate::keeper::client;
 use crate::keeper::commands::Command as Ask;
 use crate::keeper::{AttachOptions, FrontEnd, Standby, process};
@@ -65,9 +65,10 @@ pub(super) fn become_daemon(_cli: &Cli) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Messages go to standard error; a background keeper's to its log.
+/// Messages go to standard error; a background keeper's to its log, those of `serve` to the site's `serve.log`.
 pub(super) fn init_log(cli: &Cli) {
-    let level = match (cli.verbose, cli.is_keeper()) {
+    let serves = matches!(cli.command, Command::Serve(_));
+    let level = match (cli.verbose, cli.is_keeper() || serves) {
         (0, false) => "error",
         (0, true) | (1, _) => "info",
         _ => "debug",
@@ -79,6 +80,11 @@ pub(super) fn init_log(cli: &Cli) {
         Command::Keeper { disk } => {
             let dir = Home::open(&home_path(cli)).ok().and_then(|h| h.disk(disk).ok());
             dir.and_then(|d| process::open_log(&d.log_path()).ok())
+        }
+        // Standard error goes to the peer.
+        Command::Serve(_) => {
+            let home = Home::open(&home_path(cli)).ok();
+            home.and_then(|h| process::open_log(&h.path().join("serve.log")).ok())
         }
         _ => None,
     };
@@ -149,10 +155,9 @@ pub(super) async fn run(cli: &Cli) -> Result<ExitCode, Failure> {
                 )
             });
         }
-        Command::Serve { stdio: _ } => {
-            let home = open_home(cli)?;
-            crate::peer::lobby::serve(&home, tokio::io::stdin(), tokio::io::stdout()).await?;
-        }
+        // It makes its own threads, late: see `serve`.
+        Command::Serve(_) => return Err(Failure::usage("serve is a command of its own")),
+        Command::Authorize(args) => authorize::run(cli, args)?,
         Command::Keeper { disk } => {
             let home = open_home(cli)?;
             let dir = home.disk(disk)?;

@@ -1,6 +1,6 @@
 //! Foreign bytes put in place: withdrawn first, then written, then synced, then their row (laws L3, L5).
 
-use wandisk_store::{HashRow, Intent, Version};
+use wandisk_store::{HashRow, Image, Intent, Intents, Store, Table, Version};
 
 use super::{Engine, EngineError};
 
@@ -13,7 +13,7 @@ pub enum StoreOutcome {
     NotWanted,
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Puts the verified bytes (`None`: zeros) of a chunk's current version in place. The caller holds its lock.
     ///
     /// # Errors
@@ -24,6 +24,7 @@ impl Engine {
         version: Version,
         bytes: Option<&[u8]>,
     ) -> Result<StoreOutcome, EngineError> {
+        self.check_not_poisoned()?;
         let basis_recorded = {
             let mut state = self.state();
             let mut row = state.table.get(chunk);
@@ -42,14 +43,14 @@ impl Engine {
             // A durable row says that an older version's bytes are there. It must not be believed after a crash.
             self.commit_rows().await?;
         }
-        tokio::task::block_in_place(|| {
+        S::blocking(|| {
             self.intents.set(chunk, Intent::Replacing)?;
             match bytes {
                 Some(bytes) => self.data.write_chunk(chunk, bytes),
                 None => self.data.punch_chunk(chunk),
             }
         })
-        .map_err(EngineError::Data)?;
+        .map_err(|e| self.change_failed(e))?;
         let mut state = self.state();
         if state.table.get(chunk).version != version {
             return Ok(StoreOutcome::NotWanted);
@@ -88,7 +89,8 @@ impl Engine {
         if !self.row(chunk).held.is_none() {
             self.withdraw_bases(&[chunk]).await?;
         }
-        self.data.write_chunk(chunk, bytes).map_err(EngineError::Data)?;
+        self.check_not_poisoned()?;
+        self.data.write_chunk(chunk, bytes).map_err(|e| self.change_failed(e))?;
         Ok(true)
     }
 

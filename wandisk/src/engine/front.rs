@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 
 use futures::FutureExt;
 use wandisk_io::{ChunkState, Disk, Extent, Geometry, HotMap, IoError, IoFuture, Lane, Op, Ticket, ZeroMode};
+use wandisk_store::{Image, Store};
 
 use super::{Engine, IoStats};
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Is it attached read-only?
     #[must_use]
     pub fn is_read_only(&self) -> bool {
@@ -28,6 +29,17 @@ impl Engine {
     /// Makes requests to a disk that is not resident wait for residency instead of failing at once.
     pub fn set_standby_waits(&self, waits: bool) {
         self.standby_waits.store(waits, Ordering::Relaxed);
+    }
+
+    /// A front-end could not move data: a write that failed for anything but space poisons the disk (law L8). A sector
+    /// that cannot be read is an error of its request: nothing that was promised about writes has changed.
+    pub(super) fn front_end_failed(&self, op: Op, errno: i32) {
+        let error = std::io::Error::from_raw_os_error(errno);
+        if op == Op::Write {
+            self.change_failed(error);
+        } else {
+            tracing::error!(disk = self.dir.name(), %error, "the disk's image could not be read");
+        }
     }
 
     /// Runs a request's cold way on the engine's own executor, inside the fetch time-out.
@@ -51,7 +63,10 @@ impl Engine {
     }
 }
 
-impl Disk for Engine {
+impl<S: Store> Disk for Engine<S>
+where
+    S::Image: AsFd,
+{
     fn geometry(&self) -> Geometry {
         Geometry {
             size_bytes: self.data.size_bytes(),
@@ -105,6 +120,10 @@ impl Disk for Engine {
             }
         }
         Ok(extents)
+    }
+
+    fn failed(&self, op: Op, errno: i32) {
+        self.front_end_failed(op, errno);
     }
 
     fn count(&self, lane: Lane, op: Op, bytes: u64) {

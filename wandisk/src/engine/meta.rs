@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wandisk_io::Shut;
-use wandisk_store::{Batch, DiskMeta};
+use wandisk_store::{Batch, DiskMeta, Intents, Store, Table};
 
 use super::{Access, Engine, EngineError};
 
@@ -18,7 +18,7 @@ pub enum MetaError {
     Engine(#[from] EngineError),
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Changes the disk's facts; they count when they are durable. One change at a time.
     ///
     /// # Errors
@@ -31,8 +31,9 @@ impl Engine {
         let mut meta = self.meta();
         change(&mut meta)?;
         meta.check().map_err(MetaError::Refused)?;
+        self.check_not_poisoned()?;
         let commit = self.committer.commit(Batch { meta: Some(meta.clone()), ..Batch::default() });
-        commit.await.map_err(EngineError::Table)?;
+        commit.await.map_err(|e| self.store_failed(EngineError::Table(e)))?;
         let shuts = {
             let mut state = self.state();
             meta.counter = meta.counter.max(state.meta.counter);
@@ -90,10 +91,9 @@ impl Engine {
         self.set_access(Access::Frozen).await?;
         self.close_all_chunks().await?;
         let _cooling = self.cooling.lock().await;
-        self.state().extents.clear();
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
         // The table knows all: the intents of this run are history.
-        self.intents.clear().map_err(EngineError::Data)
+        self.intents.clear().map_err(|e| self.change_failed(e))
     }
 
     /// Lets writes go on after a freeze, if the disk is still resident here.
@@ -112,9 +112,8 @@ impl Engine {
         self.set_access(Access::Closed).await?;
         self.close_all_chunks().await?;
         let _cooling = self.cooling.lock().await;
-        self.state().extents.clear();
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
-        self.intents.clear().map_err(EngineError::Data)
+        self.intents.clear().map_err(|e| self.change_failed(e))
     }
 
     /// Makes fetched rows durable from time to time, so that a crash does not cost many fetches again.

@@ -8,15 +8,17 @@
 //! Elsewhere nothing is written but fetched bytes, and rows of those never lead.
 
 use wandisk_store::data::is_zero;
-use wandisk_store::{Batch, Committer, DataFile, Intent, Version};
+use wandisk_store::{Batch, Image, Intent, Store, Table, Version};
 
+use super::marks::MarkLimits;
 use super::{EngineError, State};
 
-pub(super) async fn recover(
+pub(super) async fn recover<S: Store>(
     state: &mut State,
-    data: &DataFile,
-    committer: &Committer,
-    left: Option<Vec<(u64, Intent)>>,
+    data: &S::Image,
+    committer: &S::Table,
+    (left, sync_failed): (Option<Vec<(u64, Intent)>>, bool),
+    limits: MarkLimits,
 ) -> Result<(), EngineError> {
     let hot = state.extents.all();
     let was_clean = hot.is_empty() && left.as_ref().is_none_or(Vec::is_empty);
@@ -27,26 +29,42 @@ pub(super) async fn recover(
     match left {
         Some(intents) => {
             tracing::info!(chunks = intents.len(), "the last keeper died: its intents are taken up");
-            intents.into_iter().filter(|(c, _)| *c < chunks).for_each(|(c, i)| take_up(state, data, c, i));
+            let intents: Vec<_> = intents.into_iter().filter(|(c, _)| *c < chunks).collect();
+            if sync_failed {
+                tracing::warn!("its store had failed: what it wrote is written again");
+                S::blocking(|| intents.iter().try_for_each(|(c, _)| write_again(data, *c)))
+                    .map_err(EngineError::Data)?;
+            }
+            intents.into_iter().for_each(|(c, i)| take_up(state, data, c, i));
         }
         None => {
             tracing::info!(extents = hot.len(), "the machine went down: hot extents are looked through");
-            tokio::task::block_in_place(|| suspect_extents(state, data, &hot)).map_err(EngineError::Data)?;
+            S::blocking(|| suspect_extents(state, data, &hot, limits)).map_err(EngineError::Data)?;
         }
     }
     // Data first, row second: the bytes may be in the page cache only.
-    tokio::task::block_in_place(|| data.sync()).map_err(EngineError::Data)?;
+    S::blocking(|| data.sync()).map_err(EngineError::Data)?;
     state.extents.clear();
     let batch = Batch {
         pages: state.table.take_changed(),
-        digest: Some(state.table.digest()),
+        digest: Some(state.table.stored_digest()),
         hot_clear: true,
         ..Batch::default()
     };
     committer.commit(batch).await.map_err(EngineError::Table)
 }
 
-fn take_up(state: &mut State, data: &DataFile, chunk: u64, intent: Intent) {
+/// After a failed sync the kernel calls pages clean that never reached the medium, and the next sync succeeds without
+/// them (law L8). Written again they are dirty again.
+fn write_again(data: &impl Image, chunk: u64) -> std::io::Result<()> {
+    if data.has_blocks(chunk) {
+        data.write_chunk(chunk, &data.read_chunk(chunk)?)
+    } else {
+        data.punch_chunk(chunk)
+    }
+}
+
+fn take_up(state: &mut State, data: &impl Image, chunk: u64, intent: Intent) {
     let mut row = state.table.get(chunk);
     match intent {
         Intent::Modified if state.meta.is_resident() => {
@@ -62,8 +80,13 @@ fn take_up(state: &mut State, data: &DataFile, chunk: u64, intent: Intent) {
     }
 }
 
-fn suspect_extents(state: &mut State, data: &DataFile, hot: &[u64]) -> std::io::Result<()> {
-    let per_extent = (super::EXTENT_BYTES / u64::from(state.meta.chunk_size)).max(1);
+fn suspect_extents(
+    state: &mut State,
+    data: &impl Image,
+    hot: &[u64],
+    limits: MarkLimits,
+) -> std::io::Result<()> {
+    let per_extent = limits.extent_chunks(state.meta.chunk_size);
     let resident = state.meta.is_resident();
     for extent in hot {
         let range = extent * per_extent..((extent + 1) * per_extent).min(state.meta.chunks());

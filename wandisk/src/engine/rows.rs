@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use wandisk_io::ChunkState;
-use wandisk_store::{LineageId, Residency, Row, TableDigest, Version};
+use wandisk_store::{Image, LineageId, Residency, Row, Store, TableDigest, Version};
 
 use super::{Engine, EngineError};
+
+/// Chunks that are forgotten together, at three commits or syncs.
+const FORGET_BATCH: usize = 1024;
 
 /// A row as a peer tells it, its site numbers already translated to this disk's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub enum RowsError {
     Engine(#[from] EngineError),
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Takes rows of the resident's table in as they are, durably. (A whole table may put older ones back.)
     ///
     /// # Errors
@@ -81,11 +84,14 @@ impl Engine {
                 return Err(RowsError::NotReplica);
             }
             let lineages = state.meta.lineages.len();
+            // All are looked at before the first is taken: a message that makes no sense changes nothing.
             for row in rows {
                 let known = usize::from(row.version.lineage()) < lineages;
                 if row.chunk >= self.hot.chunks() || row.version.counter() == 0 || !known {
                     return Err(RowsError::Senseless { chunk: row.chunk, version: row.version });
                 }
+            }
+            for row in rows {
                 if wanted(&state.table.get(row.chunk), row) {
                     self.adopt(&mut state, row);
                 }
@@ -129,29 +135,45 @@ impl Engine {
         if self.state().meta.residency != Residency::Replica {
             return Err(RowsError::NotReplica);
         }
-        let gone: Vec<u64> = {
-            let mut state = self.state();
-            let gone: Vec<(u64, Row)> = state.table.rows().filter(|(c, _)| !keep.contains(c)).collect();
-            for (chunk, row) in &gone {
-                state.pending.remove(chunk);
-                state.table.set(*chunk, Row { held: Version::NONE, ..*row });
-                self.hot.set_state(*chunk, ChunkState::COLD);
-            }
-            gone.into_iter().map(|(chunk, _)| chunk).collect()
-        };
-        self.commit_rows().await?;
-        tokio::task::block_in_place(|| {
-            gone.iter().try_for_each(|chunk| self.data.punch_chunk(*chunk)).and_then(|()| self.data.sync())
-        })
-        .map_err(EngineError::Data)?;
+        let gone: Vec<u64> =
+            self.state().table.rows().map(|(chunk, _)| chunk).filter(|c| !keep.contains(c)).collect();
+        for batch in gone.chunks(FORGET_BATCH) {
+            self.forget_rows(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_rows(&self, gone: &[u64]) -> Result<(), EngineError> {
+        // A fetch under way must not put its bytes where a row is gone: it has the chunk's lock.
+        let mut guards = Vec::with_capacity(gone.len());
+        for chunk in gone {
+            guards.push(self.locks.lock(*chunk).await);
+        }
         {
             let mut state = self.state();
-            for chunk in &gone {
-                state.table.set(*chunk, Row::default());
-                self.hot.set_state(*chunk, ChunkState::READABLE);
+            for chunk in gone {
+                let row = state.table.get(*chunk);
+                state.pending.remove(chunk);
+                state.table.set(*chunk, Row { held: Version::NONE, ..row });
+                self.hot.set_state(*chunk, ChunkState::COLD);
             }
         }
-        Ok(self.commit_rows().await?)
+        self.commit_rows().await?;
+        S::blocking(|| {
+            gone.iter().try_for_each(|chunk| self.data.punch_chunk(*chunk)).and_then(|()| self.data.sync())
+        })
+        .map_err(|e| self.change_failed(e))?;
+        {
+            let mut state = self.state();
+            gone.iter().for_each(|chunk| state.table.set(*chunk, Row::default()));
+        }
+        self.commit_rows().await?;
+        // Served as never written only now that they are that durably.
+        let state = self.state();
+        for chunk in gone.iter().filter(|c| !state.table.get(**c).exists()) {
+            self.hot.set_state(*chunk, ChunkState::READABLE);
+        }
+        Ok(())
     }
 
     /// Rows whose version was made after `counter`, from chunk `start` on, at most `max`.

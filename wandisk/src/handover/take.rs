@@ -82,8 +82,9 @@ impl Keeper {
         if whole.is_some() {
             self.receive(facts).await?;
             self.mixing().await?;
-            let ranges = rows::unpack_ranges(body).ok_or_else(senseless)?;
-            let keep: BTreeSet<u64> = ranges.into_iter().flatten().take(self.chunks_bound()).collect();
+            let theirs = rows::unpack_ranges(body, self.engine.meta().chunks()).ok_or_else(senseless)?;
+            let ours = self.engine.ranges_with_rows();
+            let keep: BTreeSet<u64> = rows::common(&ours, &theirs).collect();
             self.engine.forget_rows_except(&keep).await.map_err(|e| Refusal::failed(&e))?;
         } else {
             self.take_rows(facts, body).await?;
@@ -106,10 +107,6 @@ impl Keeper {
 
     fn lineage_of(&self, facts: &Facts) -> wandisk_store::LineageId {
         facts.lineages.last().copied().unwrap_or_else(|| self.engine.meta().lineage())
-    }
-
-    fn chunks_bound(&self) -> usize {
-        usize::try_from(self.engine.meta().chunks()).unwrap_or(usize::MAX)
     }
 
     /// Answers [`Ask::Grant`]: resident, durably, before *done* is said.

@@ -11,11 +11,9 @@ use super::{Keeper, Report};
 use crate::delta::{self, Form};
 use crate::engine::MetaError;
 use crate::peer::error::{Code, Refusal};
+use crate::peer::limits::LEASE_MAX;
 use crate::peer::message::{Answer, Ask, Facts};
 use crate::peer::rows::{self, ROWS_MAX};
-
-/// Longest time that a peer may hold writes.
-const LEASE_MAX: Duration = Duration::from_secs(60);
 
 impl Keeper {
     /// Answers one request of site `from`.
@@ -129,13 +127,13 @@ impl Keeper {
             ));
         }
         if row.version != version {
-            return self.newer_or_none(chunk, version);
+            return self.newer_or_none(chunk, version).await;
         }
         let Some(published) = self.publisher.publish(chunk).await? else {
             return Err(Refusal::new(Code::NotHeld, format!("chunk {chunk} is not held here")));
         };
         if published.row.version != version {
-            return self.newer_or_none(chunk, version);
+            return self.newer_or_none(chunk, version).await;
         }
         let hash = blake3::Hash::from_bytes(published.hash).to_hex().to_string();
         let Some(bytes) = published.bytes else {
@@ -154,7 +152,11 @@ impl Keeper {
     }
 
     /// The resident's row is the table: an asker whose version was overtaken gets the newer one.
-    fn newer_or_none(&self, chunk: u64, asked: Version) -> Result<(Answer, Bytes), Refusal> {
+    async fn newer_or_none(&self, chunk: u64, asked: Version) -> Result<(Answer, Bytes), Refusal> {
+        if self.engine.row(chunk).version.counter() > self.engine.durable_mark() {
+            // As any row, it leaves only when it is durable: after a crash its version could name other bytes.
+            self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+        }
         let (meta, row) = (self.engine.meta(), self.engine.row(chunk));
         let overtaken = meta.is_resident() && row.exists() && row.version.counter() > asked.counter();
         if !overtaken {
@@ -181,14 +183,16 @@ impl Keeper {
         self.refuse_other_lineage(lineage)?;
         // Rows leave only when they are durable; and what is open now may change at once.
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+        let (digest, newest) = self.engine.table_mark();
         let busy = self.engine.has_unsettled_rows();
         let counter = self.engine.durable_mark();
+        let digest = Some(digest).filter(|_| !busy && newest <= counter);
         let mut part = self.engine.rows_since(since, start, ROWS_MAX);
         let next = if part.len() == ROWS_MAX { part.last().map(|(chunk, _)| chunk + 1) } else { None };
         part.retain(|(_, row)| row.version.counter() <= counter);
         let body = rows::pack(&part).map_err(|e| Refusal::failed(&e))?;
         let facts = Box::new(Facts::of(&meta, self.engine.dir().name()));
-        Ok((Answer::Rows { facts, next, counter, busy }, Bytes::from(body)))
+        Ok((Answer::Rows { facts, next, counter, busy, digest }, Bytes::from(body)))
     }
 
     async fn note_synced(

@@ -74,6 +74,14 @@ fn removed(tombstone: &Tombstone, home: &Home) -> String {
     )
 }
 
+/// Set by sshd where `authorized_keys` forces a command.
+const FORCED: &str = "SSH_ORIGINAL_COMMAND";
+
+/// Variables that sshd and the login set, not the peer.
+fn is_ours(name: &str) -> bool {
+    ["HOME", "LOGNAME", "PATH", "SHELL", "TZ", "USER", "XDG_RUNTIME_DIR"].contains(&name)
+}
+
 enum Started {
     Ready,
     Kept,
@@ -83,7 +91,12 @@ enum Started {
 async fn start(home: &std::path::Path, dir: &DiskDir) -> Result<Started, Refusal> {
     let failed = |e: io::Error| Refusal::failed(&e);
     let program = std::env::current_exe().map_err(failed)?;
-    let mut child = tokio::process::Command::new(program)
+    let mut command = tokio::process::Command::new(program);
+    if std::env::var_os(FORCED).is_some() {
+        // Behind a forced command the environment is the peer's as far as sshd lets it: no agent, no settings of its.
+        command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_ours)));
+    }
+    let mut child = command
         .arg("--home")
         .arg(home)
         .args(["keeper", dir.name()])

@@ -1,7 +1,7 @@
 //! `control.sock`: how commands of this site, and `serve` on behalf of peers, reach the keeper.
 //!
-//! The first line says what the connection is: `session` (a peer's session follows, spoken by the peer layer) or one
-//! JSON [`Command`]. A command is answered by lines of JSON: `{"progress":…}` any number of times, then `{"ok":…}` or
+//! The first line says what the connection is: `session` and a JSON [`SessionOrigin`] (a peer's session follows, spoken by
+//! the peer layer) or one JSON [`Command`]. A command is answered by lines of JSON: `{"progress":…}` any number of times, then `{"ok":…}` or
 //! `{"error":{"code","message","hint"}}`.
 
 use std::io;
@@ -17,15 +17,17 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::Keeper;
 use super::commands::Command;
+use crate::peer::audit::SessionOrigin;
 use crate::peer::error::Refusal;
+use crate::peer::limits::HELLO;
 use crate::peer::message::Progress;
 
-/// First line of a connection that carries a peer's session.
+/// First word of a connection that carries a peer's session; a [`SessionOrigin`] follows on its line.
 pub const SESSION: &str = "session";
 /// Longest line in bytes.
 const LINE_MAX: u64 = 64 << 10;
-/// Time for the first line.
-const FIRST_LINE: Duration = Duration::from_secs(10);
+/// Time for the first line. `serve` connects before it hears its dialler's hello.
+const FIRST_LINE: Duration = Duration::from_secs(10).saturating_add(HELLO);
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 256;
 
@@ -103,10 +105,12 @@ async fn connection(keeper: &Arc<Keeper>, stream: UnixStream) -> io::Result<()> 
     let (read, mut write) = stream.into_split();
     let mut reader = BufReader::new(read);
     let line = tokio::time::timeout(FIRST_LINE, read_line(&mut reader)).await??;
-    if line.trim_end() == SESSION {
+    if let Some(origin) = line.trim_end().strip_prefix(SESSION) {
+        // A line that is not understood permits nothing.
+        let came: SessionOrigin = serde_json::from_str(origin.trim_start())?;
         // Sessions do not keep the keeper alive by themselves; their requests do.
         drop(busy);
-        keeper.peers.accept(tokio::io::join(reader, write)).await;
+        keeper.peers.accept(tokio::io::join(reader, write), came).await;
         return Ok(());
     }
     let command: Command = match serde_json::from_str(&line) {

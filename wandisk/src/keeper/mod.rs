@@ -13,6 +13,7 @@ mod leave;
 pub mod process;
 mod publisher;
 mod status;
+mod ublk_device;
 #[cfg(not(feature = "ublk"))]
 mod without_ublk;
 

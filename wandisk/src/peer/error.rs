@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::SENTENCE_MAX;
+
 /// A failed request to another site.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PeerError {
@@ -87,6 +89,8 @@ pub enum Code {
     Again,
     /// The request makes no sense.
     Senseless,
+    /// The asker's key does not permit it.
+    Forbidden,
     /// A code that this program does not know.
     #[serde(other)]
     Other,
@@ -117,11 +121,23 @@ impl Refusal {
         self
     }
 
+    /// Of bounded length and fit for a terminal and a log: what a peer says is shown to people.
+    #[must_use]
+    pub fn tamed(self) -> Refusal {
+        Refusal { code: self.code, message: tame(&self.message), hint: self.hint.as_deref().map(tame) }
+    }
+
     /// From an error with its sources, joined; a peer's brings its hint.
     pub fn failed(error: &(dyn std::error::Error + 'static)) -> Refusal {
         let hint = error.downcast_ref::<PeerError>().and_then(PeerError::hint);
         Refusal { hint, ..Refusal::new(Code::Failed, chain(error)) }
     }
+}
+
+/// Foreign text for people: short, and without characters that steer a terminal or forge a line of a log.
+#[must_use]
+pub fn tame(text: &str) -> String {
+    text.chars().take(SENTENCE_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// An error and its sources in one line.

@@ -1,9 +1,12 @@
 //! Taking in what a peer says of the disk as a whole.
 
+use wandisk_link::Address;
+use wandisk_store::SiteId;
 use wandisk_store::meta::DISK_SIZE_MAX;
 use wandisk_store::{DiskMeta, Fork};
 
 use super::error::{Code, Refusal};
+use super::limits::ADDRESS_MAX;
 use super::message::Facts;
 use crate::engine::Engine;
 use crate::handover::apply::{DIVERGED_HINT, apply_named};
@@ -24,12 +27,23 @@ pub fn check(facts: &Facts) -> Result<(), Refusal> {
         && (1..=wandisk_store::meta::SITES_MAX).contains(&facts.sites.len())
         && facts.sites.iter().any(|s| s.id == facts.resident)
         && (facts.forks.len() < facts.lineages.len());
+    let alone = |id: &SiteId| facts.sites.iter().filter(|s| s.id == *id).count() == 1;
+    let once = facts.sites.iter().all(|s| alone(&s.id))
+        && (1..facts.lineages.len()).all(|i| !facts.lineages[..i].contains(&facts.lineages[i]));
     let names = facts.sites.iter().map(|s| &s.name).chain([&facts.name]);
     let named = names.into_iter().all(|n| wandisk_store::home::check_name(n).is_ok());
-    if sizes && lists && named {
+    let reachable = facts.sites.iter().filter_map(|s| s.address.as_deref()).all(is_host);
+    if sizes && lists && once && named && reachable {
         return Ok(());
     }
     Err(Refusal::new(Code::Senseless, "the far side describes a disk that cannot be"))
+}
+
+/// Is it the address of a host? A peer may tell where a site is, never what this machine is to run: a command is for
+/// its own people to add.
+#[must_use]
+pub fn is_host(address: &str) -> bool {
+    address.len() <= ADDRESS_MAX && matches!(Address::parse(address), Ok(Address::Ssh(_)))
 }
 
 /// Learns sites, a newer epoch and its resident from facts, durably. Numbers follow with [`numbers_of`].
@@ -105,4 +119,61 @@ pub async fn numbers_of(engine: &Engine, facts: &Facts) -> Result<Vec<u8>, Refus
     let meta = engine.meta();
     let numbers = facts.sites.iter().map(|s| meta.site_number(s.id)).collect::<Option<Vec<u8>>>();
     numbers.ok_or_else(|| Refusal::new(Code::Senseless, "the far side names sites that were not learnt"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::message::FactSite;
+    use wandisk_store::{DiskId, Epoch, LineageId};
+
+    fn facts() -> Facts {
+        let id = SiteId::random();
+        Facts {
+            uuid: DiskId::random(),
+            name: "d".to_owned(),
+            size_bytes: 1 << 30,
+            size_counter: 1,
+            chunk_size: 128 << 10,
+            lineages: vec![LineageId::random()],
+            forks: Vec::new(),
+            epoch: Epoch(1),
+            resident: id,
+            sites: vec![FactSite { id, name: "a".to_owned(), address: Some("ssh://me@big:2222".to_owned()) }],
+            counter: 7,
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Facts)) -> bool {
+        let mut facts = facts();
+        change(&mut facts);
+        check(&facts).is_ok()
+    }
+
+    #[test]
+    fn facts_that_can_be_are_taken() {
+        assert!(with(|_| {}));
+        assert!(with(|f| f.sites[0].address = None));
+    }
+
+    /// What a peer told as a site's address was dialled, commands of its own included.
+    #[test]
+    fn a_peer_cannot_name_a_program_to_run() {
+        for address in ["cmd:touch /tmp/owned", "cmd:ssh big", "ssh://-oProxyCommand=x", "/bin/sh", ""] {
+            assert!(!with(|f| f.sites[0].address = Some(address.to_owned())), "{address}");
+        }
+        assert!(!with(|f| f.sites[0].address = Some(format!("ssh://{}", "a".repeat(600)))));
+    }
+
+    #[test]
+    fn facts_that_contradict_themselves_are_refused() {
+        assert!(!with(|f| f.sites.push(f.sites[0].clone())), "a site twice");
+        assert!(!with(|f| f.lineages.push(f.lineages[0])), "its own ancestor");
+        assert!(!with(|f| f.resident = SiteId::random()), "a resident that is no site");
+        assert!(!with(|f| f.sites[0].name = "a\nb".to_owned()));
+        assert!(!with(|f| f.name = "../x".to_owned()));
+        assert!(!with(|f| f.size_bytes = 0));
+        assert!(!with(|f| f.size_bytes = DISK_SIZE_MAX + 512));
+        assert!(!with(|f| f.chunk_size = 1 << 23));
+    }
 }

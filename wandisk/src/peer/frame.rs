@@ -2,27 +2,33 @@
 //!
 //! ```text
 //! hello: "WANDISK\n" (8) │ version u16 │ oldest version understood u16 │ length u32 │ JSON
-//! frame: length u32 │ kind u8 │ zero u8×3 │ id u64 │ head length u32 │ head (JSON) │ body
+//! frame: length u32 │ kind u8 │ flags u8 (1: more follows) │ zero u16 │ id u64 │ head length u32 │ head │ piece of the body
 //! ```
-//! Little-endian; a frame's length counts what follows its 16-byte header.
+//! Little-endian; a frame's length counts what follows its first 16 bytes. Version 1 had no pieces.
+//!
+//! Invariant: no memory is taken for a length before it is checked, and never more than a frame's.
 
 use std::io;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::error::tame;
+use super::limits::{BODY_MAX, BYE_MAX, FRAME_MAX, HEAD_MAX, HELLO_MAX, PROGRESS_MAX, REFUSAL_MAX};
 use super::message::HelloFields;
-use super::session::Parts;
 
 const MAGIC: &[u8; 8] = b"WANDISK\n";
 /// Version of the protocol that this program speaks, and the oldest it understands.
-pub const VERSION: u16 = 1;
-const OLDEST: u16 = 1;
-const HELLO_MAX: u32 = 16 << 10;
-const HEADER_LEN: usize = 16;
-/// Longest head and body in bytes. A body holds a chunk (4 MiB at most) or a part of a table.
-const HEAD_MAX: usize = 64 << 10;
-const BODY_MAX: usize = (4 << 20) + (64 << 10);
+pub const VERSION: u16 = 2;
+const OLDEST: u16 = 2;
+/// Everything before the head.
+const HEADER_LEN: usize = 20;
+/// What of the header its length does not count.
+const UNCOUNTED: usize = 16;
+const MORE: u8 = 1;
+
+/// A request's or reply's head and body.
+pub type Parts = (Vec<u8>, Bytes);
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +56,50 @@ impl Kind {
         use Kind::{Bye, Cancel, Error, Ping, Pong, Progress, Reply, Request};
         [Request, Reply, Error, Progress, Cancel, Ping, Pong, Bye].into_iter().find(|k| *k as u8 == byte)
     }
+
+    /// Longest head, and whether there may be a body.
+    fn shape(self) -> (usize, bool) {
+        match self {
+            Kind::Request | Kind::Reply => (HEAD_MAX, true),
+            Kind::Error => (REFUSAL_MAX, false),
+            Kind::Progress => (PROGRESS_MAX, false),
+            Kind::Bye => (BYE_MAX, false),
+            Kind::Cancel | Kind::Ping | Kind::Pong => (0, false),
+        }
+    }
+}
+
+/// What one end tells the other: one frame, or several if it is long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What it is.
+    pub kind: Kind,
+    /// The request it belongs to.
+    pub id: u64,
+    /// Head and body.
+    pub parts: Parts,
+}
+
+impl Message {
+    /// A message with content.
+    #[must_use]
+    pub fn new(kind: Kind, id: u64, parts: Parts) -> Message {
+        Message { kind, id, parts }
+    }
+
+    /// A message without.
+    #[must_use]
+    pub fn bare(kind: Kind, id: u64) -> Message {
+        Message { kind, id, parts: (Vec::new(), Bytes::new()) }
+    }
+
+    /// Is it none too long to be sent?
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        let (head_max, body) = self.kind.shape();
+        let (head, rest) = &self.parts;
+        head.len() <= head_max && rest.len() <= if body { BODY_MAX } else { 0 }
+    }
 }
 
 /// One frame.
@@ -59,21 +109,45 @@ pub struct Frame {
     pub kind: Kind,
     /// The request it belongs to.
     pub id: u64,
-    /// Head and body.
-    pub parts: Parts,
+    /// Another piece of the same message follows.
+    pub more: bool,
+    /// Head of the message; empty in later pieces.
+    pub head: Vec<u8>,
+    /// This piece of its body.
+    pub piece: Bytes,
 }
 
-impl Frame {
-    /// A frame with content.
-    #[must_use]
-    pub fn new(kind: Kind, id: u64, parts: Parts) -> Frame {
-        Frame { kind, id, parts }
-    }
+/// A frame's first bytes, checked: what follows is `head_len` and then `piece_len` bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    kind: Kind,
+    more: bool,
+    id: u64,
+    head_len: usize,
+    piece_len: usize,
+}
 
-    /// A frame without.
-    #[must_use]
-    pub fn bare(kind: Kind, id: u64) -> Frame {
-        Frame { kind, id, parts: (Vec::new(), Bytes::new()) }
+impl Header {
+    fn parse(bytes: &[u8; HEADER_LEN]) -> Result<Header, &'static str> {
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let kind = Kind::of(bytes[4]).ok_or("the far side sent a frame of no known kind")?;
+        let contradiction = "the far side sent a frame whose fields contradict each other";
+        if bytes[5] & !MORE != 0 || bytes[6..8] != [0, 0] {
+            return Err("the far side sent a frame that cannot be");
+        }
+        let content = word(0).checked_sub(4).ok_or(contradiction)? as usize;
+        if content > FRAME_MAX {
+            return Err("the far side sent a frame that is too long");
+        }
+        let (more, head_len) = (bytes[5] & MORE != 0, word(16) as usize);
+        let (head_max, has_body) = kind.shape();
+        let piece_len = content.checked_sub(head_len).ok_or(contradiction)?;
+        // Only what has a body can go on, and a frame that goes on brings something.
+        if head_len > head_max || (!has_body && (more || piece_len > 0)) || (more && content == 0) {
+            return Err(contradiction);
+        }
+        let id = u64::from(word(8)) | u64::from(word(12)) << 32;
+        Ok(Header { kind, more, id, head_len, piece_len })
     }
 }
 
@@ -102,7 +176,7 @@ pub async fn send_hello(stream: &mut (impl AsyncWrite + Unpin), fields: &HelloFi
     stream.flush().await
 }
 
-/// Reads a hello.
+/// Reads a hello. The caller limits the time.
 ///
 /// # Errors
 /// `InvalidData` with a sentence if the far side is no wandisk or of another version; the stream's else.
@@ -135,6 +209,9 @@ pub async fn read_hello_raw(stream: &mut (impl AsyncRead + Unpin)) -> io::Result
     stream.read_exact(&mut rest).await?;
     let version = u16::from_le_bytes([rest[0], rest[1]]);
     let oldest = u16::from_le_bytes([rest[2], rest[3]]);
+    if oldest > version {
+        return Err(bad("the far side's hello contradicts itself: it understands less than it speaks"));
+    }
     if oldest > VERSION || version < OLDEST {
         return Err(bad(format!(
             "the far side speaks protocol version {version} (and understands {oldest} or later), this program {VERSION}: \
@@ -147,126 +224,50 @@ pub async fn read_hello_raw(stream: &mut (impl AsyncRead + Unpin)) -> io::Result
     }
     let mut json = vec![0u8; usize::try_from(length).map_err(io::Error::other)?];
     stream.read_exact(&mut json).await?;
-    let fields = serde_json::from_slice(&json)
-        .map_err(|e| bad(format!("the far side's hello makes no sense: {e}")))?;
+    let fields: HelloFields = serde_json::from_slice(&json)
+        .map_err(|e| bad(format!("the far side's hello makes no sense: {}", tame(&e.to_string()))))?;
+    fields.check().map_err(bad)?;
     raw.extend_from_slice(&rest);
     raw.extend_from_slice(&json);
     Ok((fields, raw))
 }
 
-/// Sends a frame; the caller flushes.
+/// Sends a frame; the caller flushes. Gives its length in bytes.
 ///
 /// # Errors
 /// The stream's; `InvalidData` if the frame is too large to be one.
-pub async fn send(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Result<()> {
-    let (head, body) = &frame.parts;
-    if head.len() > HEAD_MAX || body.len() > BODY_MAX {
+pub async fn send(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Result<usize> {
+    let content = frame.head.len() + frame.piece.len();
+    if content > FRAME_MAX || frame.head.len() > HEAD_MAX {
         return Err(bad("a message of this program is too large to be sent"));
     }
-    let length = u32::try_from(4 + head.len() + body.len()).map_err(io::Error::other)?;
-    let mut bytes = Vec::with_capacity(HEADER_LEN + 4 + head.len());
+    let length = u32::try_from(4 + content).map_err(io::Error::other)?;
+    let mut bytes = Vec::with_capacity(HEADER_LEN + frame.head.len());
     bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&[frame.kind as u8, 0, 0, 0]);
+    bytes.extend_from_slice(&[frame.kind as u8, if frame.more { MORE } else { 0 }, 0, 0]);
     bytes.extend_from_slice(&frame.id.to_le_bytes());
-    bytes.extend_from_slice(&u32::try_from(head.len()).map_err(io::Error::other)?.to_le_bytes());
-    bytes.extend_from_slice(head);
+    bytes.extend_from_slice(&u32::try_from(frame.head.len()).map_err(io::Error::other)?.to_le_bytes());
+    bytes.extend_from_slice(&frame.head);
     stream.write_all(&bytes).await?;
-    stream.write_all(body).await
+    stream.write_all(&frame.piece).await?;
+    Ok(UNCOUNTED + 4 + content)
 }
 
-/// Reads a frame.
+/// Reads a frame. The caller limits the time.
 ///
 /// # Errors
 /// `InvalidData` with what is wrong with it; the stream's else.
 pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
     let mut header = [0u8; HEADER_LEN];
     stream.read_exact(&mut header).await?;
-    let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let kind = Kind::of(header[4]).ok_or_else(|| bad("the far side sent a frame of no known kind"))?;
-    let length = usize::try_from(word(0)).map_err(io::Error::other)?;
-    if header[5..8] != [0, 0, 0] || !(4..=4 + HEAD_MAX + BODY_MAX).contains(&length) {
-        return Err(bad("the far side sent a frame that cannot be"));
-    }
-    let id = u64::from(word(8)) | u64::from(word(12)) << 32;
-    let mut head_len = [0u8; 4];
-    stream.read_exact(&mut head_len).await?;
-    let head_len = usize::try_from(u32::from_le_bytes(head_len)).map_err(io::Error::other)?;
-    if head_len > HEAD_MAX || head_len > length - 4 || length - 4 - head_len > BODY_MAX {
-        return Err(bad("the far side sent a frame whose lengths contradict each other"));
-    }
+    let Header { kind, more, id, head_len, piece_len } = Header::parse(&header).map_err(bad)?;
     let mut head = vec![0u8; head_len];
     stream.read_exact(&mut head).await?;
-    let mut body = vec![0u8; length - 4 - head_len];
-    stream.read_exact(&mut body).await?;
-    Ok(Frame { kind, id, parts: (head, Bytes::from(body)) })
+    let mut piece = vec![0u8; piece_len];
+    stream.read_exact(&mut piece).await?;
+    Ok(Frame { kind, id, more, head, piece: Bytes::from(piece) })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-    }
-
-    fn decode(bytes: &[u8]) -> io::Result<Frame> {
-        runtime().block_on(read(&mut &bytes[..]))
-    }
-
-    fn encode(frame: &Frame) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        runtime().block_on(send(&mut bytes, frame)).unwrap();
-        bytes
-    }
-
-    proptest! {
-        #[test]
-        fn a_frame_survives_the_wire(kind in 1u8..=8, id: u64, head: Vec<u8>, body: Vec<u8>) {
-            let frame = Frame::new(Kind::of(kind).unwrap(), id, (head, Bytes::from(body)));
-            prop_assert_eq!(decode(&encode(&frame)).unwrap(), frame);
-        }
-
-        #[test]
-        fn what_decodes_encodes_to_the_same_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(frame) = decode(&bytes) {
-                let again = encode(&frame);
-                prop_assert_eq!(&bytes[..again.len()], &again[..]);
-            }
-        }
-
-        #[test]
-        fn a_cut_frame_is_an_error_at_every_byte(body in prop::collection::vec(any::<u8>(), 0..64), cut in 0usize..80) {
-            let bytes = encode(&Frame::new(Kind::Reply, 7, (b"{}".to_vec(), Bytes::from(body))));
-            if cut < bytes.len() {
-                prop_assert!(decode(&bytes[..cut]).is_err());
-            }
-        }
-    }
-
-    fn hello(bytes: &[u8]) -> String {
-        runtime().block_on(read_hello(&mut &bytes[..])).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn something_else_at_the_far_end_is_shown() {
-        assert!(hello(b"Welcome to Debian\n").contains("it said \"Welcome to Debian\\n\""));
-        assert!(hello(b"WAN").contains("ended after saying \"WAN\""));
-    }
-
-    #[test]
-    fn another_version_is_named() {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&[9, 0, 7, 0, 2, 0, 0, 0]);
-        bytes.extend_from_slice(b"{}");
-        let said = hello(&bytes);
-        assert!(said.contains("version 9") && said.contains("understands 7"), "{said}");
-    }
-
-    #[test]
-    fn a_length_from_the_wire_is_checked_before_memory_is_taken() {
-        let mut bytes = encode(&Frame::bare(Kind::Ping, 1));
-        bytes[..4].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert!(decode(&bytes).unwrap_err().to_string().contains("cannot be"));
-    }
-}
+#[path = "frame_tests.rs"]
+mod tests;

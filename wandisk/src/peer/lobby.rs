@@ -1,30 +1,26 @@
 //! `wandisk serve --stdio`: a peer's stream, brought to the disk's keeper; or a talk about the site itself.
 //!
-//! The dialler's hello says which disk it is about. `serve` reads it, and where the disk is here passes the stream
-//! to the keeper byte by byte, the hello first; it understands nothing of what follows.
+//! The dialler's hello says which disk it is about. `serve` (`cli/serve.rs`) reads it, and where the disk is here passes
+//! the stream to the keeper byte by byte, the hello first; it understands nothing of what follows.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
 use wandisk_store::{DiskDir, DiskId, DiskMeta, Home, KnownSite, OpenError, Residency, SiteId};
 
+use super::audit::{Refusals, SessionOrigin, audit};
 use super::dial::hello;
 use super::error::{Code, Refusal};
 use super::facts::check;
-use super::frame;
+use super::limits::LOBBY;
 use super::message::{Facts, HelloFields};
+use super::permit::Permit;
 use super::session::{Handler, Parts, ProgressSink, Session};
-use crate::keeper::{client, control};
-
-/// Time for the dialler's hello.
-const HELLO: Duration = Duration::from_secs(20);
-/// A lobby session ends after this time at the latest.
-const LOBBY: Duration = Duration::from_secs(60);
 
 /// What can be asked of a site without a disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,53 +51,46 @@ pub fn find_disk(home: &Home, id: DiskId) -> Option<DiskDir> {
     disks.into_iter().find(|d| wandisk_store::disk_dir::uuid_of(d.path()) == Some(id))
 }
 
-/// Serves one dialler over a pair of streams.
+/// Joins a dialler, whose hello is `raw`, to the disk's keeper.
 ///
 /// # Errors
-/// What went wrong, for standard error.
-pub async fn serve(
-    home: &Home,
-    mut input: impl AsyncRead + Send + Unpin + 'static,
-    mut output: impl AsyncWrite + Send + Unpin + 'static,
+/// The streams'.
+pub async fn join(
+    mut keeper: UnixStream,
+    raw: &[u8],
+    input: impl AsyncRead + Send + Unpin + 'static,
+    output: impl AsyncWrite + Send + Unpin + 'static,
 ) -> std::io::Result<()> {
-    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "the dialler said no hello in time");
-    let read = tokio::time::timeout(HELLO, frame::read_hello_raw(&mut input)).await.map_err(|_| late())?;
-    let (peer, raw) = match read {
-        Ok(read) => read,
-        Err(e) => {
-            // Our own hello, so that a peer of another version can say which is which.
-            frame::send_hello(&mut output, &hello(home, None)).await.ok();
-            return Err(e);
-        }
-    };
-    let here = peer.disk.and_then(|id| find_disk(home, id));
-    let Some(dir) = here else { return lobby(home, peer, raw, input, output).await };
-    let mut keeper = client::connect(home.path(), &dir).await.map_err(std::io::Error::other)?;
-    keeper.write_all(format!("{}\n", control::SESSION).as_bytes()).await?;
-    keeper.write_all(&raw).await?;
+    keeper.write_all(raw).await?;
     let mut dialler = tokio::io::join(input, output);
     tokio::io::copy_bidirectional_with_sizes(&mut dialler, &mut keeper, 256 << 10, 256 << 10).await.map(drop)
 }
 
-async fn lobby(
+/// A talk about the site itself with a dialler whose hello is `raw`.
+///
+/// # Errors
+/// A session that could not begin.
+pub async fn lobby(
     home: &Home,
-    peer: HelloFields,
+    permit: Permit,
+    came: &SessionOrigin,
     raw: Vec<u8>,
     input: impl AsyncRead + Send + Unpin + 'static,
     output: impl AsyncWrite + Send + Unpin + 'static,
 ) -> std::io::Result<()> {
-    if let Some(disk) = peer.disk {
-        return Err(std::io::Error::other(format!("there is no replica of disk {disk} at this site")));
-    }
     let replayed = std::io::Cursor::new(raw).chain(input);
-    let desk = Arc::new(LobbyDesk { home: home.clone() });
+    let desk = Arc::new(LobbyDesk { home: home.clone(), permit, refusals: Arc::default() });
     let session = Session::start(tokio::io::join(replayed, output), &hello(home, None), desk).await?;
-    tokio::time::timeout(LOBBY, session.closed()).await.ok();
+    let ended = tokio::time::timeout(LOBBY, session.closed()).await;
+    let why = ended.unwrap_or_else(|_| format!("it took more than {} s", LOBBY.as_secs()));
+    audit(&session, came, None, &why);
     Ok(())
 }
 
 struct LobbyDesk {
     home: Home,
+    permit: Permit,
+    refusals: Arc<Refusals>,
 }
 
 impl Handler for LobbyDesk {
@@ -111,13 +100,15 @@ impl Handler for LobbyDesk {
         parts: Parts,
         _: ProgressSink,
     ) -> BoxFuture<'static, Result<Parts, Refusal>> {
-        let home = self.home.clone();
+        let (home, permit, refusals) = (self.home.clone(), self.permit, Arc::clone(&self.refusals));
         async move {
             let ask = serde_json::from_slice(&parts.0).map_err(|e| {
                 Refusal::new(Code::Senseless, format!("the request makes no sense here: {e}"))
             })?;
             let LobbyAsk::CreateReplica { facts } = ask;
-            let created = tokio::task::block_in_place(|| create_replica(&home, peer.site, &facts))?;
+            let created = tokio::task::block_in_place(|| create_replica(&home, permit, peer.site, &facts));
+            refusals.note(&peer, &created);
+            let created = created?;
             let head =
                 serde_json::to_vec(&LobbyAnswer::Replica { created }).map_err(|e| Refusal::failed(&e))?;
             Ok((head, Bytes::new()))
@@ -127,11 +118,12 @@ impl Handler for LobbyDesk {
 }
 
 /// Creates an empty replica of a disk, unless there is one.
-fn create_replica(home: &Home, from: SiteId, facts: &Facts) -> Result<bool, Refusal> {
+fn create_replica(home: &Home, permit: Permit, from: SiteId, facts: &Facts) -> Result<bool, Refusal> {
     check(facts)?;
     if find_disk(home, facts.uuid).is_some() {
         return Ok(false);
     }
+    permit.admits_replica(facts.uuid)?;
     // What this site knew when it removed its replica it still knows (law L1).
     let known = home.tombstone(facts.uuid).filter(|t| t.lineages == facts.lineages);
     if let Some(tombstone) = known.filter(|t| t.epoch > facts.epoch) {

@@ -8,10 +8,9 @@ use wandisk_store::{
     Attempt, AttemptId, DiskId, DiskMeta, Epoch, Fork, LineageId, Residency, SiteId, TableDigest, Version,
 };
 
+use super::error::tame;
+use super::limits::PROGRAM_MAX;
 use crate::delta::Form;
-
-/// Sites that a request may have passed.
-pub const PATH_MAX: usize = 8;
 
 /// A request on its way.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -242,6 +241,8 @@ pub enum Answer {
         counter: u64,
         /// Versions are open or rows not durable: what is fetched may be overtaken at once.
         busy: bool,
+        /// The table's digest, unless it is about to change.
+        digest: Option<TableDigest>,
     },
     /// The attempt's table is stored durably.
     Prepared {
@@ -351,6 +352,14 @@ pub struct Progress {
     pub bytes: u64,
 }
 
+impl Progress {
+    /// Of bounded length and fit for a terminal.
+    #[must_use]
+    pub fn tamed(self) -> Progress {
+        Progress { phase: tame(&self.phase), ..self }
+    }
+}
+
 /// What a session's hello carries besides the protocol's own fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HelloFields {
@@ -364,4 +373,21 @@ pub struct HelloFields {
     pub program: String,
     /// Bytes free at the store, told by the answering side.
     pub free_bytes: Option<u64>,
+}
+
+impl HelloFields {
+    /// Checks a peer's hello: its name is shown to people and written to logs.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let printable = self.program.bytes().all(|b| b.is_ascii_graphic());
+        if wandisk_store::home::check_name(&self.name).is_err()
+            || !printable
+            || self.program.len() > PROGRAM_MAX
+        {
+            return Err("the far side's hello has a name or a version that cannot be one");
+        }
+        Ok(())
+    }
 }

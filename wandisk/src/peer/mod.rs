@@ -1,17 +1,21 @@
 //! Talking with other sites.
 //!
-//! `frame` and `session` carry requests over a byte stream; `message` and `rows` say what is asked; `dial` and `lobby`
+//! `frame`, `pieces` and `session` carry requests over a byte stream, within the bounds of `limits`; `message` and `rows` say what is asked; `dial` and `lobby`
 //! are the two ends of a link; `peers` keeps sessions and routes; `source` fetches chunks; `facts` learns.
 //!
 //! Invariant: nothing from a peer is used before it is checked against limits and for sense.
 
+pub mod audit;
 pub mod dial;
 pub mod error;
 pub mod facts;
 pub mod frame;
+pub mod limits;
 pub mod lobby;
 pub mod message;
 mod peers;
+pub mod permit;
+pub mod pieces;
 pub mod rows;
 pub mod session;
 pub mod source;

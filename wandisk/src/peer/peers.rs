@@ -13,17 +13,25 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wandisk_store::{DiskId, Home, SiteEntry, SiteId};
 
+use super::audit::{Refusals, SessionOrigin, audit};
 use super::dial;
 use super::error::{Code, PeerError, Refusal, chain};
-use super::message::{Answer, Ask, Envelope, Facts, HelloFields, PATH_MAX, Standing};
+use super::facts::is_host;
+use super::limits::{PATH_MAX, SESSIONS_A_SITE, SESSIONS_MAX, SMALL_ANSWER};
+use super::message::{Answer, Ask, Envelope, Facts, HelloFields, Standing};
+use super::permit::Mode;
+use super::rows::{self, ROWS_MAX};
 use super::session::{Class, Handler, Parts, ProgressSink, RequestError, Session};
 use crate::engine::Engine;
 use crate::keeper::{Keeper, Report};
 
 /// A site that could not be reached is not dialled again for this long.
 const DIAL_PAUSE: Duration = Duration::from_millis(500);
-/// Inbound sessions of one site kept at most: its bulk connections, and one left over from before a cut.
-const SESSIONS_A_SITE: usize = 8;
+/// Kept sessions with a site that one request may find dead.
+const STALE_SESSIONS: usize = SESSIONS_A_SITE;
+
+/// Why a session ends when its keeper does in order.
+const KEEPER_ENDS: &str = "the keeper ends";
 
 type Failure = (Instant, String);
 
@@ -35,6 +43,7 @@ pub struct Peers {
     keeper: OnceLock<Weak<Keeper>>,
     sessions: Mutex<HashMap<SiteId, Vec<Session>>>,
     dialling: Mutex<HashMap<SiteId, Arc<tokio::sync::Mutex<Option<Failure>>>>>,
+    inbound: tokio::sync::Semaphore,
 }
 
 impl std::fmt::Debug for Peers {
@@ -46,11 +55,24 @@ impl std::fmt::Debug for Peers {
 /// Answers what a session's peer asks.
 struct Desk {
     peers: Weak<Peers>,
+    mode: Mode,
+    refusals: Arc<Refusals>,
 }
 
 impl Handler for Desk {
     fn class_of(&self, (head, _): &Parts) -> Class {
         serde_json::from_slice::<Envelope>(head).map_or(Class::Demand, |envelope| class_of(&envelope.ask))
+    }
+
+    fn room_for(&self, (head, _): &Parts) -> usize {
+        let engine = self.peers.upgrade().and_then(|peers| peers.engine.upgrade());
+        match serde_json::from_slice::<Envelope>(head).map(|envelope| envelope.ask) {
+            Ok(Ask::Fetch { .. }) => {
+                engine.map_or(0, |e| usize::try_from(e.hot_chunk_size()).unwrap_or(usize::MAX))
+            }
+            Ok(Ask::Rows { .. }) => ROWS_MAX * rows::ROW_LEN,
+            _ => SMALL_ANSWER,
+        }
     }
 
     fn handle(
@@ -59,10 +81,12 @@ impl Handler for Desk {
         parts: Parts,
         progress: ProgressSink,
     ) -> BoxFuture<'static, Result<Parts, Refusal>> {
-        let peers = self.peers.upgrade();
+        let (peers, mode, refusals) = (self.peers.upgrade(), self.mode, Arc::clone(&self.refusals));
         async move {
             let ending = || Refusal::new(Code::Again, "the keeper is ending");
-            peers.ok_or_else(ending)?.take(&peer, parts, progress).await
+            let result = peers.ok_or_else(ending)?.take(&peer, mode, parts, progress).await;
+            refusals.note(&peer, &result);
+            result
         }
         .boxed()
     }
@@ -91,6 +115,7 @@ impl Peers {
             keeper: OnceLock::new(),
             sessions: Mutex::default(),
             dialling: Mutex::default(),
+            inbound: tokio::sync::Semaphore::new(SESSIONS_MAX),
         })
     }
 
@@ -107,19 +132,33 @@ impl Peers {
         dial::hello(&self.home, Some(self.disk))
     }
 
-    fn desk(self: &Arc<Self>) -> Arc<dyn Handler> {
-        Arc::new(Desk { peers: Arc::downgrade(self) })
+    fn desk(self: &Arc<Self>, mode: Mode) -> Arc<dyn Handler> {
+        Arc::new(Desk { peers: Arc::downgrade(self), mode, refusals: Arc::default() })
     }
 
     /// Runs a session that a peer opened, until it ends.
-    pub async fn accept(self: &Arc<Self>, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
-        // Kept before its first request is heard: what is asked here may need to ask back.
-        let keep = |session: &Session| self.keep(session.clone());
-        match Session::start_then(stream, &self.hello(), self.desk(), keep).await {
+    pub async fn accept(
+        self: &Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        came: SessionOrigin,
+    ) {
+        let Ok(_place) = self.inbound.try_acquire() else {
+            tracing::warn!("a session was refused: {SESSIONS_MAX} are open");
+            return;
+        };
+        // Kept before its first request is heard: what is asked here may need to ask back. A peer that may only read is
+        // not asked: what it answered could say anything in the name of a site that holds the disk.
+        let keep = |session: &Session| {
+            if came.mode == Mode::Rw {
+                self.keep(session.clone());
+            }
+        };
+        match Session::start_then(stream, &self.hello(), self.desk(came.mode), keep).await {
             Ok(session) => {
-                tracing::info!(site = session.peer().name, "a session began");
+                let peer = session.peer();
+                tracing::info!(site = peer.name, uuid = %peer.site, mode = came.mode.word(), "a session began");
                 let why = session.closed().await;
-                tracing::info!(site = session.peer().name, why, "a session ended");
+                audit(&session, &came, Some(self.disk), &why);
             }
             Err(e) => tracing::warn!(error = %e, "a session could not begin"),
         }
@@ -129,9 +168,11 @@ impl Peers {
         let mut sessions = self.sessions();
         let of_site = sessions.entry(session.peer().site).or_default();
         of_site.retain(|s| !s.is_closed());
-        if of_site.len() < SESSIONS_A_SITE {
-            of_site.push(session);
+        if of_site.len() >= SESSIONS_A_SITE {
+            // The oldest is the likeliest to be dying of a cut that nobody has noticed.
+            of_site.remove(0).close("a newer session of the same site took its place");
         }
+        of_site.push(session);
     }
 
     /// A live session with a site, the newest first: an older one may be dying of a cut that it has not noticed.
@@ -218,7 +259,8 @@ impl Peers {
             let known = self.engine.upgrade()?.meta().sites.into_iter().find(|s| s.id == site)?;
             Some(SiteEntry {
                 name: known.name,
-                address: known.address?,
+                // A table of before may still hold what a peer told.
+                address: known.address.filter(|a| is_host(a))?,
                 remote_home: None,
                 remote_wandisk: None,
                 id: None,
@@ -269,7 +311,7 @@ impl Peers {
         entry: &SiteEntry,
         expected: Option<SiteId>,
     ) -> Result<Session, String> {
-        let session = dial::session(home, entry, &self.hello(), self.desk()).await?;
+        let session = dial::session(home, entry, &self.hello(), self.desk(Mode::Rw)).await?;
         let found = session.peer().site;
         if expected.is_some_and(|expected| expected != found) {
             session.close("another site was expected");
@@ -320,9 +362,23 @@ impl Peers {
         envelope.path.push(self.home.id());
         let class = class_of(&envelope.ask);
         let to = envelope.to;
-        let mut why = match self.session(to).await {
-            Ok(session) => return self.over(&session, &envelope, body, class, progress).await,
-            Err(why) => why,
+        let mut stale = 0;
+        let mut why = loop {
+            let kept = self.live(to).is_some();
+            let session = match self.session(to).await {
+                Ok(session) => session,
+                Err(why) => break why,
+            };
+            match self.over(&session, &envelope, body.clone(), class, progress.clone()).await {
+                // A session that was kept may have died unnoticed, and any may have met a keeper that is just ending:
+                // every request can be asked twice.
+                Err(PeerError::Broken { why, .. })
+                    if (kept || why == KEEPER_ENDS) && stale < STALE_SESSIONS =>
+                {
+                    stale += 1;
+                }
+                other => return other,
+            }
         };
         if envelope.path.len() < PATH_MAX {
             for relay in self.relays(&envelope.path) {
@@ -367,6 +423,7 @@ impl Peers {
     async fn take(
         self: &Arc<Self>,
         peer: &HelloFields,
+        mode: Mode,
         (head, body): Parts,
         progress: ProgressSink,
     ) -> Result<Parts, Refusal> {
@@ -376,6 +433,8 @@ impl Peers {
         if envelope.path.len() > PATH_MAX || envelope.path.last() != Some(&peer.site) {
             return Err(Refusal::new(Code::Senseless, "the request's path is not the way it came"));
         }
+        // Before it is passed on, too: a site beyond would take it for ours.
+        mode.permits(&envelope.ask)?;
         let (answer, body) = if envelope.to == self.home.id() {
             let keeper = self.keeper.get().and_then(Weak::upgrade);
             let keeper = keeper.ok_or_else(|| Refusal::new(Code::Again, "the keeper is ending"))?;
@@ -428,7 +487,7 @@ impl Peers {
     /// Ends every session.
     pub async fn close(&self) {
         let all: Vec<Session> = self.sessions().drain().flat_map(|(_, s)| s).collect();
-        all.iter().for_each(|s| s.close("the keeper ends"));
+        all.iter().for_each(|s| s.close(KEEPER_ENDS));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -7,9 +7,12 @@ use wandisk_store::{Row, Version};
 
 use crate::engine::WireRow;
 
-const ROW_LEN: usize = 24;
-/// Rows in one message at most.
-pub const ROWS_MAX: usize = 32 << 10;
+use super::limits::RANGES_MAX;
+
+pub use super::limits::ROWS_MAX;
+
+/// Bytes of a row.
+pub(crate) const ROW_LEN: usize = 24;
 
 /// Packs rows.
 ///
@@ -39,9 +42,6 @@ pub fn unpack(body: &[u8], numbers: &[u8]) -> Option<Vec<WireRow>> {
     bytes.chunks_exact(ROW_LEN).map(|row| read_row(row, numbers)).collect()
 }
 
-/// Ranges in one message at most.
-const RANGES_MAX: usize = 1 << 20;
-
 /// Packs ranges of chunks: zstd of (first u64, count u64) pairs, little-endian.
 ///
 /// # Errors
@@ -55,9 +55,10 @@ pub fn pack_ranges(ranges: &[std::ops::Range<u64>]) -> std::io::Result<Vec<u8>> 
     zstd::bulk::compress(&bytes, 1)
 }
 
-/// Unpacks ranges of a peer. `None` if they are not ranges.
+/// Unpacks ranges of a peer's chunks, of which the disk has `chunks`. `None` if they are not ranges, reach past its end,
+/// or are not in order and apart.
 #[must_use]
-pub fn unpack_ranges(body: &[u8]) -> Option<Vec<std::ops::Range<u64>>> {
+pub fn unpack_ranges(body: &[u8], chunks: u64) -> Option<Vec<std::ops::Range<u64>>> {
     let bytes = zstd::bulk::decompress(body, RANGES_MAX * 16).ok()?;
     if !bytes.len().is_multiple_of(16) {
         return None;
@@ -67,7 +68,23 @@ pub fn unpack_ranges(body: &[u8]) -> Option<Vec<std::ops::Range<u64>>> {
         let count = u64::from_le_bytes(pair[8..].try_into().ok()?);
         Some(first..first.checked_add(count)?)
     };
-    bytes.chunks_exact(16).map(range).collect()
+    let ranges: Vec<_> = bytes.chunks_exact(16).map(range).collect::<Option<_>>()?;
+    let ordered = ranges.windows(2).all(|pair| pair[0].end <= pair[1].start);
+    let inside = ranges.iter().all(|range| !range.is_empty() && range.end <= chunks);
+    (ordered && inside).then_some(ranges)
+}
+
+/// Those of `ours` that lie in `theirs`, which [`unpack_ranges`] gave: as many as there are here at most, however many a
+/// peer names.
+pub fn common<'a>(
+    ours: &'a [std::ops::Range<u64>],
+    theirs: &'a [std::ops::Range<u64>],
+) -> impl Iterator<Item = u64> + 'a {
+    let named = |chunk: &u64| {
+        let after = theirs.partition_point(|range| range.end <= *chunk);
+        theirs.get(after).is_some_and(|range| range.contains(chunk))
+    };
+    ours.iter().cloned().flatten().filter(named)
 }
 
 /// Packs pairs of chunk and version: zstd of (chunk u64, version u64), little-endian; at most [`ROWS_MAX`].
@@ -139,6 +156,29 @@ mod tests {
         assert_eq!(unpack(&body[..body.len() - 1], &[2, 0]), None);
         let cut = zstd::bulk::compress(&[0; 23], 1).unwrap();
         assert_eq!(unpack(&cut, &[0]), None);
+    }
+
+    #[test]
+    fn ranges_of_a_peer_are_in_order_apart_and_inside_the_disk() {
+        let unpacked = |pairs: &[(u64, u64)]| {
+            let bytes: Vec<u8> =
+                pairs.iter().flat_map(|(a, b)| [a.to_le_bytes(), b.to_le_bytes()].concat()).collect();
+            unpack_ranges(&zstd::bulk::compress(&bytes, 1).unwrap(), 100)
+        };
+        assert_eq!(unpacked(&[(0, 2), (2, 3), (99, 1)]), Some(vec![0..2, 2..5, 99..100]));
+        for pairs in
+            [[(0, 2), (1, 1)], [(5, 1), (0, 1)], [(0, 0), (1, 1)], [(0, 1), (99, 2)], [(1, u64::MAX), (0, 1)]]
+        {
+            assert_eq!(unpacked(&pairs), None, "{pairs:?}");
+        }
+    }
+
+    /// A peer that names every chunk of a huge disk once made this site keep a list of them all.
+    #[test]
+    fn what_a_peer_names_is_no_more_than_what_is_here() {
+        let ours = [3..5, 1 << 40..(1 << 40) + 2];
+        let theirs = [0..4, (1 << 40) + 1..1 << 48];
+        assert_eq!(common(&ours, &theirs).collect::<Vec<_>>(), [3, (1 << 40) + 1]);
     }
 
     #[test]

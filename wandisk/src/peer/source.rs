@@ -16,7 +16,7 @@ use super::facts::numbers_of;
 use super::message::{Answer, Ask};
 use super::rows;
 use crate::delta::{self, Form};
-use crate::engine::{ChunkSource, Engine, FetchError, Got, Want};
+use crate::engine::{ChunkSource, Engine, FetchError, Got, Want, WireRow};
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -119,10 +119,12 @@ async fn ask(engine: &Engine, peers: &Arc<Peers>, want: &Want, description: &Byt
             }
             got.map_or(Tried::No, Tried::Got)
         }
+        // The resident's own table is the table: nobody else's row counts against it.
+        Answer::Newer { .. } if engine.meta().is_resident() => Tried::No,
         Answer::Newer { facts } => {
             let adopted = async {
                 let numbers = numbers_of(engine, &facts).await.ok()?;
-                let rows = rows::unpack(&body, &numbers)?;
+                let rows = newer_row(&body, &numbers, want)?;
                 let lineage = *facts.lineages.last()?;
                 engine.adopt_newer_rows(lineage, &rows).await.ok()
             };
@@ -130,6 +132,13 @@ async fn ask(engine: &Engine, peers: &Arc<Peers>, want: &Want, description: &Byt
         }
         _ => Tried::No,
     }
+}
+
+/// The row that an answer brings: the one that was asked about, newer than asked, and no other.
+fn newer_row(body: &[u8], numbers: &[u8], want: &Want) -> Option<Vec<WireRow>> {
+    let rows = rows::unpack(body, numbers)?;
+    let fits = |row: &WireRow| row.chunk == want.chunk && row.version.counter() > want.version.counter();
+    (rows.len() == 1 && rows.iter().all(fits)).then_some(rows)
 }
 
 /// The bytes, if they are what their hash says.
@@ -153,4 +162,23 @@ fn check(engine: &Engine, want: &Want, form: Form, hash: &str, body: &[u8]) -> O
     kind.fetch_add(1, Ordering::Relaxed);
     stats.bytes_in.fetch_add(body.len() as u64, Ordering::Relaxed);
     Some(Got { bytes, hash: expected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wandisk_store::{Row, Version};
+
+    /// An answer to a fetch could once rewrite any row of the table, at the resident too.
+    #[test]
+    fn an_answer_brings_the_row_that_was_asked_about_and_no_other() {
+        let want = Want { chunk: 7, version: Version::new(0, 5), basis: None, demand: true };
+        let row = |counter| Row { version: Version::new(0, counter), holders: 1, ..Row::default() };
+        let brought = |rows: &[(u64, Row)]| newer_row(&rows::pack(rows).unwrap(), &[0], &want);
+        assert_eq!(brought(&[(7, row(6))]).map(|r| r[0].version), Some(Version::new(0, 6)));
+        assert_eq!(brought(&[(8, row(6))]), None);
+        assert_eq!(brought(&[(7, row(5))]), None);
+        assert_eq!(brought(&[(7, row(6)), (8, row(6))]), None);
+        assert_eq!(brought(&[]), None);
+    }
 }

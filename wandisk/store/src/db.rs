@@ -16,8 +16,10 @@ use futures::channel::oneshot;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::digest::TableDigest;
+use crate::failpoint::pass;
 use crate::ids::Version;
 use crate::meta::DiskMeta;
+use crate::reserve::Reserve;
 use crate::row::Page;
 use crate::table::ChunkTable;
 
@@ -116,6 +118,11 @@ pub struct Loaded {
     pub hot: BTreeSet<u64>,
 }
 
+/// SQLite's page cache while the whole table is read once, in order: more would only stay behind in the heap.
+const LOADING_CACHE_KIB: i32 = 64;
+/// SQLite's page cache of a keeper at work.
+const CACHE_KIB: i32 = 2048;
+
 fn connect(path: &Path, create: bool) -> Result<Connection, DbError> {
     let found = rusqlite::version_number();
     if found < SQLITE_MIN {
@@ -127,7 +134,7 @@ fn connect(path: &Path, create: bool) -> Result<Connection, DbError> {
     // One keeper a disk: no shared-memory file, and no second program by accident.
     db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     db.pragma_update(None, "foreign_keys", true)?;
-    db.pragma_update(None, "cache_size", -2048)?;
+    db.pragma_update(None, "cache_size", -LOADING_CACHE_KIB)?;
     Ok(db)
 }
 
@@ -185,7 +192,11 @@ pub fn open(path: &Path) -> Result<(Loaded, Committer), DbError> {
     }
     set_durable(&db)?;
     let loaded = load(&db)?;
-    Ok((loaded, Committer::start(db)))
+    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // A table that can be read is of use even where no room can be kept for its growth.
+    let mut reserve = Reserve::of(path).ok();
+    reserve.iter_mut().for_each(Reserve::keep);
+    Ok((loaded, Committer::start(db, reserve)))
 }
 
 fn load(db: &Connection) -> Result<Loaded, DbError> {
@@ -294,13 +305,13 @@ pub struct Committer {
 }
 
 impl Committer {
-    fn start(db: Connection) -> Committer {
+    fn start(db: Connection, reserve: Option<Reserve>) -> Committer {
         let (jobs, queue) = mpsc::channel();
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
         let thread = std::thread::Builder::new()
             .name("wandisk-table".to_owned())
-            .spawn(move || run(db, &queue, &counter))
+            .spawn(move || run(db, reserve, &queue, &counter))
             .ok();
         Committer { jobs: Some(jobs), thread, commits }
     }
@@ -352,7 +363,7 @@ impl Drop for Committer {
     }
 }
 
-fn run(mut db: Connection, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
+fn run(mut db: Connection, mut reserve: Option<Reserve>, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
     while let Ok(first) = queue.recv() {
         let mut group = Vec::new();
         let mut next = Some(first);
@@ -375,15 +386,23 @@ fn run(mut db: Connection, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
         for (_, tell) in group {
             tell.send(result.clone()).ok();
         }
+        // After the answer: nobody waits for it.
+        reserve.iter_mut().for_each(Reserve::keep);
     }
+    // In this order: see `Reserve`.
+    drop(db);
+    drop(reserve);
 }
 
 fn commit_group<'a>(db: &mut Connection, group: impl Iterator<Item = &'a Batch>) -> Result<(), DbError> {
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    pass();
     for batch in group {
         apply(&tx, batch)?;
+        pass();
     }
     tx.commit()?;
+    pass();
     Ok(())
 }
 

@@ -5,6 +5,8 @@
 
 pub(crate) mod constants;
 mod cursor;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod handshake;
 mod option;
 pub(crate) mod reply;
