@@ -274,8 +274,8 @@ impl Keeper {
                 self.mixing().await?;
             }
             let adopted = match whole {
-                Some(_) => self.engine.adopt_rows(&rows).await,
-                None => self.engine.adopt_newer_rows(&rows).await,
+                Some(_) => self.engine.adopt_rows_of(lineage, &rows).await,
+                None => self.engine.adopt_newer_rows(lineage, &rows).await,
             };
             adopted.map_err(|e| Refusal::failed(&e))?;
             match next {

@@ -93,7 +93,10 @@ async fn rows_are_a_replicas_to_take() {
         replica.stands(residency.clone()).await;
         let refused = |result| matches!(result, Err(RowsError::NotReplica));
         assert!(refused(replica.engine.adopt_rows(&row(9)).await), "{residency:?}");
-        assert!(refused(replica.engine.adopt_newer_rows(&row(9)).await), "{residency:?}");
+        assert!(
+            refused(replica.engine.adopt_newer_rows(replica.attempt.lineage, &row(9)).await),
+            "{residency:?}"
+        );
         assert!(refused(replica.engine.forget_rows_except(&BTreeSet::new()).await), "{residency:?}");
         assert_eq!(replica.version(), 7, "{residency:?}");
     }
@@ -103,13 +106,27 @@ async fn rows_are_a_replicas_to_take() {
 async fn a_row_that_was_asked_for_before_a_newer_one_came_is_left_out() {
     let replica = replica().await;
     replica.engine.adopt_rows(&row(7)).await.unwrap();
-    replica.engine.adopt_newer_rows(&row(5)).await.unwrap();
+    replica.engine.adopt_newer_rows(replica.attempt.lineage, &row(5)).await.unwrap();
     assert_eq!(replica.version(), 7);
-    replica.engine.adopt_newer_rows(&row(8)).await.unwrap();
+    replica.engine.adopt_newer_rows(replica.attempt.lineage, &row(8)).await.unwrap();
     assert_eq!(replica.version(), 8);
     // A whole table is the table, whatever was here.
     replica.engine.adopt_rows(&row(5)).await.unwrap();
     assert_eq!(replica.version(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_lineage_that_was_left_meanwhile_are_not_taken() {
+    let replica = replica().await;
+    let left = replica.attempt.lineage;
+    let joined = replica.engine.change_meta(|meta| {
+        meta.lineages.push(LineageId::random());
+        Ok::<(), MetaError>(())
+    });
+    joined.await.unwrap();
+    assert!(matches!(replica.engine.adopt_rows_of(left, &row(7)).await, Err(RowsError::NotReplica)));
+    assert!(matches!(replica.engine.adopt_newer_rows(left, &row(7)).await, Err(RowsError::NotReplica)));
+    assert!(!replica.engine.row(3).exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

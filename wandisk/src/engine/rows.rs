@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Image, Residency, Row, Store, TableDigest, Version};
+use wandisk_store::{Image, LineageId, Residency, Row, Store, TableDigest, Version};
 
 use super::{Engine, EngineError};
 
@@ -37,7 +37,7 @@ pub enum RowsError {
         version: Version,
     },
     /// The table here is not a replica's: it is the disk's, or one that waits for a grant.
-    #[error("the table here takes no rows: a hand-over to or from this site came between")]
+    #[error("the table here takes no rows: a hand-over or takeover came between")]
     NotReplica,
     /// The store failed.
     #[error(transparent)]
@@ -50,19 +50,29 @@ impl<S: Store> Engine<S> {
     /// # Errors
     /// [`RowsError`]; rows before a senseless one may have been taken.
     pub async fn adopt_rows(&self, rows: &[WireRow]) -> Result<(), RowsError> {
-        self.adopt_if(rows, |_, _| true).await
+        let lineage = self.meta().lineage();
+        self.adopt_if(lineage, rows, |_, _| true).await
     }
 
-    /// As [`Engine::adopt_rows`], for rows that were asked for some time ago: one that is older than ours is left out.
+    /// As [`Engine::adopt_rows`], of a table that is said to be of this lineage: ours may have been left meanwhile.
     ///
     /// # Errors
     /// As there.
-    pub async fn adopt_newer_rows(&self, rows: &[WireRow]) -> Result<(), RowsError> {
-        self.adopt_if(rows, |ours, theirs| theirs.version >= ours.version).await
+    pub async fn adopt_rows_of(&self, lineage: LineageId, rows: &[WireRow]) -> Result<(), RowsError> {
+        self.adopt_if(lineage, rows, |_, _| true).await
+    }
+
+    /// As [`Engine::adopt_rows_of`], for rows that were asked for some time ago: one that is older than ours is left out.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn adopt_newer_rows(&self, lineage: LineageId, rows: &[WireRow]) -> Result<(), RowsError> {
+        self.adopt_if(lineage, rows, |ours, theirs| theirs.version >= ours.version).await
     }
 
     async fn adopt_if(
         &self,
+        lineage: LineageId,
         rows: &[WireRow],
         wanted: impl Fn(&Row, &WireRow) -> bool,
     ) -> Result<(), RowsError> {
@@ -70,7 +80,7 @@ impl<S: Store> Engine<S> {
         let _turn = self.meta_turn.lock().await;
         {
             let mut state = self.state();
-            if state.meta.residency != Residency::Replica {
+            if state.meta.residency != Residency::Replica || state.meta.lineage() != lineage {
                 return Err(RowsError::NotReplica);
             }
             let lineages = state.meta.lineages.len();

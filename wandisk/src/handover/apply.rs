@@ -11,6 +11,8 @@ use crate::peer::error::{Code, Refusal};
 pub(crate) enum Failed {
     /// The rule says no.
     Refused(Refused),
+    /// The changed facts would make no sense.
+    Senseless(String),
     /// The store failed.
     Store(EngineError),
 }
@@ -38,8 +40,8 @@ pub(crate) async fn apply<T: Send>(
         (_, Some(Err(refused))) => Err(Failed::Refused(refused)),
         (Ok(_), Some(Ok(done))) => Ok(done),
         (Err(MetaError::Engine(e)), _) => Err(Failed::Store(e)),
-        // The changed facts made no sense, or the rule never ran: neither is the store's fault, both are ours.
-        (_, None) | (Err(MetaError::Refused(_)), _) => Err(Failed::Store(EngineError::NotResident)),
+        (Err(MetaError::Refused(why)), _) => Err(Failed::Senseless(why)),
+        (Ok(_), None) => Err(Failed::Senseless("the rule was not applied".to_owned())),
     }
 }
 
@@ -59,6 +61,7 @@ impl Failed {
     pub(crate) fn named(self, meta: &DiskMeta) -> Refusal {
         match self {
             Failed::Refused(refused) => named(meta, refused),
+            Failed::Senseless(why) => Refusal::new(Code::Rules, why),
             Failed::Store(e) => Refusal::failed(&e),
         }
     }

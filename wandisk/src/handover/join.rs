@@ -80,7 +80,11 @@ impl Keeper {
             )
             .hint("save them with `wandisk export` first, then say --force"));
         }
-        self.leave_for(theirs).await?;
+        {
+            // No sync meanwhile: what it fetches is of the lineage that is left.
+            let _syncing = self.syncing.lock().await;
+            self.leave_for(theirs).await?;
+        }
         let synced = Some(self.sync_joined(report).await?);
         Ok(JoinReport { dry_run: false, lineage: joined, given_up, synced })
     }

@@ -55,7 +55,7 @@ impl Keeper {
         if !rows.is_empty() {
             self.mixing().await?;
         }
-        self.engine.adopt_rows(&rows).await.map_err(|e| Refusal::failed(&e))?;
+        self.engine.adopt_rows_of(self.lineage_of(facts), &rows).await.map_err(|e| Refusal::failed(&e))?;
         Ok(Answer::Done)
     }
 

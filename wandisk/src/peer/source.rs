@@ -125,7 +125,8 @@ async fn ask(engine: &Engine, peers: &Arc<Peers>, want: &Want, description: &Byt
             let adopted = async {
                 let numbers = numbers_of(engine, &facts).await.ok()?;
                 let rows = newer_row(&body, &numbers, want)?;
-                engine.adopt_newer_rows(&rows).await.ok()
+                let lineage = *facts.lineages.last()?;
+                engine.adopt_newer_rows(lineage, &rows).await.ok()
             };
             if adopted.await.is_some() { Tried::Superseded } else { Tried::No }
         }
