@@ -22,7 +22,7 @@ const MAY_KNOW: [(&str, &[&str]); 4] = [
 
 /// Inside `wandisk`: front-ends see disks through the seam and nothing else, and what lies below the
 /// engine does not see it.
-const INSIDE: [(&str, &[&str]); 6] = [
+const INSIDE: [(&str, &[&str]); 7] = [
     ("wandisk-io", &[]),
     ("wandisk-fuzz", &[]),
     ("wandisk-conformance", &["wandisk-io"]),
