@@ -56,6 +56,7 @@ fn some_facts() -> Facts {
         size_counter: 1,
         chunk_size: 128 << 10,
         lineages: vec![lineage_id()],
+        forks: Vec::new(),
         epoch: Epoch(1),
         resident: id,
         sites: vec![FactSite { id, name: "a".to_owned(), address: Some("ssh://me@big:2222".to_owned()) }],
@@ -88,7 +89,13 @@ fn frame_seeds() -> Vec<Vec<u8>> {
     let refusal = serde_json::to_vec(&Refusal::new(Code::Rules, "no").hint("ask")).unwrap();
     let progress =
         serde_json::to_vec(&Progress { phase: "chunks".to_owned(), ..Progress::default() }).unwrap();
-    let fetch = |id| request(id, Ask::Fetch { chunk: 7, version: Version::new(0, 5), demand: true }, 0);
+    let fetch = |id| {
+        request(
+            id,
+            Ask::Fetch { chunk: 7, version: Version::new(0, 5), lineage: lineage_id(), demand: true },
+            0,
+        )
+    };
     let options = SyncOptions { verify: true, no_freeze: false, rate: None };
     vec![
         bytes_of(vec![fetch(1), Message::bare(Kind::Cancel, 1), Message::bare(Kind::Ping, 9), fetch(2)]),
@@ -349,6 +356,9 @@ fn replica() -> (tempfile::TempDir, DiskDir) {
         size_counter: 0,
         chunk_size: 128 << 10,
         lineages: vec![lineage_id()],
+        forks: Vec::new(),
+        lost: Vec::new(),
+        leaving: false,
         epoch: Epoch(1),
         resident,
         residency: Residency::Replica,

@@ -4,14 +4,17 @@
 //! little to do the resident holds its writes for a moment (unless told not to), the last chunks are fetched, and
 //! the replica is of one consistent moment. Everything fetched stays: a sync that is cut goes on where it was.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use wandisk_store::{SiteId, TableDigest};
+use wandisk_store::{Residency, SiteId, TableDigest};
 
+use crate::handover::apply::{apply_named, named};
+use crate::handover::rules;
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::numbers_of;
@@ -36,6 +39,8 @@ struct Pulled {
     busy: bool,
     rows: u64,
     counter: u64,
+    /// The resident's, unless it is busy.
+    digest: Option<TableDigest>,
 }
 
 impl Keeper {
@@ -51,6 +56,7 @@ impl Keeper {
         let _turn = self.syncing.try_lock().map_err(|_| {
             Refusal::new(Code::Rules, "a sync to this site is under way").hint("wait for it to end")
         })?;
+        rules::believable(&self.engine.meta()).map_err(|e| named(&self.engine.meta(), e))?;
         let began = Instant::now();
         let bytes_before = self.engine.fetch_stats().bytes_in.load(Ordering::Relaxed);
         let mut done = SyncReport { site: self.home.name().to_owned(), ..SyncReport::default() };
@@ -91,12 +97,19 @@ impl Keeper {
         report: &Report,
     ) -> Result<(), Refusal> {
         self.offer_myself(resident).await?;
+        self.stand_ready().await?;
         let mut settled_at = None;
         while done.passes < PASSES_MAX {
             done.passes += 1;
-            let pulled = self.pull_rows(resident).await?;
+            let mut pulled = self.pull_rows(resident).await?;
+            if self.lacks_rows(&pulled) {
+                tracing::warn!(
+                    "the table here is not the resident's, though every newer row came: it is pulled whole"
+                );
+                pulled = self.pull_rows_since(resident, 0).await?;
+            }
             if pulled.rows == 0 && !pulled.busy && settled_at == Some(pulled.counter) {
-                return self.complete(resident, None, pulled.at).await;
+                return self.complete(resident, pulled.digest, pulled.at).await;
             }
             let missing = self.engine.missing_count().0;
             self.fetch_missing(options, done, report).await?;
@@ -110,7 +123,7 @@ impl Keeper {
             let pulled = self.pull_rows(resident).await?;
             let missing = self.engine.missing_count().0;
             if missing == 0 && pulled.rows == 0 {
-                return self.complete(resident, None, pulled.at).await;
+                return self.complete(resident, pulled.digest, pulled.at).await;
             }
             return Err(Refusal::new(
                 Code::Failed,
@@ -201,42 +214,81 @@ impl Keeper {
 
     /// Lets the resident know this site, so that its rows can name it.
     async fn offer_myself(&self, resident: SiteId) -> Result<(), Refusal> {
-        match self.look_for_resident(resident).await {
-            Ok(()) => Ok(()),
-            Err(e) => Err(Refusal::new(
-                Code::Failed,
-                format!(
-                    "the resident, {}, is needed for the newest table and cannot be asked: {e}",
-                    self.site_name(resident)
-                ),
-            )
-            .hint(e.hint.unwrap_or_else(|| "see `wandisk site check`".to_owned()))),
+        let Err(e) = self.look_for_resident(resident).await else { return Ok(()) };
+        if e.code == Code::Diverged {
+            return Err(e);
         }
+        // Another site may know why: the disk was taken over.
+        self.look_everywhere(&e).await?;
+        Err(Refusal::new(
+            Code::Failed,
+            format!(
+                "the resident, {}, is needed for the newest table and cannot be asked: {e}",
+                self.site_name(resident)
+            ),
+        )
+        .hint(e.hint.unwrap_or_else(|| "see `wandisk site check`".to_owned())))
+    }
+
+    /// A replica that is synced is wanted, and its table changes: it neither leaves nor waits for a grant any more. (A
+    /// source that has released to it sends its table again.)
+    async fn stand_ready(&self) -> Result<(), Refusal> {
+        let meta = self.engine.meta();
+        if !meta.leaving && !matches!(meta.residency, Residency::Prepared { .. }) {
+            return Ok(());
+        }
+        apply_named(&self.engine, |meta| {
+            meta.leaving = false;
+            rules::receive(meta, meta.lineage(), meta.epoch)
+        })
+        .await
+    }
+
+    /// Current is equality with the resident's table, whatever the counters say.
+    fn lacks_rows(&self, pulled: &Pulled) -> bool {
+        pulled.digest.is_some_and(|digest| digest != self.engine.table_mark().0)
     }
 
     /// Pulls rows made since the table here was complete.
     async fn pull_rows(&self, resident: SiteId) -> Result<Pulled, Refusal> {
-        let meta = self.engine.meta();
-        let (lineage, since) = (meta.lineage(), meta.counter);
-        let (mut start, mut pulled) = (0, Pulled { at: now_ms(), busy: false, rows: 0, counter: since });
+        self.pull_rows_since(resident, self.engine.meta().counter).await
+    }
+
+    async fn pull_rows_since(&self, resident: SiteId, since: u64) -> Result<Pulled, Refusal> {
+        let lineage = self.engine.meta().lineage();
+        // From the beginning: what the resident's table does not have is no part of the disk.
+        let mut whole = if since == 0 { Some(BTreeSet::new()) } else { None };
+        let mut start = 0;
+        let mut pulled = Pulled { at: now_ms(), busy: false, rows: 0, counter: since, digest: None };
         loop {
             let (answer, body) = self.ask(resident, Ask::Rows { lineage, since, start }).await?;
-            let Answer::Rows { facts, next, counter, busy } = answer else { return Err(confused()) };
-            let numbers = numbers_of(&self.engine, &facts).await.ok_or_else(confused)?;
+            let Answer::Rows { facts, next, counter, busy, digest } = answer else { return Err(confused()) };
+            let numbers = numbers_of(&self.engine, &facts).await?;
             let rows = rows::unpack(&body, &numbers).ok_or_else(confused)?;
             pulled.rows += rows.len() as u64;
+            if let Some(whole) = &mut whole {
+                whole.extend(rows.iter().map(|row| row.chunk));
+            }
             if !rows.is_empty() {
                 self.mixing().await?;
             }
-            self.engine.adopt_rows(&rows).await.map_err(|e| Refusal::failed(&e))?;
+            let adopted = match whole {
+                Some(_) => self.engine.adopt_rows(&rows).await,
+                None => self.engine.adopt_newer_rows(&rows).await,
+            };
+            adopted.map_err(|e| Refusal::failed(&e))?;
             match next {
                 Some(next) if next > start => start = next,
                 _ => {
                     pulled.busy = busy;
                     pulled.counter = counter;
+                    pulled.digest = digest;
                     break;
                 }
             }
+        }
+        if let Some(whole) = whole {
+            self.engine.forget_rows_except(&whole).await.map_err(|e| Refusal::failed(&e))?;
         }
         let counter = pulled.counter;
         let changed = self.engine.change_meta(move |meta| {

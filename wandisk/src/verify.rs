@@ -39,7 +39,11 @@ impl Keeper {
     /// If the store or the other site cannot be read.
     pub async fn verify(&self, other: Option<SiteId>, report: &Report) -> Result<Verified, Refusal> {
         match other {
-            Some(site) => self.compare_with(Some(site), report).await,
+            Some(site) => {
+                // The same version by number is another one there if the two have diverged.
+                self.look_for_resident(site).await?;
+                self.compare_with(Some(site), report).await
+            }
             None => self.compare_with(None, report).await,
         }
     }

@@ -9,8 +9,10 @@ mod bench;
 mod demo;
 mod guest;
 mod image;
+mod mutants;
 mod process;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 mod vm;
@@ -42,6 +44,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Measure beside a peer in the same run.
     Bench(bench::Arguments),
+    /// Let everything happen at random for a long time, and compare every byte.
+    Soak(soak::Arguments),
+    /// Break each law on purpose: a test must notice.
+    Mutants(mutants::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +58,8 @@ fn main() -> ExitCode {
         Command::Tidy(arguments) => tidy::main(&arguments),
         Command::Demo(arguments) => demo::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
+        Command::Soak(arguments) => soak::main(&arguments),
+        Command::Mutants(arguments) => mutants::main(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -45,6 +45,9 @@ pub struct Gate {
 const WRITES_SHUT: u64 = 1;
 const READS_SHUT: u64 = 2;
 const GENERATION: u64 = 4;
+/// Turns of the generation in a grace period. Two: a request may have read the generation before the first turn and
+/// count itself into the older bucket after it was found empty. The second turn waits for that one.
+const GRACE_TURNS: u8 = 2;
 
 impl Gate {
     /// A gate with `lanes` lanes, open.
@@ -101,13 +104,13 @@ impl Gate {
     /// microseconds to milliseconds.
     #[must_use]
     pub fn wait_grace(&self, deadline: Instant) -> bool {
-        // Twice: a request may have read the generation before the first turn and count itself into the
-        // older bucket after we found it empty. The second turn waits for that one.
-        (0..2).all(|_| {
-            let old = self.word.fetch_xor(GENERATION, Ordering::SeqCst);
-            let bucket = usize::from(old & GENERATION != 0);
-            self.drained(bucket, deadline)
-        })
+        self.grace().ended_by(deadline)
+    }
+
+    /// Begins a grace period that is waited for in slices. The same rule: one caller at a time.
+    #[must_use]
+    pub fn grace(&self) -> Grace<'_> {
+        Grace { gate: self, draining: None, turns_left: GRACE_TURNS }
     }
 
     fn drained(&self, bucket: usize, deadline: Instant) -> bool {
@@ -122,6 +125,34 @@ impl Gate {
                 return false;
             }
             std::thread::sleep(Duration::from_micros(50));
+        }
+        true
+    }
+}
+
+/// A wait for every request that was in flight when it began.
+#[must_use = "a grace period counts when it has ended"]
+#[derive(Debug)]
+pub struct Grace<'a> {
+    gate: &'a Gate,
+    draining: Option<usize>,
+    turns_left: u8,
+}
+
+impl Grace<'_> {
+    /// Waits until the period has ended; `false` if `deadline` passed first, and it can be waited for again.
+    #[must_use]
+    pub fn ended_by(&mut self, deadline: Instant) -> bool {
+        while self.turns_left > 0 {
+            let bucket = *self.draining.get_or_insert_with(|| {
+                let old = self.gate.word.fetch_xor(GENERATION, Ordering::SeqCst);
+                usize::from(old & GENERATION != 0)
+            });
+            if !self.gate.drained(bucket, deadline) {
+                return false;
+            }
+            self.draining = None;
+            self.turns_left -= 1;
         }
         true
     }

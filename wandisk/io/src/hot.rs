@@ -38,7 +38,7 @@ impl ChunkState {
     }
 }
 
-/// Chunks a leaf of the map covers.
+/// Chunks a leaf of the map covers; the only leaf of a small disk is as long as the disk.
 const LEAF_CHUNKS: usize = 4096;
 
 type Leaf = Box<[AtomicU8]>;
@@ -146,7 +146,8 @@ impl HotMap {
     pub fn set_state(&self, chunk: u64, state: ChunkState) {
         assert!(chunk < self.chunks, "chunk {chunk} is outside the disk");
         if let Some((leaf, slot)) = leaf_and_slot(chunk) {
-            let leaf = self.leaves[leaf].get_or_init(|| (0..LEAF_CHUNKS).map(|_| AtomicU8::new(0)).collect());
+            let len = usize::try_from(self.chunks).unwrap_or(LEAF_CHUNKS).min(LEAF_CHUNKS);
+            let leaf = self.leaves[leaf].get_or_init(|| (0..len).map(|_| AtomicU8::new(0)).collect());
             leaf[slot].store(state.0, Ordering::SeqCst);
         }
     }

@@ -17,6 +17,6 @@ mod hot;
 mod whole_file;
 
 pub use disk::{Disk, Extent, Geometry, IoError, IoFuture, Ticket, WriteEnd, ZeroMode};
-pub use gate::{DetachedPass, Gate, Lane, Pass, Shut};
+pub use gate::{DetachedPass, Gate, Grace, Lane, Pass, Shut};
 pub use hot::{ChunkState, HotMap, Op};
 pub use whole_file::WholeFile;

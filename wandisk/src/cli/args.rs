@@ -121,6 +121,49 @@ pub enum Command {
     Commit(TokenArgs),
     /// Give a prepared hand-over up.
     Abort(TokenArgs),
+    /// Begin a new lineage here, because the resident is lost for good; nothing that it wrote since is ever merged.
+    #[command(
+        after_help = "Examples:\n  wandisk takeover work --dry-run      what would be lost, and where newer tables are\n  \
+                      wandisk takeover work --force"
+    )]
+    Takeover {
+        /// The disk.
+        disk: String,
+        /// The resident is lost for good.
+        #[arg(long)]
+        force: bool,
+        /// Only tell what would be.
+        #[arg(long)]
+        dry_run: bool,
+        /// Where current bytes are lost, take the older ones here; they are listed.
+        #[arg(long)]
+        accept_old: bool,
+        /// Even if the replica here mixes two moments.
+        #[arg(long)]
+        accept_mixed: bool,
+    },
+    /// Leave this site's lineage for that of another site, after a takeover; keeps only what that one's table names.
+    Join {
+        /// The disk.
+        disk: String,
+        /// The site whose lineage goes on; the disk is resident there.
+        #[arg(long)]
+        site: String,
+        /// Give up what was written in this site's lineage since the two parted.
+        #[arg(long)]
+        force: bool,
+        /// Only tell what would be given up.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Give up local bytes of chunks that another site promises to hold.
+    Evict {
+        /// The disk.
+        disk: String,
+        /// So much stays.
+        #[arg(long, value_parser = parse_size, default_value = "0")]
+        keep: u64,
+    },
     /// Make a site's replica complete and current; ends when it is.
     #[command(after_help = "Interrupting it loses nothing that arrived; running it again goes on.")]
     Sync {

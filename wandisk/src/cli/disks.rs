@@ -59,6 +59,9 @@ pub(super) fn create(cli: &Cli, args: &CreateArgs) -> Result<(), Failure> {
         size_counter: 0,
         chunk_size: args.chunk_size,
         lineages: vec![LineageId::random()],
+        forks: Vec::new(),
+        lost: Vec::new(),
+        leaving: false,
         epoch: Epoch(1),
         resident: home.id(),
         residency: Residency::Resident,
@@ -148,6 +151,18 @@ pub(super) fn show_status(s: &Value) -> String {
         ),
         format!("on disk   {}", show_bytes(number(&s["allocated_bytes"]))),
     ];
+    if let Some(fork) = s["forks"].as_array().and_then(|forks| forks.last()) {
+        let (parent, epoch) = (text(&fork["parent"]), &fork["epoch"]);
+        lines.push(format!("lineage   {}, taken over from {parent} at epoch {epoch}", text(&s["lineage"])));
+    }
+    if number(&chunks["lost"]) > 0 {
+        lines.push(format!("lost      {} chunks: reading them is an error", chunks["lost"]));
+    }
+    if s["leaving"] == true {
+        lines.push(
+            "leaving   a removal was begun: `wandisk rm` ends it, `wandisk sync` takes it back".to_owned(),
+        );
+    }
     for site in s["sites"].as_array().into_iter().flatten() {
         let reach = if site["reachable"] == true { "reachable" } else { "not reachable" };
         let rtt = site["rtt_ms"].as_f64().map_or_else(String::new, |ms| format!(", {ms:.1} ms"));
@@ -156,7 +171,12 @@ pub(super) fn show_status(s: &Value) -> String {
             Some(n) => format!(", {n} chunks missing"),
             None => String::new(),
         };
-        lines.push(format!("site      {}: {reach}{rtt}{complete}", text(&site["name"])));
+        let diverged = if site["diverged"] == true {
+            format!(", DIVERGED: lineage {}", text(&site["lineage"]))
+        } else {
+            String::new()
+        };
+        lines.push(format!("site      {}: {reach}{rtt}{complete}{diverged}", text(&site["name"])));
     }
     if s["poisoned"] == true {
         lines.push("The store failed: no more is written until the disk is attached again.".to_owned());
@@ -171,6 +191,9 @@ pub(super) async fn remove(cli: &Cli, disk: &str, replica_only: bool, force: boo
     let value = ask_in(cli, home.path(), &dir, Ask::Release { force, replica_only }).await?;
     // The keeper has agreed and ends; whoever holds the lock now may remove the files.
     let lock = client::take_over_lock(&dir).await?;
+    // First the tombstone: a crash leaves both, or the tombstone alone.
+    let tombstone: wandisk_store::Tombstone = serde_json::from_value(value["tombstone"].clone())?;
+    home.bury(&tombstone)?;
     dir.remove(lock)?;
     output::result(cli, &value, String::new);
     Ok(())

@@ -6,6 +6,7 @@
 mod args;
 mod authorize;
 mod disks;
+mod lineages;
 mod output;
 mod run;
 mod serve;

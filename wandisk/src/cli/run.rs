@@ -9,7 +9,7 @@ use wandisk_store::{DiskDir, Home};
 use super::args::{AttachArgs, Cli, Command};
 use super::output::{self, Failure, Meter};
 use super::units::show_bytes;
-use super::{authorize, disks, sites};
+use super::{authorize, disks, lineages, sites};
 use crate::keeper::client;
 use crate::keeper::commands::Command as Ask;
 use crate::keeper::{AttachOptions, FrontEnd, Standby, process};
@@ -132,6 +132,9 @@ pub(super) async fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             let options = SyncOptions { verify: *verify, no_freeze: *no_freeze, rate: *rate };
             let value = ask(cli, disk, Ask::Sync { site: site.clone(), options }).await?;
             output::result(cli, &value, || show_sync(&value));
+        }
+        Command::Takeover { .. } | Command::Join { .. } | Command::Evict { .. } => {
+            return lineages::run(cli, &cli.command).await;
         }
         Command::Verify { disk, site } => return disks::verify(cli, disk, site.clone()).await,
         Command::Resize { disk, size } => {

@@ -60,7 +60,7 @@ async fn check(cli: &Cli, home: &mut Home, name: &str) -> Result<(), Failure> {
     let began = Instant::now();
     let session = dial::lobby_session(home, &entry).await.map_err(|why| {
         Failure::new(format!("site {name} cannot be reached: {why}")).hint(format!(
-            "the address is {}; is wandisk installed there, and `wandisk init` run?",
+            "the address is {}; `wandisk site rm` and `wandisk site add` change it",
             entry.address
         ))
     })?;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use wandisk_io::ChunkState;
+use wandisk_store::Store;
 
 use super::Engine;
 
@@ -69,7 +70,7 @@ impl Ahead {
     }
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Bytes that may be fetched ahead of demand from now on; 0 is the pure on-demand mode.
     pub fn set_prefetch_budget(&self, bytes: u64) {
         self.ahead.budget_bytes.store(bytes, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, DetachedPass, IoError, Lane, Op, Ticket, WriteEnd};
-use wandisk_store::{Intent, Row, Version};
+use wandisk_store::{Image, Intent, Intents, Row, Store, Version};
 
 use super::chunk_locks::ChunkGuard;
 use super::{Access, Engine, FetchError, Want};
@@ -19,13 +19,13 @@ enum Opened {
 }
 
 /// A request of the cold way in flight.
-struct Cold {
-    engine: Arc<Engine>,
+struct Cold<S: Store> {
+    engine: Arc<Engine<S>>,
     pass: Option<DetachedPass>,
     replacing: Vec<(u64, ChunkGuard)>,
 }
 
-impl WriteEnd for Cold {
+impl<S: Store> WriteEnd for Cold<S> {
     fn ended(mut self: Box<Self>, ok: bool) {
         for (chunk, guard) in std::mem::take(&mut self.replacing) {
             if ok {
@@ -39,7 +39,7 @@ impl WriteEnd for Cold {
     }
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// See [`wandisk_io::Disk::begin`]; without the time-out.
     pub(super) async fn begin_cold(
         self: Arc<Self>,
@@ -281,9 +281,14 @@ impl Engine {
             self.intents.set(chunk, Intent::Modified).map_err(|_| IoError::Io)?;
             let still_open = row.fresh && row.is_held() && !row.zero;
             if !still_open {
+                let older = row;
                 row = state.new_version(false);
                 state.table.set(chunk, row);
-                state.pending.remove(&chunk);
+                if state.pending.remove(&chunk).is_some() {
+                    // What lies under the write was fetched and is not durable: until it is, the row that says who has
+                    // it must stay the stored one, or a machine crash would lose bytes that were never written here.
+                    state.table.hold_back(chunk, older);
+                }
             }
             self.hot.set_state(chunk, ChunkState::WRITABLE);
             drop(state);
@@ -300,8 +305,11 @@ impl Engine {
             tracing::warn!(chunk, error = %e, "a chunk's intent could not be written");
             return;
         }
+        let older = state.table.get(chunk);
         let row = state.new_version(false);
         state.table.set(chunk, row);
+        // The bytes are in the page cache only: until they are durable the stored row says who has the old ones.
+        state.table.hold_back(chunk, older);
         // If the mark was dropped meanwhile, nothing durable speaks of these bytes; the next write marks again.
         let hot = state.extents.touch(extent);
         self.hot.set_state(chunk, if hot { ChunkState::WRITABLE } else { ChunkState::READABLE });

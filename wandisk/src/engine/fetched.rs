@@ -1,6 +1,6 @@
 //! Foreign bytes put in place: withdrawn first, then written, then synced, then their row (laws L3, L5).
 
-use wandisk_store::{HashRow, Intent, Version};
+use wandisk_store::{HashRow, Image, Intent, Intents, Store, Table, Version};
 
 use super::{Engine, EngineError};
 
@@ -13,7 +13,7 @@ pub enum StoreOutcome {
     NotWanted,
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Puts the verified bytes (`None`: zeros) of a chunk's current version in place. The caller holds its lock.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Engine {
             // A durable row says that an older version's bytes are there. It must not be believed after a crash.
             self.commit_rows().await?;
         }
-        tokio::task::block_in_place(|| {
+        S::blocking(|| {
             self.intents.set(chunk, Intent::Replacing)?;
             match bytes {
                 Some(bytes) => self.data.write_chunk(chunk, bytes),

@@ -1,9 +1,10 @@
 //! FLUSH: data first, rows second (law L4), and concurrent flushes share one.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Batch, Intent, Version};
+use wandisk_store::{Batch, Image, Intent, Intents, Store, Table, Version};
 
 use super::{Engine, EngineError};
 
@@ -16,7 +17,7 @@ pub(super) struct FlushTurn {
     succeeded: AtomicU64,
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Makes everything acknowledged before this call durable.
     ///
     /// # Errors
@@ -42,14 +43,25 @@ impl Engine {
         }
         let number = self.flushing.begun.fetch_add(1, Ordering::SeqCst) + 1;
         // Only what was in place before the sync is made durable by it.
-        let fetched: Vec<(u64, Version)> = self.state().pending.iter().map(|(c, v)| (*c, *v)).collect();
-        if let Err(e) = tokio::task::block_in_place(|| self.data.sync()) {
+        let (fetched, closed, moment, newest) = {
+            let state = self.state();
+            let listed = |map: &HashMap<u64, Version>| map.iter().map(|(c, v)| (*c, *v)).collect::<Vec<_>>();
+            (
+                listed(&state.pending),
+                listed(&state.closing),
+                state.table.moment(),
+                state.table.newest_counter(),
+            )
+        };
+        if let Err(e) = S::blocking(|| self.data.sync()) {
             let error = EngineError::Data(e);
             self.poison(&error);
             return Err(error);
         }
-        let (newest, commit) = {
+        let _rows_turn = self.rows_turn.lock().await;
+        let commit = {
             let mut state = self.state();
+            state.table.let_go(moment);
             for (chunk, version) in &fetched {
                 let mut row = state.table.get(*chunk);
                 if state.pending.get(chunk) == Some(version) && row.version == *version {
@@ -58,8 +70,9 @@ impl Engine {
                     state.pending.remove(chunk);
                 }
             }
-            // Rows of chunks opened during the sync may be ahead of their data: their extents are hot, so a crash
-            // finds them suspect. Rows of fetched chunks are not in the table before this point.
+            // Rows of held chunks opened during the sync may be ahead of their data: their extents are hot, so a crash
+            // finds them suspect, and what lies under the lost write is durable. Rows of fetched chunks are not in the
+            // table before this point, and those of chunks that were not held are held back.
             batch.pages = state.table.take_changed();
             batch.hashes = std::mem::take(&mut state.hashes);
             let is_empty = batch.pages.is_empty()
@@ -68,12 +81,16 @@ impl Engine {
                 && !batch.hot_clear
                 && batch.meta.is_none();
             if !batch.pages.is_empty() {
-                batch.digest = Some(state.table.digest());
+                batch.digest = Some(state.table.stored_digest());
             }
             let pages: Vec<u64> = batch.pages.iter().map(|(i, _)| *i).collect();
+            if batch.hot_clear {
+                // Here, not earlier: a mark made between its clearing in memory and this commit would be believed, and
+                // be gone from the table. Marks on their way are asked for anew (`drops`).
+                state.extents.clear();
+            }
             // Submitted under the lock: page images reach the table in the order they were taken.
-            let commit = (!is_empty).then(|| (self.committer.submit(batch), pages));
-            (state.table.newest_counter(), commit)
+            (!is_empty).then(|| (self.committer.submit(batch), pages))
         };
         if let Some((receiver, pages)) = commit {
             self.finish_commit(receiver, pages).await?;
@@ -82,11 +99,18 @@ impl Engine {
         state.durable_counter = state.durable_counter.max(newest);
         for (chunk, version) in fetched {
             // A guest that wrote meanwhile has its own intent there.
+            // Not one that is still cold for the hot path only (brought ahead): its intent is done with, too.
+            let row = state.table.get(chunk);
             let untouched =
-                self.hot.state(chunk) == ChunkState::READABLE && state.table.get(chunk).version == version;
+                self.hot.state(chunk) != ChunkState::WRITABLE && row.version == version && row.is_held();
             if untouched && let Err(e) = self.intents.set(chunk, Intent::Clean) {
                 // Harmless: a later process fetches the chunk again.
                 tracing::debug!(chunk, error = %e, "the intent of a fetched chunk stays");
+            }
+        }
+        for (chunk, version) in closed {
+            if state.closing.get(&chunk) == Some(&version) {
+                state.closing.remove(&chunk);
             }
         }
         drop(state);
@@ -95,7 +119,11 @@ impl Engine {
     }
 
     /// Commits changed rows now, without a data sync: for records that are withdrawn before bytes change.
+    ///
+    /// # Errors
+    /// As the commit ended; the rows go with the next one then.
     pub(super) async fn commit_rows(&self) -> Result<(), EngineError> {
+        let _rows_turn = self.rows_turn.lock().await;
         let (receiver, pages) = {
             let mut state = self.state();
             let pages = state.table.take_changed();
@@ -103,7 +131,7 @@ impl Engine {
                 return Ok(());
             }
             let numbers: Vec<u64> = pages.iter().map(|(i, _)| *i).collect();
-            let batch = Batch { pages, digest: Some(state.table.digest()), ..Batch::default() };
+            let batch = Batch { pages, digest: Some(state.table.stored_digest()), ..Batch::default() };
             (self.committer.submit(batch), numbers)
         };
         self.finish_commit(receiver, pages).await

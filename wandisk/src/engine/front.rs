@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 
 use futures::FutureExt;
 use wandisk_io::{ChunkState, Disk, Extent, Geometry, HotMap, IoError, IoFuture, Lane, Op, Ticket, ZeroMode};
+use wandisk_store::{Image, Store};
 
 use super::{Engine, IoStats};
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Is it attached read-only?
     #[must_use]
     pub fn is_read_only(&self) -> bool {
@@ -51,7 +52,10 @@ impl Engine {
     }
 }
 
-impl Disk for Engine {
+impl<S: Store> Disk for Engine<S>
+where
+    S::Image: AsFd,
+{
     fn geometry(&self) -> Geometry {
         Geometry {
             size_bytes: self.data.size_bytes(),

@@ -7,16 +7,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wandisk_io::{ChunkState, IoError};
-use wandisk_store::Batch;
+use wandisk_store::{Batch, Store, Table};
 
 use super::{Engine, EngineError};
 
-/// Marks at most; recovery after a machine crash looks at this many extents.
-const HOT_MAX: usize = 1024;
-/// Marks dropped at a time, so that dropping is rare.
-const COOL_BATCH: usize = 256;
 /// Extents marked ahead of a writer that goes through the disk in order.
 const MARK_AHEAD: u64 = 8;
+
+/// How marks are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MarkLimits {
+    /// Bytes of disk that a hot extent covers at least.
+    pub(super) extent_bytes: u64,
+    /// Marks at most; recovery after a machine crash looks at this many extents.
+    pub(super) hot_max: usize,
+    /// Marks dropped at a time, so that dropping is rare.
+    pub(super) cool_batch: usize,
+}
+
+impl MarkLimits {
+    /// What every disk has; only tests take smaller ones.
+    pub(super) const DISK: MarkLimits = MarkLimits { extent_bytes: 4 << 20, hot_max: 1024, cool_batch: 256 };
+
+    /// Chunks of an extent.
+    pub(super) fn extent_chunks(&self, chunk_size: u32) -> u64 {
+        (self.extent_bytes / u64::from(chunk_size)).max(1)
+    }
+}
 
 /// The extents that are hot, and when each was last used.
 #[derive(Debug, Default)]
@@ -24,8 +41,8 @@ pub(super) struct HotExtents {
     last_used: BTreeMap<u64, u64>,
     clock: u64,
     cooling: BTreeSet<u64>,
-    /// How often all marks were cleared: a mark committed before that is gone.
-    clears: u64,
+    /// How often marks were dropped: one whose commit was on its way meanwhile may be gone.
+    drops: u64,
 }
 
 impl HotExtents {
@@ -41,7 +58,7 @@ impl HotExtents {
     }
 
     pub(super) fn clear(&mut self) {
-        self.clears += 1;
+        self.drops += 1;
         self.last_used.clear();
     }
 
@@ -65,17 +82,21 @@ impl HotExtents {
     }
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Makes an extent durably hot.
     pub(super) async fn mark(&self, extent: u64) -> Result<(), IoError> {
         loop {
-            let (is_cooling, full, clears) = {
+            let (is_cooling, full, drops) = {
                 let mut state = self.state();
                 if state.extents.touch(extent) {
                     return Ok(());
                 }
                 let extents = &state.extents;
-                (extents.cooling.contains(&extent), extents.last_used.len() >= HOT_MAX, extents.clears)
+                (
+                    extents.cooling.contains(&extent),
+                    extents.last_used.len() >= self.limits.hot_max,
+                    extents.drops,
+                )
             };
             if is_cooling {
                 // Its mark is being dropped; a new one must come after that in the table.
@@ -90,7 +111,9 @@ impl Engine {
             let batch = Batch { hot_add: extents.clone(), ..Batch::default() };
             self.committer.commit(batch).await.map_err(|e| EngineError::Table(e).io())?;
             let mut state = self.state();
-            if state.extents.clears == clears {
+            // Two may mark one extent at once. When the first mark has been taken up, used and dropped again before the
+            // second one hears of its commit, that mark is gone from the table as well.
+            if state.extents.drops == drops {
                 extents.iter().for_each(|e| state.extents.insert(*e));
                 return Ok(());
             }
@@ -102,7 +125,7 @@ impl Engine {
         let last = self.extent_of(self.hot.chunks().saturating_sub(1));
         let state = self.state();
         let in_order = extent > 0 && state.extents.contains(extent - 1);
-        let room = HOT_MAX - state.extents.last_used.len().min(HOT_MAX);
+        let room = self.limits.hot_max.saturating_sub(state.extents.last_used.len());
         let ahead = if in_order && room as u64 >= MARK_AHEAD { MARK_AHEAD } else { 1 };
         (extent..=last)
             .take(usize::try_from(ahead).unwrap_or(1))
@@ -110,14 +133,15 @@ impl Engine {
             .collect()
     }
 
-    async fn cool_oldest(&self) -> Result<(), EngineError> {
+    pub(super) async fn cool_oldest(&self) -> Result<(), EngineError> {
         let _turn = self.cooling.lock().await;
         let extents = {
             let mut state = self.state();
-            if state.extents.last_used.len() < HOT_MAX {
+            if state.extents.last_used.len() < self.limits.hot_max {
                 return Ok(());
             }
-            let extents = state.extents.oldest(COOL_BATCH);
+            let extents = state.extents.oldest(self.limits.cool_batch);
+            state.extents.drops += 1;
             extents.iter().for_each(|e| {
                 state.extents.last_used.remove(e);
                 state.extents.cooling.insert(*e);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wandisk_io::Shut;
-use wandisk_store::{Batch, DiskMeta};
+use wandisk_store::{Batch, DiskMeta, Intents, Store, Table};
 
 use super::{Access, Engine, EngineError};
 
@@ -18,7 +18,7 @@ pub enum MetaError {
     Engine(#[from] EngineError),
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Changes the disk's facts; they count when they are durable. One change at a time.
     ///
     /// # Errors
@@ -33,9 +33,21 @@ impl Engine {
         meta.check().map_err(MetaError::Refused)?;
         let commit = self.committer.commit(Batch { meta: Some(meta.clone()), ..Batch::default() });
         commit.await.map_err(EngineError::Table)?;
-        let mut state = self.state();
-        meta.counter = meta.counter.max(state.meta.counter);
-        state.meta = meta.clone();
+        let shuts = {
+            let mut state = self.state();
+            meta.counter = meta.counter.max(state.meta.counter);
+            state.meta = meta.clone();
+            // Whatever made it so: where the disk is not resident, nobody reads or writes it (laws L1, L15).
+            let shuts = !meta.is_resident() && *self.access.borrow() != Access::Closed;
+            if shuts {
+                self.hot.gate().set_shut(Shut { writes: true, reads: true });
+                self.access.send_replace(Access::Closed);
+            }
+            shuts
+        };
+        if shuts && let Err(e) = self.wait_grace().await {
+            tracing::warn!(error = %e, "requests in flight did not end when the disk left");
+        }
         Ok(meta)
     }
 
@@ -78,7 +90,6 @@ impl Engine {
         self.set_access(Access::Frozen).await?;
         self.close_all_chunks().await?;
         let _cooling = self.cooling.lock().await;
-        self.state().extents.clear();
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
         // The table knows all: the intents of this run are history.
         self.intents.clear().map_err(EngineError::Data)
@@ -100,7 +111,6 @@ impl Engine {
         self.set_access(Access::Closed).await?;
         self.close_all_chunks().await?;
         let _cooling = self.cooling.lock().await;
-        self.state().extents.clear();
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
         self.intents.clear().map_err(EngineError::Data)
     }

@@ -14,14 +14,20 @@
 //! ```
 //!
 //! Invariant: state changes of a chunk happen under its chunk lock, or withdraw a right (then the gate's grace period
-//! follows). Lock order: chunk locks ascending → cooling → flush → state. The state lock is never held over an await.
+//! follows). Lock order: chunk locks ascending → cooling → flush → rows →
+//! state. The state lock is never held over an await.
 
 mod ahead;
 mod begin;
 mod chunk_locks;
+#[cfg(test)]
+mod crash;
+mod evict;
 mod fetched;
+mod files;
 mod flush;
 mod front;
+mod lost;
 mod marks;
 mod meta;
 mod open;
@@ -40,16 +46,14 @@ use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wandisk_io::{HotMap, IoError};
-use wandisk_store::disk_dir::KeeperLock;
-use wandisk_store::{
-    ChunkTable, Committer, DataFile, DbError, DiskDir, DiskMeta, HashRow, IntentMap, OpenError, Version,
-};
+use wandisk_store::{ChunkTable, DbError, DiskDir, DiskMeta, HashRow, OpenError, Store, Version};
 
 use chunk_locks::ChunkLocks;
-use marks::HotExtents;
+use marks::{HotExtents, MarkLimits};
 use stats::LaneStats;
 
 pub use fetched::StoreOutcome;
+pub use files::Files;
 pub use meta::MetaError;
 pub use publish::Published;
 pub use rows::{RowsError, WireRow};
@@ -61,8 +65,6 @@ pub const UBLK_LANES: std::ops::Range<usize> = 0..8;
 pub const NBD_LANES: std::ops::Range<usize> = 8..15;
 /// Lanes in all.
 const LANES: usize = 16;
-/// Bytes of disk that a hot extent covers at least.
-const EXTENT_BYTES: u64 = 4 << 20;
 /// How long a hot request may stay in flight before waiting for it is given up.
 const GRACE_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -165,17 +167,22 @@ struct State {
     ahead_of_demand: std::collections::HashSet<u64>,
     /// Hashes to be stored with the next commit.
     hashes: Vec<HashRow>,
-    /// Rows of versions up to this counter are durable.
+    /// Closed chunks whose closing, and whose bytes, are not known to be durable yet: no byte of them may leave.
+    closing: HashMap<u64, Version>,
+    /// Versions up to this counter have durable bytes and rows.
     durable_counter: u64,
 }
 
 /// One disk at one site. Shared by front-ends, peer sessions and commands.
-pub struct Engine {
+///
+/// `S` is what holds its bytes and records: the files of its folder, or a test's fake.
+pub struct Engine<S: Store = Files> {
     dir: DiskDir,
-    data: DataFile,
-    intents: IntentMap,
-    committer: Committer,
+    data: S::Image,
+    intents: S::Intents,
+    committer: S::Table,
     hot: HotMap,
+    limits: MarkLimits,
     runtime: Handle,
     state: Mutex<State>,
     locks: ChunkLocks,
@@ -185,6 +192,9 @@ pub struct Engine {
     poisoned: AtomicBool,
     fetch_timeout_ms: AtomicU64,
     flushing: flush::FlushTurn,
+    /// Held from taking changed rows until their commit has ended: whoever has it and finds no changed row knows that all
+    /// rows are durable.
+    rows_turn: tokio::sync::Mutex<()>,
     grace: tokio::sync::Mutex<()>,
     cooling: tokio::sync::Mutex<()>,
     meta_turn: tokio::sync::Mutex<()>,
@@ -193,16 +203,16 @@ pub struct Engine {
     fetch_stats: FetchStats,
     ahead: ahead::Ahead,
     /// Last, so that it is let go of after everything else is closed.
-    _lock: KeeperLock,
+    _lock: S::Lock,
 }
 
-impl std::fmt::Debug for Engine {
+impl<S: Store> std::fmt::Debug for Engine<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("disk", &self.dir.name()).finish_non_exhaustive()
     }
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// A poisoned mutex means that a thread panicked between two changes of the state; what is durable is still
     /// right, and every change is applied whole or not at all as far as memory goes.
     fn state(&self) -> MutexGuard<'_, State> {
@@ -223,7 +233,7 @@ impl Engine {
 
     /// The image file.
     #[must_use]
-    pub fn image(&self) -> &DataFile {
+    pub fn image(&self) -> &S::Image {
         &self.data
     }
 
@@ -264,14 +274,20 @@ impl Engine {
     }
 
     fn extent_chunks(&self) -> u64 {
-        (EXTENT_BYTES / u64::from(self.hot.chunk_size())).max(1)
+        self.limits.extent_chunks(self.hot.chunk_size())
     }
 
     /// Waits until every request that was in flight has ended.
     async fn wait_grace(&self) -> Result<(), EngineError> {
         let _turn = self.grace.lock().await;
         let deadline = std::time::Instant::now() + GRACE_DEADLINE;
-        let ended = tokio::task::block_in_place(|| self.hot.gate().wait_grace(deadline));
-        if ended { Ok(()) } else { Err(EngineError::Busy) }
+        let mut grace = self.hot.gate().grace();
+        while !S::blocking(|| grace.ended_by(std::time::Instant::now() + S::GRACE_SLICE)) {
+            if std::time::Instant::now() >= deadline {
+                return Err(EngineError::Busy);
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 }

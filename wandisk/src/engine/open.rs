@@ -8,10 +8,11 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wandisk_io::{ChunkState, HotMap, Shut};
 use wandisk_store::disk_dir::KeeperLock;
-use wandisk_store::{DiskDir, IntentMap};
+use wandisk_store::{DiskDir, Intents, Opened, Store};
 
 use super::chunk_locks::ChunkLocks;
-use super::marks::HotExtents;
+use super::files::Files;
+use super::marks::{HotExtents, MarkLimits};
 use super::recover::recover;
 use super::stats::{FetchStats, LaneStats};
 use super::{Access, Engine, EngineError, LANES, State};
@@ -25,9 +26,20 @@ impl Engine {
     /// # Errors
     /// See [`EngineError`]; the disk's files are as they were, or recovered.
     pub async fn open(dir: &DiskDir, lock: KeeperLock, runtime: Handle) -> Result<Arc<Engine>, EngineError> {
-        let (loaded, committer, data) = tokio::task::block_in_place(|| dir.open(&lock))?;
-        let (intents, left) =
-            IntentMap::open(&dir.intent_path(), loaded.meta.uuid).map_err(EngineError::Data)?;
+        let opened = Files::open(dir, lock)?;
+        Engine::start(dir, opened, MarkLimits::DISK, runtime).await
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Recovers what an unclean end left in an open store, and begins.
+    pub(super) async fn start(
+        dir: &DiskDir,
+        opened: Opened<S>,
+        limits: MarkLimits,
+        runtime: Handle,
+    ) -> Result<Arc<Engine<S>>, EngineError> {
+        let Opened { loaded, left, image: data, intents, table: committer, lock } = opened;
         let mut state = State {
             extents: HotExtents::loaded(loaded.hot),
             meta: loaded.meta,
@@ -35,12 +47,18 @@ impl Engine {
             pending: HashMap::new(),
             ahead_of_demand: std::collections::HashSet::new(),
             hashes: Vec::new(),
+            closing: HashMap::new(),
             durable_counter: 0,
         };
-        recover(&mut state, &data, &committer, left).await?;
+        recover::<S>(&mut state, &data, &committer, left, limits).await?;
         intents.clear().map_err(EngineError::Data)?;
-        state.meta.counter = state.meta.counter.max(state.table.newest_counter());
-        state.durable_counter = state.meta.counter;
+        let newest = state.meta.counter.max(state.table.newest_counter());
+        if state.meta.is_resident() {
+            // The highest ever given. Elsewhere it says up to where the table is complete, which a single newer row does not
+            // change: a replica that took it for a mark was told it had every row, and lacked some (found by the soak).
+            state.meta.counter = newest;
+        }
+        state.durable_counter = newest;
 
         let hot = HotMap::new(state.meta.chunks(), state.meta.chunk_size, LANES);
         let missing = state.table.rows().filter(|(_, row)| !row.is_held());
@@ -53,6 +71,7 @@ impl Engine {
             intents,
             committer,
             hot,
+            limits,
             runtime,
             state: Mutex::new(state),
             locks: ChunkLocks::default(),
@@ -62,6 +81,7 @@ impl Engine {
             poisoned: AtomicBool::new(false),
             fetch_timeout_ms: AtomicU64::new(FETCH_TIMEOUT_MS),
             flushing: super::flush::FlushTurn::default(),
+            rows_turn: tokio::sync::Mutex::new(()),
             grace: tokio::sync::Mutex::new(()),
             cooling: tokio::sync::Mutex::new(()),
             meta_turn: tokio::sync::Mutex::new(()),

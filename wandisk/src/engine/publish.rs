@@ -4,7 +4,7 @@
 //! only then the bytes are given to the caller. The next write makes a new version.
 
 use wandisk_io::ChunkState;
-use wandisk_store::{HashRow, Row};
+use wandisk_store::{HashRow, Image, Row, Store};
 
 use super::{Engine, EngineError};
 
@@ -32,7 +32,7 @@ pub(super) fn zero_hash(chunk_size: u32) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// The current bytes of those of the chunks that are held here; the others are left out.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Engine {
         }
         // Always: a chunk closed by somebody else a moment ago may still have a write in flight.
         self.wait_grace().await?;
-        let (published, must_flush) = tokio::task::block_in_place(|| self.read_closed(&chunks))?;
+        let (published, must_flush) = S::blocking(|| self.read_closed(&chunks))?;
         drop(guards);
         if must_flush {
             self.flush_now().await?;
@@ -81,9 +81,12 @@ impl Engine {
             if row.fresh {
                 let closed = Row { fresh: false, ..row };
                 state.table.set(chunk, closed);
+                state.closing.insert(chunk, row.version);
                 state.hashes.push(HashRow { chunk, version: row.version, hash });
             }
-            must_flush |= row.fresh
+            // Closed by somebody else a moment ago, whose flush has not ended (or failed), is not durably closed.
+            must_flush |= state.closing.contains_key(&chunk)
+                || state.table.is_held_back(chunk)
                 || row.version.counter() > state.durable_counter
                 || state.pending.contains_key(&chunk);
             published.push(Published { chunk, row, bytes, hash });

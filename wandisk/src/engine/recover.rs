@@ -8,15 +8,17 @@
 //! Elsewhere nothing is written but fetched bytes, and rows of those never lead.
 
 use wandisk_store::data::is_zero;
-use wandisk_store::{Batch, Committer, DataFile, Intent, Version};
+use wandisk_store::{Batch, Image, Intent, Store, Table, Version};
 
+use super::marks::MarkLimits;
 use super::{EngineError, State};
 
-pub(super) async fn recover(
+pub(super) async fn recover<S: Store>(
     state: &mut State,
-    data: &DataFile,
-    committer: &Committer,
+    data: &S::Image,
+    committer: &S::Table,
     left: Option<Vec<(u64, Intent)>>,
+    limits: MarkLimits,
 ) -> Result<(), EngineError> {
     let hot = state.extents.all();
     let was_clean = hot.is_empty() && left.as_ref().is_none_or(Vec::is_empty);
@@ -31,22 +33,22 @@ pub(super) async fn recover(
         }
         None => {
             tracing::info!(extents = hot.len(), "the machine went down: hot extents are looked through");
-            tokio::task::block_in_place(|| suspect_extents(state, data, &hot)).map_err(EngineError::Data)?;
+            S::blocking(|| suspect_extents(state, data, &hot, limits)).map_err(EngineError::Data)?;
         }
     }
     // Data first, row second: the bytes may be in the page cache only.
-    tokio::task::block_in_place(|| data.sync()).map_err(EngineError::Data)?;
+    S::blocking(|| data.sync()).map_err(EngineError::Data)?;
     state.extents.clear();
     let batch = Batch {
         pages: state.table.take_changed(),
-        digest: Some(state.table.digest()),
+        digest: Some(state.table.stored_digest()),
         hot_clear: true,
         ..Batch::default()
     };
     committer.commit(batch).await.map_err(EngineError::Table)
 }
 
-fn take_up(state: &mut State, data: &DataFile, chunk: u64, intent: Intent) {
+fn take_up(state: &mut State, data: &impl Image, chunk: u64, intent: Intent) {
     let mut row = state.table.get(chunk);
     match intent {
         Intent::Modified if state.meta.is_resident() => {
@@ -62,8 +64,13 @@ fn take_up(state: &mut State, data: &DataFile, chunk: u64, intent: Intent) {
     }
 }
 
-fn suspect_extents(state: &mut State, data: &DataFile, hot: &[u64]) -> std::io::Result<()> {
-    let per_extent = (super::EXTENT_BYTES / u64::from(state.meta.chunk_size)).max(1);
+fn suspect_extents(
+    state: &mut State,
+    data: &impl Image,
+    hot: &[u64],
+    limits: MarkLimits,
+) -> std::io::Result<()> {
+    let per_extent = limits.extent_chunks(state.meta.chunk_size);
     let resident = state.meta.is_resident();
     for extent in hot {
         let range = extent * per_extent..((extent + 1) * per_extent).min(state.meta.chunks());

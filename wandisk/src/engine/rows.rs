@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Row, TableDigest, Version};
+use wandisk_store::{Image, Residency, Row, Store, TableDigest, Version};
 
 use super::{Engine, EngineError};
+
+/// Chunks that are forgotten together, at three commits or syncs.
+const FORGET_BATCH: usize = 1024;
 
 /// A row as a peer tells it, its site numbers already translated to this disk's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +36,43 @@ pub enum RowsError {
         /// Its version.
         version: Version,
     },
+    /// The table here is not a replica's: it is the disk's, or one that waits for a grant.
+    #[error("the table here takes no rows: a hand-over to or from this site came between")]
+    NotReplica,
     /// The store failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
-impl Engine {
-    /// Takes newer rows of the resident's table in, durably.
+impl<S: Store> Engine<S> {
+    /// Takes rows of the resident's table in as they are, durably. (A whole table may put older ones back.)
     ///
     /// # Errors
     /// [`RowsError`]; rows before a senseless one may have been taken.
     pub async fn adopt_rows(&self, rows: &[WireRow]) -> Result<(), RowsError> {
+        self.adopt_if(rows, |_, _| true).await
+    }
+
+    /// As [`Engine::adopt_rows`], for rows that were asked for some time ago: one that is older than ours is left out.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn adopt_newer_rows(&self, rows: &[WireRow]) -> Result<(), RowsError> {
+        self.adopt_if(rows, |ours, theirs| theirs.version >= ours.version).await
+    }
+
+    async fn adopt_if(
+        &self,
+        rows: &[WireRow],
+        wanted: impl Fn(&Row, &WireRow) -> bool,
+    ) -> Result<(), RowsError> {
+        // No change of standing in between: rows that came late would change a table that was prepared or granted.
+        let _turn = self.meta_turn.lock().await;
         {
             let mut state = self.state();
+            if state.meta.residency != Residency::Replica {
+                return Err(RowsError::NotReplica);
+            }
             let lineages = state.meta.lineages.len();
             // All are looked at before the first is taken: a message that makes no sense changes nothing.
             for row in rows {
@@ -55,7 +82,9 @@ impl Engine {
                 }
             }
             for row in rows {
-                self.adopt(&mut state, row);
+                if wanted(&state.table.get(row.chunk), row) {
+                    self.adopt(&mut state, row);
+                }
             }
         }
         Ok(self.commit_rows().await?)
@@ -91,30 +120,50 @@ impl Engine {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn forget_rows_except(&self, keep: &BTreeSet<u64>) -> Result<(), EngineError> {
-        let gone: Vec<u64> = {
+    pub async fn forget_rows_except(&self, keep: &BTreeSet<u64>) -> Result<(), RowsError> {
+        let _turn = self.meta_turn.lock().await;
+        if self.state().meta.residency != Residency::Replica {
+            return Err(RowsError::NotReplica);
+        }
+        let gone: Vec<u64> =
+            self.state().table.rows().map(|(chunk, _)| chunk).filter(|c| !keep.contains(c)).collect();
+        for batch in gone.chunks(FORGET_BATCH) {
+            self.forget_rows(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_rows(&self, gone: &[u64]) -> Result<(), EngineError> {
+        // A fetch under way must not put its bytes where a row is gone: it has the chunk's lock.
+        let mut guards = Vec::with_capacity(gone.len());
+        for chunk in gone {
+            guards.push(self.locks.lock(*chunk).await);
+        }
+        {
             let mut state = self.state();
-            let gone: Vec<(u64, Row)> = state.table.rows().filter(|(c, _)| !keep.contains(c)).collect();
-            for (chunk, row) in &gone {
+            for chunk in gone {
+                let row = state.table.get(*chunk);
                 state.pending.remove(chunk);
-                state.table.set(*chunk, Row { held: Version::NONE, ..*row });
+                state.table.set(*chunk, Row { held: Version::NONE, ..row });
                 self.hot.set_state(*chunk, ChunkState::COLD);
             }
-            gone.into_iter().map(|(chunk, _)| chunk).collect()
-        };
+        }
         self.commit_rows().await?;
-        tokio::task::block_in_place(|| {
+        S::blocking(|| {
             gone.iter().try_for_each(|chunk| self.data.punch_chunk(*chunk)).and_then(|()| self.data.sync())
         })
         .map_err(EngineError::Data)?;
         {
             let mut state = self.state();
-            for chunk in &gone {
-                state.table.set(*chunk, Row::default());
-                self.hot.set_state(*chunk, ChunkState::READABLE);
-            }
+            gone.iter().for_each(|chunk| state.table.set(*chunk, Row::default()));
         }
-        self.commit_rows().await
+        self.commit_rows().await?;
+        // Served as never written only now that they are that durably.
+        let state = self.state();
+        for chunk in gone.iter().filter(|c| !state.table.get(**c).exists()) {
+            self.hot.set_state(*chunk, ChunkState::READABLE);
+        }
+        Ok(())
     }
 
     /// Rows whose version was made after `counter`, from chunk `start` on, at most `max`.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
-use wandisk_store::{Counts, Row};
+use wandisk_store::{Counts, Row, Store};
 
 use super::Engine;
 
@@ -74,7 +74,7 @@ impl FetchStats {
     }
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Fetch counters.
     #[must_use]
     pub fn fetch_stats(&self) -> &FetchStats {

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, IoError, Lane, Op, ZeroMode};
-use wandisk_store::Intent;
+use wandisk_store::{Image, Intent, Intents, Row, Store, Version};
 
 use super::{Access, Engine, EngineError};
 
 /// Chunks zeroed under one grace period.
 const BATCH: usize = 1024;
 
-impl Engine {
+impl<S: Store> Engine<S> {
     pub(super) async fn zero_range(
         self: Arc<Self>,
         lane: Lane,
@@ -77,7 +77,7 @@ impl Engine {
         mode: ZeroMode,
     ) -> Result<(), IoError> {
         let ticket = Arc::clone(&self).begin_cold(lane, Op::Write, offset, len).await?;
-        let result = tokio::task::block_in_place(|| match mode {
+        let result = S::blocking(|| match mode {
             ZeroMode::ZeroAllocated => self.data.write_zeros(offset, len),
             ZeroMode::Trim | ZeroMode::ZeroMayPunch => self.data.punch(offset, len),
         });
@@ -111,7 +111,7 @@ impl Engine {
                 self.mark(extent).await?;
             }
             self.close_chunks(chunks.iter().copied()).await.map_err(|e| e.io())?;
-            if tokio::task::block_in_place(|| self.punch_closed(chunks))? {
+            if S::blocking(|| self.punch_closed(chunks))? {
                 return Ok(());
             }
             drop(guards);
@@ -141,9 +141,13 @@ impl Engine {
             let punched = self.intents.set(chunk, intent).and_then(|()| self.data.punch_chunk(chunk));
             punched.map_err(|e| EngineError::Data(e).io())?;
             self.intents.set(chunk, Intent::Modified).map_err(|e| EngineError::Data(e).io())?;
+            let older = state.table.get(chunk);
             let row = state.new_version(true);
             state.table.set(chunk, row);
-            state.pending.remove(&chunk);
+            if state.pending.remove(&chunk).is_some() || !older.is_held() {
+                // The hole is not durable, and under it are not the chunk's bytes: see `make_writable`.
+                state.table.hold_back(chunk, Row { held: Version::NONE, ..older });
+            }
             self.hot.set_state(chunk, ChunkState::READABLE);
         }
         Ok(true)

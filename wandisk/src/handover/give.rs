@@ -7,10 +7,13 @@ use bytes::Bytes;
 use tokio::task::AbortHandle;
 use wandisk_store::{Attempt, AttemptId, SiteId};
 
+use super::apply::{Failed, apply, apply_named, named};
 use super::rules;
+use super::steps::{self, Committed};
 use crate::engine::{Access, MetaError};
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
+use crate::peer::facts::learn;
 use crate::peer::message::{Answer, Ask, Facts, MoveReport, Progress, Standing, WholeTable};
 use crate::peer::rows::{self, ROWS_MAX};
 
@@ -41,11 +44,6 @@ impl Drop for Prepared {
             lease.abort();
         }
     }
-}
-
-fn refused(e: rules::Refused) -> Refusal {
-    let code = if matches!(e, rules::Refused::NotResident { .. }) { Code::NotResident } else { Code::Rules };
-    Refusal::new(code, e.to_string())
 }
 
 /// What was sent so far.
@@ -100,22 +98,18 @@ impl Keeper {
             return self.commit_attempt(prepared).await;
         }
         // Repeating a commit that took effect is success.
-        let report = |attempt: Attempt| MoveReport {
-            to: self.site_name(attempt.to),
-            epoch: attempt.epoch.0,
-            ..MoveReport::default()
-        };
-        let meta = self.engine.meta();
-        let given = meta.given.filter(|given| token == Some(given.id));
-        match (meta.residency, given) {
-            (wandisk_store::Residency::Released { attempt }, _) if token.is_none_or(|t| t == attempt.id) => {
+        let attempt = match steps::commit_again(&self.engine.meta(), token) {
+            Committed::GrantAgain(attempt) => {
                 self.grant(attempt).await?;
-                Ok(report(attempt))
+                attempt
             }
-            (_, Some(given)) => Ok(report(given)),
-            _ => Err(Refusal::new(Code::Rules, "no hand-over is prepared under that token")
-                .hint("prepare again: an attempt ends with its lease")),
-        }
+            Committed::Before(attempt) => attempt,
+            Committed::Nothing => {
+                return Err(Refusal::new(Code::Rules, "no hand-over is prepared under that token")
+                    .hint("prepare again: an attempt ends with its lease"));
+            }
+        };
+        Ok(MoveReport { to: self.site_name(attempt.to), epoch: attempt.epoch.0, ..MoveReport::default() })
     }
 
     /// Gives a prepared attempt up; writes go on. Without a token, any. Nothing prepared is success too.
@@ -124,12 +118,7 @@ impl Keeper {
     /// A [`Refusal`] if the disk was released already.
     pub async fn abort(self: &std::sync::Arc<Self>, token: Option<AttemptId>) -> Result<(), Refusal> {
         let mut giving = self.giving.lock().await;
-        let meta = self.engine.meta();
-        let released = match meta.residency {
-            wandisk_store::Residency::Released { attempt } => Some(attempt),
-            _ => meta.given.filter(|given| token == Some(given.id)),
-        };
-        if let Some(attempt) = released {
+        if let Some(attempt) = steps::beyond_abort(&self.engine.meta(), token) {
             let to = self.site_name(attempt.to);
             return Err(Refusal::new(
                 Code::Rules,
@@ -174,7 +163,7 @@ impl Keeper {
     async fn prepare_attempt(&self, to: SiteId, report: &Report) -> Result<Prepared, Refusal> {
         let began = Instant::now();
         rules::begin(&self.engine.meta(), AttemptId::random(), to, wandisk_store::TableDigest::default())
-            .map_err(refused)?;
+            .map_err(|e| named(&self.engine.meta(), e))?;
         let standing = self.offer(to).await?;
         let mut sent = Sent::default();
         if standing.facts.lineages == self.engine.meta().lineages {
@@ -220,6 +209,9 @@ impl Keeper {
                 Err(e) => return Err(Refusal::failed(&e)),
             }
         };
+        // It may know of a later epoch: then this site's store was set back, and says so.
+        learn(&self.engine, &standing.facts).await?;
+        rules::believable(&self.engine.meta()).map_err(|e| named(&self.engine.meta(), e))?;
         // Holders and owners are numbered by sites that the table knows.
         let (id, name) = (standing.site, standing.name.clone());
         let address = self.peers.address_for_others(id);
@@ -266,7 +258,7 @@ impl Keeper {
         }
         let meta = self.engine.meta();
         let (digest, _) = self.engine.table_mark();
-        let attempt = rules::begin(&meta, AttemptId::random(), to, digest).map_err(refused)?;
+        let attempt = rules::begin(&meta, AttemptId::random(), to, digest).map_err(|e| named(&meta, e))?;
         let last = self.engine.rows_since(sent.upto, 0, ROWS_MAX);
         let body = pack(&last)?;
         sent.rows += last.len() as u64;
@@ -274,7 +266,7 @@ impl Keeper {
         let facts = Facts::of(&meta, self.engine.dir().name());
         let asked = self.peers.ask(to, Ask::Final { attempt, facts: facts.clone(), whole: None }, body).await;
         match asked.map_err(|e| Refusal::failed(&e))?.0 {
-            Answer::Prepared { attempt: id, digest: there } if id == attempt.id && there == digest => {
+            Answer::Prepared { attempt: id, digest: there } if rules::answers(&attempt, id, there) => {
                 Ok(attempt)
             }
             Answer::Differs { digest: there } => {
@@ -304,9 +296,7 @@ impl Keeper {
         let whole = Some(WholeTable { digest: attempt.digest });
         let asked = self.peers.ask(to, Ask::Final { attempt, facts, whole }, Bytes::from(body)).await;
         match asked.map_err(|e| Refusal::failed(&e))?.0 {
-            Answer::Prepared { attempt: id, digest } if id == attempt.id && digest == attempt.digest => {
-                Ok(attempt)
-            }
+            Answer::Prepared { attempt: id, digest } if rules::answers(&attempt, id, digest) => Ok(attempt),
             _ => Err(Refusal::new(Code::Failed, "the table could not be brought across whole")
                 .hint("run `wandisk verify` at both sites")),
         }
@@ -320,14 +310,20 @@ impl Keeper {
             self.engine.thaw().await;
             return Err(Refusal::failed(&e));
         }
-        let released = self.engine.change_meta(move |meta| {
-            rules::release(meta, attempt).map_err(|e| MetaError::Refused(e.to_string()))
+        let released = apply(&self.engine, move |meta| {
+            rules::release(meta, attempt)?;
+            // The table and what is held of it are of this moment, until a sync mixes a later one in.
+            meta.consistent_at = Some(crate::sync::now_ms());
+            Ok(())
         });
-        if let Err(e) = released.await {
-            if matches!(e, MetaError::Refused(_)) {
+        match released.await {
+            Ok(()) => {}
+            Err(e @ Failed::Refused(_)) => {
                 self.engine.thaw().await;
+                return Err(e.named(&self.engine.meta()));
             }
-            return Err(Refusal::failed(&e));
+            // Whether it is durable is not known: the disk stays shut until its next keeper reads what is.
+            Err(e) => return Err(e.named(&self.engine.meta())),
         }
         let granted = self.grant(attempt).await;
         let freeze_ms = prepared.frozen.elapsed().as_secs_f64() * 1e3;
@@ -353,7 +349,14 @@ impl Keeper {
                 Ok(_) => {
                     return Err(Refusal::failed(&PeerError::Confused { site: self.site_name(attempt.to) }));
                 }
-                Err(e @ PeerError::Refused { .. }) => return Err(Refusal::failed(&e)),
+                // Its table changed since: rows of an older attempt, or a sync. Ours is what was released.
+                Err(e) if e.code() == Some(Code::NotPrepared) && Instant::now() < patience => {
+                    if let Err(e) = self.send_again(attempt).await {
+                        tracing::info!(error = %e, "a released table could not be sent again yet");
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
+                }
+                Err(PeerError::Refused { refusal, .. }) => return Err(refusal),
                 Err(e) if Instant::now() >= patience => {
                     let to = self.site_name(attempt.to);
                     return Err(Refusal::new(
@@ -367,11 +370,18 @@ impl Keeper {
                 Err(_) => tokio::time::sleep(Duration::from_millis(300)).await,
             }
         }
-        let noted = self.engine.change_meta(move |meta| {
+        apply_named(&self.engine, move |meta| {
             rules::done(meta, &attempt);
             Ok(())
-        });
-        noted.await.map(drop).map_err(|e| Refusal::failed(&e))
+        })
+        .await
+    }
+
+    /// The table of a released attempt, whole: nobody has written here since.
+    async fn send_again(&self, attempt: Attempt) -> Result<(), Refusal> {
+        let facts = Facts::of(&self.engine.meta(), self.engine.dir().name());
+        let mut sent = Sent::default();
+        self.send_whole(attempt.to, attempt, facts, &mut sent, &crate::keeper::no_report()).await.map(drop)
     }
 
     async fn expect_done(&self, to: SiteId, ask: Ask, body: Bytes) -> Result<(), Refusal> {

@@ -4,18 +4,19 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use wandisk_store::{Attempt, AttemptId, Residency, SiteId};
+use wandisk_store::{Attempt, AttemptId, SiteId};
 
-use super::rules::{self, Granted};
-use crate::engine::MetaError;
+use super::apply::{Failed, apply, apply_named, named};
+use super::rules::{self, Granted, Refused};
+use super::steps::{self, Step};
 use crate::keeper::{Keeper, Report};
-use crate::peer::error::{Code, Refusal};
+use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::{learn, numbers_of};
 use crate::peer::message::{Answer, Ask, Facts, MoveReport, Standing, WholeTable};
 use crate::peer::rows;
 
 /// Sites that a `move` asks one after the other for where the disk is.
-const HOPS_MAX: usize = 4;
+const HOPS_MAX: usize = 6;
 
 impl Keeper {
     /// How the disk stands here.
@@ -48,9 +49,9 @@ impl Keeper {
 
     /// Answers [`Ask::Push`].
     pub(crate) async fn take_rows(&self, facts: &Facts, body: &[u8]) -> Result<Answer, Refusal> {
-        self.refuse_rows_from_a_loser(facts)?;
-        let numbers = numbers_of(&self.engine, facts).await.ok_or_else(senseless)?;
+        let numbers = numbers_of(&self.engine, facts).await?;
         let rows = rows::unpack(body, &numbers).ok_or_else(senseless)?;
+        self.receive(facts).await?;
         if !rows.is_empty() {
             self.mixing().await?;
         }
@@ -58,20 +59,16 @@ impl Keeper {
         Ok(Answer::Done)
     }
 
-    /// A table of an epoch that has passed is not the table (law L1).
-    fn refuse_rows_from_a_loser(&self, facts: &Facts) -> Result<(), Refusal> {
-        let meta = self.engine.meta();
-        if meta.is_resident() || facts.epoch < meta.epoch {
-            let text = format!(
-                "epoch {} of {} is over: the disk is resident at {} since epoch {}",
-                facts.epoch,
-                self.site_name(facts.resident),
-                self.site_name(meta.resident),
-                meta.epoch
-            );
-            return Err(Refusal::new(Code::Rules, text));
+    /// Makes this site fit to take rows in; a table of an epoch that has passed is not the table (law L1).
+    async fn receive(&self, facts: &Facts) -> Result<(), Refusal> {
+        let (lineage, epoch) = (self.lineage_of(facts), facts.epoch);
+        let before = self.engine.meta();
+        let mut after = before.clone();
+        let ready = rules::receive(&mut after, lineage, epoch).is_ok() && after == before;
+        if ready {
+            return Ok(());
         }
-        Ok(())
+        apply_named(&self.engine, move |meta| rules::receive(meta, lineage, epoch)).await
     }
 
     /// Answers [`Ask::Final`]: durable and compared before *prepared* is said.
@@ -82,8 +79,9 @@ impl Keeper {
         whole: Option<WholeTable>,
         body: &[u8],
     ) -> Result<Answer, Refusal> {
-        self.refuse_rows_from_a_loser(facts)?;
         if whole.is_some() {
+            self.receive(facts).await?;
+            self.mixing().await?;
             let theirs = rows::unpack_ranges(body, self.engine.meta().chunks()).ok_or_else(senseless)?;
             let ours = self.engine.ranges_with_rows();
             let keep: BTreeSet<u64> = rows::common(&ours, &theirs).collect();
@@ -91,21 +89,20 @@ impl Keeper {
         } else {
             self.take_rows(facts, body).await?;
         }
-        let (digest, _) = self.engine.table_mark();
-        if digest != attempt.digest {
-            return Ok(Answer::Differs { digest });
-        }
-        let (lineage, counter) = (self.lineage_of(facts), facts.counter);
-        let prepared = self.engine.change_meta(move |meta| {
-            rules::prepare(meta, attempt, lineage).map_err(|e| MetaError::Refused(e.to_string()))?;
+        let (engine, counter) = (&self.engine, facts.counter);
+        // The digest is taken where no other rows can come in between.
+        let prepared = apply(engine, move |meta| {
+            rules::prepare(meta, attempt, engine.table_mark().0)?;
             meta.counter = meta.counter.max(counter);
+            // The whole table of one moment, whatever of it is held.
+            meta.consistent_at = Some(crate::sync::now_ms());
             Ok(())
         });
-        prepared.await.map_err(|e| match e {
-            MetaError::Refused(why) => Refusal::new(Code::Rules, why),
-            MetaError::Engine(e) => Refusal::failed(&e),
-        })?;
-        Ok(Answer::Prepared { attempt: attempt.id, digest })
+        match prepared.await {
+            Ok(()) => Ok(Answer::Prepared { attempt: attempt.id, digest: attempt.digest }),
+            Err(Failed::Refused(Refused::OtherTable { here })) => Ok(Answer::Differs { digest: here }),
+            Err(e) => Err(e.named(&self.engine.meta())),
+        }
     }
 
     fn lineage_of(&self, facts: &Facts) -> wandisk_store::LineageId {
@@ -114,26 +111,15 @@ impl Keeper {
 
     /// Answers [`Ask::Grant`]: resident, durably, before *done* is said.
     pub(crate) async fn take_grant(&self, attempt: Attempt) -> Result<Answer, Refusal> {
-        let mut outcome = None;
-        let changed = {
-            let outcome = &mut outcome;
-            self.engine
-                .change_meta(move |meta| {
-                    let granted =
-                        rules::grant(meta, attempt).map_err(|e| MetaError::Refused(e.to_string()))?;
-                    if granted == Granted::Now {
-                        meta.consistent_at = None;
-                    }
-                    *outcome = Some(granted);
-                    Ok(())
-                })
-                .await
-        };
-        changed.map_err(|e| match e {
-            MetaError::Refused(why) => Refusal::new(Code::Rules, why),
-            MetaError::Engine(e) => Refusal::failed(&e),
-        })?;
-        if outcome == Some(Granted::Now) {
+        let engine = &self.engine;
+        let granted = apply_named(engine, move |meta| {
+            let granted = rules::grant(meta, attempt, engine.table_mark().0)?;
+            if granted == Granted::Now {
+                meta.consistent_at = None;
+            }
+            Ok(granted)
+        });
+        if granted.await? == Granted::Now {
             self.engine.thaw().await;
             self.promote().await;
         }
@@ -142,11 +128,11 @@ impl Keeper {
 
     /// Answers [`Ask::Abort`].
     pub(crate) async fn take_abort(&self, id: AttemptId) -> Result<Answer, Refusal> {
-        let changed = self.engine.change_meta(move |meta| {
+        apply_named(&self.engine, move |meta| {
             rules::abort(meta, id);
             Ok(())
-        });
-        changed.await.map_err(|e| Refusal::failed(&e))?;
+        })
+        .await?;
         Ok(Answer::Done)
     }
 
@@ -162,28 +148,42 @@ impl Keeper {
     ) -> Result<MoveReport, Refusal> {
         for _ in 0..HOPS_MAX {
             let meta = self.engine.meta();
-            match meta.residency {
-                Residency::Resident if to == meta.here => {
-                    return Err(self.already_at(to));
-                }
-                Residency::Resident => return self.give(to, force, report).await,
-                Residency::Released { attempt } => {
+            match steps::next(&meta, to) {
+                Step::Here => return Err(self.already_at(to)),
+                Step::Give => return self.give(to, force, report).await,
+                Step::Grant(attempt) => {
                     self.grant(attempt).await?;
                     if attempt.to == to {
                         return Ok(self.finished(attempt));
                     }
                 }
-                Residency::Prepared { attempt } => {
-                    if let Some(done) = self.finish_prepared(attempt, to).await? {
-                        return Ok(done);
+                Step::AskSource(attempt) if self.finish_prepared(attempt).await? => {
+                    if to == meta.here {
+                        return Ok(self.finished(attempt));
                     }
-                    return self.ask_resident_to_give(meta.resident, to, force, report).await;
                 }
-                Residency::Replica => match self.ask_resident_to_give(meta.resident, to, force, report).await
-                {
-                    Err(e) if e.code == Code::NotResident => self.look_for_resident(meta.resident).await?,
-                    other => return other,
-                },
+                Step::AskSource(_) | Step::AskResident(_) => {
+                    // Asked anew: a source may have told of a later resident.
+                    let resident = self.engine.meta().resident;
+                    let refused = match self.ask_resident_to_give(resident, to, force, report).await {
+                        Err(e) if !is_final(&e) => e,
+                        outcome => return outcome.map_err(into_refusal),
+                    };
+                    // It is not the resident, or does not answer: another site may know better.
+                    let Some(instead) = self.look_everywhere(&refused).await? else {
+                        if self.engine.meta().resident != resident {
+                            continue;
+                        }
+                        return Err(into_refusal(refused));
+                    };
+                    match self.ask_resident_to_give(instead, to, force, report).await {
+                        Err(e) if !is_final(&e) => {}
+                        outcome => return outcome.map_err(into_refusal),
+                    }
+                }
+                Step::Overtaken { epoch, resident } => {
+                    return Err(named(&meta, Refused::Overtaken { epoch, resident }));
+                }
             }
         }
         let meta = self.engine.meta();
@@ -202,20 +202,45 @@ impl Keeper {
         MoveReport { to: self.site_name(attempt.to), epoch: attempt.epoch.0, ..MoveReport::default() }
     }
 
-    /// This site prepared and heard no more: was it released?
-    async fn finish_prepared(&self, attempt: Attempt, to: SiteId) -> Result<Option<MoveReport>, Refusal> {
-        let (answer, _) = self
-            .peers
-            .ask(attempt.from, Ask::Standing, Bytes::new())
-            .await
-            .map_err(|e| Refusal::failed(&e))?;
-        let Answer::Standing(there) = answer else { return Err(senseless()) };
-        let released = there.residency == (Residency::Released { attempt });
-        if released {
+    /// This site prepared and heard no more: was it released? Then it is resident now.
+    async fn finish_prepared(&self, attempt: Attempt) -> Result<bool, Refusal> {
+        // Where it does not answer, the disk may be elsewhere by now.
+        let Ok(there) = self.peers.standing_of(attempt.from).await else { return Ok(false) };
+        learn(&self.engine, &there.facts).await?;
+        if steps::was_released(&attempt, &there.residency) {
             self.take_grant(attempt).await?;
-            return Ok((to == self.engine.meta().here).then(|| self.finished(attempt)));
+            return Ok(true);
         }
-        Ok(None)
+        Ok(false)
+    }
+
+    /// Asks every site how the disk stands there, learns from it, and finds whom to ask.
+    ///
+    /// # Errors
+    /// If nobody can be asked and a site is in another lineage: a person has to decide.
+    pub(crate) async fn look_everywhere(
+        &self,
+        why: &(dyn std::fmt::Display + Sync),
+    ) -> Result<Option<SiteId>, Refusal> {
+        tracing::info!(%why, "the resident that is known here cannot help: every site is asked");
+        let meta = self.engine.meta();
+        let others = meta.sites.iter().map(|s| s.id).filter(|s| *s != meta.here);
+        let asked = others.map(|site| async move { (site, self.peers.standing_of(site).await) });
+        let (mut standings, mut diverged) = (Vec::new(), None);
+        for (site, asked) in futures::future::join_all(asked).await {
+            let Ok(there) = asked else { continue };
+            match learn(&self.engine, &there.facts).await {
+                Ok(()) => standings.push((site, there)),
+                Err(e) if e.code == Code::Diverged => diverged = Some(e),
+                Err(e) => tracing::info!(%site, error = %e, "a site's facts were not taken"),
+            }
+        }
+        let known = standings.iter().map(|(site, there)| (*site, &there.residency, there.facts.epoch));
+        match (steps::ask_instead(known), diverged) {
+            (Some(site), _) => Ok(Some(site)),
+            (None, Some(diverged)) => Err(diverged),
+            (None, None) => Ok(None),
+        }
     }
 
     async fn ask_resident_to_give(
@@ -224,14 +249,12 @@ impl Keeper {
         to: SiteId,
         force: bool,
         report: &Report,
-    ) -> Result<MoveReport, Refusal> {
-        let asked =
-            self.peers.ask_reporting(resident, Ask::HandOver { to, force }, Bytes::new(), report).await;
-        let (answer, _) = asked.map_err(|e| match e {
-            crate::peer::error::PeerError::Refused { refusal, .. } => refusal,
-            other => Refusal::failed(&other),
-        })?;
-        let Answer::Moved(done) = answer else { return Err(senseless()) };
+    ) -> Result<MoveReport, PeerError> {
+        let ask = Ask::HandOver { to, lineage: self.engine.meta().lineage(), force };
+        let asked = self.peers.ask_reporting(resident, ask, Bytes::new(), report).await?;
+        let Answer::Moved(done) = asked.0 else {
+            return Err(PeerError::Confused { site: self.site_name(resident) });
+        };
         // So that this site, too, knows where it is now.
         if to != self.engine.meta().here
             && let Err(e) = self.look_for_resident(to).await
@@ -255,6 +278,19 @@ impl Keeper {
             );
         }
         Ok(())
+    }
+}
+
+/// Is there nothing to be gained by asking another site?
+fn is_final(error: &PeerError) -> bool {
+    matches!(error, PeerError::Refused { refusal, .. } if refusal.code != Code::NotResident)
+        || matches!(error, PeerError::Confused { .. })
+}
+
+fn into_refusal(error: PeerError) -> Refusal {
+    match error {
+        PeerError::Refused { refusal, .. } => refusal,
+        other => Refusal::failed(&other),
     }
 }
 

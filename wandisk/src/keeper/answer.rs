@@ -31,7 +31,9 @@ impl Keeper {
         let plain = |answer: Answer| (answer, Bytes::new());
         match ask {
             Ask::Standing => Ok(plain(Answer::Standing(Box::new(self.standing())))),
-            Ask::Fetch { chunk, version, demand: _ } => self.give_chunk(chunk, version, body).await,
+            Ask::Fetch { chunk, version, lineage, demand: _ } => {
+                self.give_chunk(chunk, version, lineage, body).await
+            }
             Ask::Rows { lineage, since, start } => self.give_rows(lineage, since, start).await,
             Ask::Offer { facts } => self.take_offer(&facts).await.map(plain),
             Ask::Push { facts } => self.take_rows(&facts, &body).await.map(plain),
@@ -40,7 +42,15 @@ impl Keeper {
             }
             Ask::Grant { attempt } => self.take_grant(attempt).await.map(plain),
             Ask::Abort { attempt } => self.take_abort(attempt).await.map(plain),
-            Ask::HandOver { to, force } => self.hand_over(to, force, report).await.map(plain),
+            Ask::HandOver { to, lineage, force } => {
+                self.refuse_other_lineage(lineage)?;
+                self.hand_over(to, force, report).await.map(plain)
+            }
+            Ask::NoteDropped => self.note_dropped(from, &body).map(plain),
+            Ask::Holds { lineages, promise } => {
+                let bits = self.which_are_held(&lineages, &body, promise).await?;
+                Ok((Answer::Holds, bits))
+            }
             Ask::Sync { options } => self.sync_here(options, report).await.map(|r| plain(Answer::Synced(r))),
             Ask::Freeze { lease_ms } => {
                 self.hold_writes(Duration::from_millis(lease_ms).min(LEASE_MAX)).await?;
@@ -84,10 +94,21 @@ impl Keeper {
         ))
     }
 
+    /// Somebody of another lineage asks for something that only makes sense in this one.
+    fn refuse_other_lineage(&self, lineage: LineageId) -> Result<(), Refusal> {
+        let meta = self.engine.meta();
+        if meta.lineage() == lineage {
+            return Ok(());
+        }
+        let refused = crate::handover::rules::Refused::Diverged { here: meta.lineage(), there: lineage };
+        Err(crate::handover::apply::named(&meta, refused))
+    }
+
     async fn give_chunk(
         &self,
         chunk: u64,
         version: Version,
+        lineage: LineageId,
         basis: Bytes,
     ) -> Result<(Answer, Bytes), Refusal> {
         let chunk_size = self.engine.hot_chunk_size();
@@ -99,14 +120,20 @@ impl Keeper {
                 "no such chunk, or a description of its basis that cannot be",
             ));
         }
+        if !self.means(version, lineage) {
+            return Err(Refusal::new(
+                Code::NotHeld,
+                format!("version {version} of lineage {lineage} is not known here"),
+            ));
+        }
         if row.version != version {
-            return self.newer_or_none(chunk, version);
+            return self.newer_or_none(chunk, version).await;
         }
         let Some(published) = self.publisher.publish(chunk).await? else {
             return Err(Refusal::new(Code::NotHeld, format!("chunk {chunk} is not held here")));
         };
         if published.row.version != version {
-            return self.newer_or_none(chunk, version);
+            return self.newer_or_none(chunk, version).await;
         }
         let hash = blake3::Hash::from_bytes(published.hash).to_hex().to_string();
         let Some(bytes) = published.bytes else {
@@ -119,8 +146,17 @@ impl Keeper {
         Ok((Answer::Chunk { form, hash }, Bytes::from(body)))
     }
 
+    /// Does a version's number name the same bytes here, and can what is here be believed?
+    fn means(&self, version: Version, lineage: LineageId) -> bool {
+        crate::handover::holding::means(&self.engine.meta(), Some(&lineage), version)
+    }
+
     /// The resident's row is the table: an asker whose version was overtaken gets the newer one.
-    fn newer_or_none(&self, chunk: u64, asked: Version) -> Result<(Answer, Bytes), Refusal> {
+    async fn newer_or_none(&self, chunk: u64, asked: Version) -> Result<(Answer, Bytes), Refusal> {
+        if self.engine.row(chunk).version.counter() > self.engine.durable_mark() {
+            // As any row, it leaves only when it is durable: after a crash its version could name other bytes.
+            self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+        }
         let (meta, row) = (self.engine.meta(), self.engine.row(chunk));
         let overtaken = meta.is_resident() && row.exists() && row.version.counter() > asked.counter();
         if !overtaken {
@@ -144,25 +180,19 @@ impl Keeper {
         if !meta.is_resident() {
             return self.not_resident().map(|answer| (answer, Bytes::new()));
         }
-        if meta.lineage() != lineage {
-            return Err(Refusal::new(
-                Code::Rules,
-                format!(
-                    "the replica is of lineage {lineage}, the resident of {}: they have diverged",
-                    meta.lineage()
-                ),
-            ));
-        }
+        self.refuse_other_lineage(lineage)?;
         // Rows leave only when they are durable; and what is open now may change at once.
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+        let (digest, newest) = self.engine.table_mark();
         let busy = self.engine.has_unsettled_rows();
         let counter = self.engine.durable_mark();
+        let digest = Some(digest).filter(|_| !busy && newest <= counter);
         let mut part = self.engine.rows_since(since, start, ROWS_MAX);
         let next = if part.len() == ROWS_MAX { part.last().map(|(chunk, _)| chunk + 1) } else { None };
         part.retain(|(_, row)| row.version.counter() <= counter);
         let body = rows::pack(&part).map_err(|e| Refusal::failed(&e))?;
         let facts = Box::new(Facts::of(&meta, self.engine.dir().name()));
-        Ok((Answer::Rows { facts, next, counter, busy }, Bytes::from(body)))
+        Ok((Answer::Rows { facts, next, counter, busy, digest }, Bytes::from(body)))
     }
 
     async fn note_synced(
@@ -175,6 +205,8 @@ impl Keeper {
         let changed = self.engine.change_meta(move |meta| {
             let number = meta.learn_site(site, &name, None);
             number.ok_or_else(|| MetaError::Refused("the disk knows too many sites".to_owned()))?;
+            // It is back.
+            meta.lost.retain(|lost| *lost != site);
             if let Some(known) = meta.sites.iter_mut().find(|s| s.id == site) {
                 known.synced_at = Some(at);
                 known.missing_chunks = Some(0);

@@ -10,15 +10,16 @@ use wandisk_nbd as nbd;
 use wandisk_ublk as ublk;
 
 use super::Keeper;
+use super::ublk_device::device_user;
 #[cfg(not(feature = "ublk"))]
 use super::without_ublk as ublk;
-use crate::engine::{NBD_LANES, UBLK_LANES};
+use crate::engine::NBD_LANES;
+use crate::handover::apply::named;
+use crate::handover::rules::Refused;
 use crate::peer::error::{Code, Refusal};
 
 /// How long a front-end's requests may take to end when it is stopped.
 const DRAIN: Duration = Duration::from_secs(20);
-/// How long deleting a dead keeper's device may take.
-const ORPHAN: Duration = Duration::from_secs(10);
 
 /// Which front-end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,25 +82,16 @@ pub type AttachRecord = AttachReport;
 
 /// A running front-end.
 pub(super) struct Attached {
-    report: AttachReport,
-    running: Running,
+    pub(super) report: AttachReport,
+    pub(super) running: Running,
 }
 
-enum Running {
+pub(super) enum Running {
     Ublk(ublk::Device),
     Nbd(nbd::Handle),
 }
 
 impl Keeper {
-    /// The mark that the kernel keeps with this disk's ublk device at this site.
-    fn ublk_mark(&self) -> u64 {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(self.engine.meta().uuid.0.as_bytes()).update(self.home.id().0.as_bytes());
-        let mut word = [0u8; 8];
-        hasher.finalize_xof().fill(&mut word);
-        u64::from_le_bytes(word)
-    }
-
     /// Starts a front-end; when this returns, it is usable.
     ///
     /// # Errors
@@ -116,6 +108,7 @@ impl Keeper {
             self.clear_orphans().await;
             return Err(self.not_resident_here());
         }
+        self.stay().await?;
         if self.engine.is_poisoned() {
             return Err(Refusal::new(Code::Failed, "the disk's store failed and its keeper is ending")
                 .hint("attach again"));
@@ -149,6 +142,9 @@ impl Keeper {
                 )
                 .hint(format!("run `wandisk move {disk} --to {to}` to finish, then move it back"))
             }
+            wandisk_store::Residency::Overtaken { epoch, resident } => {
+                named(&meta, Refused::Overtaken { epoch, resident })
+            }
             _ => {
                 let resident = self.site_name(meta.resident);
                 Refusal::new(
@@ -158,50 +154,6 @@ impl Keeper {
                 .hint(format!("run `wandisk move {disk} --to {here}` first, or attach with --standby"))
             }
         }
-    }
-
-    async fn start_ublk(self: &Arc<Self>, id: Option<u32>, standby: Standby) -> Result<Attached, Refusal> {
-        if standby == Standby::Wait {
-            return Err(Refusal::new(
-                Code::Senseless,
-                "a ublk standby cannot let requests wait: the kernel reads at once",
-            )
-            .hint("use --standby without `wait`, or --nbd"));
-        }
-        let mark = self.ublk_mark();
-        let engine = Arc::clone(&self.engine);
-        let keeper = Arc::downgrade(self);
-        let on_end: ublk::OnEnd = Box::new(move |end| {
-            tracing::error!(?end, "the ublk device ended by itself");
-            if let Some(keeper) = keeper.upgrade() {
-                keeper.quit();
-            }
-        });
-        let options = ublk::Options {
-            id,
-            mark,
-            first_lane: UBLK_LANES.start,
-            recoverable: ublk::probe().is_ok_and(ublk::Features::recovery),
-            on_end: Some(on_end),
-            ..ublk::Options::default()
-        };
-        let started = tokio::task::spawn_blocking(move || {
-            // A device whose keeper was killed waits for the next one: its users go on.
-            let left = ublk::find(mark)?.into_iter().find(ublk::DeviceInfo::awaits_recovery);
-            match left {
-                Some(device) if id.is_none_or(|id| id == device.id) => {
-                    ublk::Device::recover(engine, device.id, options)
-                }
-                _ => ublk::Device::add(engine, options),
-            }
-        });
-        let device = started.await.map_err(|e| Refusal::failed(&e))?.map_err(|e| {
-            Refusal::failed(&e)
-                .hint("attach with --nbd where this kernel has no ublk (Linux 6.0 or later has it)")
-        })?;
-        let report =
-            AttachReport { device: Some(device.path().to_owned()), uri: None, pid: std::process::id() };
-        Ok(Attached { report, running: Running::Ublk(device) })
     }
 
     fn start_nbd(&self, address: Option<String>) -> Result<Attached, Refusal> {
@@ -228,10 +180,10 @@ impl Keeper {
     /// A [`Refusal`] if it is in use, or nothing is attached.
     pub async fn detach(&self) -> Result<(), Refusal> {
         let mut attached = self.attached.lock().await;
-        if let Some(running) = attached.as_ref()
-            && let Some(user) = self.ublk_user(running)
-        {
-            return Err(in_use(&user));
+        match attached.as_ref().map(|a| &a.running) {
+            Some(Running::Ublk(device)) => free_of(device_user(device.id()))?,
+            Some(Running::Nbd(_)) => {}
+            None => self.refuse_orphan_in_use().await?,
         }
         let Some(running) = attached.take() else {
             // A keeper that was killed may have left its device.
@@ -280,64 +232,25 @@ impl Keeper {
         }
     }
 
-    /// Deletes devices that a dead keeper of this disk left; was there one?
-    async fn clear_orphans(&self) -> bool {
-        let mark = self.ublk_mark();
-        let cleared = tokio::task::spawn_blocking(move || {
-            let devices = ublk::find(mark).unwrap_or_default();
-            let orphans = devices.into_iter().filter(|d| !d.is_served());
-            orphans.filter(|d| ublk::delete_orphan(d.id, mark, ORPHAN).is_ok()).count()
-        });
-        cleared.await.is_ok_and(|n| n > 0)
-    }
-
-    /// Who uses the block device, if anybody does.
-    fn ublk_user(&self, attached: &Attached) -> Option<String> {
-        let Running::Ublk(device) = &attached.running else { return None };
-        let path = device.path().display();
-        let usage = match ublk::in_use(device.id()) {
-            Ok(usage) => usage,
-            // Not knowing is no leave to kill it.
-            Err(e) => return Some(format!("it cannot be told who uses {path} ({e})")),
-        };
-        if let Some(mount) = usage.mounts.first() {
-            return Some(format!("{path} is mounted at {}", mount.path.display()));
-        }
-        if let Some(opener) = usage.openers.first() {
-            return Some(format!("{path} is open by {} (process {})", opener.name, opener.pid));
-        }
-        usage.claimed.then(|| format!("{path} is claimed by another driver of the kernel"))
-    }
-
-    /// Refuses while somebody uses the disk (law L15).
+    /// Refuses while somebody uses the disk (law L15), be it by the device of a keeper that died.
     pub(crate) async fn refuse_if_in_use(&self) -> Result<(), Refusal> {
         let attached = self.attached.lock().await;
-        let Some(running) = attached.as_ref() else { return Ok(()) };
-        let user = match &running.running {
-            Running::Ublk(_) => self.ublk_user(running),
-            Running::Nbd(handle) => match handle.connections() {
+        match attached.as_ref().map(|a| (&a.running, &a.report)) {
+            Some((Running::Ublk(device), _)) => free_of(device_user(device.id())),
+            Some((Running::Nbd(handle), report)) => free_of(match handle.connections() {
                 0 => None,
-                n => Some(format!("{n} NBD client(s) are connected to {}", place(&running.report))),
-            },
-        };
-        user.map_or(Ok(()), |user| Err(in_use(&user)))
+                n => Some(format!("{n} NBD client(s) are connected to {}", place(report))),
+            }),
+            None => self.refuse_orphan_in_use().await,
+        }
     }
 
     /// After a release: the old device is gone, whoever holds it gets errors.
     pub(crate) async fn device_is_dead(&self) {
-        if let Some(attached) = self.attached.lock().await.take() {
-            self.stop(attached).await;
-        }
-    }
-
-    /// After a grant: a standby's caches hold what was read as errors or zeros before.
-    pub(crate) async fn promote(&self) {
-        let Some(device) = self.attached_as().await.and_then(|r| r.device) else { return };
-        let done = tokio::task::spawn_blocking(move || {
-            ublk::flush_caches(&device, ORPHAN).and_then(|()| ublk::reread_partitions(&device, ORPHAN))
-        });
-        if let Ok(Err(e)) = done.await {
-            tracing::warn!(error = %e, "the kernel's caches of the standby could not be dropped");
+        let attached = self.attached.lock().await.take();
+        match attached {
+            Some(attached) => self.stop(attached).await,
+            None => drop(self.clear_orphans().await),
         }
     }
 }
@@ -347,7 +260,10 @@ fn place(report: &AttachReport) -> String {
     device.or_else(|| report.uri.clone()).unwrap_or_default()
 }
 
-fn in_use(user: &str) -> Refusal {
-    Refusal::new(Code::InUse, user.to_owned())
-        .hint("unmount or close it first, or move with --force, which kills it")
+fn free_of(user: Option<String>) -> Result<(), Refusal> {
+    let refused = |user| {
+        Refusal::new(Code::InUse, user)
+            .hint("unmount or close it first, or move with --force, which kills it")
+    };
+    user.map_or(Ok(()), |user| Err(refused(user)))
 }

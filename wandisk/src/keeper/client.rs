@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
-use wandisk_store::DiskDir;
+use wandisk_store::{DiskDir, Home, Tombstone};
 
 use super::commands::Command;
 use super::control::{self, Line};
@@ -28,8 +28,12 @@ const LOG_TAIL: usize = 3;
 pub async fn connect(home: &std::path::Path, dir: &DiskDir) -> Result<UnixStream, Refusal> {
     if !dir.exists() {
         let name = dir.name();
-        return Err(Refusal::new(Code::NoDisk, format!("there is no disk named {name:?} at this site"))
-            .hint("see `wandisk ls`"));
+        let refusal = Refusal::new(Code::NoDisk, format!("there is no disk named {name:?} at this site"));
+        let buried = Home::open(home).ok().and_then(|home| Some((home.tombstone_named(name)?, home)));
+        return Err(match buried {
+            Some((tombstone, home)) => refusal.hint(removed(&tombstone, &home)),
+            None => refusal.hint("see `wandisk ls`"),
+        });
     }
     let deadline = tokio::time::Instant::now() + START_PATIENCE;
     loop {
@@ -56,6 +60,18 @@ pub async fn connect(home: &std::path::Path, dir: &DiskDir) -> Result<UnixStream
             }
         }
     }
+}
+
+/// Where a disk was when its replica here was removed.
+fn removed(tombstone: &Tombstone, home: &Home) -> String {
+    let Some(site) = tombstone.released_to else {
+        return "its replica here was removed, and it was resident here".to_owned();
+    };
+    let name = home.site_by_id(site).map_or_else(|| site.to_string(), |s| s.name.clone());
+    format!(
+        "its replica here was removed; it was resident at {name} (epoch {}): `wandisk sync` there makes a new one",
+        tombstone.epoch
+    )
 }
 
 /// Set by sshd where `authorized_keys` forces a command.

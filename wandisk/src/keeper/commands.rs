@@ -9,11 +9,10 @@ use serde_json::{Value, json};
 use wandisk_store::{AttemptId, SiteId};
 
 use super::{AttachOptions, Keeper, Report};
+use crate::handover::join::JoinOptions;
+use crate::handover::takeover::TakeoverOptions;
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::message::{Answer, Ask, SyncOptions};
-
-/// How long a removal waits for the resident's word.
-const ASK_RESIDENT: Duration = Duration::from_secs(10);
 
 /// A command, as it comes over `control.sock`: one line of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,6 +85,23 @@ pub enum Command {
         /// Only the replica: the disk lives on elsewhere.
         replica_only: bool,
     },
+    /// Begin a new lineage here: the resident is lost.
+    TakeOver {
+        /// How.
+        options: TakeoverOptions,
+    },
+    /// Leave this lineage for that of a site.
+    Join {
+        /// Name of the site.
+        site: String,
+        /// How.
+        options: JoinOptions,
+    },
+    /// Give local bytes up that another site holds.
+    Evict {
+        /// So many bytes stay.
+        keep_bytes: u64,
+    },
     /// End, for another process to become the keeper.
     Quit,
 }
@@ -134,6 +150,12 @@ impl Keeper {
             }
             Command::Import { file } => self.import(file).await,
             Command::Release { force, replica_only } => self.release_files(force, replica_only).await,
+            Command::TakeOver { options } => self.take_over(options).await.and_then(to_json),
+            Command::Join { site, options } => {
+                let site = self.peers.resolve(&site).await?;
+                self.join(site, options, report).await.and_then(to_json)
+            }
+            Command::Evict { keep_bytes } => self.evict(keep_bytes, report).await,
             Command::Quit => self.give_way().await,
         }
     }
@@ -199,67 +221,6 @@ impl Keeper {
             tokio::task::spawn_blocking(move || runtime.block_on(crate::image::import_bases(&engine, &file)));
         let bytes = copied.await.map_err(|e| Refusal::failed(&e))?.map_err(|e| Refusal::failed(&e))?;
         Ok(json!({"imported_bytes": bytes}))
-    }
-
-    /// Nothing only-here is removed (law L14), unless told by force.
-    async fn release_files(self: &Arc<Self>, force: bool, replica_only: bool) -> Result<Value, Refusal> {
-        if self.attached.lock().await.is_some() {
-            return Err(Refusal::new(Code::InUse, "the disk is attached").hint("run `wandisk detach` first"));
-        }
-        let meta = self.engine.meta();
-        let (_, only_here) = self.engine.owned_and_only_here();
-        if let wandisk_store::Residency::Released { attempt } = meta.residency {
-            let to = self.site_name(attempt.to);
-            return Err(Refusal::new(
-                Code::Rules,
-                format!("the disk was released to {to}, which does not know it yet"),
-            )
-            .hint("finish with `wandisk move` first"));
-        }
-        if replica_only && meta.is_resident() {
-            return Err(Refusal::new(
-                Code::Rules,
-                "the disk is resident here: removing only this replica would stop it",
-            )
-            .hint("move it to another site first"));
-        }
-        if meta.is_resident() && meta.sites.len() > 1 && !force {
-            return Err(Refusal::new(
-                Code::Rules,
-                "the disk is resident here, and other sites have replicas of it",
-            )
-            .hint("move it to another site first, or use --force to end it"));
-        }
-        if only_here > 0 && !force && !self.resident_promises_all().await {
-            return Err(Refusal::new(
-                Code::Rules,
-                format!("{only_here} chunks are held by this site alone and would be lost"),
-            )
-            .hint("sync another site first, or use --force to give them up"));
-        }
-        self.quit();
-        Ok(json!({"only_here": only_here}))
-    }
-
-    /// Does the resident hold every chunk, durably? A sync there that has nothing to fetch is such a promise.
-    async fn resident_promises_all(self: &Arc<Self>) -> bool {
-        let meta = self.engine.meta();
-        if meta.is_resident() {
-            return false;
-        }
-        let asked = tokio::time::timeout(ASK_RESIDENT, async {
-            let standing = self.peers.standing_of(meta.resident).await.ok()?;
-            let is_it = standing.residency == wandisk_store::Residency::Resident
-                && standing.facts.lineages == meta.lineages
-                && standing.facts.epoch >= meta.epoch
-                && standing.missing_chunks == 0;
-            if !is_it {
-                return None;
-            }
-            let options = SyncOptions { verify: false, no_freeze: true, rate: None };
-            self.peers.ask(meta.resident, Ask::Sync { options }, bytes::Bytes::new()).await.ok()
-        });
-        matches!(asked.await, Ok(Some((Answer::Synced(done), _))) if done.missing == 0)
     }
 
     async fn give_way(&self) -> Result<Value, Refusal> {

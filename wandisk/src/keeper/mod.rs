@@ -9,9 +9,11 @@ mod attach;
 pub mod client;
 pub mod commands;
 pub mod control;
+mod leave;
 pub mod process;
 mod publisher;
 mod status;
+mod ublk_device;
 #[cfg(not(feature = "ublk"))]
 mod without_ublk;
 

@@ -28,6 +28,8 @@ impl Keeper {
             "disk": self.engine.dir().name(),
             "uuid": meta.uuid,
             "lineage": meta.lineage(),
+            "forks": meta.forks,
+            "leaving": meta.leaving,
             "size": meta.size_bytes,
             "chunk_size": meta.chunk_size,
             "epoch": meta.epoch,
@@ -52,6 +54,7 @@ impl Keeper {
                 "zero": counts.zero,
                 "owned_here": owned_here,
                 "only_here": only_here,
+                "lost": self.engine.lost_chunks().len(),
             },
             "io": self.engine.io_stats(),
             "fetch": self.engine.fetch_stats().to_json(),
@@ -71,12 +74,13 @@ impl Keeper {
 
     async fn site_list(&self) -> Vec<Value> {
         let meta = self.engine.meta();
+        let meta = &meta;
         let others = meta.sites.iter().filter(|s| s.id != meta.here);
         let asked = others.map(|site| async move {
             let answer = tokio::time::timeout(ASK_SITES, self.peers.standing_of(site.id)).await;
             let standing = answer.ok().and_then(Result::ok);
-            let current =
-                standing.as_ref().filter(|s| s.counter >= meta.counter || s.facts.epoch >= meta.epoch);
+            let same = standing.as_ref().filter(|s| s.facts.lineages == meta.lineages);
+            let current = same.filter(|s| s.counter >= meta.counter || s.facts.epoch >= meta.epoch);
             let missing = current.map(|s| s.missing_chunks);
             json!({
                 "name": self.site_name(site.id),
@@ -86,6 +90,9 @@ impl Keeper {
                 "complete": missing.map(|m| m == 0),
                 "missing_chunks": missing,
                 "synced_at": standing.as_ref().and_then(|s| s.consistent_at).or(site.synced_at),
+                "lineage": standing.as_ref().and_then(|s| s.facts.lineages.last().copied()),
+                "diverged": standing.as_ref().map(|s| s.facts.lineages != meta.lineages),
+                "lost": meta.lost.contains(&site.id),
                 "epoch": standing.as_ref().map(|s| s.facts.epoch),
                 "residency": standing.as_ref().map(|s| residency_name(&s.residency)),
             })
@@ -117,5 +124,6 @@ fn residency_name(residency: &Residency) -> &'static str {
         Residency::Replica => "replica",
         Residency::Prepared { .. } => "prepared",
         Residency::Released { .. } => "released",
+        Residency::Overtaken { .. } => "overtaken",
     }
 }

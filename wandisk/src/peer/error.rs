@@ -77,6 +77,10 @@ pub enum Code {
     InUse,
     /// The request is against the rules (epochs, lineages, attempts).
     Rules,
+    /// The attempt is not, or no longer, prepared there: its table is sent again.
+    NotPrepared,
+    /// The sites are in different lineages.
+    Diverged,
     /// There is no such disk.
     NoDisk,
     /// Its store failed.

@@ -3,11 +3,14 @@
 use wandisk_link::Address;
 use wandisk_store::SiteId;
 use wandisk_store::meta::DISK_SIZE_MAX;
+use wandisk_store::{DiskMeta, Fork};
 
 use super::error::{Code, Refusal};
 use super::limits::ADDRESS_MAX;
 use super::message::Facts;
-use crate::engine::{Engine, MetaError};
+use crate::engine::Engine;
+use crate::handover::apply::{DIVERGED_HINT, apply_named};
+use crate::handover::lineage::parted;
 use crate::handover::rules;
 
 /// Checks facts of a peer for sense: they are foreign.
@@ -22,7 +25,8 @@ pub fn check(facts: &Facts) -> Result<(), Refusal> {
         && facts.size_bytes <= DISK_SIZE_MAX;
     let lists = (1..=wandisk_store::meta::LINEAGES_MAX).contains(&facts.lineages.len())
         && (1..=wandisk_store::meta::SITES_MAX).contains(&facts.sites.len())
-        && facts.sites.iter().any(|s| s.id == facts.resident);
+        && facts.sites.iter().any(|s| s.id == facts.resident)
+        && (facts.forks.len() < facts.lineages.len());
     let alone = |id: &SiteId| facts.sites.iter().filter(|s| s.id == *id).count() == 1;
     let once = facts.sites.iter().all(|s| alone(&s.id))
         && (1..facts.lineages.len()).all(|i| !facts.lineages[..i].contains(&facts.lineages[i]));
@@ -53,31 +57,68 @@ pub async fn learn(engine: &Engine, facts: &Facts) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::Senseless, format!("disk {} is not disk {}", facts.uuid, meta.uuid)));
     }
     let known = facts.sites.iter().all(|s| meta.sites.iter().any(|k| k.id == s.id && k.name == s.name));
-    if known && facts.epoch <= meta.epoch && facts.lineages == meta.lineages {
+    if facts.lineages == meta.lineages && known && facts.epoch <= meta.epoch {
         return Ok(());
     }
+    if facts.lineages != meta.lineages {
+        return Err(diverged(&meta, facts));
+    }
     let facts = facts.clone();
-    let changed = engine.change_meta(move |meta| {
+    let sites_max = || Refusal::new(Code::Rules, "the disk knows too many sites");
+    let new = facts.sites.iter().filter(|s| meta.site_number(s.id).is_none()).count();
+    if meta.sites.len() + new > wandisk_store::meta::SITES_MAX {
+        return Err(sites_max());
+    }
+    apply_named(engine, move |meta| {
         for site in &facts.sites {
             // What this site calls itself is its own to say.
             let address = site.address.as_deref().filter(|_| site.id != meta.here);
-            let learnt = meta.learn_site(site.id, &site.name, address);
-            learnt.ok_or_else(|| MetaError::Refused("the disk knows too many sites".to_owned()))?;
+            meta.learn_site(site.id, &site.name, address);
         }
-        let lineage = facts.lineages.last().copied().unwrap_or_else(|| meta.lineage());
-        rules::hear(meta, lineage, facts.epoch, facts.resident).map_err(|e| MetaError::Refused(e.to_string()))
-    });
-    changed.await.map(drop).map_err(|e| match e {
-        MetaError::Refused(why) => Refusal::new(Code::Rules, why),
-        MetaError::Engine(e) => Refusal::failed(&e),
+        rules::hear(meta, meta.lineage(), facts.epoch, facts.resident)
     })
+    .await
 }
 
-/// The sender's site numbers in ours, learning sites that are new. `None` if the facts are refused.
-pub async fn numbers_of(engine: &Engine, facts: &Facts) -> Option<Vec<u8>> {
-    learn(engine, facts).await.ok()?;
+/// Names two lineages of one disk: who left the other's, when, and what can be done.
+#[must_use]
+pub fn diverged(ours: &DiskMeta, theirs: &Facts) -> Refusal {
+    let name = |id| {
+        let told = theirs.sites.iter().find(|s| s.id == id).map(|s| s.name.clone());
+        told.unwrap_or_else(|| ours.site_name(id))
+    };
+    let told = |who: &str, fork: &Fork| {
+        format!(
+            "{who} is in lineage {}, begun by a takeover at {} from epoch {}",
+            fork.lineage,
+            name(fork.by),
+            fork.epoch
+        )
+    };
+    let here = parted(&theirs.lineages, &ours.lineages, &ours.forks).map(|f| told("this site", f));
+    let there = parted(&ours.lineages, &theirs.lineages, &theirs.forks).map(|f| told("the other", f));
+    let forks: Vec<String> = here.into_iter().chain(there).collect();
+    let forks = if forks.is_empty() { String::new() } else { format!(" ({})", forks.join("; ")) };
+    Refusal::new(
+        Code::Diverged,
+        format!(
+            "the replicas have diverged: lineage {} here, {} at the other site{forks}",
+            ours.lineage(),
+            theirs.lineages.last().copied().unwrap_or_else(|| ours.lineage())
+        ),
+    )
+    .hint(DIVERGED_HINT)
+}
+
+/// The sender's site numbers in ours, learning sites that are new.
+///
+/// # Errors
+/// If the facts are refused.
+pub async fn numbers_of(engine: &Engine, facts: &Facts) -> Result<Vec<u8>, Refusal> {
+    learn(engine, facts).await?;
     let meta = engine.meta();
-    facts.sites.iter().map(|s| meta.site_number(s.id)).collect()
+    let numbers = facts.sites.iter().map(|s| meta.site_number(s.id)).collect::<Option<Vec<u8>>>();
+    numbers.ok_or_else(|| Refusal::new(Code::Senseless, "the far side names sites that were not learnt"))
 }
 
 #[cfg(test)]
@@ -95,6 +136,7 @@ mod tests {
             size_counter: 1,
             chunk_size: 128 << 10,
             lineages: vec![LineageId::random()],
+            forks: Vec::new(),
             epoch: Epoch(1),
             resident: id,
             sites: vec![FactSite { id, name: "a".to_owned(), address: Some("ssh://me@big:2222".to_owned()) }],

@@ -124,6 +124,19 @@ fn create_replica(home: &Home, permit: Permit, from: SiteId, facts: &Facts) -> R
         return Ok(false);
     }
     permit.admits_replica(facts.uuid)?;
+    // What this site knew when it removed its replica it still knows (law L1).
+    let known = home.tombstone(facts.uuid).filter(|t| t.lineages == facts.lineages);
+    if let Some(tombstone) = known.filter(|t| t.epoch > facts.epoch) {
+        return Err(Refusal::new(
+            Code::Rules,
+            format!(
+                "epoch {} is over: epoch {} had been granted when the replica at {} was removed",
+                facts.epoch,
+                tombstone.epoch,
+                home.name()
+            ),
+        ));
+    }
     let dir = home.disk(&facts.name).map_err(|e| Refusal::failed(&e))?;
     if dir.exists() {
         let there = wandisk_store::disk_dir::uuid_of(dir.path());
@@ -148,6 +161,9 @@ fn create_replica(home: &Home, permit: Permit, from: SiteId, facts: &Facts) -> R
         size_counter: facts.size_counter,
         chunk_size: facts.chunk_size,
         lineages: facts.lineages.clone(),
+        forks: facts.forks.clone(),
+        lost: Vec::new(),
+        leaving: false,
         epoch: facts.epoch,
         resident: facts.resident,
         residency: Residency::Replica,

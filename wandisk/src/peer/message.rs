@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use wandisk_store::{
-    Attempt, AttemptId, DiskId, DiskMeta, Epoch, LineageId, Residency, SiteId, TableDigest, Version,
+    Attempt, AttemptId, DiskId, DiskMeta, Epoch, Fork, LineageId, Residency, SiteId, TableDigest, Version,
 };
 
 use super::error::tame;
@@ -36,6 +36,8 @@ pub enum Ask {
         chunk: u64,
         /// The version wanted, equal or nothing.
         version: Version,
+        /// The lineage that made it: a version's number of one means another at a site that has diverged.
+        lineage: LineageId,
         /// A request of the asker's front-end waits for it.
         demand: bool,
     },
@@ -81,9 +83,21 @@ pub enum Ask {
     HandOver {
         /// The site that gets it.
         to: SiteId,
+        /// The lineage that is meant.
+        lineage: LineageId,
         /// Even if the device is in use.
         force: bool,
     },
+    /// Which of these versions do you hold, durably? Body: pairs of chunk and version. → [`Answer::Holds`]
+    Holds {
+        /// The asker's ancestry: what its versions are of.
+        lineages: Vec<LineageId>,
+        /// The asker is about to drop them on the strength of the answer (law L14): a site that is about to go itself
+        /// says nothing.
+        promise: bool,
+    },
+    /// The asker no longer holds these versions. Body: pairs of chunk and version; none: all. → [`Answer::Done`]
+    NoteDropped,
     /// Make your replica complete, with progress → [`Answer::Synced`].
     Sync {
         /// How.
@@ -132,6 +146,9 @@ pub struct Facts {
     pub chunk_size: u32,
     /// The ancestry.
     pub lineages: Vec<LineageId>,
+    /// Where each lineage but the first began.
+    #[serde(default)]
+    pub forks: Vec<Fork>,
     /// Highest epoch granted.
     pub epoch: Epoch,
     /// The resident at it.
@@ -169,6 +186,7 @@ impl Facts {
             size_counter: meta.size_counter,
             chunk_size: meta.chunk_size,
             lineages: meta.lineages.clone(),
+            forks: meta.forks.clone(),
             epoch: meta.epoch,
             resident: meta.resident,
             sites: meta.sites.iter().map(site).collect(),
@@ -223,6 +241,8 @@ pub enum Answer {
         counter: u64,
         /// Versions are open or rows not durable: what is fetched may be overtaken at once.
         busy: bool,
+        /// The table's digest, unless it is about to change.
+        digest: Option<TableDigest>,
     },
     /// The attempt's table is stored durably.
     Prepared {
@@ -252,6 +272,8 @@ pub enum Answer {
         /// Where the next part begins; none after the last.
         next: Option<u64>,
     },
+    /// What is held of what was asked. Body: a bit a pair, in order, the lowest bit first.
+    Holds,
     /// It is done.
     Done,
 }

@@ -27,6 +27,11 @@ use crate::keeper::{Keeper, Report};
 
 /// A site that could not be reached is not dialled again for this long.
 const DIAL_PAUSE: Duration = Duration::from_millis(500);
+/// Kept sessions with a site that one request may find dead.
+const STALE_SESSIONS: usize = SESSIONS_A_SITE;
+
+/// Why a session ends when its keeper does in order.
+const KEEPER_ENDS: &str = "the keeper ends";
 
 type Failure = (Instant, String);
 
@@ -90,9 +95,11 @@ impl Handler for Desk {
 /// What nobody waits for goes after what somebody waits for, and so does its reply.
 fn class_of(ask: &Ask) -> Class {
     match ask {
-        Ask::Fetch { demand: false, .. } | Ask::Push { .. } | Ask::Hashes { .. } | Ask::Rows { .. } => {
-            Class::Bulk
-        }
+        Ask::Fetch { demand: false, .. }
+        | Ask::Push { .. }
+        | Ask::Holds { .. }
+        | Ask::Hashes { .. }
+        | Ask::Rows { .. } => Class::Bulk,
         _ => Class::Demand,
     }
 }
@@ -174,6 +181,12 @@ impl Peers {
         let of_site = sessions.get_mut(&site)?;
         of_site.retain(|s| !s.is_closed());
         of_site.last().cloned()
+    }
+
+    /// Is there a session with a site now?
+    #[must_use]
+    pub fn has_session(&self, site: SiteId) -> bool {
+        self.live(site).is_some()
     }
 
     /// Round trip time to a site, if there is a session that measured it.
@@ -349,9 +362,23 @@ impl Peers {
         envelope.path.push(self.home.id());
         let class = class_of(&envelope.ask);
         let to = envelope.to;
-        let mut why = match self.session(to).await {
-            Ok(session) => return self.over(&session, &envelope, body, class, progress).await,
-            Err(why) => why,
+        let mut stale = 0;
+        let mut why = loop {
+            let kept = self.live(to).is_some();
+            let session = match self.session(to).await {
+                Ok(session) => session,
+                Err(why) => break why,
+            };
+            match self.over(&session, &envelope, body.clone(), class, progress.clone()).await {
+                // A session that was kept may have died unnoticed, and any may have met a keeper that is just ending:
+                // every request can be asked twice.
+                Err(PeerError::Broken { why, .. })
+                    if (kept || why == KEEPER_ENDS) && stale < STALE_SESSIONS =>
+                {
+                    stale += 1;
+                }
+                other => return other,
+            }
         };
         if envelope.path.len() < PATH_MAX {
             for relay in self.relays(&envelope.path) {
@@ -460,7 +487,7 @@ impl Peers {
     /// Ends every session.
     pub async fn close(&self) {
         let all: Vec<Session> = self.sessions().drain().flat_map(|(_, s)| s).collect();
-        all.iter().for_each(|s| s.close("the keeper ends"));
+        all.iter().for_each(|s| s.close(KEEPER_ENDS));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

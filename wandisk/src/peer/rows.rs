@@ -87,6 +87,30 @@ pub fn common<'a>(
     ours.iter().cloned().flatten().filter(named)
 }
 
+/// Packs pairs of chunk and version: zstd of (chunk u64, version u64), little-endian; at most [`ROWS_MAX`].
+///
+/// # Errors
+/// If zstd fails.
+pub fn pack_versions(pairs: &[(u64, Version)]) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(pairs.len() * 16);
+    for (chunk, version) in pairs {
+        bytes.extend_from_slice(&chunk.to_le_bytes());
+        bytes.extend_from_slice(&version.0.to_le_bytes());
+    }
+    zstd::bulk::compress(&bytes, 1)
+}
+
+/// Unpacks pairs of a peer. `None` if they are not pairs.
+#[must_use]
+pub fn unpack_versions(body: &[u8]) -> Option<Vec<(u64, Version)>> {
+    let bytes = zstd::bulk::decompress(body, ROWS_MAX * 16).ok()?;
+    if !bytes.len().is_multiple_of(16) {
+        return None;
+    }
+    let word = |at: &[u8]| at.try_into().ok().map(u64::from_le_bytes);
+    bytes.chunks_exact(16).map(|pair| Some((word(&pair[..8])?, Version(word(&pair[8..])?)))).collect()
+}
+
 fn read_row(bytes: &[u8], numbers: &[u8]) -> Option<WireRow> {
     let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
     let holders = u32::from_le_bytes(bytes.get(16..20)?.try_into().ok()?);
@@ -155,6 +179,17 @@ mod tests {
         let ours = [3..5, 1 << 40..(1 << 40) + 2];
         let theirs = [0..4, (1 << 40) + 1..1 << 48];
         assert_eq!(common(&ours, &theirs).collect::<Vec<_>>(), [3, (1 << 40) + 1]);
+    }
+
+    #[test]
+    fn versions_travel_and_what_is_none_is_refused() {
+        let pairs = [(0, Version::new(0, 1)), (u64::MAX, Version::new(254, 9))];
+        let body = pack_versions(&pairs).unwrap();
+        assert_eq!(unpack_versions(&body), Some(pairs.to_vec()));
+        assert_eq!(unpack_versions(&body[..body.len() - 1]), None);
+        assert_eq!(unpack_versions(&zstd::bulk::compress(&[0; 17], 1).unwrap()), None);
+        let too_many = zstd::bulk::compress(&vec![0; (ROWS_MAX + 1) * 16], 1).unwrap();
+        assert_eq!(unpack_versions(&too_many), None, "no more than were ever asked for");
     }
 
     #[test]

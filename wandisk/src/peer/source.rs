@@ -63,11 +63,19 @@ async fn fetch(
     let description = Bytes::from(description);
     let mut pause = RETRY_FIRST;
     loop {
-        let candidates = peers.by_nearness(engine.candidates(want.chunk));
-        if candidates.is_empty() {
+        // Who is known to hold it first; then whoever knows the disk, since what is known of holders is advice.
+        let meta = engine.meta();
+        let known = engine.candidates(want.chunk);
+        let asked = |site: &SiteId| *site == meta.here || known.contains(site);
+        let others: Vec<SiteId> = meta.sites.iter().map(|s| s.id).filter(|site| !asked(site)).collect();
+        if known.is_empty() && others.is_empty() {
             return Err(FetchError::NoHolder);
         }
-        for site in candidates {
+        let gone = |site: &SiteId| meta.lost.contains(site);
+        // A site that was given up in a takeover is asked where it has come back; it is not waited for.
+        let answers = |site: &SiteId| !gone(site) || peers.has_session(*site);
+        let order = peers.by_nearness(known.clone()).into_iter().chain(peers.by_nearness(others));
+        for site in order.filter(answers) {
             let asked = ask(engine, peers, want, &description, site);
             match tokio::time::timeout_at(deadline, asked).await {
                 Err(_) => return Err(FetchError::TimedOut),
@@ -75,6 +83,9 @@ async fn fetch(
                 Ok(Tried::Superseded) => return Err(FetchError::Superseded),
                 Ok(Tried::No) => {}
             }
+        }
+        if !known.is_empty() && known.iter().all(gone) {
+            return Err(FetchError::NoHolder);
         }
         // Nobody could: links are dialled again, and a site that came back is asked again.
         if Instant::now() + pause >= deadline {
@@ -90,7 +101,9 @@ async fn fetch(
 }
 
 async fn ask(engine: &Engine, peers: &Arc<Peers>, want: &Want, description: &Bytes, site: SiteId) -> Tried {
-    let ask = Ask::Fetch { chunk: want.chunk, version: want.version, demand: want.demand };
+    let lineage = engine.meta().lineages.get(usize::from(want.version.lineage())).copied();
+    let Some(lineage) = lineage else { return Tried::No };
+    let ask = Ask::Fetch { chunk: want.chunk, version: want.version, lineage, demand: want.demand };
     let (answer, body) = match peers.ask(site, ask, description.clone()).await {
         Ok(answered) => answered,
         Err(e) => {
@@ -110,9 +123,9 @@ async fn ask(engine: &Engine, peers: &Arc<Peers>, want: &Want, description: &Byt
         Answer::Newer { .. } if engine.meta().is_resident() => Tried::No,
         Answer::Newer { facts } => {
             let adopted = async {
-                let numbers = numbers_of(engine, &facts).await?;
+                let numbers = numbers_of(engine, &facts).await.ok()?;
                 let rows = newer_row(&body, &numbers, want)?;
-                engine.adopt_rows(&rows).await.ok()
+                engine.adopt_newer_rows(&rows).await.ok()
             };
             if adopted.await.is_some() { Tried::Superseded } else { Tried::No }
         }

@@ -116,6 +116,11 @@ pub struct Loaded {
     pub hot: BTreeSet<u64>,
 }
 
+/// SQLite's page cache while the whole table is read once, in order: more would only stay behind in the heap.
+const LOADING_CACHE_KIB: i32 = 64;
+/// SQLite's page cache of a keeper at work.
+const CACHE_KIB: i32 = 2048;
+
 fn connect(path: &Path, create: bool) -> Result<Connection, DbError> {
     let found = rusqlite::version_number();
     if found < SQLITE_MIN {
@@ -127,7 +132,7 @@ fn connect(path: &Path, create: bool) -> Result<Connection, DbError> {
     // One keeper a disk: no shared-memory file, and no second program by accident.
     db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     db.pragma_update(None, "foreign_keys", true)?;
-    db.pragma_update(None, "cache_size", -2048)?;
+    db.pragma_update(None, "cache_size", -LOADING_CACHE_KIB)?;
     Ok(db)
 }
 
@@ -185,6 +190,7 @@ pub fn open(path: &Path) -> Result<(Loaded, Committer), DbError> {
     }
     set_durable(&db)?;
     let loaded = load(&db)?;
+    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     Ok((loaded, Committer::start(db)))
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::row::Row;
 
 /// Sum over all rows; the empty table's is zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TableDigest(pub [u64; 4]);
 

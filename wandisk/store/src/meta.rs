@@ -30,7 +30,7 @@ pub struct KnownSite {
 }
 
 /// A hand-over attempt, as both ends store it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attempt {
     /// Its id.
     pub id: AttemptId,
@@ -38,14 +38,40 @@ pub struct Attempt {
     pub from: SiteId,
     /// The site that gets it.
     pub to: SiteId,
+    /// The lineage it is in: epochs compare only there. (Attempts of programs that did not say are in none.)
+    #[serde(default = "no_lineage")]
+    pub lineage: LineageId,
     /// The epoch that is granted.
     pub epoch: Epoch,
     /// Digest of the table that both ends agreed on.
     pub digest: TableDigest,
 }
 
+fn no_lineage() -> LineageId {
+    LineageId(uuid::Uuid::nil())
+}
+
+/// Where a lineage began: a forced takeover, with what was known of its parent (design §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fork {
+    /// The lineage that began.
+    pub lineage: LineageId,
+    /// The one it left.
+    pub parent: LineageId,
+    /// The site that took over.
+    pub by: SiteId,
+    /// The parent's highest epoch known there.
+    pub epoch: Epoch,
+    /// The parent's table was complete there up to this counter.
+    pub counter: u64,
+    /// The digest of that table.
+    pub digest: TableDigest,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+}
+
 /// This site's standing with the disk. Every change is durable before anybody is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Residency {
     /// The disk may be written here.
@@ -62,6 +88,14 @@ pub enum Residency {
         /// The attempt it was given away in.
         attempt: Attempt,
     },
+    /// This site was resident and heard of a later resident of its own lineage, which no hand-over explains: its store
+    /// is a copy or was set back. What it made may have the names of other bytes, so nothing here is served or believed.
+    Overtaken {
+        /// The later epoch.
+        epoch: Epoch,
+        /// Its resident.
+        resident: SiteId,
+    },
 }
 
 /// Everything about a disk that is not a chunk's.
@@ -77,6 +111,15 @@ pub struct DiskMeta {
     pub chunk_size: u32,
     /// The ancestry: the last is the current lineage; a version names its lineage by its place here.
     pub lineages: Vec<LineageId>,
+    /// Where each lineage but the first began.
+    #[serde(default)]
+    pub forks: Vec<Fork>,
+    /// Sites that were given up in a takeover: what only they hold is an error at once, until they are heard of again.
+    #[serde(default)]
+    pub lost: Vec<SiteId>,
+    /// This replica is about to be removed: it promises nothing any more (law L14).
+    #[serde(default)]
+    pub leaving: bool,
     /// Highest epoch granted that is known here.
     pub epoch: Epoch,
     /// The resident at that epoch, as far as known here.
@@ -188,6 +231,10 @@ impl DiskMeta {
             (
                 !self.lineages.is_empty() && self.lineages.len() <= LINEAGES_MAX,
                 "the ancestry has no or too many lineages",
+            ),
+            (
+                self.forks.len() < self.lineages.len() || self.forks.is_empty(),
+                "the ancestry has more forks than lineages",
             ),
             (known_here && self.sites.len() <= SITES_MAX, "the list of sites lacks this one or is too long"),
         ];

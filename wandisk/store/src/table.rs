@@ -43,12 +43,18 @@ impl Counts {
 
 /// All rows of a disk.
 ///
+/// A row may be *held back*: its chunk's bytes are not durable yet, and the older row, by which the chunk's last durable
+/// bytes can be found elsewhere, is what is stored until they are.
+///
 /// Invariant: counts and digest are those of the rows; `changed` names every page that differs from what
-/// [`ChunkTable::take_changed`] last gave out.
+/// [`ChunkTable::take_changed`] last gave out, but for rows held back.
 #[derive(Debug, Default)]
 pub struct ChunkTable {
     pages: BTreeMap<u64, Box<Page>>,
     changed: BTreeSet<u64>,
+    /// Chunks whose row is held back: what is stored instead, and when that began.
+    held_back: BTreeMap<u64, (Row, u64)>,
+    clock: u64,
     counts: Counts,
     digest: TableDigest,
     newest: u64,
@@ -148,10 +154,59 @@ impl ChunkTable {
         !self.changed.is_empty()
     }
 
-    /// Images of all pages changed since the last call, to be committed.
+    /// Images of all pages changed since the last call, to be committed with [`ChunkTable::stored_digest`].
     pub fn take_changed(&mut self) -> Vec<(u64, Vec<u8>)> {
         let changed = std::mem::take(&mut self.changed);
-        changed.into_iter().filter_map(|i| self.pages.get(&i).map(|p| (i, p.encode()))).collect()
+        changed.into_iter().filter_map(|i| self.pages.get(&i).map(|p| (i, self.stored_page(i, p)))).collect()
+    }
+
+    fn stored_page(&self, index: u64, page: &Page) -> Vec<u8> {
+        let mut late = self.held_back.range(index * PAGE_CHUNKS..(index + 1) * PAGE_CHUNKS).peekable();
+        if late.peek().is_none() {
+            return page.encode();
+        }
+        let mut stored = page.clone();
+        late.for_each(|(chunk, (row, _))| stored.set(place(*chunk).1, *row));
+        stored.encode()
+    }
+
+    /// Stores `stored` instead of a chunk's row, which speaks of bytes that are not durable, until
+    /// [`ChunkTable::let_go`]. A row that is held back already stays so, with what was stored first.
+    pub fn hold_back(&mut self, chunk: u64, stored: Row) {
+        self.clock += 1;
+        self.held_back.entry(chunk).or_insert((stored, self.clock));
+    }
+
+    /// Is a chunk's row held back?
+    #[must_use]
+    pub fn is_held_back(&self, chunk: u64) -> bool {
+        self.held_back.contains_key(&chunk)
+    }
+
+    /// A moment, for [`ChunkTable::let_go`]: a data sync that begins now covers what is held back so far.
+    #[must_use]
+    pub fn moment(&self) -> u64 {
+        self.clock
+    }
+
+    /// Rows held back up to this moment have durable bytes now: they are stored with the next commit.
+    pub fn let_go(&mut self, moment: u64) {
+        let changed = &mut self.changed;
+        self.held_back.retain(|chunk, (_, since)| {
+            let stays = *since > moment;
+            if !stays {
+                changed.insert(place(*chunk).0);
+            }
+            stays
+        });
+    }
+
+    /// Digest over the rows as [`ChunkTable::take_changed`] gives them out.
+    #[must_use]
+    pub fn stored_digest(&self) -> TableDigest {
+        let mut digest = self.digest;
+        self.held_back.iter().for_each(|(chunk, (row, _))| digest.replace(*chunk, &self.get(*chunk), row));
+        digest
     }
 
     /// Gives pages back whose commit failed.
@@ -186,6 +241,41 @@ mod tests {
             zero,
             fresh: false,
         })
+    }
+
+    fn stored(table: &mut ChunkTable, into: &mut ChunkTable) {
+        for (index, bytes) in table.take_changed() {
+            into.load_page(index, Page::decode(&bytes).unwrap());
+        }
+        into.loaded(table.stored_digest());
+    }
+
+    #[test]
+    fn a_row_held_back_is_stored_when_its_bytes_are_durable() {
+        let row = |counter: u64| Row {
+            version: Version::new(0, counter),
+            held: Version::new(0, counter),
+            holders: 1,
+            ..Row::default()
+        };
+        let (old, new) = (Row { held: Version::NONE, ..row(3) }, row(7));
+        let (mut table, mut disk) = (ChunkTable::default(), ChunkTable::default());
+        table.set(5, old);
+        table.set(6, row(4));
+        table.set(5, new);
+        table.hold_back(5, old);
+        stored(&mut table, &mut disk);
+        assert_eq!((disk.get(5), disk.get(6), table.get(5)), (old, row(4), new));
+        assert_eq!(disk.digest(), disk.recomputed_digest());
+
+        let moment = table.moment();
+        table.set(40, row(8));
+        table.hold_back(40, old);
+        table.let_go(moment);
+        let mut disk = ChunkTable::default();
+        stored(&mut table, &mut disk);
+        assert_eq!((disk.get(5), disk.get(40)), (new, old));
+        assert!(!table.is_held_back(5) && table.is_held_back(40));
     }
 
     proptest! {

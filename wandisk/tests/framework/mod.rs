@@ -26,7 +26,7 @@ pub use export::Export;
 pub use image::Image;
 pub use link::{Link, Way};
 pub use serde_json::{Value, json};
-pub use site::{Failed, Site};
+pub use site::{Failed, Site, program};
 
 pub const KIB: u64 = 1 << 10;
 pub const MIB: u64 = 1 << 20;

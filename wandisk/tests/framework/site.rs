@@ -14,6 +14,8 @@ const PATIENCE: &str = "150";
 pub struct Site {
     home: PathBuf,
     name: String,
+    /// For its commands, and the keepers that they start.
+    env: Vec<(&'static str, PathBuf)>,
 }
 
 /// A command that failed, as a program sees it.
@@ -34,16 +36,26 @@ impl Failed {
     }
 }
 
+/// The program: the guest has its own copy.
+pub fn program() -> PathBuf {
+    std::env::var_os("WANDISK_BIN").map_or_else(|| env!("CARGO_BIN_EXE_wandisk").into(), PathBuf::from)
+}
+
 impl Site {
     pub fn init(home: PathBuf, name: &str) -> Site {
-        let site = Site { home, name: name.to_owned() };
+        let site = Site::at(home, name);
         site.ok(["init", "--site", name]);
         site
     }
 
     /// A site that was made before.
     pub fn at(home: PathBuf, name: &str) -> Site {
-        Site { home, name: name.to_owned() }
+        Site { home, name: name.to_owned(), env: Vec::new() }
+    }
+
+    /// From now on its commands have this in their environment.
+    pub fn set_env(&mut self, name: &'static str, value: PathBuf) {
+        self.env.push((name, value));
     }
 
     pub fn name(&self) -> &str {
@@ -69,26 +81,23 @@ impl Site {
 
     /// The command that serves this site.
     pub fn serve_command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wandisk"));
+        let mut command = Command::new(program());
         command.arg("--home").arg(&self.home).args(["serve", "--stdio"]);
         command
     }
 
     /// Adds another site by a plain link that nobody cuts.
     pub fn knows(&self, other: &Site) {
-        let serve =
-            format!("cmd:{} --home {} serve --stdio", env!("CARGO_BIN_EXE_wandisk"), other.home.display());
+        let serve = format!("cmd:{} --home {} serve --stdio", program().display(), other.home.display());
         self.ok(["site", "add", &other.name, &serve]);
     }
 
     /// The command as it would be typed here; it is killed if it does not end.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new("timeout");
-        command
-            .args(["--signal=KILL", PATIENCE, env!("CARGO_BIN_EXE_wandisk"), "--home"])
-            .arg(&self.home)
-            .args(args);
+        command.args(["--signal=KILL", PATIENCE]).arg(program()).arg("--home").arg(&self.home).args(args);
         command.stdin(Stdio::null()).env_remove("WANDISK_HOME").env_remove("WANDISK_LOG");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -124,7 +124,10 @@ impl<D: Disk> Server<D> {
                 id
             }
         };
-        let opened = open(id);
+        self.shared.set_step(Step::Open);
+        // Before libublk asks about it: without privileges, the kernel answers only the owner of the node.
+        let node = PathBuf::from(format!("/dev/ublkc{id}"));
+        let opened = wait_for_node(&node, Access::READ_OK | Access::WRITE_OK).and_then(|()| open(id));
         if let (Err(_), Task::Add) = (&opened, self.task) {
             let target = Target { id, with_path: !privileged() };
             if let Err(e) = control::delete(target, CLEANUP_DEADLINE) {
@@ -144,11 +147,6 @@ impl<D: Disk> Server<D> {
             control::start_recovery(made.target, self.options.start_deadline)?;
         }
         self.shared.set_step(Step::Open);
-        // libublk waits as well, but not for long.
-        wait_for_node(
-            Path::new(&format!("/dev/ublkc{}", made.target.id)),
-            Access::READ_OK | Access::WRITE_OK,
-        )?;
         let geometry = self.disk.geometry();
         let data = crate::queue::data_fd(&*self.disk);
         let describe = |dev: &mut UblkDev| {

@@ -67,7 +67,10 @@ pub(crate) fn new_root(job: &Job) -> io::Result<()> {
 
 /// Writes out and unmounts what outlives the guest; failures do not matter to the command's status.
 pub(crate) fn leave(job: &Job) {
-    rustix::fs::sync();
+    // Not `sync`: a file system whose ublk server is dead would never let it return.
+    if let Ok(share) = std::fs::File::open("/share") {
+        let _ = rustix::fs::syncfs(&share);
+    }
     if job.scratch {
         let _ = unmount("/scratch", UnmountFlags::empty());
     }

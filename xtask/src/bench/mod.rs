@@ -3,6 +3,7 @@
 mod disk;
 mod fio;
 mod nbd;
+mod scale;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ enum What {
     Disk(Runs),
     /// The NBD export, all chunks held, beside `nbdkit file` and `qemu-nbd`, on this machine.
     Nbd(Runs),
+    /// Create, attach and memory of large disks, on this machine.
+    Scale(scale::Scale),
     /// What `disk` does inside the guest.
     #[command(hide = true)]
     DiskHere(Here),
@@ -57,6 +60,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.what {
         What::Disk(runs) => disk::in_guest(runs),
         What::DiskHere(here) => disk::here(here).map(|()| ExitCode::SUCCESS),
+        What::Scale(scale) => scale::measure(scale).map(|()| ExitCode::SUCCESS),
         What::Nbd(runs) => nbd::measure(runs).map(|()| ExitCode::SUCCESS),
     }
 }

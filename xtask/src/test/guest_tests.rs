@@ -113,6 +113,8 @@ fn run(program: &Program, arguments: &[String], tally: &mut Tally) -> Result<boo
     options.env.push(format!("EXAMPLES_DIR={}", examples.display()));
     options.env.push(format!("CARGO_MANIFEST_DIR={}", program.folder.display()));
     options.env.push("RUST_BACKTRACE=1".to_owned());
+    // A real file system, with room.
+    options.env.push("TMPDIR=/scratch".to_owned());
     options.cwd = Some(program.folder.clone());
     let log = workspace::guest().join("logs").join(format!("{}.log", program.name));
     options.log = Some(log.clone());

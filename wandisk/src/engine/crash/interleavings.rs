@@ -1,0 +1,127 @@
+//! The interleavings of the design that lose data under weaker laws, by their numbers, each with every crash in it.
+
+use std::collections::BTreeSet;
+
+use wandisk_store::Residency;
+
+use super::fake::Moment;
+use super::judge::{Care, Judge};
+use super::sequences::{Step, try_story};
+use super::world::{Begin, CHUNKS, Rig, limits, part_of, sectors_of, site};
+
+const MIXED: [Begin; 3] = [Begin::Basis, Begin::Shared, Begin::Never];
+
+#[test]
+fn n1_what_was_written_over_a_fetch_is_not_forgotten() {
+    try_story(MIXED, 8, &[Step::Fetch(0), Step::Write(0), Step::Flush]);
+    try_story([Begin::Absent; 3], 8, &[Step::WriteAll(0), Step::Flush]);
+    // A part of an absent chunk, and another commit before the fetched bytes under it are durable.
+    try_story([Begin::Basis, Begin::Fresh, Begin::Absent], 1, &[Step::Write(2), Step::Write(0)]);
+}
+
+#[test]
+fn n2_a_basis_in_a_marked_extent_is_not_taken_for_the_current_version() {
+    try_story(MIXED, 8, &[Step::Write(1), Step::Flush, Step::Write(1)]);
+}
+
+#[test]
+fn n3_a_power_cut_after_the_release_changes_no_version() {
+    try_story(MIXED, 8, &[Step::Write(1), Step::WriteAll(2), Step::Release]);
+}
+
+#[test]
+fn n4_a_version_that_left_keeps_its_bytes() {
+    try_story(MIXED, 8, &[Step::Write(1), Step::Publish(1), Step::Write(1), Step::Publish(1)]);
+}
+
+#[test]
+fn n5_a_chunk_trimmed_and_written_again_never_comes_back_to_an_old_version() {
+    use Step::{Trim, WriteAll};
+    try_story(
+        MIXED,
+        8,
+        &[Trim(1), WriteAll(1), Trim(1), WriteAll(1), Step::Publish(1), Trim(1), WriteAll(1)],
+    );
+}
+
+#[test]
+fn n6_half_a_first_write_reads_the_same_here_and_after_a_move() {
+    try_story(MIXED, 8, &[Step::Write(2), Step::Release]);
+    try_story([Begin::ZeroOverBasis; 3], 1, &[Step::Write(0), Step::TrimPart(2), Step::Fetch(1)]);
+}
+
+#[test]
+fn n7_bytes_torn_over_a_basis_are_called_no_version() {
+    try_story([Begin::Basis; 3], 8, &[Step::Fetch(0), Step::WriteAll(1), Step::Publish(1)]);
+}
+
+#[test]
+fn n8_a_write_that_saw_the_mark_does_not_land_under_a_closed_version() {
+    try_story(MIXED, 8, &[Step::Write(1), Step::WriteAcrossPublish(1), Step::Publish(1)]);
+}
+
+/// The old bytes of a forgotten row would be read as never written if the row went first.
+#[test]
+fn a_forgotten_row_never_leaves_its_bytes_behind() {
+    let site = site(Residency::Replica, [Begin::Basis, Begin::Shared, Begin::Shared]);
+    let mut judge = Judge::new(limits(8), Care::FULL);
+    let rig = Rig::start(judge.runtime(), &site, limits(8));
+    site.lock().moments = Some(Vec::new());
+    let kept = judge.runtime().block_on(rig.engine.forget_rows_except(&BTreeSet::from([1])));
+    kept.expect("the store is well");
+    site.lock().moment("the end");
+    let moments: Vec<Moment> = site.lock().moments.take().unwrap_or_default();
+    moments.iter().for_each(|moment| judge.try_moment(moment, "forgetting"));
+    assert!(moments.len() > 6 && !rig.engine.row(0).exists() && rig.engine.row(1).is_held());
+}
+
+/// A fetch that was under way when its row was forgotten put its bytes into a chunk without a row: garbage for the guest.
+#[test]
+fn a_fetch_that_meets_forgetting_leaves_no_bytes_without_a_row() {
+    let site = site(Residency::Replica, [Begin::Absent, Begin::Shared, Begin::Basis]);
+    let mut judge = Judge::new(limits(8), Care::FULL);
+    let rig = Rig::start(judge.runtime(), &site, limits(8));
+    site.lock().waiting = Some(Vec::new());
+    let kept = BTreeSet::from([1]);
+    judge.runtime().block_on(async {
+        let commits = async {
+            for _ in 0..40 {
+                tokio::task::yield_now().await;
+                site.commit_waiting();
+            }
+        };
+        let fetch = async {
+            // The basis of chunk 2 is withdrawn by a commit, during which the rows are forgotten.
+            rig.engine.bring(2, false).await.ok();
+        };
+        let (_, forgotten, ()) = futures::join!(fetch, rig.engine.forget_rows_except(&kept), commits);
+        forgotten.expect("the store is well");
+    });
+    site.lock().waiting = None;
+    let moment = {
+        let inner = site.lock();
+        Moment { machine: inner.machine.clone(), oracle: inner.oracle.clone(), before: "the end" }
+    };
+    judge.try_moment(&moment, "forgetting while fetching");
+}
+
+/// Rewriting what is marked costs no metadata, with flushes as without.
+#[test]
+fn rewriting_a_marked_chunk_with_flushes_commits_nothing() {
+    let site = site(Residency::Resident, [Begin::Fresh, Begin::Shared, Begin::Never]);
+    let runtime = super::world::runtime();
+    let rig = Rig::start(&runtime, &site, limits(8));
+    runtime.block_on(async {
+        for chunk in 0..CHUNKS {
+            rig.write(sectors_of(chunk), 100).await.unwrap();
+        }
+        rig.flush().await.unwrap();
+        let (commits, intents) = (rig.engine.metadata_commits(), site.lock().machine.intents.clone());
+        for i in 0..50 {
+            rig.write(part_of(i % CHUNKS), 200 + i).await.unwrap();
+            rig.flush().await.unwrap();
+        }
+        assert_eq!(rig.engine.metadata_commits(), commits);
+        assert_eq!(site.lock().machine.intents, intents);
+    });
+}

@@ -1,0 +1,37 @@
+//! The real store: the files of a disk's folder, on the thread pool of the keeper's executor.
+
+use std::time::Duration;
+
+use wandisk_store::disk_dir::KeeperLock;
+use wandisk_store::{Committer, DataFile, DiskDir, IntentMap, Opened, Store};
+
+use super::EngineError;
+
+/// `data.img`, `intent.map` and `table.db` of one disk's folder.
+#[derive(Debug)]
+pub struct Files;
+
+impl Store for Files {
+    type Image = DataFile;
+    type Intents = IntentMap;
+    type Table = Committer;
+    type Lock = KeeperLock;
+
+    const GRACE_SLICE: Duration = Duration::from_millis(100);
+
+    fn blocking<T>(work: impl FnOnce() -> T) -> T {
+        tokio::task::block_in_place(work)
+    }
+}
+
+impl Files {
+    /// Opens table, image and intent map; changes nothing in them.
+    pub(super) fn open(dir: &DiskDir, lock: KeeperLock) -> Result<Opened<Files>, EngineError> {
+        Files::blocking(|| {
+            let (loaded, table, image) = dir.open(&lock)?;
+            let (intents, left) =
+                IntentMap::open(&dir.intent_path(), loaded.meta.uuid).map_err(EngineError::Data)?;
+            Ok(Opened { loaded, left, image, intents, table, lock })
+        })
+    }
+}

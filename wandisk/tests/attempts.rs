@@ -1,0 +1,128 @@
+//! Attempts at a hand-over that end early, come late or lose their caller (interleavings 3, 9, 16).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "these are tests")]
+
+mod framework;
+
+use framework::*;
+
+struct Pair {
+    link: Link,
+    a: Site,
+    b: Site,
+    image: Image,
+    _world: World,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let world = World::new();
+        let (a, b) = (world.site("a"), world.site("b"));
+        let link = world.link(&a, &b);
+        let image = Image::noise(&world, "i", 2 * MIB, 1, 50);
+        a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
+        Pair { _world: world, a, b, link, image }
+    }
+}
+
+#[test]
+fn a_released_disk_keeps_its_versions_through_a_power_cut() {
+    // Interleaving 3. A power cut is a dead keeper and an intent map that says nothing: only hot marks are believed.
+    let Pair { link, a, b, image, _world } = Pair::new();
+    let export = a.attach("d");
+    export.write(7, 0, 4096);
+    export.write(8, 40 * 4096, 512);
+    image.write(7, 0, 4096);
+    image.write(8, 40 * 4096, 512);
+    let token = a.ok(["prepare", "d", "--to", "b", "--lease", "60s"]);
+    link.cut();
+    a.fails(["commit", "d", "--to", "b", "--token", &token]).says(&["released to b"]);
+    a.kill_keeper("d");
+    std::fs::remove_file(a.disk_file("d", "intent.map")).unwrap();
+    let status = a.status("d");
+    assert_eq!((status["residency"].as_str(), number(&status["chunks"]["held"])), (Some("released"), 16));
+    link.mend();
+    a.ok(["move", "d", "--to", "b"]);
+    b.attach("d").is_identical_to(&image);
+}
+
+#[test]
+fn an_aborted_attempt_is_not_taken_for_the_next() {
+    // Interleaving 9.
+    let Pair { a, b, image, link: _link, _world } = Pair::new();
+    let export = a.attach("d");
+    let first = a.ok(["prepare", "d", "--to", "b"]);
+    a.ok(["abort", "d", "--to", "b", "--token", &first]);
+    export.write(6, CHUNK, 512);
+    image.write(6, CHUNK, 512);
+    let second = a.ok(["prepare", "d", "--to", "b"]);
+    assert_ne!(first, second);
+    a.fails(["commit", "d", "--to", "b", "--token", &first]).says(&["no hand-over is prepared"]);
+    assert!(!b.is_resident("d"));
+    a.ok(["commit", "d", "--to", "b", "--token", &second]);
+    b.attach("d").is_identical_to(&image);
+}
+
+#[test]
+fn a_prepare_whose_caller_died_ends_with_its_lease() {
+    // Interleaving 16.
+    let Pair { a, b, image, link: _link, _world } = Pair::new();
+    let export = a.attach("d");
+    a.ok(["prepare", "d", "--to", "b", "--lease", "1s"]);
+    // Writes wait for the lease, and then go on.
+    export.write(6, CHUNK, 512);
+    image.write(6, CHUNK, 512);
+    export.is_identical_to(&image);
+    assert!(a.is_resident("d") && !b.is_resident("d"));
+    a.ok(["move", "d", "--to", "b", "--force"]);
+    b.attach("d").is_identical_to(&image);
+}
+
+#[test]
+fn a_sync_that_comes_after_prepared_does_not_undo_the_hand_over() {
+    // The sync withdraws what was prepared; the source that released sends its table again.
+    let Pair { a, b, image, link: _link, _world } = Pair::new();
+    let export = a.attach("d");
+    export.write(6, CHUNK, 512);
+    image.write(6, CHUNK, 512);
+    let token = a.ok(["prepare", "d", "--to", "b", "--lease", "60s"]);
+    b.ok(["sync", "d", "--site", "b", "--no-freeze"]);
+    assert_eq!(b.status("d")["residency"], "replica");
+    a.ok(["commit", "d", "--to", "b", "--token", &token]);
+    assert!(b.is_resident("d"));
+    b.attach("d").is_identical_to(&image);
+}
+
+#[test]
+fn a_resident_that_was_set_back_stops_when_it_hears_of_the_hand_over_it_missed() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    let image = Image::noise(&world, "i", 2 * MIB, 1, 51);
+    a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
+    a.ok(["sync", "d", "--site", "b"]);
+    a.kill_keeper("d");
+    let (folder, saved) = (a.home().join("disks/d"), world.file("saved"));
+    tool("cp", &["-a", folder.to_str().unwrap(), saved.to_str().unwrap()]);
+    a.ok(["move", "d", "--to", "b"]);
+    a.kill_keeper("d");
+    tool("rm", &["-r", folder.to_str().unwrap()]);
+    tool("cp", &["-a", saved.to_str().unwrap(), folder.to_str().unwrap()]);
+
+    // It believes to be resident, until it meets b.
+    let export = a.attach("d");
+    export.write(9, 0, 512);
+    let words = ["missed the hand-over to b", "set back", "wandisk rm --force"];
+    a.fails(["sync", "d", "--site", "b"]).says(&words);
+    assert_eq!(a.status("d")["residency"], "overtaken");
+    export.fails("h.pwrite(b'x' * 512, 0)");
+    assert!(!export.can_read(0, 512), "not even read: the device is shut");
+    a.detach("d");
+    a.fails(["attach", "d", "--nbd"]).says(&words);
+    a.fails(["move", "d", "--to", "b"]).says(&words);
+    a.fails(["takeover", "d", "--force"]).says(&words);
+    // The other one never took anything of it, and the way out is the one that was told.
+    b.attach("d").is_identical_to(&image);
+    a.ok(["rm", "d", "--force"]);
+    b.ok(["sync", "d", "--site", "a"]);
+    tool("cmp", &[image.name(), a.data("d").to_str().unwrap()]);
+}

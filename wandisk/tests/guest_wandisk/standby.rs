@@ -1,0 +1,93 @@
+//! A site that attaches before residency comes, and an attach whose bytes are far away.
+
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::device::{attach, bash, can_read, sh};
+use crate::framework::*;
+
+/// Writes a partition table with one partition of 64 MiB, as `fdisk` does; the kernel is told.
+fn partition(device: &Path) {
+    let mut sector = [0u8; 512];
+    sector[446 + 4] = 0x83;
+    sector[446 + 8..][..4].copy_from_slice(&2048u32.to_le_bytes());
+    sector[446 + 12..][..4].copy_from_slice(&131_072u32.to_le_bytes());
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    std::fs::OpenOptions::new().write(true).open(device).unwrap().write_all_at(&sector, 0).unwrap();
+    sh(&format!("blockdev --rereadpt {}", device.display()));
+}
+
+/// A disk with a partition table, an ext4 file system in its partition, and a file there.
+fn partitioned(site: &Site) {
+    site.ok(["create", "d", "--size", "96M"]);
+    let device = attach(site, "d", &[]);
+    partition(&device);
+    let part = format!("{}p1", device.display());
+    eventually("the partition is there", SOON, || Path::new(&part).exists());
+    sh(&format!(
+        "mkfs.ext4 -q {part}; mkdir -p /run/m; mount {part} /run/m; echo whole > /run/m/a; umount /run/m"
+    ));
+    site.detach("d");
+}
+
+#[test]
+fn a_standby_refuses_until_the_move_and_works_after_it() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    partitioned(&a);
+    // It knows the disk, and is not resident: nothing was fetched.
+    a.ok(["move", "d", "--to", "b"]);
+    b.ok(["move", "d", "--to", "a"]);
+
+    let device = attach(&b, "d", &["--standby"]);
+    assert!(!can_read(&device), "a standby gives bytes");
+    a.ok(["move", "d", "--to", "b"]);
+    let device = device.display().to_string();
+    eventually("its partition is seen", SOON, || Path::new(&format!("{device}p1")).exists());
+    assert_eq!(
+        sh(&format!("mkdir -p /run/m; mount {device}p1 /run/m; cat /run/m/a; umount /run/m")),
+        "whole"
+    );
+    sh(&format!("e2fsck -fn {device}p1"));
+    b.detach("d");
+}
+
+#[test]
+fn what_a_standby_could_not_read_is_not_cached_as_zeros() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    partitioned(&a);
+    let sum = {
+        let device = attach(&a, "d", &[]);
+        let sum = sh(&format!("head -c 1M {} | cksum", device.display()));
+        a.detach("d");
+        sum
+    };
+    a.ok(["move", "d", "--to", "b"]);
+    b.ok(["move", "d", "--to", "a"]);
+    let device = attach(&b, "d", &["--standby"]);
+    assert!(!bash(&format!("head -c 1M {} | cksum", device.display())).status.success());
+    a.ok(["move", "d", "--to", "b"]);
+    assert_eq!(sh(&format!("head -c 1M {} | cksum", device.display())), sum);
+    b.detach("d");
+}
+
+#[test]
+fn an_attach_returns_while_the_first_chunk_is_far_and_its_holder_away() {
+    let world = World::new();
+    let (a, b) = (world.site("a"), world.site("b"));
+    // b itself cannot dial a.
+    let link = world.link(&a, &b);
+    partitioned(&a);
+    a.ok(["move", "d", "--to", "b"]);
+    link.cut();
+    let device = attach(&b, "d", &["--fetch-timeout", "2s"]);
+    assert!(!can_read(&device), "nobody can have given these bytes");
+    b.detach("d");
+
+    b.knows(&a);
+    let device = attach(&b, "d", &[]).display().to_string();
+    eventually("the partition is seen", SOON, || Path::new(&format!("{device}p1")).exists());
+    sh(&format!("e2fsck -fn {device}p1"));
+    b.detach("d");
+}
