@@ -87,7 +87,10 @@ pub struct Extent {
 /// Told how a cold write ended. Dropping a [`Ticket`] without [`Ticket::done`] reports failure.
 pub trait WriteEnd: Send {
     /// Called once, after the data write ended.
-    fn ended(self: Box<Self>, ok: bool);
+    ///
+    /// # Errors
+    /// The data is there, but what has to be noted before its acknowledgement could not be: the request fails.
+    fn ended(self: Box<Self>, ok: bool) -> Result<(), IoError>;
 }
 
 /// Leave to move one request's data between its buffer and `data.img`, given by the cold way.
@@ -115,18 +118,20 @@ impl Ticket {
         Ticket { end: None }
     }
 
-    /// The data has been moved (`ok`) or could not be.
-    pub fn done(mut self, ok: bool) {
-        if let Some(end) = self.end.take() {
-            end.ended(ok);
-        }
+    /// The data has been moved (`ok`) or could not be. A request is acknowledged only after `Ok`.
+    ///
+    /// # Errors
+    /// What has to be noted about the data could not be.
+    pub fn done(mut self, ok: bool) -> Result<(), IoError> {
+        self.end.take().map_or(Ok(()), |end| end.ended(ok))
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(end) = self.end.take() {
-            end.ended(false);
+            // Nobody waits for it any more.
+            end.ended(false).ok();
         }
     }
 }
@@ -163,6 +168,10 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// [`IoError::Invalid`] outside the disk, [`IoError::Io`] if the store cannot be asked.
     fn block_status(&self, offset: u64, len: u64) -> Result<Vec<Extent>, IoError>;
+
+    /// A front-end's own read or write of `data()` failed with this errno. What a failed write or a full filesystem
+    /// means for the disk is the disk's to judge; the front-end passes the error on to its client.
+    fn failed(&self, op: Op, errno: i32);
 
     /// Counts a finished request, for `status`. Called once a request, on the lane that did it.
     fn count(&self, lane: Lane, op: Op, bytes: u64);

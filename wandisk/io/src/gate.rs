@@ -108,7 +108,6 @@ impl Gate {
     }
 
     /// Begins a grace period that is waited for in slices. The same rule: one caller at a time.
-    #[must_use]
     pub fn grace(&self) -> Grace<'_> {
         Grace { gate: self, draining: None, turns_left: GRACE_TURNS }
     }

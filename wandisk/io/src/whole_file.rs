@@ -90,5 +90,7 @@ impl Disk for WholeFile {
         Ok(vec![Extent { len, hole: false, zero: false }])
     }
 
+    fn failed(&self, _op: Op, _errno: i32) {}
+
     fn count(&self, _lane: Lane, _op: Op, _bytes: u64) {}
 }

@@ -210,7 +210,10 @@ impl<D: Disk> Reader<'_, D> {
         drop(pass);
         self.received.consume(size);
         match written {
-            Err(e) => self.replies.push(&reply::simple(cookie, errno(e)), self.wire)?,
+            Err(e) => {
+                seat.disk.failed(Op::Write, e.errno());
+                self.replies.push(&reply::simple(cookie, errno(e)), self.wire)?;
+            }
             Ok(()) => {
                 seat.disk.count(seat.lane, Op::Write, u64::from(len));
                 if fua {

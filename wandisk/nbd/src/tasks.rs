@@ -36,23 +36,25 @@ impl<D: Disk> Seat<D> {
     async fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, IoError> {
         let disk = &self.disk;
         if let Some(_pass) = disk.hot().try_begin(self.lane, Op::Read, offset, len as u64) {
-            return data::read(disk.data(), offset, len);
+            return data::read(disk.data(), offset, len).inspect_err(|e| disk.failed(Op::Read, e.errno()));
         }
         let ticket = Arc::clone(disk).begin(self.lane, Op::Read, offset, len as u64).await?;
         let read = data::read(disk.data(), offset, len);
-        ticket.done(read.is_ok());
-        read
+        let noted = ticket.done(read.is_ok());
+        let read = read.inspect_err(|e| disk.failed(Op::Read, e.errno()))?;
+        noted.map(|()| read)
     }
 
     async fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), IoError> {
         let disk = &self.disk;
         if let Some(_pass) = disk.hot().try_begin(self.lane, Op::Write, offset, bytes.len() as u64) {
-            return data::write(disk.data(), bytes, offset);
+            return data::write(disk.data(), bytes, offset)
+                .inspect_err(|e| disk.failed(Op::Write, e.errno()));
         }
         let ticket = Arc::clone(disk).begin(self.lane, Op::Write, offset, bytes.len() as u64).await?;
         let written = data::write(disk.data(), bytes, offset);
-        ticket.done(written.is_ok());
-        written
+        let noted = ticket.done(written.is_ok());
+        written.inspect_err(|e| disk.failed(Op::Write, e.errno())).and(noted)
     }
 
     async fn flush_if(&self, asked: bool) -> Result<(), IoError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, DetachedPass, IoError, Lane, Op, Ticket, WriteEnd};
-use wandisk_store::{Image, Intent, Intents, Row, Store, Version};
+use wandisk_store::{Image, Intent, Row, Store, Version};
 
 use super::chunk_locks::ChunkGuard;
 use super::{Access, Engine, FetchError, Want};
@@ -26,16 +26,18 @@ struct Cold<S: Store> {
 }
 
 impl<S: Store> WriteEnd for Cold<S> {
-    fn ended(mut self: Box<Self>, ok: bool) {
+    fn ended(mut self: Box<Self>, ok: bool) -> Result<(), IoError> {
+        let mut noted = Ok(());
         for (chunk, guard) in std::mem::take(&mut self.replacing) {
             if ok {
-                self.engine.replaced(chunk);
+                noted = noted.and(self.engine.replaced(chunk));
             }
             drop(guard);
         }
         if let Some(pass) = self.pass.take() {
             self.engine.hot.gate().leave(pass);
         }
+        noted
     }
 }
 
@@ -272,13 +274,13 @@ impl<S: Store> Engine<S> {
                     continue;
                 }
                 // The extent is hot, so a machine crash withdraws the basis; the intent does so for the process.
-                self.intents.set(chunk, Intent::Replacing).map_err(|_| IoError::Io)?;
+                self.note_intent(chunk, Intent::Replacing)?;
                 row.held = Version::NONE;
                 state.table.set(chunk, row);
                 drop(state);
                 return Ok((Opened::Replacing, guard));
             }
-            self.intents.set(chunk, Intent::Modified).map_err(|_| IoError::Io)?;
+            self.note_intent(chunk, Intent::Modified)?;
             let still_open = row.fresh && row.is_held() && !row.zero;
             if !still_open {
                 let older = row;
@@ -297,14 +299,14 @@ impl<S: Store> Engine<S> {
     }
 
     /// All bytes of a chunk that was not held were overwritten here: it is ours now.
-    fn replaced(&self, chunk: u64) {
+    ///
+    /// # Errors
+    /// If that could not be noted: the chunk is then still not held, and the write must not be acknowledged.
+    fn replaced(&self, chunk: u64) -> Result<(), IoError> {
         let extent = self.extent_of(chunk);
         let mut state = self.state();
         // Before the acknowledgement, the files say whose bytes these are (law L4).
-        if let Err(e) = self.intents.set(chunk, Intent::Modified) {
-            tracing::warn!(chunk, error = %e, "a chunk's intent could not be written");
-            return;
-        }
+        self.note_intent(chunk, Intent::Modified)?;
         let older = state.table.get(chunk);
         let row = state.new_version(false);
         state.table.set(chunk, row);
@@ -313,6 +315,7 @@ impl<S: Store> Engine<S> {
         // If the mark was dropped meanwhile, nothing durable speaks of these bytes; the next write marks again.
         let hot = state.extents.touch(extent);
         self.hot.set_state(chunk, if hot { ChunkState::WRITABLE } else { ChunkState::READABLE });
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@ impl<S: Store> Engine<S> {
         version: Version,
         bytes: Option<&[u8]>,
     ) -> Result<StoreOutcome, EngineError> {
+        self.check_not_poisoned()?;
         let basis_recorded = {
             let mut state = self.state();
             let mut row = state.table.get(chunk);
@@ -49,7 +50,7 @@ impl<S: Store> Engine<S> {
                 None => self.data.punch_chunk(chunk),
             }
         })
-        .map_err(EngineError::Data)?;
+        .map_err(|e| self.change_failed(e))?;
         let mut state = self.state();
         if state.table.get(chunk).version != version {
             return Ok(StoreOutcome::NotWanted);
@@ -88,7 +89,8 @@ impl<S: Store> Engine<S> {
         if !self.row(chunk).held.is_none() {
             self.withdraw_bases(&[chunk]).await?;
         }
-        self.data.write_chunk(chunk, bytes).map_err(EngineError::Data)?;
+        self.check_not_poisoned()?;
+        self.data.write_chunk(chunk, bytes).map_err(|e| self.change_failed(e))?;
         Ok(true)
     }
 

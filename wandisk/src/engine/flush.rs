@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Batch, Image, Intent, Intents, Store, Table, Version};
+use wandisk_store::{Batch, Image, Intent, Store, Table, Version};
 
 use super::{Engine, EngineError};
 
@@ -21,7 +21,8 @@ impl<S: Store> Engine<S> {
     /// Makes everything acknowledged before this call durable.
     ///
     /// # Errors
-    /// A failed fdatasync poisons the disk; a failed commit does not, and the next flush tries its rows again.
+    /// A failed fdatasync or commit poisons the disk; but one that found no space does not, and the next flush tries its
+    /// rows again.
     pub async fn flush_now(&self) -> Result<(), EngineError> {
         let seen = self.flushing.begun.load(Ordering::SeqCst);
         let _turn = self.flushing.turn.lock().await;
@@ -38,9 +39,7 @@ impl<S: Store> Engine<S> {
     }
 
     async fn flush_in_turn(&self, mut batch: Batch) -> Result<(), EngineError> {
-        if self.is_poisoned() {
-            return Err(EngineError::Poisoned);
-        }
+        self.check_not_poisoned()?;
         let number = self.flushing.begun.fetch_add(1, Ordering::SeqCst) + 1;
         // Only what was in place before the sync is made durable by it.
         let (fetched, closed, moment, newest) = {
@@ -54,7 +53,8 @@ impl<S: Store> Engine<S> {
             )
         };
         if let Err(e) = S::blocking(|| self.data.sync()) {
-            let error = EngineError::Data(e);
+            // Whatever it says, even "no space": what was written may be lost, and the next sync would not tell.
+            let error = EngineError::SyncFailed(e);
             self.poison(&error);
             return Err(error);
         }
@@ -103,9 +103,9 @@ impl<S: Store> Engine<S> {
             let row = state.table.get(chunk);
             let untouched =
                 self.hot.state(chunk) != ChunkState::WRITABLE && row.version == version && row.is_held();
-            if untouched && let Err(e) = self.intents.set(chunk, Intent::Clean) {
-                // Harmless: a later process fetches the chunk again.
-                tracing::debug!(chunk, error = %e, "the intent of a fetched chunk stays");
+            if untouched {
+                // Harmless if it stays: a later process fetches the chunk again.
+                self.note_intent(chunk, Intent::Clean).ok();
             }
         }
         for (chunk, version) in closed {
@@ -124,6 +124,7 @@ impl<S: Store> Engine<S> {
     /// As the commit ended; the rows go with the next one then.
     pub(super) async fn commit_rows(&self) -> Result<(), EngineError> {
         let _rows_turn = self.rows_turn.lock().await;
+        self.check_not_poisoned()?;
         let (receiver, pages) = {
             let mut state = self.state();
             let pages = state.table.take_changed();
@@ -146,7 +147,7 @@ impl<S: Store> Engine<S> {
         let result = receiver.await.unwrap_or_else(|_| stopped());
         result.map_err(|e| {
             self.state().table.put_back(pages);
-            EngineError::Table(e)
+            self.store_failed(EngineError::Table(e))
         })
     }
 

@@ -31,6 +31,17 @@ impl<S: Store> Engine<S> {
         self.standby_waits.store(waits, Ordering::Relaxed);
     }
 
+    /// A front-end could not move data: a write that failed for anything but space poisons the disk (law L8). A sector
+    /// that cannot be read is an error of its request: nothing that was promised about writes has changed.
+    pub(super) fn front_end_failed(&self, op: Op, errno: i32) {
+        let error = std::io::Error::from_raw_os_error(errno);
+        if op == Op::Write {
+            self.change_failed(error);
+        } else {
+            tracing::error!(disk = self.dir.name(), %error, "the disk's image could not be read");
+        }
+    }
+
     /// Runs a request's cold way on the engine's own executor, inside the fetch time-out.
     fn run<T: Send + 'static>(
         self: Arc<Self>,
@@ -109,6 +120,10 @@ where
             }
         }
         Ok(extents)
+    }
+
+    fn failed(&self, op: Op, errno: i32) {
+        self.front_end_failed(op, errno);
     }
 
     fn count(&self, lane: Lane, op: Op, bytes: u64) {

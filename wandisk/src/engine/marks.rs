@@ -109,7 +109,9 @@ impl<S: Store> Engine<S> {
             }
             let extents = self.with_those_ahead(extent);
             let batch = Batch { hot_add: extents.clone(), ..Batch::default() };
-            self.committer.commit(batch).await.map_err(|e| EngineError::Table(e).io())?;
+            self.check_not_poisoned().map_err(|e| e.io())?;
+            let committed = self.committer.commit(batch).await;
+            committed.map_err(|e| self.store_failed(EngineError::Table(e)).io())?;
             let mut state = self.state();
             // Two may mark one extent at once. When the first mark has been taken up, used and dropped again before the
             // second one hears of its commit, that mark is gone from the table as well.

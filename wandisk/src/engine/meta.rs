@@ -31,8 +31,9 @@ impl<S: Store> Engine<S> {
         let mut meta = self.meta();
         change(&mut meta)?;
         meta.check().map_err(MetaError::Refused)?;
+        self.check_not_poisoned()?;
         let commit = self.committer.commit(Batch { meta: Some(meta.clone()), ..Batch::default() });
-        commit.await.map_err(EngineError::Table)?;
+        commit.await.map_err(|e| self.store_failed(EngineError::Table(e)))?;
         let shuts = {
             let mut state = self.state();
             meta.counter = meta.counter.max(state.meta.counter);
@@ -92,7 +93,7 @@ impl<S: Store> Engine<S> {
         let _cooling = self.cooling.lock().await;
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
         // The table knows all: the intents of this run are history.
-        self.intents.clear().map_err(EngineError::Data)
+        self.intents.clear().map_err(|e| self.change_failed(e))
     }
 
     /// Lets writes go on after a freeze, if the disk is still resident here.
@@ -112,7 +113,7 @@ impl<S: Store> Engine<S> {
         self.close_all_chunks().await?;
         let _cooling = self.cooling.lock().await;
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
-        self.intents.clear().map_err(EngineError::Data)
+        self.intents.clear().map_err(|e| self.change_failed(e))
     }
 
     /// Makes fetched rows durable from time to time, so that a crash does not cost many fetches again.

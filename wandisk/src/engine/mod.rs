@@ -46,7 +46,7 @@ use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wandisk_io::{HotMap, IoError};
-use wandisk_store::{ChunkTable, DbError, DiskDir, DiskMeta, HashRow, OpenError, Store, Version};
+use wandisk_store::{ChunkTable, DbError, DiskDir, DiskMeta, HashRow, Intents, OpenError, Store, Version};
 
 use chunk_locks::ChunkLocks;
 use marks::{HotExtents, MarkLimits};
@@ -91,6 +91,11 @@ pub enum EngineError {
     /// The image could not be read or written.
     #[error("the disk's image could not be read or written")]
     Data(#[source] std::io::Error),
+    /// A failed fsync.
+    #[error(
+        "the disk's image could not be made durable; no more is written to it until the disk is attached again"
+    )]
+    SyncFailed(#[source] std::io::Error),
     /// A failed fsync or a bad device: nothing more is promised until the disk is attached again.
     #[error("the disk's store failed earlier; no more is written to it until the disk is attached again")]
     Poisoned,
@@ -106,7 +111,16 @@ impl EngineError {
     fn io(&self) -> IoError {
         match self {
             EngineError::Table(e) if e.is_no_space() => IoError::NoSpace,
-            EngineError::Data(e) if e.kind() == std::io::ErrorKind::StorageFull => IoError::NoSpace,
+            EngineError::Data(e)
+                if matches!(
+                    e.kind(),
+                    std::io::ErrorKind::StorageFull
+                        | std::io::ErrorKind::QuotaExceeded
+                        | std::io::ErrorKind::FileTooLarge
+                ) =>
+            {
+                IoError::NoSpace
+            }
             EngineError::NotResident => IoError::NotResident,
             _ => IoError::Io,
         }
@@ -260,10 +274,38 @@ impl<S: Store> Engine<S> {
         self.poisoned.load(Ordering::SeqCst)
     }
 
+    /// The store failed to change something (law L8): no space is passed on, anything else poisons the disk.
+    fn store_failed(&self, error: EngineError) -> EngineError {
+        if error.io() != IoError::NoSpace {
+            self.poison(&error);
+        }
+        error
+    }
+
+    /// A failed change of `data.img` or of the intent map.
+    fn change_failed(&self, error: std::io::Error) -> EngineError {
+        self.store_failed(EngineError::Data(error))
+    }
+
+    /// Notes an intent before bytes change, or before a write is acknowledged.
+    fn note_intent(&self, chunk: u64, intent: wandisk_store::Intent) -> Result<(), IoError> {
+        self.intents.set(chunk, intent).map_err(|e| self.change_failed(e).io())
+    }
+
+    /// Nothing is written to a poisoned store.
+    fn check_not_poisoned(&self) -> Result<(), EngineError> {
+        if self.is_poisoned() { Err(EngineError::Poisoned) } else { Ok(()) }
+    }
+
     /// Stops all writing for good: what is durable can no longer be known (law L8).
     fn poison(&self, why: &EngineError) {
         if !self.poisoned.swap(true, Ordering::SeqCst) {
             tracing::error!(disk = self.dir.name(), error = %why, "the store failed: the disk takes no more writes");
+            // The kernel may call pages clean that never reached the medium; a later process must not believe a sync
+            // of them. If this cannot be written either, the medium is gone for good.
+            if let Err(error) = self.intents.note_failure() {
+                tracing::error!(disk = self.dir.name(), %error, "and that could not be noted");
+            }
         }
         let shut = self.hot.gate().shut();
         self.hot.gate().set_shut(wandisk_io::Shut { writes: true, ..shut });

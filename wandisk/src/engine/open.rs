@@ -50,7 +50,7 @@ impl<S: Store> Engine<S> {
             closing: HashMap::new(),
             durable_counter: 0,
         };
-        recover::<S>(&mut state, &data, &committer, left, limits).await?;
+        recover::<S>(&mut state, &data, &committer, (left, intents.noted_failure()), limits).await?;
         intents.clear().map_err(EngineError::Data)?;
         let newest = state.meta.counter.max(state.table.newest_counter());
         if state.meta.is_resident() {

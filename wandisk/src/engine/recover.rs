@@ -17,7 +17,7 @@ pub(super) async fn recover<S: Store>(
     state: &mut State,
     data: &S::Image,
     committer: &S::Table,
-    left: Option<Vec<(u64, Intent)>>,
+    (left, sync_failed): (Option<Vec<(u64, Intent)>>, bool),
     limits: MarkLimits,
 ) -> Result<(), EngineError> {
     let hot = state.extents.all();
@@ -29,7 +29,13 @@ pub(super) async fn recover<S: Store>(
     match left {
         Some(intents) => {
             tracing::info!(chunks = intents.len(), "the last keeper died: its intents are taken up");
-            intents.into_iter().filter(|(c, _)| *c < chunks).for_each(|(c, i)| take_up(state, data, c, i));
+            let intents: Vec<_> = intents.into_iter().filter(|(c, _)| *c < chunks).collect();
+            if sync_failed {
+                tracing::warn!("its store had failed: what it wrote is written again");
+                S::blocking(|| intents.iter().try_for_each(|(c, _)| write_again(data, *c)))
+                    .map_err(EngineError::Data)?;
+            }
+            intents.into_iter().for_each(|(c, i)| take_up(state, data, c, i));
         }
         None => {
             tracing::info!(extents = hot.len(), "the machine went down: hot extents are looked through");
@@ -46,6 +52,16 @@ pub(super) async fn recover<S: Store>(
         ..Batch::default()
     };
     committer.commit(batch).await.map_err(EngineError::Table)
+}
+
+/// After a failed sync the kernel calls pages clean that never reached the medium, and the next sync succeeds without
+/// them (law L8). Written again they are dirty again.
+fn write_again(data: &impl Image, chunk: u64) -> std::io::Result<()> {
+    if data.has_blocks(chunk) {
+        data.write_chunk(chunk, &data.read_chunk(chunk)?)
+    } else {
+        data.punch_chunk(chunk)
+    }
 }
 
 fn take_up(state: &mut State, data: &impl Image, chunk: u64, intent: Intent) {

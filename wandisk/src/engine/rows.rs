@@ -152,7 +152,7 @@ impl<S: Store> Engine<S> {
         S::blocking(|| {
             gone.iter().try_for_each(|chunk| self.data.punch_chunk(*chunk)).and_then(|()| self.data.sync())
         })
-        .map_err(EngineError::Data)?;
+        .map_err(|e| self.change_failed(e))?;
         {
             let mut state = self.state();
             gone.iter().for_each(|chunk| state.table.set(*chunk, Row::default()));

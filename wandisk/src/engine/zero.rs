@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, IoError, Lane, Op, ZeroMode};
-use wandisk_store::{Image, Intent, Intents, Row, Store, Version};
+use wandisk_store::{Image, Intent, Row, Store, Version};
 
-use super::{Access, Engine, EngineError};
+use super::{Access, Engine};
 
 /// Chunks zeroed under one grace period.
 const BATCH: usize = 1024;
@@ -81,8 +81,8 @@ impl<S: Store> Engine<S> {
             ZeroMode::ZeroAllocated => self.data.write_zeros(offset, len),
             ZeroMode::Trim | ZeroMode::ZeroMayPunch => self.data.punch(offset, len),
         });
-        ticket.done(result.is_ok());
-        result.map_err(|e| EngineError::Data(e).io())
+        let noted = ticket.done(result.is_ok());
+        result.map_err(|e| self.change_failed(e).io()).and(noted)
     }
 
     /// Whole chunks; those that were never written stay so.
@@ -138,10 +138,15 @@ impl<S: Store> Engine<S> {
             // Held bytes that are half punched are still ours (an unacknowledged trim); others are nobody's.
             let held = self.hot.state(chunk) != ChunkState::COLD;
             let intent = if held { Intent::Modified } else { Intent::Replacing };
-            let punched = self.intents.set(chunk, intent).and_then(|()| self.data.punch_chunk(chunk));
-            punched.map_err(|e| EngineError::Data(e).io())?;
-            self.intents.set(chunk, Intent::Modified).map_err(|e| EngineError::Data(e).io())?;
-            let older = state.table.get(chunk);
+            let mut older = state.table.get(chunk);
+            if !held {
+                // Its extent is hot, so a machine crash withdraws the basis; should the punching fail half-way, this does.
+                older.held = Version::NONE;
+                state.table.set(chunk, older);
+            }
+            self.note_intent(chunk, intent)?;
+            self.data.punch_chunk(chunk).map_err(|e| self.change_failed(e).io())?;
+            self.note_intent(chunk, Intent::Modified)?;
             let row = state.new_version(true);
             state.table.set(chunk, row);
             if state.pending.remove(&chunk).is_some() || !older.is_held() {

@@ -38,13 +38,16 @@ impl Mode {
     pub fn permits(self, ask: &Ask) -> Result<(), Refusal> {
         let (asked, hint) = match (self, ask) {
             (Mode::Rw, _)
-            | (Mode::Ro, Ask::Standing | Ask::Fetch { .. } | Ask::Rows { .. } | Ask::Hashes { .. }) => {
+            | (
+                Mode::Ro,
+                Ask::Standing | Ask::Fetch { .. } | Ask::Rows { .. } | Ask::Hashes { .. } | Ask::Holds { .. },
+            ) => {
                 return Ok(());
             }
             (_, Ask::Offer { .. } | Ask::Push { .. } | Ask::Final { .. }) => ("push rows to this site", None),
             (_, Ask::Grant { .. } | Ask::Abort { .. } | Ask::HandOver { .. }) => ("hand the disk over", None),
             (_, Ask::Freeze { .. } | Ask::Thaw) => ("hold its writes", Some("sync with --no-freeze")),
-            (_, Ask::NoteSynced { .. }) => ("say what its own replica holds", None),
+            (_, Ask::NoteSynced { .. } | Ask::NoteDropped) => ("say what its own replica holds", None),
             (_, Ask::Sync { .. }) => ("start a sync here", None),
             (_, Ask::Resize { .. }) => ("make the disk larger", None),
         };
@@ -116,7 +119,7 @@ pub fn check_original_command(original: &str) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wandisk_store::AttemptId;
+    use wandisk_store::{AttemptId, LineageId};
 
     #[test]
     fn a_key_for_reading_only_reads() {
@@ -127,7 +130,10 @@ mod tests {
             (Ask::Thaw, "hold its writes"),
             (Ask::Freeze { lease_ms: 1 }, "hold its writes"),
             (Ask::Abort { attempt: AttemptId::random() }, "hand the disk over"),
-            (Ask::HandOver { to: SiteId::random(), force: true }, "hand the disk over"),
+            (
+                Ask::HandOver { to: SiteId::random(), lineage: LineageId::random(), force: true },
+                "hand the disk over",
+            ),
             (Ask::NoteSynced { counter: u64::MAX, at: 1 }, "what its own replica holds"),
             (Ask::Resize { size_bytes: 512 }, "larger"),
         ] {

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rustix::fs::{FallocateFlags, SeekFrom};
 
+use crate::failpoint::pass;
+
 /// The image file of one disk.
 #[derive(Debug)]
 pub struct DataFile {
@@ -101,7 +103,10 @@ impl DataFile {
     /// Whatever the filesystem says; the chunk's bytes are then unknown.
     pub fn write_chunk(&self, chunk: u64, bytes: &[u8]) -> io::Result<()> {
         let (offset, len) = self.span(chunk);
-        self.file.write_all_at(&bytes[..len], offset)
+        pass();
+        self.file.write_all_at(&bytes[..len], offset)?;
+        pass();
+        Ok(())
     }
 
     /// Makes a chunk a hole.
@@ -121,6 +126,7 @@ impl DataFile {
         if len == 0 {
             return Ok(());
         }
+        pass();
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match rustix::fs::fallocate(&self.file, flags, offset, len) {
             // A filesystem without holes: the promise is zeros, the space is a courtesy.
@@ -191,7 +197,10 @@ impl DataFile {
     /// # Errors
     /// Whatever the filesystem says; nothing may be believed durable after that, and it is not tried again.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        pass();
+        self.file.sync_data()?;
+        pass();
+        Ok(())
     }
 }
 

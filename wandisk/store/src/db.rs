@@ -16,8 +16,10 @@ use futures::channel::oneshot;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::digest::TableDigest;
+use crate::failpoint::pass;
 use crate::ids::Version;
 use crate::meta::DiskMeta;
+use crate::reserve::Reserve;
 use crate::row::Page;
 use crate::table::ChunkTable;
 
@@ -191,7 +193,10 @@ pub fn open(path: &Path) -> Result<(Loaded, Committer), DbError> {
     set_durable(&db)?;
     let loaded = load(&db)?;
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    Ok((loaded, Committer::start(db)))
+    // A table that can be read is of use even where no room can be kept for its growth.
+    let mut reserve = Reserve::of(path).ok();
+    reserve.iter_mut().for_each(Reserve::keep);
+    Ok((loaded, Committer::start(db, reserve)))
 }
 
 fn load(db: &Connection) -> Result<Loaded, DbError> {
@@ -300,13 +305,13 @@ pub struct Committer {
 }
 
 impl Committer {
-    fn start(db: Connection) -> Committer {
+    fn start(db: Connection, reserve: Option<Reserve>) -> Committer {
         let (jobs, queue) = mpsc::channel();
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
         let thread = std::thread::Builder::new()
             .name("wandisk-table".to_owned())
-            .spawn(move || run(db, &queue, &counter))
+            .spawn(move || run(db, reserve, &queue, &counter))
             .ok();
         Committer { jobs: Some(jobs), thread, commits }
     }
@@ -358,7 +363,7 @@ impl Drop for Committer {
     }
 }
 
-fn run(mut db: Connection, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
+fn run(mut db: Connection, mut reserve: Option<Reserve>, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
     while let Ok(first) = queue.recv() {
         let mut group = Vec::new();
         let mut next = Some(first);
@@ -381,15 +386,23 @@ fn run(mut db: Connection, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
         for (_, tell) in group {
             tell.send(result.clone()).ok();
         }
+        // After the answer: nobody waits for it.
+        reserve.iter_mut().for_each(Reserve::keep);
     }
+    // In this order: see `Reserve`.
+    drop(db);
+    drop(reserve);
 }
 
 fn commit_group<'a>(db: &mut Connection, group: impl Iterator<Item = &'a Batch>) -> Result<(), DbError> {
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    pass();
     for batch in group {
         apply(&tx, batch)?;
+        pass();
     }
     tx.commit()?;
+    pass();
     Ok(())
 }
 

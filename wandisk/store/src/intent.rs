@@ -11,11 +11,14 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::boot::boot_id;
+use crate::failpoint::pass;
 use crate::ids::DiskId;
 
 const MAGIC: &[u8; 8] = b"WDINTNT1";
-/// Header: magic (8), disk UUID (16), boot id as text (40, zero-padded), zeros up to here.
+/// Header: magic (8), disk UUID (16), boot id as text (40, zero-padded), 1 if the store failed, zeros up to here.
 const HEADER_LEN: u64 = 4096;
+/// Where the header says that the store failed.
+const FAILED_AT: usize = 64;
 
 /// What was about to happen to a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,7 @@ pub type Left = Vec<(u64, Intent)>;
 pub struct IntentMap {
     file: File,
     disk: DiskId,
+    noted_failure: bool,
 }
 
 fn header(disk: DiskId) -> Vec<u8> {
@@ -74,7 +78,8 @@ impl IntentMap {
         let mut found = vec![0; expected.len()];
         let whole = file.metadata()?.len() >= HEADER_LEN && file.read_exact_at(&mut found, 0).is_ok();
         let known_boot = expected[24] != 0;
-        let map = IntentMap { file, disk };
+        let noted_failure = std::mem::take(&mut found[FAILED_AT]) != 0;
+        let map = IntentMap { file, disk, noted_failure };
         let left = if whole && known_boot && found == expected { Some(map.scan()?) } else { None };
         Ok((map, left))
     }
@@ -114,7 +119,24 @@ impl IntentMap {
     /// # Errors
     /// Whatever the filesystem says; the bytes must then not be changed.
     pub fn set(&self, chunk: u64, intent: Intent) -> io::Result<()> {
-        self.file.write_all_at(&[intent.byte()], HEADER_LEN + chunk)
+        pass();
+        self.file.write_all_at(&[intent.byte()], HEADER_LEN + chunk)?;
+        pass();
+        Ok(())
+    }
+
+    /// Notes that the store failed; stays until [`IntentMap::clear`].
+    ///
+    /// # Errors
+    /// Whatever the filesystem says.
+    pub fn note_failure(&self) -> io::Result<()> {
+        self.file.write_all_at(&[1], FAILED_AT as u64)
+    }
+
+    /// Did the process whose map was opened note a failure?
+    #[must_use]
+    pub fn noted_failure(&self) -> bool {
+        self.noted_failure
     }
 
     /// Forgets everything, since the table knows all, and makes the map valid for this boot.
@@ -122,7 +144,11 @@ impl IntentMap {
     /// # Errors
     /// Whatever the filesystem says; the map is then of no boot.
     pub fn clear(&self) -> io::Result<()> {
-        self.file.set_len(0)?;
+        // Cut first: old intents under a new header would be believed. The header's block stays, so that the map of a
+        // running boot is valid all the time, and a full filesystem cannot keep it from being so.
+        pass();
+        self.file.set_len(HEADER_LEN)?;
+        pass();
         self.file.write_all_at(&header(self.disk), 0)
     }
 }
@@ -147,6 +173,20 @@ mod tests {
         assert_eq!(left, Some(vec![(0, Intent::Modified), (1_000_000, Intent::Replacing)]));
         map.clear().unwrap();
         assert_eq!(IntentMap::open(&path, disk).unwrap().1, Some(vec![]));
+    }
+
+    #[test]
+    fn a_failure_is_remembered_until_the_map_is_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, disk) = (dir.path().join("intent.map"), DiskId::random());
+        let (map, _) = IntentMap::open(&path, disk).unwrap();
+        map.clear().unwrap();
+        map.set(3, Intent::Modified).unwrap();
+        map.note_failure().unwrap();
+        let (map, left) = IntentMap::open(&path, disk).unwrap();
+        assert_eq!((map.noted_failure(), left), (true, Some(vec![(3, Intent::Modified)])));
+        map.clear().unwrap();
+        assert!(!IntentMap::open(&path, disk).unwrap().0.noted_failure());
     }
 
     #[test]

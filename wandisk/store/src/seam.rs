@@ -81,6 +81,10 @@ pub trait Image: Send + Sync + 'static {
 pub trait Intents: Send + Sync + 'static {
     /// Notes an intent, before the bytes change.
     fn set(&self, chunk: u64, intent: Intent) -> io::Result<()>;
+    /// Notes that the store failed: what was written may be called durable by mistake.
+    fn note_failure(&self) -> io::Result<()>;
+    /// Did the process whose map was opened note a failure?
+    fn noted_failure(&self) -> bool;
     /// Forgets everything, since the table knows all.
     fn clear(&self) -> io::Result<()>;
 }
@@ -137,6 +141,12 @@ impl Image for DataFile {
 impl Intents for IntentMap {
     fn set(&self, chunk: u64, intent: Intent) -> io::Result<()> {
         IntentMap::set(self, chunk, intent)
+    }
+    fn note_failure(&self) -> io::Result<()> {
+        IntentMap::note_failure(self)
+    }
+    fn noted_failure(&self) -> bool {
+        IntentMap::noted_failure(self)
     }
     fn clear(&self) -> io::Result<()> {
         IntentMap::clear(self)

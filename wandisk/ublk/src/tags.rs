@@ -61,9 +61,10 @@ enum Leave<'d> {
 }
 
 impl Leave<'_> {
-    fn end(self, ok: bool) {
-        if let Leave::Cold(ticket) = self {
-            ticket.done(ok);
+    fn end(self, ok: bool) -> Result<(), IoError> {
+        match self {
+            Leave::Cold(ticket) => ticket.done(ok),
+            Leave::Hot { .. } => Ok(()),
         }
     }
 }
@@ -181,7 +182,11 @@ impl<'d, D: Disk> Tags<'d, D> {
                 }
                 return self.start_move(port, tag);
             }
-            r if r < 0 => return self.end_move(port, tag, Err(told(-r))),
+            r if r < 0 => {
+                let (op, errno) = (slot.op, told(-r));
+                engine(|| self.disk.failed(op, errno)).ok();
+                return self.end_move(port, tag, Err(errno));
+            }
             // Past the end of the sparse file, whose size may lag behind the disk's.
             0 if slot.op == Op::Read => {
                 port.zero_fill(tag, slot.moved, slot.len);
@@ -217,10 +222,11 @@ impl<'d, D: Disk> Tags<'d, D> {
         }
     }
 
-    fn end_move(&mut self, port: &mut impl Port, tag: u16, ended: Result<(), i32>) {
+    fn end_move(&mut self, port: &mut impl Port, tag: u16, mut ended: Result<(), i32>) {
         let slot = &mut self.tags[usize::from(tag)];
         if let Step::Moving(leave) = std::mem::replace(&mut slot.step, Step::Idle) {
-            engine(|| leave.end(ended.is_ok())).ok();
+            let noted = engine(|| leave.end(ended.is_ok())).and_then(|noted| noted);
+            ended = ended.and(noted.map_err(IoError::errno));
         }
         if ended.is_ok() {
             self.disk.count(self.lane, slot.op, u64::from(slot.len));

@@ -50,8 +50,9 @@ pub struct ColdDisk {
 struct Ended(Arc<[AtomicUsize; 2]>);
 
 impl WriteEnd for Ended {
-    fn ended(self: Box<Self>, ok: bool) {
+    fn ended(self: Box<Self>, ok: bool) -> Result<(), IoError> {
         self.0[usize::from(!ok)].fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 }
 
@@ -194,6 +195,8 @@ impl Disk for ColdDisk {
         };
         Ok(self.hot.touched(offset, len).map(extent).collect())
     }
+
+    fn failed(&self, _op: Op, _errno: i32) {}
 
     fn count(&self, _lane: Lane, _op: Op, _bytes: u64) {
         assert!(!self.panics_at_count.load(Ordering::SeqCst), "a disk that panics, as the test wishes");

@@ -303,11 +303,25 @@ impl Intents for FakeIntents {
         Ok(())
     }
 
+    fn note_failure(&self) -> io::Result<()> {
+        let mut inner = self.0.lock();
+        inner.begin("noting a failure", false)?;
+        inner.machine.intents.failed = true;
+        Ok(())
+    }
+
+    fn noted_failure(&self) -> bool {
+        let inner = self.0.lock();
+        inner.machine.intents.failed && inner.machine.intents.boot == Some(inner.machine.boot)
+    }
+
     fn clear(&self) -> io::Result<()> {
         let mut inner = self.0.lock();
         inner.begin("cutting the intents", false)?;
-        inner.machine.intents = super::machine::IntentFile::default();
-        inner.begin("heading the intents", true)?;
+        inner.machine.intents.chunks.clear();
+        let has_header = inner.machine.intents.boot.is_some();
+        inner.begin("heading the intents", !has_header)?;
+        inner.machine.intents.failed = false;
         inner.machine.intents.boot = Some(inner.machine.boot);
         Ok(())
     }

@@ -28,8 +28,10 @@ pub(super) fn value(sector: Sector) -> u64 {
 /// The intent map in the page cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct IntentFile {
-    /// The boot that its header names; `None` between cutting it and writing the header.
+    /// The boot that its header names; `None` before the first one is written.
     pub(super) boot: Option<u64>,
+    /// The store failed.
+    pub(super) failed: bool,
     /// Chunks that are not clean (1 modified, 2 being replaced).
     pub(super) chunks: BTreeMap<u64, u8>,
 }

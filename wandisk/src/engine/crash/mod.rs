@@ -5,6 +5,7 @@
 //! `world` is a disk of three chunks; `judge` lets process and machine die at a moment and asks the real recovery.
 //! `sequences` tries all short runs, the rest tries chosen and random ones.
 
+mod errors;
 mod fake;
 mod interleavings;
 mod judge;

@@ -148,7 +148,7 @@ pub(super) fn site(residency: Residency, chunks: [Begin; 3]) -> Arc<Site> {
         hot: BTreeSet::new(),
         hashes: BTreeMap::new(),
     };
-    let intents = IntentFile { boot: Some(1), chunks: BTreeMap::new() };
+    let intents = IntentFile { boot: Some(1), failed: false, chunks: BTreeMap::new() };
     let machine = Machine {
         live: sectors.clone(),
         durable: sectors,
@@ -191,12 +191,22 @@ impl Rig {
         } else {
             let ticket = Arc::clone(&self.engine).begin_cold(Lane(0), Op::Write, offset, len).await?;
             let written = self.site.front_end_writes(sectors.clone(), value);
-            ticket.done(written.is_ok());
-            written
+            let noted = ticket.done(written.is_ok());
+            self.tell(written)?;
+            noted?;
+            Ok(())
         };
-        written.map_err(|e| if e.raw_os_error() == Some(28) { IoError::NoSpace } else { IoError::Io })?;
+        self.tell(written)?;
         self.site.lock().oracle.acknowledge(sectors, value);
         Ok(())
+    }
+
+    /// What a front-end does about a failed write.
+    fn tell(&self, written: std::io::Result<()>) -> Result<(), IoError> {
+        written.map_err(|e| {
+            self.engine.front_end_failed(Op::Write, e.raw_os_error().expect("a fault has one"));
+            if e.raw_os_error() == Some(28) { IoError::NoSpace } else { IoError::Io }
+        })
     }
 
     /// A guest's write whose data moves while `meanwhile` runs: after the leave to move it, before its end.
@@ -214,8 +224,8 @@ impl Rig {
                 tokio::task::yield_now().await;
             }
             let written = self.site.front_end_writes(sectors.clone(), value);
-            ticket.done(written.is_ok());
-            if written.is_ok() {
+            let noted = ticket.done(written.is_ok());
+            if self.tell(written).and(noted).is_ok() {
                 self.site.lock().oracle.acknowledge(sectors.clone(), value);
             }
         };
@@ -250,7 +260,7 @@ impl Rig {
         }
         let ticket = Arc::clone(&self.engine).begin_cold(Lane(1), Op::Read, offset, len).await?;
         let values = self.site.lock().machine.chunk(chunk);
-        ticket.done(true);
+        ticket.done(true)?;
         Ok(values)
     }
 

@@ -44,8 +44,9 @@ fn disk_that(panics: bool) -> Arc<FakeDisk> {
 struct End(Arc<Mutex<Vec<bool>>>);
 
 impl WriteEnd for End {
-    fn ended(self: Box<Self>, ok: bool) {
+    fn ended(self: Box<Self>, ok: bool) -> Result<(), IoError> {
         self.0.lock().unwrap().push(ok);
+        Ok(())
     }
 }
 
@@ -88,6 +89,8 @@ impl Disk for FakeDisk {
     fn block_status(&self, _offset: u64, _len: u64) -> Result<Vec<Extent>, IoError> {
         Err(IoError::Invalid)
     }
+    fn failed(&self, _op: Op, _errno: i32) {}
+
     fn count(&self, _lane: Lane, op: Op, bytes: u64) {
         self.counted.lock().unwrap().push((op, bytes));
     }

@@ -189,6 +189,8 @@ impl Disk for LabDisk {
         Ok(vec![Extent { len, hole: false, zero: false }])
     }
 
+    fn failed(&self, _op: Op, _errno: i32) {}
+
     fn count(&self, _lane: Lane, _op: Op, _bytes: u64) {}
 }
 
