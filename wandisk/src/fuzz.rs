@@ -266,6 +266,9 @@ wandisk_fuzz::target!(rows_of_a_foreign_table, 20_000, raw_rows(), |bytes: &[u8]
                 assert_eq!(row.holders & !0b10_0101, 0, "holders that nobody told of");
             }
         }
+        if let Some(pairs) = rows::unpack_versions(body) {
+            assert!(pairs.len() <= rows::ROWS_MAX);
+        }
         if let Some(ranges) = rows::unpack_ranges(body, 1 << 44) {
             let ours = [0..100, 1 << 43..(1 << 43) + 100];
             assert!(rows::common(&ours, &ranges).count() <= 200);

@@ -1,5 +1,6 @@
 //! Foreign and half-foreign text: addresses that peers tell, files of known hosts that other programs write.
 
+#[cfg(feature = "ssh")]
 use std::path::Path;
 
 use crate::Address;
