@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use support::cold_disk::{ColdDisk, Rule};
 use support::raw::{BLOCK_STATUS, FLUSH, FUA, READ, Raw, SET_META_CONTEXT, STRUCTURED_REPLY, TRIM, WRITE};
 use support::{CHUNK, SOON, Served};
-use wandisk_io::IoError;
+use wandisk_io::{IoError, Op};
 
 const AT: u64 = CHUNK as u64;
 
@@ -39,6 +39,20 @@ fn a_slow_chunk_holds_up_nobody() {
     assert_eq!(cookies, [slow_read, slow_write, slow_trim]);
     assert_eq!(client.call(0, READ, 2 * AT - 2, 4, b"").data, b"abcd");
     assert_eq!(disk.ended[0].load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_write_that_the_file_refuses_is_told_to_the_client_and_to_the_disk() {
+    let full = std::fs::File::options().read(true).write(true).open("/dev/full").unwrap();
+    let disk = ColdDisk::on(full, 8);
+    disk.cool(1, None);
+    let served = Served::disk(disk.clone());
+    let mut client = served.client();
+    for offset in [0, AT] {
+        assert_eq!(client.call(0, WRITE, offset, 4, b"abcd").error, 28);
+    }
+    assert_eq!(*disk.failed.lock().unwrap(), [(Op::Write, 28), (Op::Write, 28)]);
+    assert_eq!(disk.ended[1].load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub struct ColdDisk {
     pub panics_at_count: AtomicBool,
     /// Cold writes that were reported as well done, and as failed.
     pub ended: Arc<[AtomicUsize; 2]>,
+    /// Failures of the file that were reported.
+    pub failed: Mutex<Vec<(Op, i32)>>,
 }
 
 struct Ended(Arc<[AtomicUsize; 2]>);
@@ -59,11 +61,16 @@ impl WriteEnd for Ended {
 impl ColdDisk {
     /// A disk of so many chunks, all of them hot.
     pub fn new(chunks: u64) -> Arc<ColdDisk> {
+        ColdDisk::on(super::sparse_file(chunks * u64::from(CHUNK)), chunks)
+    }
+
+    /// A disk whose bytes are in this file.
+    pub fn on(file: File, chunks: u64) -> Arc<ColdDisk> {
         let size_bytes = chunks * u64::from(CHUNK);
         let hot = HotMap::new(chunks, CHUNK, 2);
         (0..chunks).for_each(|c| hot.set_state(c, ChunkState::WRITABLE));
         Arc::new(ColdDisk {
-            file: super::sparse_file(size_bytes),
+            file,
             geometry: Geometry { size_bytes, chunk_size: CHUNK, trim_granularity: 4096, read_only: false },
             hot,
             state: Mutex::default(),
@@ -73,6 +80,7 @@ impl ColdDisk {
             counted: AtomicUsize::new(0),
             panics_at_count: AtomicBool::new(false),
             ended: Arc::default(),
+            failed: Mutex::default(),
         })
     }
 
@@ -196,7 +204,9 @@ impl Disk for ColdDisk {
         Ok(self.hot.touched(offset, len).map(extent).collect())
     }
 
-    fn failed(&self, _op: Op, _errno: i32) {}
+    fn failed(&self, op: Op, errno: i32) {
+        self.failed.lock().unwrap().push((op, errno));
+    }
 
     fn count(&self, _lane: Lane, _op: Op, _bytes: u64) {
         assert!(!self.panics_at_count.load(Ordering::SeqCst), "a disk that panics, as the test wishes");

@@ -24,6 +24,7 @@ struct FakeDisk {
     zeroes: Mutex<VecDeque<Zeroing>>,
     ended: Arc<Mutex<Vec<bool>>>,
     counted: Mutex<Vec<(Op, u64)>>,
+    failed: Mutex<Vec<(Op, i32)>>,
     panics: bool,
 }
 
@@ -37,8 +38,8 @@ fn disk_that(panics: bool) -> Arc<FakeDisk> {
     hot.set_state(2, ChunkState::COLD);
     let file = tempfile::tempfile().unwrap();
     let (begun, flushes, zeroes) = Default::default();
-    let (ended, counted) = Default::default();
-    Arc::new(FakeDisk { file, hot, begun, flushes, zeroes, ended, counted, panics })
+    let (ended, counted, failed) = Default::default();
+    Arc::new(FakeDisk { file, hot, begun, flushes, zeroes, ended, counted, failed, panics })
 }
 
 struct End(Arc<Mutex<Vec<bool>>>);
@@ -89,8 +90,9 @@ impl Disk for FakeDisk {
     fn block_status(&self, _offset: u64, _len: u64) -> Result<Vec<Extent>, IoError> {
         Err(IoError::Invalid)
     }
-    fn failed(&self, _op: Op, _errno: i32) {}
-
+    fn failed(&self, op: Op, errno: i32) {
+        self.failed.lock().unwrap().push((op, errno));
+    }
     fn count(&self, _lane: Lane, op: Op, bytes: u64) {
         self.counted.lock().unwrap().push((op, bytes));
     }
@@ -218,6 +220,8 @@ fn the_data_files_errors_reach_the_driver() {
         port.did();
         tags.moved(&mut port, 1, -errno);
         assert_eq!(port.did(), [Did::Commit(1, -told)]);
+        // The disk is told too: what a failed write means for it is its own to judge.
+        assert_eq!(disk.failed.lock().unwrap().pop(), Some((Op::Write, told)));
         assert!(!in_flight(&disk));
     }
     tags!(disk, tags, port, wakeups);
