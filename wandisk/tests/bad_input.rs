@@ -4,6 +4,7 @@
 
 mod framework;
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -235,11 +236,19 @@ impl Drop for Small<'_> {
     }
 }
 
+/// Takes all the room that is left but `spare` bytes.
+fn fill(file: &Path, spare: u64) {
+    let mut filler = std::fs::File::create_new(file).unwrap();
+    while filler.write_all(&[1; 4096]).is_ok() {}
+    let taken = filler.metadata().unwrap().len();
+    filler.set_len(taken.checked_sub(spare).expect("there was room")).unwrap();
+}
+
 #[test]
 fn a_full_target_is_an_error_and_no_disk() {
     let world = World::new();
     let at = world.file("small");
-    let _small = Small::mount(&at, 5);
+    let _small = Small::mount(&at, 4);
     let a = Site::init(at.join("a"), "a");
     let image = Image::noise(&world, "i", 8 * MIB, 8, 7);
     let failed = a.fails(["create", "d", "--from", image.name()]);
@@ -251,7 +260,7 @@ fn a_full_target_is_an_error_and_no_disk() {
     a.attach("d").write(8, 0, MIB);
     a.detach("d");
     let out = at.join("out");
-    std::fs::write(at.join("filler"), vec![1u8; 2 << 20]).unwrap();
+    fill(&at.join("filler"), 256 << 10);
     a.fails(["export", "d", out.to_str().unwrap()]).says(&["No space left"]);
     assert!(!out.exists(), "half an image is worse than none");
     is_usable(&a);
