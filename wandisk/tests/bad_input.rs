@@ -4,7 +4,6 @@
 
 mod framework;
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -236,14 +235,6 @@ impl Drop for Small<'_> {
     }
 }
 
-/// Takes all the room that is left but `spare` bytes.
-fn fill(file: &Path, spare: u64) {
-    let mut filler = std::fs::File::create_new(file).unwrap();
-    while filler.write_all(&[1; 4096]).is_ok() {}
-    let taken = filler.metadata().unwrap().len();
-    filler.set_len(taken.checked_sub(spare).expect("there was room")).unwrap();
-}
-
 #[test]
 fn a_full_target_is_an_error_and_no_disk() {
     let world = World::new();
@@ -259,8 +250,10 @@ fn a_full_target_is_an_error_and_no_disk() {
     a.ok(["create", "d", "--size", "1M"]);
     a.attach("d").write(8, 0, MIB);
     a.detach("d");
-    let out = at.join("out");
-    fill(&at.join("filler"), 256 << 10);
+    let full = world.file("full");
+    let _full = Small::mount(&full, 1);
+    std::fs::write(full.join("filler"), vec![1u8; 512 << 10]).unwrap();
+    let out = full.join("out");
     a.fails(["export", "d", out.to_str().unwrap()]).says(&["No space left"]);
     assert!(!out.exists(), "half an image is worse than none");
     is_usable(&a);
@@ -292,14 +285,15 @@ fn a_full_disk_passes_enospc_on_and_works_again_when_there_is_room() {
 fn a_sync_to_a_full_site_says_so_and_goes_on_when_there_is_room() {
     let world = World::new();
     let at = world.file("small");
-    let _small = Small::mount(&at, 8);
+    // Room is kept for the table's commits, beside the data's 4 MiB.
+    let _small = Small::mount(&at, 24);
     let a = world.site("a");
     let b = Site::init(at.join("b"), "b");
     a.knows(&b);
     b.knows(&a);
     let image = Image::noise(&world, "i", 4 * MIB, 4, 8);
     a.ok(["create", "d", "--from", image.name()]);
-    std::fs::write(at.join("filler"), vec![1u8; 5 << 20]).unwrap();
+    std::fs::write(at.join("filler"), vec![1u8; 21 << 20]).unwrap();
     let failed = a.fails(["sync", "d", "--site", "b"]);
     assert_eq!(failed.code, 1);
     std::fs::remove_file(at.join("filler")).unwrap();

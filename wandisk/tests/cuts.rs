@@ -408,3 +408,27 @@ fn a_killed_standby_and_a_killed_giver_between_prepare_and_commit() {
     assert_eq!(pair.residents(), ["b"]);
     pair.b.attach("d").is_identical_to(&pair.image);
 }
+
+#[test]
+fn a_quiesced_disk_lets_nothing_wait_for_far_chunks() {
+    let pair = Pair::new();
+    pair.a.ok(["move", "d", "--to", "b"]);
+    pair.link.cut();
+    let export = pair.b.attach_with("d", &["--prefetch", "off"]);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| export.can_read(0, 4096));
+        eventually("the read waits", SOON, || number(&pair.b.status("d")["fetch"]["waiting"]) == 1);
+        pair.b.ok(["quiesce", "d", "--wait", "50ms"]);
+        assert!(!waiting.join().unwrap(), "it waited before the quiesce and does so no more");
+    });
+    assert!(!export.can_read(4096, 4096));
+    assert_eq!(pair.b.status("d")["quiesced_ms"], 50);
+
+    pair.b.ok(["quiesce", "d", "--off"]);
+    pair.link.mend();
+    // The only way is from a to b: whatever a asks opens it.
+    pair.a.status("d");
+    export.is_identical_to(&pair.image);
+    pair.b.detach("d");
+    pair.b.fails(["quiesce", "d"]).says(&["not attached"]);
+}

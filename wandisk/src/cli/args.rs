@@ -196,6 +196,21 @@ pub enum Command {
         #[arg(long, value_parser = parse_size)]
         rate: Option<u64>,
     },
+    /// From now on requests that wait for far chunks fail soon: before a VM is stopped, so that none hangs.
+    #[command(
+        after_help = "Examples:\n  wandisk quiesce work --wait 200ms\n  wandisk quiesce work --off\n\n\
+                            It ends with the attachment, too."
+    )]
+    Quiesce {
+        /// The disk.
+        disk: String,
+        /// How long a request may still wait.
+        #[arg(long, value_parser = parse_duration, default_value = "200ms", conflicts_with = "off")]
+        wait: Duration,
+        /// Let them wait again as `attach --fetch-timeout` said.
+        #[arg(long)]
+        off: bool,
+    },
     /// Grow a disk.
     Resize {
         /// The disk.

@@ -137,6 +137,11 @@ pub(super) async fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             return lineages::run(cli, &cli.command).await;
         }
         Command::Verify { disk, site, rate } => return disks::verify(cli, disk, site.clone(), *rate).await,
+        Command::Quiesce { disk, wait, off } => {
+            let wait_ms = (!off).then(|| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            let value = ask(cli, disk, Ask::Quiesce { wait_ms }).await?;
+            output::result(cli, &value, String::new);
+        }
         Command::Resize { disk, size } => {
             if !size.is_multiple_of(512) || *size == 0 {
                 return Err(Failure::usage("a disk's size is a positive multiple of 512 bytes"));

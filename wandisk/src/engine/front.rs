@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures::FutureExt;
 use wandisk_io::{ChunkState, Disk, Extent, Geometry, HotMap, IoError, IoFuture, Lane, Op, Ticket, ZeroMode};
 use wandisk_store::{Image, Store};
 
-use super::{Engine, IoStats};
+use super::{Access, Engine, IoStats};
 
 impl<S: Store> Engine<S> {
     /// Is it attached read-only?
@@ -42,6 +43,46 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    /// From now on what waits for far chunks fails after this time, what waits already included; `None` ends it.
+    pub fn quiesce(&self, wait: Option<Duration>) {
+        self.quiesce.send_replace(wait);
+    }
+
+    /// How long requests may wait for far chunks, while the disk is quiesced.
+    #[must_use]
+    pub fn quiesced_to(&self) -> Option<Duration> {
+        *self.quiesce.borrow()
+    }
+
+    /// Ends when a request has waited for as long as a quiesced disk lets it.
+    async fn quiesced(&self) {
+        let mut quiesce = self.quiesce.subscribe();
+        loop {
+            let wait = *quiesce.borrow_and_update();
+            let over = async {
+                match wait {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = over => {
+                    let mut access = self.access.subscribe();
+                    if *access.borrow_and_update() != Access::Frozen {
+                        return;
+                    }
+                    // Held by a hand-over or a sync, not by a far chunk: that ends by itself.
+                    access.changed().await.ok();
+                }
+                changed = quiesce.changed() => {
+                    if changed.is_err() {
+                        return std::future::pending().await;
+                    }
+                }
+            }
+        }
+    }
+
     /// Runs a request's cold way on the engine's own executor, inside the fetch time-out.
     fn run<T: Send + 'static>(
         self: Arc<Self>,
@@ -54,7 +95,11 @@ impl<S: Store> Engine<S> {
             let result = if engine.standby_waits() {
                 work.await
             } else {
-                tokio::time::timeout(timeout, work).await.unwrap_or(Err(IoError::TimedOut))
+                let quiet = engine.quiesced();
+                tokio::select! {
+                    done = tokio::time::timeout(timeout, work) => done.unwrap_or(Err(IoError::TimedOut)),
+                    () = quiet => Err(IoError::TimedOut),
+                }
             };
             engine.fetch_stats.waiting.fetch_sub(1, Ordering::Relaxed);
             result

@@ -206,6 +206,8 @@ pub struct Engine<S: Store = Files> {
     standby_waits: AtomicBool,
     poisoned: AtomicBool,
     fetch_timeout_ms: AtomicU64,
+    /// How long a request may wait for a far chunk while the disk is quiesced.
+    quiesce: watch::Sender<Option<Duration>>,
     flushing: flush::FlushTurn,
     /// Held from taking changed rows until their commit has ended: whoever has it and finds no changed row knows that all
     /// rows are durable.

@@ -80,6 +80,7 @@ impl<S: Store> Engine<S> {
             standby_waits: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
             fetch_timeout_ms: AtomicU64::new(FETCH_TIMEOUT_MS),
+            quiesce: watch::Sender::new(None),
             flushing: super::flush::FlushTurn::default(),
             rows_turn: tokio::sync::Mutex::new(()),
             grace: tokio::sync::Mutex::new(()),

@@ -119,6 +119,7 @@ impl Keeper {
         self.engine.set_standby_waits(options.standby == Standby::Wait);
         self.engine.set_fetch_timeout(Duration::from_millis(options.fetch_timeout_ms.max(1)));
         self.engine.set_prefetch_budget(options.prefetch_bytes);
+        self.engine.quiesce(None);
         self.scrub_every.send_replace(options.scrub_every_ms.map(Duration::from_millis));
         let started = match options.front_end.clone() {
             FrontEnd::Ublk { id } => self.start_ublk(id, options.standby).await,

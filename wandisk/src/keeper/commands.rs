@@ -68,6 +68,11 @@ pub enum Command {
         /// Bytes read a second at most.
         rate: Option<u64>,
     },
+    /// Requests that wait for far chunks fail after this time; none: they wait as they did.
+    Quiesce {
+        /// Milliseconds.
+        wait_ms: Option<u64>,
+    },
     /// Grow the disk.
     Resize {
         /// New size in bytes.
@@ -142,6 +147,14 @@ impl Keeper {
                     None => None,
                 };
                 self.verify(site, rate, report).await.and_then(to_json)
+            }
+            Command::Quiesce { wait_ms } => {
+                if self.attached_as().await.is_none() {
+                    return Err(Refusal::new(Code::Senseless, "the disk is not attached here")
+                        .hint("only an attached disk has requests that could wait"));
+                }
+                self.engine.quiesce(wait_ms.map(Duration::from_millis));
+                Ok(json!({"quiesced": wait_ms.is_some(), "wait_ms": wait_ms}))
             }
             Command::Resize { size_bytes } => {
                 self.resize(size_bytes).await.map(|()| json!({"size": size_bytes}))

@@ -59,6 +59,7 @@ impl Keeper {
             "io": self.engine.io_stats(),
             "fetch": self.engine.fetch_stats().to_json(),
             "scrub": self.scrub_status(),
+            "quiesced_ms": self.engine.quiesced_to().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             "sites": self.site_list().await,
         });
         if let Residency::Released { attempt } | Residency::Prepared { attempt } = &meta.residency {
