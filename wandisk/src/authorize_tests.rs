@@ -1,3 +1,5 @@
+//! Public keys: what is read is written back, what smuggles something in is refused.
+
 use super::*;
 
 fn blob(parts: &[&[u8]]) -> Vec<u8> {

@@ -1,3 +1,5 @@
+//! Frames and hellos as bytes: whole, cut, contradicting themselves, of another version.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! A session against a peer in the test's hands: order, deadlines, bounds. Time stands still unless it is waited for.
+
 use super::*;
 use bytes::Bytes;
 use futures::FutureExt;
