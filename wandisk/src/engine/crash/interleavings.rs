@@ -1,6 +1,7 @@
 //! The interleavings of the design that lose data under weaker laws, by their numbers, each with every crash in it.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use wandisk_store::Residency;
 
@@ -17,6 +18,7 @@ fn n1_what_was_written_over_a_fetch_is_not_forgotten() {
     try_story([Begin::Absent; 3], 8, &[Step::WriteAll(0), Step::Flush]);
     // A part of an absent chunk, and another commit before the fetched bytes under it are durable.
     try_story([Begin::Basis, Begin::Fresh, Begin::Absent], 1, &[Step::Write(2), Step::Write(0)]);
+    try_story([Begin::Basis, Begin::Fresh, Begin::Absent], 1, &[Step::WriteAll(2), Step::Write(0)]);
 }
 
 #[test]
@@ -53,6 +55,7 @@ fn n6_half_a_first_write_reads_the_same_here_and_after_a_move() {
 #[test]
 fn n7_bytes_torn_over_a_basis_are_called_no_version() {
     try_story([Begin::Basis; 3], 8, &[Step::Fetch(0), Step::WriteAll(1), Step::Publish(1)]);
+    try_story([Begin::Basis; 3], 1, &[Step::Trim(2), Step::Write(0)]);
 }
 
 #[test]
@@ -103,6 +106,85 @@ fn a_fetch_that_meets_forgetting_leaves_no_bytes_without_a_row() {
         Moment { machine: inner.machine.clone(), oracle: inner.oracle.clone(), before: "the end" }
     };
     judge.try_moment(&moment, "forgetting while fetching");
+}
+
+/// Actors at once, while each commit of the table takes its time; then every death.
+fn while_commits_take_time<F: Future<Output = ()>>(
+    what: &str,
+    chunks: [Begin; 3],
+    actors: impl FnOnce(Rc<Rig>) -> F,
+) {
+    let site = site(Residency::Resident, chunks);
+    let mut judge = Judge::new(limits(1), Care::FULL);
+    let rig = Rc::new(Rig::start(judge.runtime(), &site, limits(1)));
+    let commits = async {
+        for _ in 0..20 {
+            pause().await;
+            site.commit_one();
+        }
+    };
+    judge.runtime().block_on(async { futures::join!(actors(Rc::clone(&rig)), commits) });
+    let moment = {
+        let inner = site.lock();
+        Moment { machine: inner.machine.clone(), oracle: inner.oracle.clone(), before: "the end" }
+    };
+    judge.try_moment(&moment, what);
+}
+
+async fn pause() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The freeze forgot its marks first and dropped them from the table later: one made between was believed, and gone.
+#[test]
+fn a_mark_made_while_a_freeze_waits_for_its_commit_is_made_again() {
+    let chunks = [Begin::Shared, Begin::Shared, Begin::Never];
+    while_commits_take_time("a freeze", chunks, async |rig: Rc<Rig>| {
+        rig.site.lock().waiting = None;
+        rig.write(part_of(2), 100).await.unwrap();
+        rig.site.lock().waiting = Some(Vec::new());
+        let hand_over = async {
+            rig.engine.freeze().await.unwrap();
+            rig.engine.thaw().await;
+        };
+        let late = rig.write(part_of(1), 101);
+        let (written, flushed, ()) = futures::join!(late, rig.flush(), hand_over);
+        flushed.and(written).unwrap();
+    });
+}
+
+/// Two requests marked one extent; the first mark was used and dropped before the second heard of its own.
+#[test]
+fn a_mark_dropped_while_a_second_request_makes_it_is_made_again() {
+    let chunks = [Begin::Shared, Begin::Shared, Begin::Never];
+    while_commits_take_time("cooling", chunks, async |rig: Rc<Rig>| {
+        rig.site.lock().waiting = Some(Vec::new());
+        let cool = async {
+            while rig.engine.hot.state(0) != wandisk_io::ChunkState::WRITABLE {
+                tokio::task::yield_now().await;
+            }
+            rig.engine.cool_oldest().await.unwrap();
+        };
+        let (first, second, ()) =
+            futures::join!(rig.write(part_of(0), 100), rig.write(part_of(1), 101), cool);
+        first.and(second).unwrap();
+    });
+}
+
+/// A flush found no changed row, since another commit had just taken it along, and bytes left before that had ended.
+#[test]
+fn bytes_wait_for_their_row_in_whosever_commit_it_is() {
+    let chunks = [Begin::Shared, Begin::Shared, Begin::Never];
+    while_commits_take_time("publishing", chunks, async |rig: Rc<Rig>| {
+        rig.trim(sectors_of(1), wandisk_io::ZeroMode::Trim).await.unwrap();
+        rig.site.lock().waiting = Some(Vec::new());
+        // Publishing checks that what leaves has its durable row.
+        let (others, sent) = futures::join!(rig.engine.withdraw_bases(&[]), rig.publish(&[1]));
+        others.unwrap();
+        assert_eq!(sent.unwrap(), [1]);
+    });
 }
 
 /// Rewriting what is marked costs no metadata, with flushes as without.

@@ -139,6 +139,13 @@ impl Judge {
             assert_eq!(digest, attempt.digest, "{story}: a table that was handed over has changed");
         }
         assert!(rig.engine.table_is_sound(), "{story}: the table's digest is not its rows'");
+        for chunk in 0..CHUNKS {
+            let (row, place) = (rig.engine.row(chunk), rig.site.lock().machine.chunk(chunk));
+            let named =
+                rig.site.lock().oracle.elsewhere(chunk, row.held).filter(|_| !row.zero || !row.is_held());
+            let torn = named.is_some_and(|values| values != place);
+            assert!(!torn, "{story}: chunk {chunk} has torn bytes that are called version {}", row.held);
+        }
         // What other sites would get is asked for first: a read may bring bytes here that were not held.
         let rows: Vec<_> = (0..CHUNKS).map(|c| rig.engine.row(c)).collect();
         let all: Vec<u64> = (0..CHUNKS).collect();

@@ -134,6 +134,9 @@ pub(super) fn site(residency: Residency, chunks: [Begin; 3]) -> Arc<Site> {
         };
         if let Some(row) = row {
             table.set(chunk, row);
+            if matches!(begin, Begin::Basis | Begin::ZeroOverBasis) {
+                elsewhere.push((chunk, older, [OLD_BYTES; PER_CHUNK]));
+            }
             if begin != Begin::Fresh {
                 elsewhere.push((chunk, row.version, [reads; PER_CHUNK]));
             }
