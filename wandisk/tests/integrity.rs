@@ -97,3 +97,21 @@ fn an_attached_disk_is_looked_through_by_itself() {
     });
     export.is_identical_to(&image);
 }
+
+#[test]
+fn a_bit_that_flips_on_the_way_is_never_stored() {
+    let world = World::new();
+    let (a, b) = (world.site("a"), world.site("b"));
+    let link = world.link(&a, &b);
+    let image = Image::noise(&world, "i", 2 * MIB, 2, 74);
+    a.ok(["create", "d", "--from", image.name()]);
+    a.ok(["move", "d", "--to", "b"]);
+    let export = b.attach_with("d", &["--prefetch", "off"]);
+    for chunk in 0..16u64 {
+        // In the middle of the chunk's 128 KiB, which do not compress.
+        link.flip_after(Way::There, 30_000 + chunk * 4000);
+        export.python(&format!("h.pread(4096, {})", chunk * CHUNK));
+    }
+    assert!(link.flips() >= 8, "only {} bits were flipped", link.flips());
+    export.is_identical_to(&image);
+}

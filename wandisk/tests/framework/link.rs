@@ -42,6 +42,8 @@ struct State {
     back: u64,
     dials: u64,
     cut_at: Option<(Way, u64)>,
+    flip_at: Option<(Way, u64)>,
+    flips: u64,
     down: bool,
     stalled: bool,
     cuts: u64,
@@ -95,10 +97,23 @@ impl Shared {
         usize::try_from(passes).unwrap()
     }
 
+    /// Changes one bit of what passes now, if it was told to.
+    fn flip(&self, way: Way, passed: &mut [u8]) {
+        let mut state = self.state();
+        let upto = if way == Way::There { state.there } else { state.back };
+        let from = upto - passed.len() as u64;
+        if let Some((_, at)) = state.flip_at.filter(|(w, at)| *w == way && (from..upto).contains(at)) {
+            passed[usize::try_from(at - from).unwrap()] ^= 1;
+            state.flip_at = None;
+            state.flips += 1;
+        }
+    }
+
     fn pump(&self, way: Way, mut from: impl Read, mut to: impl Write) {
         let mut buffer = vec![0u8; 64 << 10];
         while let Ok(n @ 1..) = from.read(&mut buffer) {
             let passes = self.admit(way, n);
+            self.flip(way, &mut buffer[..passes]);
             if to.write_all(&buffer[..passes]).and_then(|()| to.flush()).is_err() {
                 break;
             }
@@ -179,6 +194,18 @@ impl Link {
         let mut state = self.shared.state();
         let so_far = if way == Way::There { state.there } else { state.back };
         state.cut_at = Some((way, so_far + bytes));
+    }
+
+    /// One bit is another one after `bytes` more have gone that way.
+    pub fn flip_after(&self, way: Way, bytes: u64) {
+        let mut state = self.shared.state();
+        let so_far = if way == Way::There { state.there } else { state.back };
+        state.flip_at = Some((way, so_far + bytes));
+    }
+
+    /// Bits that were changed.
+    pub fn flips(&self) -> u64 {
+        self.shared.state().flips
     }
 
     /// Connections can be made again; a cut that was planned and did not come is off.
