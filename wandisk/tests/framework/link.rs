@@ -42,6 +42,8 @@ struct State {
     back: u64,
     dials: u64,
     cut_at: Option<(Way, u64)>,
+    /// The byte of `cut_at` was reached.
+    reached: bool,
     flip_at: Option<(Way, u64)>,
     flips: u64,
     down: bool,
@@ -70,6 +72,7 @@ impl Shared {
         state.down = true;
         state.cuts += 1;
         state.cut_at = None;
+        state.reached = false;
         for stream in state.open.drain(..) {
             stream.shutdown(Shutdown::Both).ok();
         }
@@ -89,6 +92,7 @@ impl Shared {
         let so_far = if way == Way::There { state.there } else { state.back };
         if let Some((_, at)) = state.cut_at.filter(|(cut_way, _)| *cut_way == way) {
             passes = passes.min(at.saturating_sub(so_far));
+            state.reached = passes < wanted as u64;
         }
         match way {
             Way::There => state.there += passes,
@@ -118,8 +122,9 @@ impl Shared {
                 break;
             }
             if passes < n {
+                // Cut here, as planned; or it was cut, and perhaps mended again, which is no reason for another cut.
                 let mut state = self.state();
-                if !state.down {
+                if state.reached {
                     self.cut(&mut state);
                 }
                 break;
@@ -214,6 +219,7 @@ impl Link {
         state.down = false;
         state.stalled = false;
         state.cut_at = None;
+        state.reached = false;
         self.shared.changed.notify_all();
     }
 
