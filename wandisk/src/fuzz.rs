@@ -346,31 +346,12 @@ fn replica() -> (tempfile::TempDir, DiskDir) {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::init(&folder.path().join("home"), "here").unwrap();
     let resident = site_id(1);
-    let site = |id, name: &str| KnownSite {
-        id,
-        name: name.to_owned(),
-        address: None,
-        synced_at: None,
-        missing_chunks: None,
-    };
+    let here = KnownSite::named(home.id(), "here");
     let meta = DiskMeta {
-        uuid: disk_id(),
-        size_bytes: 128 * CHUNK as u64,
-        size_counter: 0,
-        chunk_size: 128 << 10,
-        lineages: vec![lineage_id()],
-        forks: Vec::new(),
-        lost: Vec::new(),
-        leaving: false,
-        scrubbed_at: None,
-        epoch: Epoch(1),
         resident,
         residency: Residency::Replica,
-        counter: 0,
-        consistent_at: None,
-        given: None,
-        sites: vec![site(resident, "there"), site(home.id(), "here")],
-        here: home.id(),
+        sites: vec![KnownSite::named(resident, "there"), here.clone()],
+        ..DiskMeta::new(disk_id(), 128 * CHUNK as u64, 128 << 10, lineage_id(), here)
     };
     let dir = home.disk("d").unwrap();
     dir.create(&meta, |_, _, _, _| Ok::<(), OpenError>(())).unwrap();

@@ -91,7 +91,8 @@ impl Keeper {
             };
             let unknown_before = found.unknown;
             for p in &published {
-                if other.is_none() && !known.contains_key(&p.chunk) {
+                if other.is_none() && known.get(&p.chunk).is_none_or(|(version, _)| *version != p.row.version)
+                {
                     self.engine.keep_hash(p.chunk, p.row.version, p.hash);
                 }
                 let differs = judge(p, &known, &mut found);

@@ -6,29 +6,10 @@ mod framework;
 
 use framework::*;
 
-struct Pair {
-    link: Link,
-    a: Site,
-    b: Site,
-    image: Image,
-    _world: World,
-}
-
-impl Pair {
-    fn new() -> Pair {
-        let world = World::new();
-        let (a, b) = (world.site("a"), world.site("b"));
-        let link = world.link(&a, &b);
-        let image = Image::noise(&world, "i", 2 * MIB, 1, 50);
-        a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
-        Pair { _world: world, a, b, link, image }
-    }
-}
-
 #[test]
 fn a_released_disk_keeps_its_versions_through_a_power_cut() {
     // Interleaving 3. A power cut is a dead keeper and an intent map that says nothing: only hot marks are believed.
-    let Pair { link, a, b, image, _world } = Pair::new();
+    let Pair { link, a, b, image, world: _world } = Pair::new();
     let export = a.attach("d");
     export.write(7, 0, 4096);
     export.write(8, 40 * 4096, 512);
@@ -49,7 +30,7 @@ fn a_released_disk_keeps_its_versions_through_a_power_cut() {
 #[test]
 fn an_aborted_attempt_is_not_taken_for_the_next() {
     // Interleaving 9.
-    let Pair { a, b, image, link: _link, _world } = Pair::new();
+    let Pair { a, b, image, link: _link, world: _world } = Pair::new();
     let export = a.attach("d");
     let first = a.ok(["prepare", "d", "--to", "b"]);
     a.ok(["abort", "d", "--to", "b", "--token", &first]);
@@ -66,7 +47,7 @@ fn an_aborted_attempt_is_not_taken_for_the_next() {
 #[test]
 fn a_prepare_whose_caller_died_ends_with_its_lease() {
     // Interleaving 16.
-    let Pair { a, b, image, link: _link, _world } = Pair::new();
+    let Pair { a, b, image, link: _link, world: _world } = Pair::new();
     let export = a.attach("d");
     a.ok(["prepare", "d", "--to", "b", "--lease", "1s"]);
     // Writes wait for the lease, and then go on.
@@ -81,7 +62,7 @@ fn a_prepare_whose_caller_died_ends_with_its_lease() {
 #[test]
 fn a_sync_that_comes_after_prepared_does_not_undo_the_hand_over() {
     // The sync withdraws what was prepared; the source that released sends its table again.
-    let Pair { a, b, image, link: _link, _world } = Pair::new();
+    let Pair { a, b, image, link: _link, world: _world } = Pair::new();
     let export = a.attach("d");
     export.write(6, CHUNK, 512);
     image.write(6, CHUNK, 512);

@@ -17,35 +17,6 @@ const STEP: u64 = 200;
 /// Cuts tried at a time: they wait more than they work.
 const AT_A_TIME: usize = 4;
 
-const SMALL: u64 = 2 * MIB;
-
-/// Two sites and a link from `a` to `b` that is the only way, in either direction.
-struct Pair {
-    link: Link,
-    a: Site,
-    b: Site,
-    image: Image,
-    // Last: it kills what was started.
-    _world: World,
-}
-
-impl Pair {
-    fn new() -> Pair {
-        let world = World::new();
-        let (a, b) = (world.site("a"), world.site("b"));
-        let link = world.link(&a, &b);
-        let image = Image::noise(&world, "i", SMALL, 1, 20);
-        a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
-        Pair { _world: world, a, b, link, image }
-    }
-
-    /// Sites that say they are resident. (A site without a replica is not.)
-    fn residents(&self) -> Vec<&str> {
-        let sites = [&self.a, &self.b].into_iter();
-        sites.filter(|s| s.has_folder("d") && s.is_resident("d")).map(Site::name).collect()
-    }
-}
-
 /// Runs `cut` for every cut point of both ways, a few at a time.
 fn every_cut(total: (u64, u64), step: u64, cut: impl Fn(Way, u64) + Sync) {
     let there = (0..=total.0).step_by(usize::try_from(step).unwrap()).map(|n| (Way::There, n));

@@ -124,18 +124,23 @@ fn a_resident_that_evicted_what_it_wrote_reads_it_after_a_kill() {
     assert!(b.has_folder("d"));
 }
 
+/// Both hold the disk; b has said that it leaves and waits for a promise of a, whose keeper is stopped.
+fn leaving_b(world: &World) -> (Site, Site, Image, u32, std::process::Child) {
+    let (a, b) = world.pair();
+    let image = Image::noise(world, "i", 2 * MIB, 1, 42);
+    a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
+    a.ok(["sync", "d", "--site", "b"]);
+    let stopped = a.keeper("d");
+    kill(stopped, rustix::process::Signal::STOP);
+    let leaving = b.start(["rm", "d", "--replica-only"]);
+    eventually("b has said that it leaves", SOON, || b.status("d")["leaving"] == true);
+    (a, b, image, stopped, leaving)
+}
+
 #[test]
 fn a_site_that_began_to_leave_promises_nothing() {
     let world = World::new();
-    let (a, b) = world.pair();
-    let image = Image::noise(&world, "i", 2 * MIB, 1, 42);
-    a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
-    a.ok(["sync", "d", "--site", "b"]);
-    // b says that it leaves, and waits for a promise of a, which is stopped; then b dies.
-    let stopped = a.keeper("d");
-    kill(stopped, rustix::process::Signal::STOP);
-    let mut leaving = b.start(["rm", "d", "--replica-only"]);
-    eventually("b has said that it leaves", SOON, || b.status("d")["leaving"] == true);
+    let (a, b, image, stopped, mut leaving) = leaving_b(&world);
     // The command is held first, so that it neither takes its word back nor asks the next keeper.
     let keeper = b.keeper("d");
     let callers: Vec<u32> = processes_in(b.home()).into_iter().filter(|pid| *pid != keeper).collect();
@@ -176,14 +181,7 @@ fn what_the_table_does_not_know_of_a_holder_is_no_reason_for_an_error() {
 #[test]
 fn a_removal_that_is_given_up_is_taken_back() {
     let world = World::new();
-    let (a, b) = world.pair();
-    let image = Image::noise(&world, "i", 2 * MIB, 1, 44);
-    a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
-    a.ok(["sync", "d", "--site", "b"]);
-    let stopped = a.keeper("d");
-    kill(stopped, rustix::process::Signal::STOP);
-    let mut leaving = b.start(["rm", "d", "--replica-only"]);
-    eventually("b has said that it leaves", SOON, || b.status("d")["leaving"] == true);
+    let (a, b, _image, stopped, mut leaving) = leaving_b(&world);
     let keeper = b.keeper("d");
     let callers = processes_in(b.home()).into_iter().filter(|pid| *pid != keeper);
     callers.for_each(|pid| kill(pid, rustix::process::Signal::KILL));

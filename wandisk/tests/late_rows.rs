@@ -20,31 +20,12 @@ struct Replica {
 async fn replica() -> Replica {
     let folder = tempfile::tempdir().unwrap();
     let (here, there, lineage) = (SiteId::random(), SiteId::random(), LineageId::random());
-    let site = |id: SiteId, name: &str| KnownSite {
-        id,
-        name: name.to_owned(),
-        address: None,
-        synced_at: None,
-        missing_chunks: None,
-    };
+    let site = KnownSite::named(here, "here");
     let meta = DiskMeta {
-        uuid: DiskId::random(),
-        size_bytes: 1 << 20,
-        size_counter: 0,
-        chunk_size: 65536,
-        lineages: vec![lineage],
-        forks: Vec::new(),
-        lost: Vec::new(),
-        leaving: false,
-        scrubbed_at: None,
-        epoch: Epoch(1),
         resident: there,
         residency: Residency::Replica,
-        counter: 0,
-        consistent_at: None,
-        given: None,
-        sites: vec![site(there, "there"), site(here, "here")],
-        here,
+        sites: vec![KnownSite::named(there, "there"), site.clone()],
+        ..DiskMeta::new(DiskId::random(), 1 << 20, 65536, lineage, site)
     };
     let dir = DiskDir::new(folder.path().join("d"), "d");
     dir.create(&meta, |_, _, _, _| Ok::<(), OpenError>(())).unwrap();

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use wandisk_store::meta::{DISK_SIZE_MAX, DiskMeta, KnownSite, Residency};
-use wandisk_store::{DiskId, Epoch, Home, LineageId, OpenError};
+use wandisk_store::meta::{DISK_SIZE_MAX, DiskMeta, KnownSite};
+use wandisk_store::{DiskId, Home, LineageId, OpenError};
 
 use super::args::{Cli, CreateArgs};
 use super::output::{self, Failure, Meter};
@@ -46,32 +46,8 @@ pub(super) fn create(cli: &Cli, args: &CreateArgs) -> Result<(), Failure> {
             "{size_bytes} bytes cannot be a disk's size: it is a positive multiple of 512"
         )));
     }
-    let here = KnownSite {
-        id: home.id(),
-        name: home.name().to_owned(),
-        address: None,
-        synced_at: None,
-        missing_chunks: None,
-    };
-    let meta = DiskMeta {
-        uuid: DiskId::random(),
-        size_bytes,
-        size_counter: 0,
-        chunk_size: args.chunk_size,
-        lineages: vec![LineageId::random()],
-        forks: Vec::new(),
-        lost: Vec::new(),
-        leaving: false,
-        scrubbed_at: None,
-        epoch: Epoch(1),
-        resident: home.id(),
-        residency: Residency::Resident,
-        counter: 0,
-        consistent_at: None,
-        given: None,
-        sites: vec![here],
-        here: home.id(),
-    };
+    let here = KnownSite::named(home.id(), home.name());
+    let meta = DiskMeta::new(DiskId::random(), size_bytes, args.chunk_size, LineageId::random(), here);
     let meter = std::cell::RefCell::new(Meter::new(cli));
     let progress = |done: u64, total: u64| {
         meter.borrow_mut().show(&Progress { phase: "image".to_owned(), total, done, bytes: done });

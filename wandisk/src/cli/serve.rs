@@ -144,13 +144,20 @@ impl AsyncRead for Input {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let late = || io::Error::new(io::ErrorKind::TimedOut, "the dialler said no hello in time");
         let stdin = io::stdin();
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).map_err(|_| late())?;
-        let mut fds = [PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
-        if poll(&mut fds, Some(&left))? == 0 {
-            return Poll::Ready(Err(late()));
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).map_err(|_| late())?;
+            let mut fds = [PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
+            match poll(&mut fds, Some(&left)) {
+                Ok(0) => return Poll::Ready(Err(late())),
+                Ok(_) => break,
+                // Stopped and continued: not a reason to give a peer up.
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Poll::Ready(Err(e.into())),
+            }
         }
-        let n = rustix::io::read(stdin.as_fd(), buf.initialize_unfilled())?;
+        let n =
+            rustix::io::retry_on_intr(|| rustix::io::read(stdin.as_fd(), &mut *buf.initialize_unfilled()))?;
         buf.advance(n);
         Poll::Ready(Ok(()))
     }

@@ -96,6 +96,7 @@ impl Engine {
         if let Err(refused) = change(&mut meta) {
             return Ok(Err(refused));
         }
+        let _rows_turn = self.rows_turn.lock().await;
         let (receiver, numbers) = {
             let mut state = self.state();
             let rows: Vec<(u64, Row)> = state.table.rows().collect();
@@ -112,7 +113,7 @@ impl Engine {
             state.pending.clear();
             let pages = state.table.take_changed();
             let numbers = pages.iter().map(|(number, _)| *number).collect();
-            let digest = Some(state.table.digest());
+            let digest = Some(state.table.stored_digest());
             state.meta = meta.clone();
             (self.committer.submit(Batch { pages, digest, meta: Some(meta), ..Batch::default() }), numbers)
         };

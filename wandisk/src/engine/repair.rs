@@ -6,7 +6,7 @@ use wandisk_store::{Image, Intent, Intents, Store, Version};
 use super::{Engine, EngineError};
 
 impl<S: Store> Engine<S> {
-    /// Chunks at or after `start` that are held here and not open for writing, at most `max`: looking at them changes nothing.
+    /// Chunks at or after `start` that are held here and not open for writing, at most `max`: looking at them keeps no writer out.
     #[must_use]
     pub fn settled_from(&self, start: u64, max: usize) -> Vec<u64> {
         let state = self.state();

@@ -18,7 +18,7 @@
 //! Invariant: *prepared* means that the table here is the attempt's. Whoever takes rows in withdraws it first
 //! ([`receive`]); a late row of an aborted attempt can so delay a hand-over, never change what it hands over.
 //!
-//! `wandisk/tests/handover_model.rs` checks these functions, not a copy of them, in every order of events.
+//! `wandisk/tests/handover_model/` checks these functions, not a copy of them, in every order of events.
 
 use wandisk_store::{Attempt, AttemptId, DiskMeta, Epoch, LineageId, Residency, SiteId, TableDigest};
 

@@ -155,34 +155,22 @@ fn create_replica(home: &Home, permit: Permit, from: SiteId, facts: &Facts) -> R
     if !facts.sites.iter().any(|s| s.id == from) {
         return Err(Refusal::new(Code::Senseless, "the disk's list of sites lacks the one that tells of it"));
     }
+    let told = |s: &super::message::FactSite| KnownSite {
+        address: s.address.clone(),
+        ..KnownSite::named(s.id, &s.name)
+    };
+    let here = KnownSite::named(home.id(), home.name());
+    let first =
+        *facts.lineages.first().ok_or_else(|| Refusal::new(Code::Senseless, "a disk of no lineage"))?;
     let mut meta = DiskMeta {
-        uuid: facts.uuid,
-        size_bytes: facts.size_bytes,
         size_counter: facts.size_counter,
-        chunk_size: facts.chunk_size,
         lineages: facts.lineages.clone(),
         forks: facts.forks.clone(),
-        lost: Vec::new(),
-        leaving: false,
-        scrubbed_at: None,
         epoch: facts.epoch,
         resident: facts.resident,
         residency: Residency::Replica,
-        counter: 0,
-        consistent_at: None,
-        given: None,
-        sites: facts
-            .sites
-            .iter()
-            .map(|s| KnownSite {
-                id: s.id,
-                name: s.name.clone(),
-                address: s.address.clone(),
-                synced_at: None,
-                missing_chunks: None,
-            })
-            .collect(),
-        here: home.id(),
+        sites: facts.sites.iter().map(told).collect(),
+        ..DiskMeta::new(facts.uuid, facts.size_bytes, facts.chunk_size, first, here)
     };
     meta.learn_site(home.id(), home.name(), None)
         .ok_or_else(|| Refusal::new(Code::Rules, "the disk knows too many sites"))?;

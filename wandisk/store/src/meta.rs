@@ -144,7 +144,45 @@ pub struct DiskMeta {
     pub here: SiteId,
 }
 
+impl KnownSite {
+    /// A site of which nothing is known but its name.
+    #[must_use]
+    pub fn named(id: SiteId, name: &str) -> KnownSite {
+        KnownSite { id, name: name.to_owned(), address: None, synced_at: None, missing_chunks: None }
+    }
+}
+
 impl DiskMeta {
+    /// A disk that has just been made: resident `here`, of its first lineage and epoch, with nothing written.
+    #[must_use]
+    pub fn new(
+        uuid: DiskId,
+        size_bytes: u64,
+        chunk_size: u32,
+        lineage: LineageId,
+        here: KnownSite,
+    ) -> DiskMeta {
+        DiskMeta {
+            uuid,
+            size_bytes,
+            size_counter: 0,
+            chunk_size,
+            lineages: vec![lineage],
+            forks: Vec::new(),
+            lost: Vec::new(),
+            leaving: false,
+            scrubbed_at: None,
+            epoch: Epoch(1),
+            resident: here.id,
+            residency: Residency::Resident,
+            counter: 0,
+            consistent_at: None,
+            given: None,
+            here: here.id,
+            sites: vec![here],
+        }
+    }
+
     /// Number of chunks, the last one possibly short.
     #[must_use]
     pub fn chunks(&self) -> u64 {
@@ -203,13 +241,8 @@ impl DiskMeta {
         if self.sites.len() >= SITES_MAX {
             return None;
         }
-        self.sites.push(KnownSite {
-            id,
-            name: name.to_owned(),
-            address: address.map(str::to_owned),
-            synced_at: None,
-            missing_chunks: None,
-        });
+        let address = address.map(str::to_owned);
+        self.sites.push(KnownSite { address, ..KnownSite::named(id, name) });
         self.site_number(id)
     }
 

@@ -10,35 +10,13 @@ use std::path::Path;
 use std::process::Command;
 
 use futures::executor::block_on;
-use wandisk_store::{
-    Batch, ChunkTable, DiskId, DiskMeta, Epoch, KnownSite, LineageId, Residency, Row, SiteId, Version, db,
-};
+use wandisk_store::{Batch, ChunkTable, DiskId, DiskMeta, KnownSite, LineageId, Row, SiteId, Version, db};
 
 const INSIDE: &str = "WANDISK_TEST_TMPFS";
 
 fn meta() -> DiskMeta {
-    let here = SiteId::random();
-    let known =
-        |id| KnownSite { id, name: "a".to_owned(), address: None, synced_at: None, missing_chunks: None };
-    DiskMeta {
-        uuid: DiskId::random(),
-        size_bytes: 1 << 40,
-        size_counter: 0,
-        chunk_size: 128 << 10,
-        lineages: vec![LineageId::random()],
-        forks: Vec::new(),
-        lost: Vec::new(),
-        leaving: false,
-        scrubbed_at: None,
-        epoch: Epoch(1),
-        resident: here,
-        residency: Residency::Resident,
-        counter: 0,
-        consistent_at: None,
-        given: None,
-        sites: vec![known(here)],
-        here,
-    }
+    let here = KnownSite::named(SiteId::random(), "a");
+    DiskMeta::new(DiskId::random(), 1 << 40, 128 << 10, LineageId::random(), here)
 }
 
 fn fill(path: &Path) {

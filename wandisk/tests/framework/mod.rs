@@ -13,6 +13,7 @@
 mod export;
 mod image;
 mod link;
+mod pair;
 mod site;
 
 use std::fmt::Debug;
@@ -25,6 +26,7 @@ use tempfile::TempDir;
 pub use export::Export;
 pub use image::Image;
 pub use link::{Link, Way};
+pub use pair::Pair;
 pub use serde_json::{Value, json};
 pub use site::{Failed, Site, program};
 

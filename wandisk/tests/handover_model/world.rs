@@ -161,31 +161,15 @@ impl World {
     /// A site's facts as the rules want them.
     pub fn meta(&self, site: usize) -> DiskMeta {
         let durable = &self.sites[site].durable;
-        let known = |n: usize| KnownSite {
-            id: site_id(n),
-            name: String::new(),
-            address: None,
-            synced_at: None,
-            missing_chunks: None,
-        };
+        let known = |n: usize| KnownSite::named(site_id(n), "");
         DiskMeta {
-            uuid: DiskId(Uuid::nil()),
-            size_bytes: 4096,
-            size_counter: 0,
-            chunk_size: 4096,
             lineages: durable.lineages.clone(),
-            forks: Vec::new(),
-            lost: Vec::new(),
-            leaving: false,
-            scrubbed_at: None,
             epoch: durable.epoch,
             resident: durable.resident,
             residency: durable.residency.clone(),
             counter: durable.row,
-            consistent_at: None,
-            given: None,
             sites: (0..self.sites.len()).map(known).collect(),
-            here: site_id(site),
+            ..DiskMeta::new(DiskId(Uuid::nil()), 4096, 4096, durable.lineages[0], known(site))
         }
     }
 

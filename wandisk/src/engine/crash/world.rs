@@ -62,31 +62,14 @@ impl ChunkSource for Far {
 }
 
 fn meta(residency: Residency, counter: u64) -> DiskMeta {
-    let known = |id: SiteId| KnownSite {
-        id,
-        name: String::new(),
-        address: None,
-        synced_at: None,
-        missing_chunks: None,
-    };
+    let [here, far] = [HERE, FAR].map(|id| KnownSite::named(id, ""));
+    let lineage = LineageId(uuid::Uuid::from_u128(8));
     DiskMeta {
-        uuid: DiskId(uuid::Uuid::from_u128(9)),
-        size_bytes: CHUNKS * u64::from(CHUNK),
-        size_counter: 0,
-        chunk_size: CHUNK,
-        lineages: vec![LineageId(uuid::Uuid::from_u128(8))],
-        forks: Vec::new(),
-        lost: Vec::new(),
-        leaving: false,
-        scrubbed_at: None,
-        epoch: Epoch(1),
         resident: if residency == Residency::Resident { HERE } else { FAR },
         residency,
         counter,
-        consistent_at: None,
-        given: None,
-        sites: vec![known(HERE), known(FAR)],
-        here: HERE,
+        sites: vec![here.clone(), far],
+        ..DiskMeta::new(DiskId(uuid::Uuid::from_u128(9)), CHUNKS * u64::from(CHUNK), CHUNK, lineage, here)
     }
 }
 

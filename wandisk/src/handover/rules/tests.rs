@@ -10,31 +10,12 @@ pub(in crate::handover) fn sites() -> [SiteId; 2] {
 }
 
 pub(in crate::handover) fn disk(here: SiteId, sites: &[SiteId]) -> DiskMeta {
-    let known = |id: &SiteId| KnownSite {
-        id: *id,
-        name: id.to_string(),
-        address: None,
-        synced_at: None,
-        missing_chunks: None,
-    };
+    let known = |id: &SiteId| KnownSite::named(*id, &id.to_string());
     DiskMeta {
-        uuid: DiskId(uuid::Uuid::nil()),
-        size_bytes: 1 << 20,
-        size_counter: 0,
-        chunk_size: 4096,
-        lineages: vec![LineageId(uuid::Uuid::nil())],
-        forks: Vec::new(),
-        lost: Vec::new(),
-        leaving: false,
-        scrubbed_at: None,
-        epoch: Epoch(1),
         resident: sites[0],
         residency: if here == sites[0] { Residency::Resident } else { Residency::Replica },
-        counter: 0,
-        consistent_at: None,
-        given: None,
         sites: sites.iter().map(known).collect(),
-        here,
+        ..DiskMeta::new(DiskId(uuid::Uuid::nil()), 1 << 20, 4096, LineageId(uuid::Uuid::nil()), known(&here))
     }
 }
 
