@@ -54,9 +54,14 @@ impl Keeper {
         options: SyncOptions,
         report: &Report,
     ) -> Result<SyncReport, Refusal> {
-        let _turn = self.syncing.try_lock().map_err(|_| {
-            Refusal::new(Code::Rules, "a sync to this site is under way").hint("wait for it to end")
-        })?;
+        // One at a time: a command whose link broke may have left its sync behind, at work here.
+        let _turn = match self.syncing.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => {
+                report(Progress { phase: "waiting for another sync".to_owned(), ..Progress::default() });
+                self.syncing.lock().await
+            }
+        };
         rules::believable(&self.engine.meta()).map_err(|e| named(&self.engine.meta(), e))?;
         let began = Instant::now();
         let bytes_before = self.engine.fetch_stats().bytes_in.load(Ordering::Relaxed);

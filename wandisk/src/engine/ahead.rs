@@ -90,8 +90,7 @@ impl<S: Store> Engine<S> {
             }
             let engine = Arc::clone(self);
             self.runtime.spawn(async move {
-                let guard = engine.locks.lock(next).await;
-                if let Err(e) = engine.bring_ahead(next, guard).await {
+                if let Err(e) = engine.bring_ahead(next).await {
                     tracing::debug!(chunk = next, error = %e, "a chunk could not be brought ahead");
                 }
             });

@@ -1,38 +1,67 @@
 //! The cold way: makes the chunks of a request fit for it, then lets it in.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, DetachedPass, IoError, Lane, Op, Ticket, WriteEnd};
 use wandisk_store::{Image, Intent, Row, Store, Version};
 
 use super::chunk_locks::ChunkGuard;
+use super::fetched::StoreOutcome;
 use super::{Access, Engine, FetchError, Want};
 
 /// How a chunk was made fit for a write.
 enum Opened {
     /// Open: written in place.
     InPlace,
-    /// Not held, and the write covers all of it: its old bytes are given up, its new ones count when all are there.
-    Replacing,
+    /// Not held: its lock is kept until the write has ended.
+    Kept(Kept),
     /// The disk was frozen meanwhile: wait, without the chunk's lock, and look again.
     Frozen,
+}
+
+/// A chunk that is not held, while it is being written.
+struct Kept {
+    chunk: u64,
+    how: How,
+    _guard: ChunkGuard,
+}
+
+enum How {
+    /// The write covers all of it: its old bytes are given up, its new ones count when all are there.
+    Replacing,
+    /// The write covers these sectors of it, which are kept for when the others come.
+    Overlaying(Range<usize>),
+}
+
+/// What a write covers of a chunk.
+enum Cover {
+    All,
+    /// These sectors; `None` if one of them in part.
+    Part(Option<Range<usize>>),
 }
 
 /// A request of the cold way in flight.
 struct Cold<S: Store> {
     engine: Arc<Engine<S>>,
     pass: Option<DetachedPass>,
-    replacing: Vec<(u64, ChunkGuard)>,
+    kept: Vec<Kept>,
+}
+
+impl<S: Store> Cold<S> {
+    fn keeps(&self, chunk: u64) -> bool {
+        self.kept.iter().any(|kept| kept.chunk == chunk)
+    }
 }
 
 impl<S: Store> WriteEnd for Cold<S> {
     fn ended(mut self: Box<Self>, ok: bool) -> Result<(), IoError> {
         let mut noted = Ok(());
-        for (chunk, guard) in std::mem::take(&mut self.replacing) {
-            if ok {
-                noted = noted.and(self.engine.replaced(chunk));
-            }
-            drop(guard);
+        for kept in std::mem::take(&mut self.kept).into_iter().filter(|_| ok) {
+            noted = noted.and(match kept.how {
+                How::Replacing => self.engine.replaced(kept.chunk),
+                How::Overlaying(sectors) => self.engine.overlaid(kept.chunk, sectors),
+            });
         }
         if let Some(pass) = self.pass.take() {
             self.engine.hot.gate().leave(pass);
@@ -51,28 +80,23 @@ impl<S: Store> Engine<S> {
         len: u64,
     ) -> Result<Ticket, IoError> {
         self.check_request(op, offset, len)?;
-        let mut cold = Box::new(Cold { engine: Arc::clone(&self), pass: None, replacing: Vec::new() });
+        let mut cold = Box::new(Cold { engine: Arc::clone(&self), pass: None, kept: Vec::new() });
         loop {
             self.wait_for_access(op).await?;
             for chunk in self.hot.touched(offset, len) {
-                if self.is_fit(chunk, op) || cold.replacing.iter().any(|(c, _)| *c == chunk) {
+                if self.is_fit(chunk, op, offset, len) || cold.keeps(chunk) {
                     continue;
                 }
-                if op == Op::Read {
-                    self.read_ahead(chunk);
-                }
-                let guard = self.locks.lock(chunk).await;
                 match op {
-                    Op::Read => self.make_readable(chunk, guard, true).await.map(drop)?,
-                    Op::Write => {
-                        let (opened, guard) =
-                            self.make_writable(chunk, guard, self.covers(chunk, offset, len)).await?;
-                        match opened {
-                            Opened::InPlace => {}
-                            Opened::Replacing => cold.replacing.push((chunk, guard)),
-                            Opened::Frozen => break,
-                        }
+                    Op::Read => {
+                        self.read_ahead(chunk);
+                        self.make_readable(chunk, true).await?;
                     }
+                    Op::Write => match self.make_writable(chunk, self.cover(chunk, offset, len)).await? {
+                        Opened::InPlace => {}
+                        Opened::Kept(kept) => cold.kept.push(kept),
+                        Opened::Frozen => break,
+                    },
                 }
             }
             // Counted in first, then looked at again: a right that was withdrawn meanwhile is asked for anew.
@@ -80,7 +104,7 @@ impl<S: Store> Engine<S> {
             let fit = self
                 .hot
                 .touched(offset, len)
-                .all(|chunk| self.is_fit(chunk, op) || cold.replacing.iter().any(|(c, _)| *c == chunk));
+                .all(|chunk| self.is_fit(chunk, op, offset, len) || cold.keeps(chunk));
             let shut = self.hot.gate().shut();
             let kept_out = if op == Op::Read { shut.reads } else { shut.writes };
             if fit && !kept_out {
@@ -102,18 +126,21 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    fn is_fit(&self, chunk: u64, op: Op) -> bool {
+    fn is_fit(&self, chunk: u64, op: Op, offset: u64, len: u64) -> bool {
+        let state = self.hot.state(chunk);
         match op {
-            Op::Read => self.hot.state(chunk) != ChunkState::COLD,
-            Op::Write => self.hot.state(chunk) == ChunkState::WRITABLE,
+            Op::Read => state != ChunkState::COLD || self.overlay_covers(chunk, offset, len),
+            Op::Write => state == ChunkState::WRITABLE,
         }
     }
 
-    /// Does the range cover the whole chunk (as far as the disk goes)?
-    fn covers(&self, chunk: u64, offset: u64, len: u64) -> bool {
+    fn cover(&self, chunk: u64, offset: u64, len: u64) -> Cover {
         let size = u64::from(self.hot.chunk_size());
         let end = ((chunk + 1) * size).min(self.data.size_bytes());
-        offset <= chunk * size && offset + len >= end
+        if offset <= chunk * size && offset + len >= end {
+            return Cover::All;
+        }
+        Cover::Part(self.sectors_of(chunk, offset, len))
     }
 
     /// Waits while the disk is frozen (or a standby that waits); refuses where it is not resident.
@@ -136,53 +163,38 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Brings a chunk here if its current bytes are not. The guard is given back when it is readable.
-    pub(super) async fn make_readable(
-        self: &Arc<Self>,
-        chunk: u64,
-        guard: ChunkGuard,
-        demand: bool,
-    ) -> Result<ChunkGuard, IoError> {
+    /// Brings a chunk here if its current bytes are not. There is one fetch however many wait for it.
+    pub(super) async fn make_readable(self: &Arc<Self>, chunk: u64, demand: bool) -> Result<(), IoError> {
         if self.hot.state(chunk) != ChunkState::COLD {
-            return Ok(guard);
+            return Ok(());
         }
         // A task of its own: a request that stops waiting must not leave a chunk half stored.
         let engine = Arc::clone(self);
-        let fetch = self.runtime.spawn(async move { engine.bring_and_open(chunk, guard, demand).await });
+        let fetch = self.runtime.spawn(async move { engine.bring_and_open(chunk, demand).await });
         fetch.await.unwrap_or(Err(IoError::Io))
     }
 
-    async fn bring_and_open(
-        self: Arc<Self>,
-        chunk: u64,
-        guard: ChunkGuard,
-        demand: bool,
-    ) -> Result<ChunkGuard, IoError> {
-        if self.open_if_here(chunk) {
-            return Ok(guard);
-        }
-        let guard = self.bring_into_place(chunk, guard, demand).await?;
+    async fn bring_and_open(self: Arc<Self>, chunk: u64, demand: bool) -> Result<(), IoError> {
+        let _turn = self.fetch_turns.lock(chunk).await;
+        let _guard = self.bring_into_place(chunk, demand).await?;
         self.open_if_here(chunk);
-        Ok(guard)
+        Ok(())
     }
 
     /// Brings a chunk ahead of demand; it stays cold for the hot path until it is first wanted.
-    pub(super) async fn bring_ahead(
-        self: Arc<Self>,
-        chunk: u64,
-        guard: ChunkGuard,
-    ) -> Result<ChunkGuard, IoError> {
+    pub(super) async fn bring_ahead(self: Arc<Self>, chunk: u64) -> Result<(), IoError> {
+        let _turn = self.fetch_turns.lock(chunk).await;
         if self.is_here(chunk) {
-            return Ok(guard);
+            return Ok(());
         }
-        let guard = self.bring_into_place(chunk, guard, false).await?;
+        let _guard = self.bring_into_place(chunk, false).await?;
         let mut state = self.state();
-        // A zero came with the table: nothing was fetched that could be of use.
-        if !state.table.get(chunk).zero {
+        // A zero came with the table: nothing was fetched that could be of use. What a write has opened is in use.
+        if !state.table.get(chunk).zero && self.hot.state(chunk) == ChunkState::COLD {
             state.ahead_of_demand.insert(chunk);
         }
         drop(state);
-        Ok(guard)
+        Ok(())
     }
 
     /// Lets the hot path at a chunk whose bytes are here. `true` if they are.
@@ -203,34 +215,35 @@ impl<S: Store> Engine<S> {
         here
     }
 
-    async fn bring_into_place(
-        &self,
-        chunk: u64,
-        guard: ChunkGuard,
-        demand: bool,
-    ) -> Result<ChunkGuard, IoError> {
+    /// The caller has the chunk's fetch turn, and gets its lock. While the bytes travel nobody has that.
+    async fn bring_into_place(&self, chunk: u64, demand: bool) -> Result<ChunkGuard, IoError> {
         loop {
+            let guard = self.locks.lock(chunk).await;
             let row = self.state().table.get(chunk);
             if !row.exists() || self.is_here(chunk) {
                 return Ok(guard);
             }
-            let outcome = if row.zero {
+            let stored = if row.zero {
                 self.store_fetched(chunk, row.version, None).await
             } else {
                 let source = self.source.get().ok_or(IoError::Io)?;
                 let basis = self.basis_of(chunk).map_err(|_| IoError::Io)?;
+                drop(guard);
                 let want = Want { chunk, version: row.version, basis, demand };
-                match source.fetch(want, self.fetch_timeout()).await {
-                    Ok(got) => {
-                        self.keep_hash(chunk, row.version, got.hash);
-                        self.store_fetched(chunk, row.version, got.bytes.as_deref()).await
-                    }
+                let got = match source.fetch(want, self.fetch_timeout()).await {
+                    Ok(got) => got,
                     Err(FetchError::Superseded) => continue,
                     Err(FetchError::TimedOut) => return Err(IoError::TimedOut),
                     Err(FetchError::NoHolder) => return Err(IoError::Io),
+                };
+                let _guard = self.locks.lock(chunk).await;
+                let stored = self.store_fetched(chunk, row.version, got.bytes.as_deref()).await;
+                if matches!(stored, Ok(StoreOutcome::Stored)) && self.row(chunk).version == row.version {
+                    self.keep_hash(chunk, row.version, got.hash);
                 }
+                stored
             };
-            if let Err(e) = outcome {
+            if let Err(e) = stored {
                 tracing::warn!(chunk, error = %e, "a fetched chunk could not be stored");
                 return Err(e.io());
             }
@@ -245,41 +258,46 @@ impl<S: Store> Engine<S> {
         self.data.read_chunk(chunk).map(Some)
     }
 
-    async fn make_writable(
-        self: &Arc<Self>,
-        chunk: u64,
-        mut guard: ChunkGuard,
-        covered: bool,
-    ) -> Result<(Opened, ChunkGuard), IoError> {
+    async fn make_writable(self: &Arc<Self>, chunk: u64, cover: Cover) -> Result<Opened, IoError> {
         let extent = self.extent_of(chunk);
         loop {
+            let guard = self.locks.lock(chunk).await;
             if self.hot.state(chunk) == ChunkState::WRITABLE {
-                return Ok((Opened::InPlace, guard));
+                return Ok(Opened::InPlace);
             }
-            if self.hot.state(chunk) == ChunkState::COLD && !covered {
-                guard = self.make_readable(chunk, guard, true).await?;
+            let is_cold = |engine: &Self| engine.hot.state(chunk) == ChunkState::COLD;
+            if is_cold(self) && matches!(cover, Cover::Part(_)) {
+                self.open_if_here(chunk);
+            }
+            if is_cold(self) && !self.need_not_wait(chunk, &cover) {
+                drop(guard);
+                self.make_readable(chunk, true).await?;
+                continue;
             }
             self.mark(extent).await?;
             let mut state = self.state();
             if *self.access.borrow() != Access::Open {
-                drop(state);
-                return Ok((Opened::Frozen, guard));
+                return Ok(Opened::Frozen);
             }
             if !state.extents.touch(extent) {
                 continue; // cooled between the mark and here
             }
-            let mut row = state.table.get(chunk);
-            if self.hot.state(chunk) == ChunkState::COLD {
-                if !covered {
-                    continue;
-                }
-                // The extent is hot, so a machine crash withdraws the basis; the intent does so for the process.
-                self.note_intent(chunk, Intent::Replacing)?;
-                row.held = Version::NONE;
-                state.table.set(chunk, row);
+            if is_cold(self) {
+                let how = match &cover {
+                    Cover::All => {
+                        self.begin_replacing(&mut state, chunk)?;
+                        How::Replacing
+                    }
+                    Cover::Part(Some(sectors)) if self.may_overlay(&state, chunk) => {
+                        self.begin_overlay(&mut state, chunk)?;
+                        How::Overlaying(sectors.clone())
+                    }
+                    Cover::Part(_) => continue,
+                };
                 drop(state);
-                return Ok((Opened::Replacing, guard));
+                return Ok(Opened::Kept(Kept { chunk, how, _guard: guard }));
             }
+            let mut row = state.table.get(chunk);
             self.note_intent(chunk, Intent::Modified)?;
             let still_open = row.fresh && row.is_held() && !row.zero;
             if !still_open {
@@ -293,16 +311,35 @@ impl<S: Store> Engine<S> {
                 }
             }
             self.hot.set_state(chunk, ChunkState::WRITABLE);
-            drop(state);
-            return Ok((Opened::InPlace, guard));
+            return Ok(Opened::InPlace);
         }
     }
 
-    /// All bytes of a chunk that was not held were overwritten here: it is ours now.
+    /// Can a cold chunk be written before its bytes are here?
+    fn need_not_wait(&self, chunk: u64, cover: &Cover) -> bool {
+        match cover {
+            Cover::All => true,
+            Cover::Part(None) => false,
+            Cover::Part(Some(_)) => self.may_overlay(&self.state(), chunk),
+        }
+    }
+
+    fn begin_replacing(&self, state: &mut super::State, chunk: u64) -> Result<(), IoError> {
+        // The extent is hot, so a machine crash withdraws the basis; the intent does so for the process. What an overlay has
+        // was acknowledged, and stays said until all of the chunk is written.
+        if !state.overlays.is_open(chunk) {
+            self.note_intent(chunk, Intent::Replacing)?;
+        }
+        let row = Row { held: Version::NONE, ..state.table.get(chunk) };
+        state.table.set(chunk, row);
+        Ok(())
+    }
+
+    /// All bytes of a chunk that was not held are here, and some were written here: it is ours now.
     ///
     /// # Errors
     /// If that could not be noted: the chunk is then still not held, and the write must not be acknowledged.
-    fn replaced(&self, chunk: u64) -> Result<(), IoError> {
+    pub(super) fn replaced(&self, chunk: u64) -> Result<(), IoError> {
         let extent = self.extent_of(chunk);
         let mut state = self.state();
         // Before the acknowledgement, the files say whose bytes these are (law L4).
@@ -310,6 +347,7 @@ impl<S: Store> Engine<S> {
         let older = state.table.get(chunk);
         let row = state.new_version(false);
         state.table.set(chunk, row);
+        state.overlays.close(chunk);
         // The bytes are in the page cache only: until they are durable the stored row says who has the old ones.
         state.table.hold_back(chunk, older);
         // If the mark was dropped meanwhile, nothing durable speaks of these bytes; the next write marks again.

@@ -1,11 +1,11 @@
 //! Local bytes that are given up because another site holds them (law L14): `evict`.
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Intent, Row, Version};
+use wandisk_store::{Image, Intent, Intents, Row, Store, Version};
 
 use super::{Engine, EngineError};
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Gives the local bytes of these chunks up, each only if its current version is still the one that another site
     /// promised to hold; gives those that went.
     ///
@@ -39,7 +39,7 @@ impl Engine {
         };
         self.wait_grace().await?;
         self.commit_rows().await?;
-        tokio::task::block_in_place(|| {
+        S::blocking(|| {
             going.iter().try_for_each(|chunk| {
                 // An intent of an earlier write would call the hole a modification.
                 self.intents.set(*chunk, Intent::Replacing)?;

@@ -32,6 +32,14 @@ impl<S: Store> Engine<S> {
             if row.version != version || here {
                 return Ok(StoreOutcome::NotWanted);
             }
+            if state.overlays.is_open(chunk) {
+                if state.meta.is_resident() {
+                    drop(state);
+                    return self.merge(chunk, version, bytes);
+                }
+                tracing::warn!(chunk, "what was written of it here is given up: the disk is elsewhere now");
+                state.overlays.close(chunk);
+            }
             let recorded = !row.held.is_none();
             if recorded {
                 row.held = Version::NONE;
@@ -83,7 +91,7 @@ impl<S: Store> Engine<S> {
     /// If the table or the image cannot be written.
     pub async fn put_basis(&self, chunk: u64, bytes: &[u8]) -> Result<bool, EngineError> {
         let _guard = self.locks.lock(chunk).await;
-        if self.has(chunk) {
+        if self.has(chunk) || self.state().overlays.is_open(chunk) {
             return Ok(false);
         }
         if !self.row(chunk).held.is_none() {
@@ -103,14 +111,16 @@ impl<S: Store> Engine<S> {
         chunk: u64,
         demand: bool,
     ) -> Result<(), wandisk_io::IoError> {
-        let guard = self.locks.lock(chunk).await;
-        self.make_readable(chunk, guard, demand).await.map(drop)
+        self.make_readable(chunk, demand).await
     }
 
     /// Sites that may have a chunk's current bytes: its owner, known holders, the resident; never this one.
     #[must_use]
     pub fn candidates(&self, chunk: u64) -> Vec<wandisk_store::SiteId> {
-        let state = self.state();
+        self.candidates_in(&self.state(), chunk)
+    }
+
+    pub(super) fn candidates_in(&self, state: &super::State, chunk: u64) -> Vec<wandisk_store::SiteId> {
         let (meta, row) = (&state.meta, state.table.get(chunk));
         let holders = (0..32u8).filter(|n| row.holders & (1 << n) != 0);
         let numbers = std::iter::once(row.owner).chain(holders);

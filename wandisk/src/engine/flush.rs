@@ -42,12 +42,13 @@ impl<S: Store> Engine<S> {
         self.check_not_poisoned()?;
         let number = self.flushing.begun.fetch_add(1, Ordering::SeqCst) + 1;
         // Only what was in place before the sync is made durable by it.
-        let (fetched, closed, moment, newest) = {
-            let state = self.state();
+        let (fetched, closed, overlays, moment, newest) = {
+            let mut state = self.state();
             let listed = |map: &HashMap<u64, Version>| map.iter().map(|(c, v)| (*c, *v)).collect::<Vec<_>>();
             (
                 listed(&state.pending),
                 listed(&state.closing),
+                state.overlays.take_changed(),
                 state.table.moment(),
                 state.table.newest_counter(),
             )
@@ -55,6 +56,7 @@ impl<S: Store> Engine<S> {
         if let Err(e) = S::blocking(|| self.data.sync()) {
             // Whatever it says, even "no space": what was written may be lost, and the next sync would not tell.
             let error = EngineError::SyncFailed(e);
+            self.state().overlays.put_back(overlays.into_iter().map(|(chunk, _)| chunk));
             self.poison(&error);
             return Err(error);
         }
@@ -75,8 +77,10 @@ impl<S: Store> Engine<S> {
             // table before this point, and those of chunks that were not held are held back.
             batch.pages = state.table.take_changed();
             batch.hashes = std::mem::take(&mut state.hashes);
+            batch.overlays = state.ripe_overlays(overlays);
             let is_empty = batch.pages.is_empty()
                 && batch.hashes.is_empty()
+                && batch.overlays.is_empty()
                 && batch.hot_remove.is_empty()
                 && !batch.hot_clear
                 && batch.meta.is_none();
@@ -84,16 +88,18 @@ impl<S: Store> Engine<S> {
                 batch.digest = Some(state.table.stored_digest());
             }
             let pages: Vec<u64> = batch.pages.iter().map(|(i, _)| *i).collect();
+            let overlaid: Vec<u64> = batch.overlays.iter().map(|(chunk, _)| *chunk).collect();
             if batch.hot_clear {
                 // Here, not earlier: a mark made between its clearing in memory and this commit would be believed, and
                 // be gone from the table. Marks on their way are asked for anew (`drops`).
                 state.extents.clear();
             }
             // Submitted under the lock: page images reach the table in the order they were taken.
-            (!is_empty).then(|| (self.committer.submit(batch), pages))
+            (!is_empty).then(|| (self.committer.submit(batch), pages, overlaid))
         };
-        if let Some((receiver, pages)) = commit {
-            self.finish_commit(receiver, pages).await?;
+        if let Some((receiver, pages, overlaid)) = commit {
+            let finished = self.finish_commit(receiver, pages).await;
+            finished.inspect_err(|_| self.state().overlays.put_back(overlaid))?;
         }
         let mut state = self.state();
         state.durable_counter = state.durable_counter.max(newest);

@@ -1,11 +1,11 @@
 //! Chunks whose current bytes nobody can give: after a takeover, or when old bytes are accepted in their place.
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Batch, DiskMeta, Row, Version};
+use wandisk_store::{Batch, DiskMeta, Row, Store, Table, Version};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, State};
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Chunks that need bytes and have none here, with the version that the table names.
     #[must_use]
     pub fn absent_versions(&self) -> Vec<(u64, Version)> {
@@ -32,6 +32,11 @@ impl Engine {
         }
         let absent = self.absent_versions().into_iter().map(|(chunk, _)| chunk);
         absent.filter(|chunk| self.candidates(*chunk).iter().all(|site| lost.contains(site))).collect()
+    }
+
+    /// Was every known holder of a chunk given up in a takeover?
+    pub(super) fn is_lost(&self, state: &State, chunk: u64) -> bool {
+        self.candidates_in(state, chunk).iter().all(|site| state.meta.lost.contains(site))
     }
 
     /// Of these chunks, those of which an older version's bytes are here.
@@ -111,11 +116,29 @@ impl Engine {
                 state.table.set(chunk, row);
             }
             state.pending.clear();
+            // Parts of chunks that were never a version go with the lineage they were written in.
+            let dropped = state.overlays.close_all();
+            if dropped > 0 {
+                tracing::warn!(
+                    chunks = dropped,
+                    "what was written of chunks whose rest never came is given up"
+                );
+            }
+            let overlays = state.overlays.take_changed();
             let pages = state.table.take_changed();
             let numbers = pages.iter().map(|(number, _)| *number).collect();
             let digest = Some(state.table.stored_digest());
             state.meta = meta.clone();
-            (self.committer.submit(Batch { pages, digest, meta: Some(meta), ..Batch::default() }), numbers)
+            (
+                self.committer.submit(Batch {
+                    pages,
+                    digest,
+                    meta: Some(meta),
+                    overlays,
+                    ..Batch::default()
+                }),
+                numbers,
+            )
         };
         self.finish_commit(receiver, numbers).await.map(Ok)
     }

@@ -93,6 +93,12 @@ impl<S: Store> Engine<S> {
         let _cooling = self.cooling.lock().await;
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
         // The table knows all: the intents of this run are history.
+        self.clear_intents()
+    }
+
+    fn clear_intents(&self) -> Result<(), EngineError> {
+        let mut state = self.state();
+        state.overlays.forget_notes();
         self.intents.clear().map_err(|e| self.change_failed(e))
     }
 
@@ -113,7 +119,7 @@ impl<S: Store> Engine<S> {
         self.close_all_chunks().await?;
         let _cooling = self.cooling.lock().await;
         self.flush_with(Batch { hot_clear: true, ..Batch::default() }).await?;
-        self.intents.clear().map_err(|e| self.change_failed(e))
+        self.clear_intents()
     }
 
     /// Makes fetched rows durable from time to time, so that a crash does not cost many fetches again.

@@ -3,18 +3,19 @@
 //! It decides when bytes may be read or written in place, what has to be durable before that, and what is told to
 //! peers. Laws L2-L8 of the design are kept here; each rule is argued where it is applied:
 //! [`begin`](self) opens chunks for writing, `marks` keeps hot extents, `flush` makes things durable in order,
-//! `publish` closes versions before their bytes leave, `fetched` puts foreign bytes in place, `recover` reads what
+//! `publish` closes versions before their bytes leave, `fetched` puts foreign bytes in place, `overlay` keeps what is
+//! written of a chunk that is elsewhere, `recover` reads what
 //! a dead process or machine left behind.
 //!
 //! A chunk is in one of these states (the hot map has the first column):
 //! ```text
 //! READABLE  never written │ held, closed │ fetched, row not yet durable
 //! WRITABLE  held, extent durably hot, version open (no byte of it has left this site)
-//! COLD      current bytes are elsewhere; `data.img` has a basis for a delta at most
+//! COLD      current bytes are elsewhere; `data.img` has a basis for a delta at most, and an overlay's sectors
 //! ```
 //!
 //! Invariant: state changes of a chunk happen under its chunk lock, or withdraw a right (then the gate's grace period
-//! follows). Lock order: chunk locks ascending → cooling → flush → rows →
+//! follows). Lock order: by chunk, its fetch turn before its lock → cooling → flush → rows →
 //! state. The state lock is never held over an await.
 
 mod ahead;
@@ -31,6 +32,7 @@ mod lost;
 mod marks;
 mod meta;
 mod open;
+mod overlay;
 mod publish;
 mod recover;
 mod repair;
@@ -103,6 +105,15 @@ pub enum EngineError {
     /// Requests in flight did not end.
     #[error("requests in flight did not end within {} s", GRACE_DEADLINE.as_secs())]
     Busy,
+    /// Bases of overlays are missing.
+    #[error(
+        "{chunks} chunks were written here in part while the rest of them is at other sites, and that could not be \
+         fetched in time"
+    )]
+    Overlaid {
+        /// How many.
+        chunks: usize,
+    },
     /// Asked of a site that may not.
     #[error("the disk is not resident here")]
     NotResident,
@@ -180,6 +191,8 @@ struct State {
     pending: HashMap<u64, Version>,
     /// Chunks brought ahead of demand that nobody has wanted since.
     ahead_of_demand: std::collections::HashSet<u64>,
+    /// What was written here of chunks that are not here.
+    overlays: overlay::Overlays,
     /// Hashes to be stored with the next commit.
     hashes: Vec<HashRow>,
     /// Closed chunks whose closing, and whose bytes, are not known to be durable yet: no byte of them may leave.
@@ -201,6 +214,8 @@ pub struct Engine<S: Store = Files> {
     runtime: Handle,
     state: Mutex<State>,
     locks: ChunkLocks,
+    /// Held while a chunk is being fetched, without its lock: writes to it go on meanwhile.
+    fetch_turns: ChunkLocks,
     access: watch::Sender<Access>,
     read_only: AtomicBool,
     standby_waits: AtomicBool,

@@ -40,17 +40,23 @@ impl<S: Store> Engine<S> {
         runtime: Handle,
     ) -> Result<Arc<Engine<S>>, EngineError> {
         let Opened { loaded, left, image: data, intents, table: committer, lock } = opened;
+        let is_base = |chunk, base| {
+            let row = loaded.table.get(chunk);
+            loaded.meta.is_resident() && row.version == base && !row.is_held()
+        };
+        let overlays = super::overlay::Overlays::loaded(loaded.overlays, is_base);
         let mut state = State {
             extents: HotExtents::loaded(loaded.hot),
             meta: loaded.meta,
             table: loaded.table,
             pending: HashMap::new(),
             ahead_of_demand: std::collections::HashSet::new(),
+            overlays,
             hashes: Vec::new(),
             closing: HashMap::new(),
             durable_counter: 0,
         };
-        recover::<S>(&mut state, &data, &committer, (left, intents.noted_failure()), limits).await?;
+        recover::<S>(&mut state, (&data, &intents, &committer), left, limits).await?;
         intents.clear().map_err(EngineError::Data)?;
         let newest = state.meta.counter.max(state.table.newest_counter());
         if state.meta.is_resident() {
@@ -75,6 +81,7 @@ impl<S: Store> Engine<S> {
             runtime,
             state: Mutex::new(state),
             locks: ChunkLocks::default(),
+            fetch_turns: ChunkLocks::default(),
             access: watch::Sender::new(access),
             read_only: AtomicBool::new(false),
             standby_waits: AtomicBool::new(false),

@@ -1,26 +1,26 @@
 //! What an unclean end left behind (laws L3, L4).
 //!
 //! *The process died, the machine lives*: the intent map of this boot says which chunks hold newer bytes than their
-//! durable row, and which were being replaced. All bytes are in the page cache: nothing acknowledged is lost.
+//! durable row, which were being replaced, and of which only some sectors were written. All bytes are in the page cache: nothing acknowledged is lost.
 //!
 //! *The machine died*: only hot extents are suspect. At the resident, a chunk held at its current version counts as
 //! modified, a chunk without a row whose bytes are not zero counts as modified, and a chunk not held stays not held.
 //! Elsewhere nothing is written but fetched bytes, and rows of those never lead.
 
 use wandisk_store::data::is_zero;
-use wandisk_store::{Batch, Image, Intent, Store, Table, Version};
+use wandisk_store::{Batch, Image, Intent, Intents, Store, Table, Version};
 
 use super::marks::MarkLimits;
 use super::{EngineError, State};
 
 pub(super) async fn recover<S: Store>(
     state: &mut State,
-    data: &S::Image,
-    committer: &S::Table,
-    (left, sync_failed): (Option<Vec<(u64, Intent)>>, bool),
+    (data, map, committer): (&S::Image, &S::Intents, &S::Table),
+    left: Option<Vec<(u64, Intent)>>,
     limits: MarkLimits,
 ) -> Result<(), EngineError> {
     let hot = state.extents.all();
+    let sync_failed = map.noted_failure();
     let was_clean = hot.is_empty() && left.as_ref().is_none_or(Vec::is_empty);
     if was_clean {
         return Ok(());
@@ -35,7 +35,10 @@ pub(super) async fn recover<S: Store>(
                 S::blocking(|| intents.iter().try_for_each(|(c, _)| write_again(data, *c)))
                     .map_err(EngineError::Data)?;
             }
-            intents.into_iter().for_each(|(c, i)| take_up(state, data, c, i));
+            intents
+                .into_iter()
+                .try_for_each(|(c, i)| take_up(state, data, map, c, i))
+                .map_err(EngineError::Data)?;
         }
         None => {
             tracing::info!(extents = hot.len(), "the machine went down: hot extents are looked through");
@@ -49,6 +52,7 @@ pub(super) async fn recover<S: Store>(
         pages: state.table.take_changed(),
         digest: Some(state.table.stored_digest()),
         hot_clear: true,
+        overlays: state.overlays.take_changed(),
         ..Batch::default()
     };
     committer.commit(batch).await.map_err(EngineError::Table)
@@ -64,20 +68,34 @@ fn write_again(data: &impl Image, chunk: u64) -> std::io::Result<()> {
     }
 }
 
-fn take_up(state: &mut State, data: &impl Image, chunk: u64, intent: Intent) {
+fn take_up(
+    state: &mut State,
+    data: &impl Image,
+    map: &impl Intents,
+    chunk: u64,
+    intent: Intent,
+) -> std::io::Result<()> {
     let mut row = state.table.get(chunk);
     match intent {
         Intent::Modified if state.meta.is_resident() => {
             let row = state.new_version(!data.has_blocks(chunk));
             state.table.set(chunk, row);
+            state.overlays.close(chunk);
+        }
+        Intent::Overlaid if state.meta.is_resident() && row.exists() && !row.is_held() => {
+            let sectors = map.sectors(chunk, state.meta.chunk_size)?;
+            state.overlays.take_up(chunk, row.version, &sectors);
+            row.held = Version::NONE;
+            state.table.set(chunk, row);
         }
         // Half-replaced bytes are no version; neither is what a non-resident is said to have modified.
-        Intent::Modified | Intent::Replacing if row.exists() => {
+        Intent::Modified | Intent::Replacing | Intent::Overlaid if row.exists() => {
             row.held = Version::NONE;
             state.table.set(chunk, row);
         }
         _ => {}
     }
+    Ok(())
 }
 
 fn suspect_extents(

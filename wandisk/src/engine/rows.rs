@@ -110,6 +110,7 @@ impl<S: Store> Engine<S> {
         }
         // Bytes put in place for an older version whose row never became durable are nobody's now.
         state.pending.remove(&theirs.chunk);
+        state.overlays.close(theirs.chunk);
         let row = Row {
             version: theirs.version,
             held: ours.held,

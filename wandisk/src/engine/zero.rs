@@ -138,17 +138,22 @@ impl<S: Store> Engine<S> {
             // Held bytes that are half punched are still ours (an unacknowledged trim); others are nobody's.
             let held = self.hot.state(chunk) != ChunkState::COLD;
             let intent = if held { Intent::Modified } else { Intent::Replacing };
+            // What an overlay has of it was acknowledged: until the hole is whole, that stays said.
+            let overlaid = state.overlays.is_open(chunk);
             let mut older = state.table.get(chunk);
             if !held {
                 // Its extent is hot, so a machine crash withdraws the basis; should the punching fail half-way, this does.
                 older.held = Version::NONE;
                 state.table.set(chunk, older);
             }
-            self.note_intent(chunk, intent)?;
+            if !overlaid {
+                self.note_intent(chunk, intent)?;
+            }
             self.data.punch_chunk(chunk).map_err(|e| self.change_failed(e).io())?;
             self.note_intent(chunk, Intent::Modified)?;
             let row = state.new_version(true);
             state.table.set(chunk, row);
+            state.overlays.close(chunk);
             if state.pending.remove(&chunk).is_some() || !older.is_held() {
                 // The hole is not durable, and under it are not the chunk's bytes: see `make_writable`.
                 state.table.hold_back(chunk, Row { held: Version::NONE, ..older });

@@ -170,6 +170,8 @@ impl Keeper {
             sent.upto = standing.counter;
         }
         for _ in 0..PASSES_MAX {
+            // What is partly written here becomes versions while writes still go on.
+            self.engine.settle(self.engine.fetch_timeout()).await;
             // Rows leave only when they are durable here.
             self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
             let before = sent.rows;

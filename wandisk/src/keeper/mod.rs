@@ -192,11 +192,12 @@ impl Keeper {
         if !self.engine.meta().is_resident() {
             return Err(Refusal::new(Code::NotResident, "the disk is not resident here"));
         }
+        self.engine.settle(self.engine.fetch_timeout()).await;
         let mut holding = self.holding.lock().await;
         if self.giving.try_lock().map_or(true, |g| g.is_some()) {
             return Err(Refusal::new(Code::Rules, "the disk is being handed over"));
         }
-        self.engine.freeze().await.map_err(|e| Refusal::failed(&e))?;
+        self.engine.freeze_whole().await.map_err(|e| Refusal::failed(&e))?;
         let keeper = Arc::clone(self);
         let timer = tokio::spawn(async move {
             tokio::time::sleep(lease).await;
@@ -225,7 +226,7 @@ impl Keeper {
         if let Some(timer) = holding.take() {
             timer.abort();
         }
-        self.engine.freeze().await.map_err(|e| Refusal::failed(&e))
+        self.engine.freeze_whole().await.map_err(|e| Refusal::failed(&e))
     }
 
     /// Makes everything durable and clears the marks, if the disk is open: after its front-end has stopped.

@@ -26,6 +26,7 @@ pub struct Running {
     pub keeper: Arc<Keeper>,
     serving: tokio::task::JoinHandle<()>,
     housekeeping: tokio::task::JoinHandle<()>,
+    merging: tokio::task::JoinHandle<()>,
     scrubbing: tokio::task::JoinHandle<()>,
 }
 
@@ -41,7 +42,8 @@ pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Runnin
     let serving = tokio::spawn(control::serve(Arc::clone(&keeper), listener));
     let housekeeping = tokio::spawn(Arc::clone(&keeper.engine).housekeeping());
     let scrubbing = tokio::spawn(Arc::clone(&keeper).scrub_from_time_to_time());
-    Ok(Running { keeper, serving, housekeeping, scrubbing })
+    let merging = tokio::spawn(Arc::clone(&keeper.engine).merge_overlays());
+    Ok(Running { keeper, serving, housekeeping, merging, scrubbing })
 }
 
 impl Running {
@@ -89,6 +91,7 @@ impl Running {
             self.keeper.leave().await;
         }
         self.housekeeping.abort();
+        self.merging.abort();
         self.scrubbing.abort();
         self.keeper.peers.close().await;
         if let Err(e) = self.keeper.engine.close().await {

@@ -55,6 +55,7 @@ impl Keeper {
                 "owned_here": owned_here,
                 "only_here": only_here,
                 "lost": self.engine.lost_chunks().len(),
+                "overlaid": self.engine.overlaid_chunks(),
             },
             "io": self.engine.io_stats(),
             "fetch": self.engine.fetch_stats().to_json(),

@@ -109,6 +109,18 @@ impl DataFile {
         Ok(())
     }
 
+    /// Writes whole sectors; what lies past the disk's end is left out.
+    ///
+    /// # Errors
+    /// Whatever the filesystem says; the sectors' bytes are then unknown.
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let room = usize::try_from(self.size_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
+        pass();
+        self.file.write_all_at(&bytes[..bytes.len().min(room)], offset)?;
+        pass();
+        Ok(())
+    }
+
     /// Makes a chunk a hole.
     ///
     /// # Errors

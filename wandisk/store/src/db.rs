@@ -6,7 +6,7 @@
 //!
 //! Invariant: a batch is in the database as a whole or not at all, and durable when its receiver hears `Ok`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +19,7 @@ use crate::digest::TableDigest;
 use crate::failpoint::pass;
 use crate::ids::Version;
 use crate::meta::DiskMeta;
+use crate::overlay::{Overlay, Sectors};
 use crate::reserve::Reserve;
 use crate::row::Page;
 use crate::table::ChunkTable;
@@ -26,11 +27,14 @@ use crate::table::ChunkTable;
 /// "WDSK": what `file` and other programs may know the table by.
 pub const APPLICATION_ID: i32 = 0x5744_534b;
 /// The schema that this program writes and reads.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 /// First SQLite without the WAL-reset bug.
 const SQLITE_MIN: i32 = 3_051_003;
 /// Batches that one transaction takes at most, so that its receivers do not wait for ever.
 const GROUP_MAX: usize = 256;
+
+const OVERLAY_TABLE: &str =
+    "CREATE TABLE overlay (chunk INTEGER PRIMARY KEY, base INTEGER NOT NULL, sectors BLOB NOT NULL) STRICT;";
 
 /// Why a table could not be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +109,8 @@ pub struct Batch {
     pub hot_clear: bool,
     /// Hashes to keep.
     pub hashes: Vec<HashRow>,
+    /// Overlays to store, or (`None`) to drop.
+    pub overlays: Vec<(u64, Option<Overlay>)>,
 }
 
 /// A table as loaded.
@@ -116,6 +122,8 @@ pub struct Loaded {
     pub table: ChunkTable,
     /// Extents that are marked hot.
     pub hot: BTreeSet<u64>,
+    /// What was written here of chunks whose bytes are elsewhere.
+    pub overlays: BTreeMap<u64, Overlay>,
 }
 
 /// SQLite's page cache while the whole table is read once, in order: more would only stay behind in the heap.
@@ -164,6 +172,7 @@ pub fn create(path: &Path, meta: &DiskMeta, table: &mut ChunkTable) -> Result<()
          CREATE TABLE hot (extent INTEGER PRIMARY KEY) STRICT;
          CREATE TABLE hash (chunk INTEGER PRIMARY KEY, version INTEGER NOT NULL, blake3 BLOB NOT NULL) STRICT;",
     )?;
+    tx.execute_batch(OVERLAY_TABLE)?;
     let pages = table.take_changed();
     apply(&tx, &Batch { pages, digest: Some(table.digest()), meta: Some(meta.clone()), ..Batch::default() })?;
     tx.commit()?;
@@ -191,12 +200,23 @@ pub fn open(path: &Path) -> Result<(Loaded, Committer), DbError> {
         return Err(DbError::NewerSchema { found: schema });
     }
     set_durable(&db)?;
+    if schema < SCHEMA_VERSION {
+        upgrade(&db)?;
+    }
     let loaded = load(&db)?;
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // A table that can be read is of use even where no room can be kept for its growth.
     let mut reserve = Reserve::of(path).ok();
     reserve.iter_mut().for_each(Reserve::keep);
     Ok((loaded, Committer::start(db, reserve)))
+}
+
+/// Schema 2 has overlays: a program that knows only schema 1 would take their bytes for a basis, so it must refuse.
+fn upgrade(db: &Connection) -> Result<(), DbError> {
+    let tx = db.unchecked_transaction()?;
+    tx.execute_batch(OVERLAY_TABLE)?;
+    tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    Ok(tx.commit()?)
 }
 
 fn load(db: &Connection) -> Result<Loaded, DbError> {
@@ -223,7 +243,24 @@ fn load(db: &Connection) -> Result<Loaded, DbError> {
     let mut statement = db.prepare("SELECT extent FROM hot")?;
     let hot = statement.query_map([], |r| r.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
     let hot = hot.into_iter().filter_map(|e| u64::try_from(e).ok()).collect();
-    Ok(Loaded { meta, table, hot })
+    let overlays = load_overlays(db, &meta)?;
+    Ok(Loaded { meta, table, hot, overlays })
+}
+
+fn load_overlays(db: &Connection, meta: &DiskMeta) -> Result<BTreeMap<u64, Overlay>, DbError> {
+    let mut statement = db.prepare("SELECT chunk, base, sectors FROM overlay")?;
+    let mut rows = statement.query([])?;
+    let mut overlays = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let chunk = u64::try_from(row.get::<_, i64>(0)?).ok().filter(|chunk| *chunk < meta.chunks());
+        let sectors = row.get_ref(2)?.as_blob().ok().and_then(|b| Sectors::from_bytes(b, meta.chunk_size));
+        let (Some(chunk), Some(sectors)) = (chunk, sectors) else {
+            return Err(DbError::Damaged { what: "an overlay makes no sense".to_owned() });
+        };
+        let base = Version(row.get::<_, i64>(1)?.cast_unsigned());
+        overlays.insert(chunk, Overlay { base, sectors });
+    }
+    Ok(overlays)
 }
 
 fn load_meta(db: &Connection) -> Result<DiskMeta, DbError> {
@@ -280,6 +317,16 @@ fn apply(tx: &Connection, batch: &Batch) -> Result<(), DbError> {
         tx.prepare_cached("INSERT OR REPLACE INTO hash (chunk, version, blake3) VALUES (?1, ?2, ?3)")?;
     for row in &batch.hashes {
         hash.execute(params![sql_int(row.chunk)?, row.version.0.cast_signed(), row.hash])?;
+    }
+    let mut drop = tx.prepare_cached("DELETE FROM overlay WHERE chunk = ?1")?;
+    let mut keep =
+        tx.prepare_cached("INSERT OR REPLACE INTO overlay (chunk, base, sectors) VALUES (?1, ?2, ?3)")?;
+    for (chunk, overlay) in &batch.overlays {
+        let chunk = sql_int(*chunk)?;
+        match overlay {
+            Some(o) => keep.execute(params![chunk, o.base.0.cast_signed(), o.sectors.as_bytes()])?,
+            None => drop.execute([chunk])?,
+        };
     }
     Ok(())
 }

@@ -13,10 +13,13 @@ use std::path::Path;
 use crate::boot::boot_id;
 use crate::failpoint::pass;
 use crate::ids::DiskId;
+use crate::overlay::{OverlayMap, Sectors};
 
 const MAGIC: &[u8; 8] = b"WDINTNT1";
 /// Header: magic (8), disk UUID (16), boot id as text (40, zero-padded), 1 if the store failed, zeros up to here.
 const HEADER_LEN: u64 = 4096;
+/// The sectors of overlaid chunks, beside the map.
+const OVERLAY_MAP: &str = "overlay.map";
 /// Where the header says that the store failed.
 const FAILED_AT: usize = 64;
 
@@ -29,6 +32,8 @@ pub enum Intent {
     Modified,
     /// The bytes here are being replaced as a whole; until that ends they are no version at all.
     Replacing,
+    /// Some sectors were written here of a chunk whose bytes are elsewhere; `overlay.map` says which.
+    Overlaid,
 }
 
 impl Intent {
@@ -37,6 +42,7 @@ impl Intent {
             Intent::Clean => 0,
             Intent::Modified => 1,
             Intent::Replacing => 2,
+            Intent::Overlaid => 3,
         }
     }
 }
@@ -51,6 +57,7 @@ pub type Left = Vec<(u64, Intent)>;
 #[derive(Debug)]
 pub struct IntentMap {
     file: File,
+    overlays: OverlayMap,
     disk: DiskId,
     noted_failure: bool,
 }
@@ -79,7 +86,8 @@ impl IntentMap {
         let whole = file.metadata()?.len() >= HEADER_LEN && file.read_exact_at(&mut found, 0).is_ok();
         let known_boot = expected[24] != 0;
         let noted_failure = std::mem::take(&mut found[FAILED_AT]) != 0;
-        let map = IntentMap { file, disk, noted_failure };
+        let overlays = OverlayMap::open(&path.with_file_name(OVERLAY_MAP))?;
+        let map = IntentMap { file, overlays, disk, noted_failure };
         let left = if whole && known_boot && found == expected { Some(map.scan()?) } else { None };
         Ok((map, left))
     }
@@ -105,6 +113,7 @@ impl IntentMap {
                 match byte {
                     0 => {}
                     1 => left.push((chunk, Intent::Modified)),
+                    3 => left.push((chunk, Intent::Overlaid)),
                     // An unknown byte is the safe reading: the bytes are no version.
                     _ => left.push((chunk, Intent::Replacing)),
                 }
@@ -123,6 +132,22 @@ impl IntentMap {
         self.file.write_all_at(&[intent.byte()], HEADER_LEN + chunk)?;
         pass();
         Ok(())
+    }
+
+    /// Notes which sectors of a chunk were written here, before they are acknowledged.
+    ///
+    /// # Errors
+    /// Whatever the filesystem says.
+    pub fn set_sectors(&self, chunk: u64, sectors: &Sectors) -> io::Result<()> {
+        self.overlays.set(chunk, sectors)
+    }
+
+    /// The sectors noted for a chunk whose intent is [`Intent::Overlaid`].
+    ///
+    /// # Errors
+    /// Whatever the filesystem says.
+    pub fn sectors(&self, chunk: u64, chunk_size: u32) -> io::Result<Sectors> {
+        self.overlays.get(chunk, chunk_size)
     }
 
     /// Notes that the store failed; stays until [`IntentMap::clear`].
@@ -149,7 +174,8 @@ impl IntentMap {
         pass();
         self.file.set_len(HEADER_LEN)?;
         pass();
-        self.file.write_all_at(&header(self.disk), 0)
+        self.file.write_all_at(&header(self.disk), 0)?;
+        self.overlays.clear()
     }
 }
 

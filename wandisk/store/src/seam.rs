@@ -16,6 +16,7 @@ use futures::channel::oneshot;
 use crate::data::DataFile;
 use crate::db::{Batch, CommitResult, Committer, DbError, HashRow, Loaded};
 use crate::intent::{Intent, IntentMap, Left};
+use crate::overlay::Sectors;
 
 /// What holds one disk's bytes and records at one site.
 pub trait Store: Sized + Send + Sync + 'static {
@@ -61,6 +62,8 @@ pub trait Image: Send + Sync + 'static {
     fn read_chunk(&self, chunk: u64) -> io::Result<Vec<u8>>;
     /// Writes a whole chunk.
     fn write_chunk(&self, chunk: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Writes whole sectors.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Makes a chunk a hole.
     fn punch_chunk(&self, chunk: u64) -> io::Result<()>;
     /// Makes a range read as zeros and gives its space back.
@@ -81,6 +84,10 @@ pub trait Image: Send + Sync + 'static {
 pub trait Intents: Send + Sync + 'static {
     /// Notes an intent, before the bytes change.
     fn set(&self, chunk: u64, intent: Intent) -> io::Result<()>;
+    /// Notes which sectors of an overlaid chunk were written here, before that is acknowledged.
+    fn set_sectors(&self, chunk: u64, sectors: &Sectors) -> io::Result<()>;
+    /// The sectors noted for an overlaid chunk.
+    fn sectors(&self, chunk: u64, chunk_size: u32) -> io::Result<Sectors>;
     /// Notes that the store failed: what was written may be called durable by mistake.
     fn note_failure(&self) -> io::Result<()>;
     /// Did the process whose map was opened note a failure?
@@ -121,6 +128,9 @@ impl Image for DataFile {
     fn write_chunk(&self, chunk: u64, bytes: &[u8]) -> io::Result<()> {
         DataFile::write_chunk(self, chunk, bytes)
     }
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        DataFile::write_at(self, offset, bytes)
+    }
     fn punch_chunk(&self, chunk: u64) -> io::Result<()> {
         DataFile::punch_chunk(self, chunk)
     }
@@ -141,6 +151,12 @@ impl Image for DataFile {
 impl Intents for IntentMap {
     fn set(&self, chunk: u64, intent: Intent) -> io::Result<()> {
         IntentMap::set(self, chunk, intent)
+    }
+    fn set_sectors(&self, chunk: u64, sectors: &Sectors) -> io::Result<()> {
+        IntentMap::set_sectors(self, chunk, sectors)
+    }
+    fn sectors(&self, chunk: u64, chunk_size: u32) -> io::Result<Sectors> {
+        IntentMap::sectors(self, chunk, chunk_size)
     }
     fn note_failure(&self) -> io::Result<()> {
         IntentMap::note_failure(self)

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use wandisk_store::db::CommitResult;
-use wandisk_store::{Batch, DbError, HashRow, Image, Intent, Intents, Opened, Store, Table};
+use wandisk_store::{Batch, DbError, HashRow, Image, Intent, Intents, Opened, Sectors, Store, Table};
 
-use super::machine::{Machine, PER_CHUNK, SECTOR, Sector, bytes_of, first_sector, values_of};
+use super::machine::{Machine, PER_CHUNK, SECTOR, Sector, bytes_of, first_sector, sector_values, values_of};
 use super::oracle::Oracle;
 
 /// How an operation is made to fail.
@@ -253,6 +253,12 @@ impl Image for FakeImage {
         self.0.change("write", values.iter().enumerate().map(|(i, v)| (first + i, Some(*v))).collect())
     }
 
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let first = usize::try_from(offset).expect("a tiny disk") / SECTOR;
+        let values = sector_values(bytes);
+        self.0.change("merge", values.into_iter().enumerate().map(|(i, v)| (first + i, Some(v))).collect())
+    }
+
     fn punch_chunk(&self, chunk: u64) -> io::Result<()> {
         let first = first_sector(chunk);
         self.0.change("punch", (first..first + PER_CHUNK).map(|s| (s, None)).collect())
@@ -297,10 +303,28 @@ impl Intents for FakeIntents {
                 Intent::Clean => chunks.remove(&chunk),
                 Intent::Modified => chunks.insert(chunk, 1),
                 Intent::Replacing => chunks.insert(chunk, 2),
+                Intent::Overlaid => chunks.insert(chunk, 3),
             };
         }
         self.0.intrude("intent");
         Ok(())
+    }
+
+    fn set_sectors(&self, chunk: u64, sectors: &Sectors) -> io::Result<()> {
+        {
+            let mut inner = self.0.lock();
+            inner.begin("sectors", true)?;
+            inner.machine.intents.sectors.insert(chunk, sectors.clone());
+        }
+        self.0.intrude("sectors");
+        Ok(())
+    }
+
+    fn sectors(&self, chunk: u64, chunk_size: u32) -> io::Result<Sectors> {
+        let mut inner = self.0.lock();
+        inner.begin("reading sectors", false)?;
+        let noted = inner.machine.intents.sectors.get(&chunk).cloned();
+        Ok(noted.unwrap_or_else(|| Sectors::none(chunk_size)))
     }
 
     fn note_failure(&self) -> io::Result<()> {
@@ -323,6 +347,8 @@ impl Intents for FakeIntents {
         inner.begin("heading the intents", !has_header)?;
         inner.machine.intents.failed = false;
         inner.machine.intents.boot = Some(inner.machine.boot);
+        inner.begin("cutting the sectors", false)?;
+        inner.machine.intents.sectors.clear();
         Ok(())
     }
 }

@@ -22,6 +22,23 @@ fn n1_what_was_written_over_a_fetch_is_not_forgotten() {
 }
 
 #[test]
+fn n1_what_was_written_of_a_chunk_that_is_elsewhere_is_not_forgotten() {
+    use Step::{Evict, Fetch, FlushUnderFetch, Publish, Trim, Write, WriteAll, WriteOther};
+    try_story(MIXED, 8, &[Write(0), Step::Flush, WriteOther(0), Fetch(0), Step::Flush]);
+    try_story(MIXED, 8, &[Write(0), Step::Fua(0), FlushUnderFetch(0), Write(0)]);
+    try_story(MIXED, 8, &[Write(0), Step::Freeze, WriteOther(0), WriteAll(0), Step::Flush]);
+    try_story(MIXED, 8, &[Write(0), Step::Flush, Trim(0), WriteOther(0)]);
+    // What an earlier overlay noted is not believed of a later one.
+    try_story(MIXED, 8, &[Write(0), Fetch(0), Publish(0), Evict(0), WriteOther(0)]);
+}
+
+#[test]
+fn n10_a_part_that_is_no_version_does_not_change_hands() {
+    try_story(MIXED, 8, &[Step::Write(0), Step::WriteOther(0), Step::Release]);
+    try_story([Begin::Absent; 3], 1, &[Step::Fua(0), Step::Write(2), Step::Release]);
+}
+
+#[test]
 fn n2_a_basis_in_a_marked_extent_is_not_taken_for_the_current_version() {
     try_story(MIXED, 8, &[Step::Write(1), Step::Flush, Step::Write(1)]);
 }

@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wandisk_store::{Batch, ChunkTable, DiskMeta, HashRow, Intent, Loaded, Page, TableDigest};
+use wandisk_store::{
+    Batch, ChunkTable, DiskMeta, HashRow, Intent, Loaded, Overlay, Page, Sectors, TableDigest,
+};
 
 /// Bytes of a sector.
 pub(super) const SECTOR: usize = 512;
@@ -32,8 +34,10 @@ pub(super) struct IntentFile {
     pub(super) boot: Option<u64>,
     /// The store failed.
     pub(super) failed: bool,
-    /// Chunks that are not clean (1 modified, 2 being replaced).
+    /// Chunks that are not clean (1 modified, 2 being replaced, 3 overlaid).
     pub(super) chunks: BTreeMap<u64, u8>,
+    /// The overlay map.
+    pub(super) sectors: BTreeMap<u64, Sectors>,
 }
 
 /// The table as SQLite has it durably.
@@ -44,6 +48,7 @@ pub(super) struct TableFile {
     pub(super) digest: TableDigest,
     pub(super) hot: BTreeSet<u64>,
     pub(super) hashes: BTreeMap<u64, HashRow>,
+    pub(super) overlays: BTreeMap<u64, Overlay>,
 }
 
 impl TableFile {
@@ -64,6 +69,12 @@ impl TableFile {
         });
         self.hot.extend(batch.hot_add);
         self.hashes.extend(batch.hashes.into_iter().map(|h| (h.chunk, h)));
+        for (chunk, overlay) in batch.overlays {
+            match overlay {
+                Some(overlay) => self.overlays.insert(chunk, overlay),
+                None => self.overlays.remove(&chunk),
+            };
+        }
     }
 
     /// What a program that opens the table reads.
@@ -73,7 +84,8 @@ impl TableFile {
             table.load_page(*number, Page::decode(rows).expect("a stored page"));
         }
         table.loaded(self.digest);
-        Loaded { meta: DiskMeta::clone(&self.meta), table, hot: self.hot.clone() }
+        let (hot, overlays) = (self.hot.clone(), self.overlays.clone());
+        Loaded { meta: DiskMeta::clone(&self.meta), table, hot, overlays }
     }
 }
 
@@ -202,7 +214,11 @@ impl Machine {
 
     /// The intents that a process of this boot finds.
     pub(super) fn intents_left(&self) -> Option<Vec<(u64, Intent)>> {
-        let name = |byte: u8| if byte == 1 { Intent::Modified } else { Intent::Replacing };
+        let name = |byte: u8| match byte {
+            1 => Intent::Modified,
+            3 => Intent::Overlaid,
+            _ => Intent::Replacing,
+        };
         let of_this_boot = self.intents.boot == Some(self.boot);
         of_this_boot.then(|| self.intents.chunks.iter().map(|(c, i)| (*c, name(*i))).collect())
     }
@@ -217,6 +233,7 @@ impl Machine {
         use std::hash::Hash;
         (&self.live, &self.durable, &self.pending, &self.limbo).hash(hasher);
         (&self.intents, self.boot, &self.table.pages, &self.table.hot).hash(hasher);
+        self.table.overlays.hash(hasher);
         self.table.meta.counter.hash(hasher);
         self.table.meta.is_resident().hash(hasher);
     }
@@ -236,10 +253,13 @@ pub(super) fn bytes_of(values: &[u64]) -> Vec<u8> {
 
 /// The values of bytes; each sector must be whole.
 pub(super) fn values_of(bytes: &[u8]) -> [u64; PER_CHUNK] {
-    let values = std::array::from_fn(|i| {
-        let first: [u8; 8] = bytes[i * SECTOR..i * SECTOR + 8].try_into().expect("eight bytes");
-        u64::from_le_bytes(first)
-    });
+    sector_values(bytes).try_into().expect("a chunk's sectors")
+}
+
+/// The values of any number of sectors; each must be whole.
+pub(super) fn sector_values(bytes: &[u8]) -> Vec<u64> {
+    let of = |sector: &[u8]| u64::from_le_bytes(sector[..8].try_into().expect("eight bytes"));
+    let values: Vec<u64> = bytes.chunks(SECTOR).map(of).collect();
     assert!(bytes_of(&values) == bytes, "a sector is torn inside");
     values
 }

@@ -9,7 +9,7 @@ use wandisk_io::{IoError, ZeroMode};
 use wandisk_store::Residency;
 
 use super::judge::{Care, Judge, Tried};
-use super::world::{Begin, Rig, limits, part_of, sectors_of, site};
+use super::world::{Begin, Rig, limits, other_part_of, part_of, sectors_of, site};
 
 /// An operation of the guest, of the far site or of the engine itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,12 @@ pub(super) enum Step {
     WriteAcrossPublish(u64),
     /// Flush.
     Flush,
+    /// Writes another part of a chunk.
+    WriteOther(u64),
+    /// The rest of an overlaid chunk arrives after a flush has synced the data.
+    FlushUnderFetch(u64),
+    /// The bytes here are given up, if the far site has them.
+    Evict(u64),
     /// Flush, while another queue writes to this chunk as often as the hot path lets it.
     FlushUnderFire(u64),
     /// Trims a whole chunk.
@@ -52,15 +58,25 @@ impl Step {
     fn writes(self) -> bool {
         !matches!(
             self,
-            Step::Flush | Step::Fetch(_) | Step::Publish(_) | Step::Cool | Step::Freeze | Step::Release
+            Step::Flush
+                | Step::FlushUnderFetch(_)
+                | Step::Evict(_)
+                | Step::Fetch(_)
+                | Step::Publish(_)
+                | Step::Cool
+                | Step::Freeze
+                | Step::Release
         )
     }
 }
 
 /// Every operation on every chunk.
 pub(super) fn alphabet() -> Vec<Step> {
-    let on_chunks: [fn(u64) -> Step; 12] = [
+    let on_chunks: [fn(u64) -> Step; 15] = [
         Step::Write,
+        Step::WriteOther,
+        Step::FlushUnderFetch,
+        Step::Evict,
         Step::WriteAll,
         Step::Fua,
         Step::WriteAcrossFlush,
@@ -111,6 +127,9 @@ pub(super) async fn run(rig: &Rig, step: Step, value: u64) -> Result<(), IoError
             };
             rig.write_across(part_of(chunk), value, publish).await
         }
+        Step::WriteOther(chunk) => rig.write(other_part_of(chunk), value).await,
+        Step::FlushUnderFetch(chunk) => rig.flush_under_fetch(chunk).await,
+        Step::Evict(chunk) => rig.evict(chunk).await.map_err(|e| e.io()),
         Step::Flush => rig.flush().await,
         Step::FlushUnderFire(chunk) => {
             fire(rig, chunk, value);

@@ -42,9 +42,9 @@ pub(super) struct Rig {
     pub(super) engine: Arc<Engine<Fake>>,
 }
 
-/// One thread, no clock: the same run every time.
+/// One thread, and no wait that ends by the clock: the same run every time.
 pub(super) fn runtime() -> Runtime {
-    Builder::new_current_thread().build().expect("a runtime")
+    Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
 /// The far site: has what left this one, and what it made itself.
@@ -134,8 +134,9 @@ pub(super) fn site(residency: Residency, chunks: [Begin; 3]) -> Arc<Site> {
         digest: table.digest(),
         hot: BTreeSet::new(),
         hashes: BTreeMap::new(),
+        overlays: BTreeMap::new(),
     };
-    let intents = IntentFile { boot: Some(1), failed: false, chunks: BTreeMap::new() };
+    let intents = IntentFile { boot: Some(1), ..IntentFile::default() };
     let machine = Machine {
         live: sectors.clone(),
         durable: sectors,
@@ -286,10 +287,37 @@ impl Rig {
         Ok(sent)
     }
 
+    /// A guest's flush; the rest of an overlaid chunk arrives when its data has been synced.
+    pub(super) async fn flush_under_fetch(&self, chunk: u64) -> Result<(), IoError> {
+        let (engine, site) = (Arc::clone(&self.engine), Arc::clone(&self.site));
+        self.site.set_intruder(Some(Box::new(move |after| {
+            if after != "sync" {
+                return;
+            }
+            let base = engine.row(chunk).version;
+            let far = site.lock().oracle.elsewhere(chunk, base);
+            if let Some(values) = far {
+                engine.merge(chunk, base, Some(&bytes_of(&values))).ok();
+            }
+        })));
+        let flushed = self.flush().await;
+        self.site.set_intruder(None);
+        flushed
+    }
+
+    /// The bytes of a chunk that the far site has are given up here.
+    pub(super) async fn evict(&self, chunk: u64) -> Result<(), crate::engine::EngineError> {
+        let version = self.engine.row(chunk).version;
+        if self.site.lock().oracle.elsewhere(chunk, version).is_some() {
+            self.engine.evict(&[(chunk, version)]).await?;
+        }
+        Ok(())
+    }
+
     /// The source's end of a hand-over: freeze, and the commit point.
     pub(super) async fn release(&self) -> Result<(), String> {
         let begun = self.site.lock().oracle.flush_begins();
-        self.engine.freeze().await.map_err(|e| e.to_string())?;
+        self.engine.freeze_whole().await.map_err(|e| e.to_string())?;
         self.site.lock().oracle.flush_acknowledged(begun);
         let (digest, _) = self.engine.table_mark();
         let attempt = wandisk_store::Attempt {
@@ -319,6 +347,11 @@ pub(super) fn sectors_of(chunk: u64) -> Range<usize> {
 /// A part of a chunk: three sectors that begin at its second.
 pub(super) fn part_of(chunk: u64) -> Range<usize> {
     first_sector(chunk) + 1..first_sector(chunk) + 4
+}
+
+/// Another part of a chunk, which shares no sector with [`part_of`] it.
+pub(super) fn other_part_of(chunk: u64) -> Range<usize> {
+    first_sector(chunk) + 5..first_sector(chunk) + 7
 }
 
 fn bytes_range(sectors: &Range<usize>) -> (u64, u64) {
