@@ -151,7 +151,7 @@ impl<S: Store> Engine<S> {
         let begin = chunk * u64::from(self.hot.chunk_size());
         let from = offset.max(begin) - begin;
         let to = (offset + len).min(begin + u64::from(self.hot.chunk_size())) - begin;
-        let at = |bytes: u64| usize::try_from(bytes / SECTOR).ok().filter(|_| bytes % SECTOR == 0);
+        let at = |bytes: u64| usize::try_from(bytes / SECTOR).ok().filter(|_| bytes.is_multiple_of(SECTOR));
         Some(at(from)?..at(to)?)
     }
 
