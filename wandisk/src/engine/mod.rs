@@ -107,8 +107,8 @@ pub enum EngineError {
     Busy,
     /// Bases of overlays are missing.
     #[error(
-        "{chunks} chunks were written here in part while the rest of them is at other sites, and that could not be \
-         fetched in time"
+        "{chunks} chunk{} written here in part while the rest is at other sites, and that could not be fetched in time",
+        if *chunks == 1 { " was" } else { "s were" }
     )]
     Overlaid {
         /// How many.

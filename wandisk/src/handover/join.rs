@@ -94,7 +94,8 @@ impl Keeper {
         let named = self.names(theirs);
         let mut given_up = 0;
         self.engine.each_version(|version| given_up += u64::from(!named(version)));
-        given_up
+        // Parts of chunks that are no version yet are of this lineage alone.
+        given_up + self.engine.overlaid_chunks() as u64
     }
 
     /// Does the ancestry of `theirs` name a version of ours?

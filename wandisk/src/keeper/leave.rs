@@ -156,7 +156,8 @@ impl Keeper {
     async fn held_by_nobody_else(&self) -> u64 {
         let held = self.engine.held_versions();
         let promised = self.held_elsewhere(&held, &self.others(), Purpose::Drop).await;
-        (held.len() - promised.len()) as u64
+        // What is written of chunks whose rest is elsewhere, nobody else has at all.
+        (held.len() - promised.len() + self.engine.overlaid_chunks()) as u64
     }
 
     /// Gives local bytes up, of chunks that another site promises to hold, until at most `keep_bytes` are held here.

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use wandisk_store::{Home, SiteId};
 
-use crate::engine::{Access, Engine};
+use crate::engine::{Access, Engine, EngineError};
 use crate::handover::give::Prepared;
 use crate::peer::Peers;
 use crate::peer::error::{Code, Refusal};
@@ -82,6 +82,17 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.note_active();
         self.0.busy.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Why the disk could not be held still.
+fn not_frozen(error: &EngineError) -> Refusal {
+    let refusal = Refusal::failed(error);
+    match error {
+        EngineError::Overlaid { .. } => refusal.hint(
+            "bring the sites that hold these chunks within reach (see `wandisk status`), and try again",
+        ),
+        _ => refusal,
     }
 }
 
@@ -197,7 +208,7 @@ impl Keeper {
         if self.giving.try_lock().map_or(true, |g| g.is_some()) {
             return Err(Refusal::new(Code::Rules, "the disk is being handed over"));
         }
-        self.engine.freeze_whole().await.map_err(|e| Refusal::failed(&e))?;
+        self.engine.freeze_whole().await.map_err(|e| not_frozen(&e))?;
         let keeper = Arc::clone(self);
         let timer = tokio::spawn(async move {
             tokio::time::sleep(lease).await;
@@ -226,7 +237,7 @@ impl Keeper {
         if let Some(timer) = holding.take() {
             timer.abort();
         }
-        self.engine.freeze_whole().await.map_err(|e| Refusal::failed(&e))
+        self.engine.freeze_whole().await.map_err(|e| not_frozen(&e))
     }
 
     /// Makes everything durable and clears the marks, if the disk is open: after its front-end has stopped.
