@@ -11,7 +11,7 @@ use super::apply::{Failed, apply, apply_named, named};
 use super::rules;
 use super::steps::{self, Committed};
 use crate::engine::{Access, MetaError};
-use crate::keeper::{Keeper, Report};
+use crate::keeper::{Keeper, Report, not_frozen};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::learn;
 use crate::peer::message::{Answer, Ask, Facts, MoveReport, Progress, Standing, WholeTable};
@@ -169,9 +169,9 @@ impl Keeper {
         if standing.facts.lineages == self.engine.meta().lineages {
             sent.upto = standing.counter;
         }
+        // What is partly written here becomes versions while writes still go on.
+        self.engine.settle().await.map_err(|e| not_frozen(&e))?;
         for _ in 0..PASSES_MAX {
-            // What is partly written here becomes versions while writes still go on.
-            self.engine.settle(self.engine.fetch_timeout()).await;
             // Rows leave only when they are durable here.
             self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
             let before = sent.rows;

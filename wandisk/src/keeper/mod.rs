@@ -86,7 +86,7 @@ impl Drop for Busy {
 }
 
 /// Why the disk could not be held still.
-fn not_frozen(error: &EngineError) -> Refusal {
+pub(crate) fn not_frozen(error: &EngineError) -> Refusal {
     let refusal = Refusal::failed(error);
     match error {
         EngineError::Overlaid { .. } => refusal.hint(
@@ -203,7 +203,7 @@ impl Keeper {
         if !self.engine.meta().is_resident() {
             return Err(Refusal::new(Code::NotResident, "the disk is not resident here"));
         }
-        self.engine.settle(self.engine.fetch_timeout()).await;
+        self.engine.settle().await.map_err(|e| not_frozen(&e))?;
         let mut holding = self.holding.lock().await;
         if self.giving.try_lock().map_or(true, |g| g.is_some()) {
             return Err(Refusal::new(Code::Rules, "the disk is being handed over"));
