@@ -205,6 +205,7 @@ impl Keeper {
             Ok(())
         });
         let meta = changed.await.map_err(|e| Refusal::failed(&e))?;
+        self.engine.drop_moment().await.map_err(|e| Refusal::failed(&e))?;
         self.engine.note_holder(meta.here_number(), meta.counter);
         if let Some(resident) = resident {
             match self.ask(resident, Ask::NoteSynced { counter: meta.counter, at }).await {
@@ -307,11 +308,14 @@ impl Keeper {
 
     /// From here on the replica mixes two moments, durably said before the first byte (law L13).
     pub(crate) async fn mixing(&self) -> Result<(), Refusal> {
-        if self.engine.meta().consistent_at.is_none() {
-            return Ok(());
-        }
+        let Some(moment) = self.engine.meta().consistent_at else { return Ok(()) };
+        let kept = self.engine.keep_moment().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the last consistent moment could not be kept while the next one comes");
+            false
+        });
         let changed = self.engine.change_meta(|meta| {
             meta.consistent_at = None;
+            meta.kept_moment = kept.then_some(moment);
             Ok(())
         });
         changed.await.map(drop).map_err(|e| Refusal::failed(&e))

@@ -150,6 +150,7 @@ impl<S: Store> Engine<S> {
         for chunk in gone {
             guards.push(self.locks.lock(*chunk).await);
         }
+        let _placing = self.placing.read().await;
         {
             let mut state = self.state();
             for chunk in gone {

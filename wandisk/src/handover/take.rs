@@ -120,6 +120,7 @@ impl Keeper {
             Ok(granted)
         });
         if granted.await? == Granted::Now {
+            self.engine.drop_moment().await.map_err(|e| Refusal::failed(&e))?;
             self.engine.thaw().await;
             self.promote().await;
         }

@@ -172,6 +172,8 @@ impl Keeper {
         let wanted: Vec<(u64, Version)> =
             held.iter().rev().take(usize::try_from(goes).unwrap_or(usize::MAX)).copied().collect();
         let leaving = Leaving::say(self).await?;
+        // It shares the blocks that are to be freed.
+        self.engine.drop_moment().await.map_err(|e| Refusal::failed(&e))?;
         let result = self.evict_promised(&wanted, goes, report).await;
         leaving.take_back().await?;
         let evicted = result?;

@@ -240,6 +240,15 @@ impl Keeper {
         self.engine.freeze_whole().await.map_err(|e| not_frozen(&e))
     }
 
+    /// Freezes to leave a lineage: parts that are no version are given up with it.
+    pub(crate) async fn freeze_to_leave(&self) -> Result<(), Refusal> {
+        let mut holding = self.holding.lock().await;
+        if let Some(timer) = holding.take() {
+            timer.abort();
+        }
+        self.engine.freeze().await.map_err(|e| not_frozen(&e))
+    }
+
     /// Makes everything durable and clears the marks, if the disk is open: after its front-end has stopped.
     pub(crate) async fn settle(&self) -> Result<(), Refusal> {
         let _holding = self.holding.lock().await;

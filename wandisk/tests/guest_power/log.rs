@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 pub(crate) const SECTOR: u64 = 512;
+const SECTOR_BYTES: usize = 512;
 const MAGIC: u64 = 0x006a_7366_7773_6872;
 const FLUSH: u64 = 1;
 const FUA: u64 = 2;
@@ -62,7 +63,7 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) fn read(device: &Path) -> io::Result<Log> {
         let file = File::open(device)?;
-        let mut head = [0; SECTOR as usize];
+        let mut head = [0; SECTOR_BYTES];
         file.read_exact_at(&mut head, 0)?;
         assert_eq!(word(&head, 0), MAGIC, "no log of dm-log-writes");
         let (count, size) = (word(&head, 16), u32::from_le_bytes(head[24..28].try_into().unwrap()));
@@ -83,7 +84,7 @@ impl Log {
         let What::Write { sector, sectors, data_at } = entry.what else { return };
         let mut bytes = vec![0; usize::try_from(sectors * SECTOR).unwrap()];
         self.file.read_exact_at(&mut bytes, data_at).unwrap();
-        for (i, bytes) in (0u64..).zip(bytes.chunks_exact(SECTOR as usize)) {
+        for (i, bytes) in (0u64..).zip(bytes.chunks_exact(SECTOR_BYTES)) {
             if wanted() {
                 onto.write_all_at(bytes, (sector + i) * SECTOR).unwrap();
             }
@@ -97,7 +98,7 @@ fn a_logs_entries_are_what_was_written() {
     let path = folder.path().join("log");
     let words = |words: &[u64]| {
         let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
-        bytes.resize(SECTOR as usize, 0);
+        bytes.resize(SECTOR_BYTES, 0);
         bytes
     };
     let mut bytes = words(&[MAGIC, 1, 3, SECTOR]);

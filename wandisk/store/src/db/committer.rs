@@ -1,5 +1,6 @@
 //! The thread that commits, and what a batch does to the tables.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -20,6 +21,7 @@ pub type CommitResult = Result<(), Arc<DbError>>;
 
 enum Job {
     Commit(Box<Batch>, oneshot::Sender<CommitResult>),
+    Copy(PathBuf, oneshot::Sender<CommitResult>),
     Hashes(Vec<u64>, oneshot::Sender<Result<Vec<HashRow>, Arc<DbError>>>),
 }
 
@@ -74,6 +76,18 @@ impl Committer {
         hear.await.unwrap_or_else(|_| Err(Arc::new(DbError::Stopped)))
     }
 
+    /// Writes a copy of the whole table, as of what was submitted before, to a file that is not there yet.
+    ///
+    /// # Errors
+    /// As the copy ended.
+    pub async fn copy_to(&self, path: PathBuf) -> CommitResult {
+        let (tell, hear) = oneshot::channel();
+        if let Some(jobs) = &self.jobs {
+            jobs.send(Job::Copy(path, tell)).ok();
+        }
+        hear.await.unwrap_or_else(|_| Err(Arc::new(DbError::Stopped)))
+    }
+
     /// How many transactions were committed since the table was opened.
     #[must_use]
     pub fn commits(&self) -> u64 {
@@ -93,25 +107,31 @@ impl Drop for Committer {
 fn run(mut db: Connection, mut reserve: Option<Reserve>, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
     while let Ok(first) = queue.recv() {
         let mut group = Vec::new();
+        let mut copy = None;
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
                 Job::Commit(batch, tell) => group.push((batch, tell)),
+                Job::Copy(path, tell) => copy = Some((path, tell)),
                 Job::Hashes(chunks, tell) => {
                     tell.send(read_hashes(&db, &chunks).map_err(Arc::new)).ok();
                 }
             }
-            next = if group.len() < GROUP_MAX { queue.try_recv().ok() } else { None };
+            next = if group.len() < GROUP_MAX && copy.is_none() { queue.try_recv().ok() } else { None };
         }
-        if group.is_empty() {
-            continue;
+        if !group.is_empty() {
+            let result =
+                commit_group(&mut db, group.iter().map(|(batch, _)| batch.as_ref())).map_err(Arc::new);
+            if result.is_ok() {
+                commits.fetch_add(1, Ordering::Relaxed);
+            }
+            for (_, tell) in group {
+                tell.send(result.clone()).ok();
+            }
         }
-        let result = commit_group(&mut db, group.iter().map(|(batch, _)| batch.as_ref())).map_err(Arc::new);
-        if result.is_ok() {
-            commits.fetch_add(1, Ordering::Relaxed);
-        }
-        for (_, tell) in group {
-            tell.send(result.clone()).ok();
+        if let Some((path, tell)) = copy {
+            // After what was submitted before it.
+            tell.send(write_copy(&db, &path).map_err(Arc::new)).ok();
         }
         // After the answer: nobody waits for it.
         reserve.iter_mut().for_each(Reserve::keep);
@@ -119,6 +139,13 @@ fn run(mut db: Connection, mut reserve: Option<Reserve>, queue: &mpsc::Receiver<
     // In this order: see `Reserve`.
     drop(db);
     drop(reserve);
+}
+
+/// SQLite's own copy: application id, schema version and all.
+fn write_copy(db: &Connection, path: &Path) -> Result<(), DbError> {
+    let path = path.to_str().ok_or_else(|| DbError::Damaged { what: "its path is not UTF-8".to_owned() })?;
+    db.execute("VACUUM INTO ?1", [path])?;
+    Ok(())
 }
 
 fn commit_group<'a>(db: &mut Connection, group: impl Iterator<Item = &'a Batch>) -> Result<(), DbError> {
