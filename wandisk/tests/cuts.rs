@@ -203,6 +203,30 @@ fn a_stalled_link_is_noticed_and_the_move_can_be_repeated() {
     assert_eq!(pair.residents(), ["b"]);
 }
 
+/// A hand-over whose command was killed left the disk frozen for ever. Found by the soak.
+#[test]
+fn a_move_that_is_interrupted_while_it_holds_writes_lets_them_go() {
+    let measured = Pair::new();
+    let before = measured.link.bytes().0;
+    measured.a.ok(["move", "d", "--to", "b"]);
+    let whole = measured.link.bytes().0 - before;
+    // Everything but the end of the conversation gets through: the target never answers the last rows.
+    for short_of_the_end in [400, 700, 1000] {
+        let pair = Pair::new();
+        pair.link.cut_after(Way::There, whole.saturating_sub(short_of_the_end));
+        let mut moving = pair.a.start(["move", "d", "--to", "b"]);
+        eventually("the link is cut", SOON, || pair.link.is_cut());
+        // `timeout` passes it on.
+        kill(moving.id(), Signal::TERM);
+        moving.wait().unwrap();
+        eventually("writes go on, or the disk has moved", 2 * SOON, || {
+            let access = pair.a.status("d")["access"].as_str().unwrap().to_owned();
+            access == "open" || access == "closed"
+        });
+        assert!(pair.residents().len() <= 1);
+    }
+}
+
 #[test]
 fn a_keeper_that_is_stopped_is_noticed_and_the_move_can_be_repeated() {
     let world = World::new();

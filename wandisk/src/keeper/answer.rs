@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wandisk_store::{LineageId, Version};
 
+use super::to_the_end::to_the_end;
 use super::{Keeper, Report};
 use crate::delta::{self, Form};
 use crate::engine::MetaError;
@@ -21,6 +22,21 @@ impl Keeper {
     /// # Errors
     /// A [`Refusal`], sent back as it is.
     pub async fn answer(
+        self: &Arc<Self>,
+        from: wandisk_store::SiteId,
+        ask: Ask,
+        body: Bytes,
+        report: &Report,
+    ) -> Result<(Answer, Bytes), Refusal> {
+        if let Ask::Sync { options } = ask {
+            // Ends with its asker, where it may.
+            return self.sync_here(options, report).await.map(|r| (Answer::Synced(r), Bytes::new()));
+        }
+        let (keeper, report) = (Arc::clone(self), Arc::clone(report));
+        to_the_end(async move { keeper.answer_to_the_end(from, ask, body, &report).await }).await
+    }
+
+    async fn answer_to_the_end(
         self: &Arc<Self>,
         from: wandisk_store::SiteId,
         ask: Ask,

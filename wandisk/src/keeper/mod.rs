@@ -14,6 +14,7 @@ pub mod process;
 mod publisher;
 mod scrub;
 mod status;
+pub(crate) mod to_the_end;
 mod ublk_device;
 #[cfg(not(feature = "ublk"))]
 mod without_ublk;
