@@ -23,6 +23,8 @@ const PASSES_MAX: u32 = 4;
 const FEW_ROWS: usize = 4096;
 /// How long the grant is offered again before the command gives up (the release stands, `move` finishes it later).
 const GRANT_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a `move` waits for the end of one that was begun before, perhaps by itself over a link that broke.
+const EARLIER_PATIENCE: Duration = Duration::from_secs(40);
 /// Longest lease that a caller may ask for.
 pub const LEASE_MAX: Duration = Duration::from_secs(600);
 
@@ -137,6 +139,11 @@ impl Keeper {
             tracing::info!(error = %e, "the target was not told of an abort; a later attempt replaces this one");
         }
         Ok(())
+    }
+
+    /// Waits until no hand-over is at work here: one goes on to its end though its command was interrupted or its link broke.
+    pub(crate) async fn earlier_hand_over(&self) {
+        tokio::time::timeout(EARLIER_PATIENCE, self.giving.lock()).await.ok();
     }
 
     /// Hands the disk over to `to` in one go.

@@ -147,6 +147,7 @@ impl Keeper {
         force: bool,
         report: &Report,
     ) -> Result<MoveReport, Refusal> {
+        self.earlier_hand_over().await;
         for _ in 0..HOPS_MAX {
             let meta = self.engine.meta();
             match steps::next(&meta, to) {

@@ -90,6 +90,7 @@ impl Keeper {
         force: bool,
         report: &Report,
     ) -> Result<Answer, Refusal> {
+        self.earlier_hand_over().await;
         let meta = self.engine.meta();
         match meta.residency {
             wandisk_store::Residency::Resident if to == meta.here => Err(self.already_at(to)),
