@@ -7,6 +7,8 @@
 
 mod framework;
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use framework::*;
@@ -228,6 +230,38 @@ fn a_move_that_is_interrupted_while_it_holds_writes_lets_them_go() {
 }
 
 #[test]
+fn a_client_that_comes_while_a_move_is_under_way_keeps_its_disk() {
+    let pair = Pair::new();
+    pair.a.ok(["sync", "d", "--site", "b"]);
+    let export = pair.a.attach("d");
+    let there = pair.b.keeper("d");
+    kill(there, Signal::STOP);
+    let before = pair.link.bytes().0;
+    let moving = pair.a.start(["move", "d", "--to", "b"]);
+    eventually("the move has begun", SOON, || pair.link.bytes().0 > before);
+    let code = "import sys\nprint('in', flush=True)\nsys.stdin.readline()\nh.pwrite(bytes([7]) * 4096, 0)";
+    let mut client = Command::new("nbdsh")
+        .args(["-u", export.uri(), "-c", code])
+        .env("PATH", SYSTEM_PATH)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(client.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    kill(there, Signal::CONT);
+    let output = moving.wait_with_output().unwrap();
+    assert!(!output.status.success() && shown(&output).contains("1 NBD client"), "{}", shown(&output));
+    drop(client.stdin.take());
+    assert!(client.wait().unwrap().success(), "its write failed");
+    export.reads(7, 0, 4096);
+    assert_eq!(pair.residents(), ["a"]);
+    eventually("the client has gone, and the disk moves", SOON, || {
+        pair.a.run(["move", "d", "--to", "b"]).status.success()
+    });
+}
+
+#[test]
 fn a_keeper_that_is_stopped_is_noticed_and_the_move_can_be_repeated() {
     let world = World::new();
     let (a, b) = world.pair();
@@ -340,7 +374,7 @@ fn kill_during_writes_loses_no_acknowledged_write() {
         );
         let mut writer = std::process::Command::new("nbdsh")
             .args(["-u", export.uri(), "-c", &code])
-            .env("PATH", "/usr/bin:/bin")
+            .env("PATH", SYSTEM_PATH)
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::null())
             .spawn()

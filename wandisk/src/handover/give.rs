@@ -133,11 +133,7 @@ impl Keeper {
         };
         // The timer may be the one who calls: it must not abort itself half-way.
         prepared.lease = None;
-        self.engine.thaw().await;
-        let abort = Ask::Abort { attempt: prepared.attempt.id };
-        if let Err(e) = self.peers.ask(prepared.attempt.to, abort, Bytes::new()).await {
-            tracing::info!(error = %e, "the target was not told of an abort; a later attempt replaces this one");
-        }
+        self.give_up(&prepared).await;
         Ok(())
     }
 
@@ -164,7 +160,21 @@ impl Keeper {
             self.refuse_if_in_use().await?;
         }
         let prepared = self.prepare_attempt(to, report).await?;
+        if !force && let Err(in_use) = self.refuse_if_in_use().await {
+            // Somebody came while the table was on its way (law L15).
+            self.give_up(&prepared).await;
+            return Err(in_use);
+        }
         self.commit_attempt(prepared).await
+    }
+
+    /// Writes go on, and the target is told.
+    async fn give_up(&self, prepared: &Prepared) {
+        self.engine.thaw().await;
+        let abort = Ask::Abort { attempt: prepared.attempt.id };
+        if let Err(e) = self.peers.ask(prepared.attempt.to, abort, Bytes::new()).await {
+            tracing::info!(error = %e, "the target was not told of an abort; a later attempt replaces this one");
+        }
     }
 
     async fn prepare_attempt(&self, to: SiteId, report: &Report) -> Result<Prepared, Refusal> {
