@@ -132,7 +132,8 @@ fn a_question_that_nobody_can_answer_goes_round_in_no_loop() {
     assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
     let after = [&b_a, &a_b].map(|link| link.bytes().0 + link.bytes().1);
     let asked: u64 = after.iter().zip(&before).map(|(after, before)| after - before).sum();
-    assert!(asked < 64 * KIB, "{asked} bytes for one question");
+    // Asked by everybody of everybody, as often as a path may be long, it is over 20 KB.
+    assert!(asked < 8 * KIB, "{asked} bytes for one question");
     a_c.mend();
     c_a.mend();
     b.detach("d");

@@ -101,6 +101,25 @@ fn a_part_goes_along_as_a_version_when_the_disk_goes_back_to_who_has_the_rest() 
     pair.a.attach("d").is_identical_to(&pair.image);
 }
 
+/// The table of a disk that was not being written looked whole, and the sync said done.
+#[test]
+fn a_sync_brings_what_was_written_of_chunks_that_were_elsewhere() {
+    let pair = Away::new();
+    let export = pair.b.attach("d");
+    pair.link.cut();
+    for chunk in 0..4 {
+        export.write(11, chunk * CHUNK + BLOCK, BLOCK);
+        pair.image.write(11, chunk * CHUNK + BLOCK, BLOCK);
+    }
+    export.flush();
+    pair.b.detach("d");
+    pair.b.fails(["sync", "d", "--site", "a"]);
+    pair.link.mend();
+    pair.b.ok(["sync", "d", "--site", "a"]);
+    assert_eq!(std::fs::read(pair.a.data("d")).unwrap(), pair.image.bytes());
+    assert_eq!(overlaid(&pair.b), 0);
+}
+
 #[test]
 fn a_move_is_refused_by_name_while_the_rest_of_a_part_cannot_be_had() {
     let world = World::new();

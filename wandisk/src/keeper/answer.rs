@@ -198,6 +198,10 @@ impl Keeper {
             return self.not_resident().map(|answer| (answer, Bytes::new()));
         }
         self.refuse_other_lineage(lineage)?;
+        // What is written of chunks that are elsewhere is in no row yet. Where their rest cannot be had, the table is not whole.
+        if let Err(error) = self.engine.settle().await {
+            tracing::info!(%error, "a peer gets rows that do not have everything");
+        }
         // Rows leave only when they are durable; and what is open now may change at once.
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
         let (digest, newest) = self.engine.table_mark();
