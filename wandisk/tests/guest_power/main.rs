@@ -26,6 +26,7 @@ mod oracle;
 mod raw;
 mod story;
 
+use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use framework::SOON;
@@ -94,10 +95,14 @@ fn a_power_cut_at_any_flush_loses_nothing_that_was_acknowledged() {
         }
         next = (next + 1 + usize::try_from(rng.below(2 * step.max(1) as u64)).unwrap()).min(barriers.len());
     }
-    eprintln!(
+    // Past the test harness, which shows what a test says only when it fails.
+    let mut screen = std::io::stderr();
+    let told = writeln!(
+        screen,
         "{judged} of {} flushes judged, {torn} of them with a part of what was on its way, {} s",
         barriers.len(),
         began.elapsed().as_secs()
     );
+    told.unwrap();
     assert!(judged >= 8, "too few to mean anything");
 }
