@@ -118,6 +118,37 @@ fn a_key_for_reading_has_no_replica_made() {
     is_logged(&b.home().join("serve.log"), &["was refused", "site=\"a\"", "may not have a replica"]);
 }
 
+/// What a site may do comes from this side, whichever side dials.
+#[test]
+fn a_site_that_is_dialled_may_be_kept_to_reading_too() {
+    let world = World::new();
+    let (a, b, _) = disk_and_replica(&world);
+    let serve = format!("cmd:{} --home {} serve --stdio", program().display(), b.home().display());
+    a.ok(["site", "add", "b", "--mode", "ro", &serve]);
+    let listed = a.json(["site", "ls"]);
+    assert_eq!((&listed["sites"][0]["mode"], &listed["sites"][0]["name"]), (&json!("ro"), &json!("b")));
+    let export = a.attach("d");
+    export.write(2, 0, MIB);
+    // It reads what it needs over the link that a dialled.
+    a.ok(["sync", "d", "--site", "b", "--no-freeze"]);
+    assert_eq!(b.chunks("d", "stale") + b.chunks("d", "absent"), 0);
+    // And asks for no more over it.
+    b.fails(["move", "d", "--to", "b", "--force"]).says(&["may only read", "hand the disk over", "site add"]);
+    assert!(a.is_resident("d"));
+    is_logged(&a.disk_file("d", "keeper.log"), &["a request was refused", "site=\"b\"", "may only read"]);
+    a.detach("d");
+    // What a asks of it is a's to ask; to bring the disk back, b would have to hand it over.
+    a.ok(["move", "d", "--to", "b"]);
+    a.fails(["move", "d", "--to", "a"]).says(&["may only read", "push rows"]);
+    assert!(b.is_resident("d"));
+    a.ok(["site", "rm", "b"]);
+    a.ok(["site", "add", "b", &serve]);
+    assert_eq!(a.json(["site", "ls"])["sites"][0]["mode"], "rw");
+    forget_each_other(&a, &b);
+    a.ok(["move", "d", "--to", "a"]);
+    write_at(&a, 3);
+}
+
 /// A real OpenSSH server on loopback, with one key that it accepts by the line that `authorize` printed.
 struct Sshd {
     server: Child,

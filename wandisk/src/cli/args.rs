@@ -263,6 +263,7 @@ pub enum SiteCommand {
     /// Add a site.
     #[command(after_help = "Examples:\n  wandisk site add big ssh://me@big.example.org:2222\n  \
                             wandisk site add far 'cmd:ssh -J bastion far'\n  \
+                            wandisk site add mirror --mode ro ssh://mirror.example.org\n  \
                             wandisk site add other 'cmd:wandisk --home /srv/other serve --stdio'")]
     Add {
         /// A name for it.
@@ -275,6 +276,9 @@ pub enum SiteCommand {
         /// The program over there.
         #[arg(long, value_name = "PATH")]
         remote_wandisk: Option<String>,
+        /// What it may do here over links dialled from here. ro: take bytes and rows, nothing else; rw: all that a site may do.
+        #[arg(long, value_parser = super::authorize::parse_mode, default_value = "rw", value_name = "ro|rw")]
+        mode: Mode,
     },
     /// List sites.
     Ls,

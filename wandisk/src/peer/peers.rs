@@ -264,6 +264,7 @@ impl Peers {
                 remote_home: None,
                 remote_wandisk: None,
                 id: None,
+                reads_only: false,
             })
         };
         home.site_by_id(site).or_else(by_name).cloned().or_else(hinted)
@@ -311,7 +312,7 @@ impl Peers {
         entry: &SiteEntry,
         expected: Option<SiteId>,
     ) -> Result<Session, String> {
-        let session = dial::session(home, entry, &self.hello(), self.desk(Mode::Rw)).await?;
+        let session = dial::session(home, entry, &self.hello(), self.desk(Mode::of_dialled(entry, home.sites()))).await?;
         let found = session.peer().site;
         if expected.is_some_and(|expected| expected != found) {
             session.close("another site was expected");
