@@ -50,7 +50,9 @@ use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wandisk_io::{HotMap, IoError};
-use wandisk_store::{ChunkTable, DbError, DiskDir, DiskMeta, HashRow, Intents, OpenError, Store, Version};
+use wandisk_store::{
+    ChunkTable, DbError, DiskDir, DiskMeta, HashRow, Intents, OpenError, SiteId, Store, Version,
+};
 
 use chunk_locks::ChunkLocks;
 use marks::{HotExtents, MarkLimits};
@@ -151,6 +153,8 @@ pub struct Want {
     pub basis: Option<Vec<u8>>,
     /// Somebody waits for it (not a prefetch or sync).
     pub demand: bool,
+    /// Only these sites are asked, each once; else all who may have it, until the time is over.
+    pub only: Option<Arc<[SiteId]>>,
 }
 
 /// What a fetch brought. The source has checked the bytes against `hash`.

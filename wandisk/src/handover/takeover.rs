@@ -174,7 +174,8 @@ impl Keeper {
         Ok(accepted.len() as u64)
     }
 
-    async fn ask_everybody(&self, meta: &DiskMeta) -> Vec<(SiteId, Option<Standing>)> {
+    /// How the disk stands at each other site; none where one does not answer within [`ASK_SITE`].
+    pub(crate) async fn ask_everybody(&self, meta: &DiskMeta) -> Vec<(SiteId, Option<Standing>)> {
         let others = meta.sites.iter().map(|s| s.id).filter(|s| *s != meta.here);
         let asked = others.map(|site| async move {
             let answer = tokio::time::timeout(ASK_SITE, self.peers.standing_of(site)).await;
