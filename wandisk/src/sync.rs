@@ -11,8 +11,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::StreamExt;
+use wandisk_io::IoError;
 use wandisk_store::{Residency, SiteId, TableDigest};
 
+use crate::engine::MetaError;
 use crate::handover::apply::{apply_named, named};
 use crate::handover::rules;
 use crate::keeper::to_the_end::{Asker, to_the_end};
@@ -111,7 +113,7 @@ impl Keeper {
         done.passes = 1;
         self.fetch_missing(asker, options, done, report).await?;
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
-        self.note_complete(None, now_ms()).await
+        self.note_complete(None, self.engine.table_mark().0, now_ms()).await
     }
 
     async fn sync_replica(
@@ -195,26 +197,35 @@ impl Keeper {
         at: u64,
     ) -> Result<(), Refusal> {
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+        let (digest, _) = self.engine.table_mark();
         let missing = self.engine.missing_count().0;
         if missing > 0 {
             return Err(Refusal::new(Code::Failed, format!("{missing} chunks are still missing here"))
                 .hint("run the same sync again: what came is kept"));
         }
-        if let Some(expected) = expected {
-            let (digest, _) = self.engine.table_mark();
-            if digest != expected {
-                return Err(Refusal::new(
-                    Code::Failed,
-                    "the table here differs from the resident's after the last rows",
-                )
-                .hint("run the same sync again"));
-            }
+        if expected.is_some_and(|expected| expected != digest) {
+            return Err(Refusal::new(
+                Code::Failed,
+                "the table here differs from the resident's after the last rows",
+            )
+            .hint("run the same sync again"));
         }
-        self.note_complete(Some(resident), at).await
+        self.note_complete(Some(resident), digest, at).await
     }
 
-    async fn note_complete(&self, resident: Option<SiteId>, at: u64) -> Result<(), Refusal> {
-        let changed = self.engine.change_meta(move |meta| {
+    /// Everything of the table with this digest is here.
+    async fn note_complete(
+        &self,
+        resident: Option<SiteId>,
+        digest: TableDigest,
+        at: u64,
+    ) -> Result<(), Refusal> {
+        let engine = &self.engine;
+        let changed = engine.drop_moment_and(move |meta| {
+            if !meta.is_resident() && engine.table_mark().0 != digest {
+                // Those of a hand-over, for one.
+                return Err(MetaError::Refused("newer rows came meanwhile: run the sync again".to_owned()));
+            }
             let here = meta.here;
             meta.consistent_at = if meta.is_resident() { None } else { Some(at) };
             if let Some(site) = meta.sites.iter_mut().find(|s| s.id == here) {
@@ -224,7 +235,6 @@ impl Keeper {
             Ok(())
         });
         let meta = changed.await.map_err(|e| Refusal::failed(&e))?;
-        self.engine.drop_moment().await.map_err(|e| Refusal::failed(&e))?;
         self.engine.note_holder(meta.here_number(), meta.counter);
         if let Some(resident) = resident {
             match self.ask(resident, Ask::NoteSynced { counter: meta.counter, at }).await {
@@ -295,9 +305,6 @@ impl Keeper {
             if let Some(whole) = &mut whole {
                 whole.extend(rows.iter().map(|row| row.chunk));
             }
-            if !rows.is_empty() {
-                self.mixing().await?;
-            }
             let adopted = match whole {
                 Some(_) => self.engine.adopt_rows_of(lineage, &rows).await,
                 None => self.engine.adopt_newer_rows(lineage, &rows).await,
@@ -323,21 +330,6 @@ impl Keeper {
         });
         changed.await.map_err(|e| Refusal::failed(&e))?;
         Ok(pulled)
-    }
-
-    /// From here on the replica mixes two moments, durably said before the first byte (law L13).
-    pub(crate) async fn mixing(&self) -> Result<(), Refusal> {
-        let Some(moment) = self.engine.meta().consistent_at else { return Ok(()) };
-        let kept = self.engine.keep_moment().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the last consistent moment could not be kept while the next one comes");
-            false
-        });
-        let changed = self.engine.change_meta(|meta| {
-            meta.consistent_at = None;
-            meta.kept_moment = kept.then_some(moment);
-            Ok(())
-        });
-        changed.await.map(drop).map_err(|e| Refusal::failed(&e))
     }
 
     /// Fetches every chunk that is not here, many at a time.
@@ -366,7 +358,7 @@ impl Keeper {
             while let Some((chunk, result)) = fetches.next().await {
                 result.map_err(|e| {
                     Refusal::new(Code::Failed, format!("chunk {chunk} could not be fetched: {e}"))
-                        .hint("run the same command again: what came is kept")
+                        .hint(self.what_to_do_about(e))
                 })?;
                 asker.is_there()?;
                 fetched += 1;
@@ -380,6 +372,19 @@ impl Keeper {
             start = last + 1;
         }
         Ok(())
+    }
+
+    fn what_to_do_about(&self, error: IoError) -> String {
+        let meta = self.engine.meta();
+        if error != IoError::NoSpace || meta.kept_moment.is_none() {
+            return "run the same command again: what came is kept".to_owned();
+        }
+        format!(
+            "make room and run the same command again; or let go of the last consistent moment, which takes room until this \
+             sync is complete: `wandisk evict {} --keep {}`",
+            self.engine.dir().name(),
+            meta.size_bytes
+        )
     }
 
     /// `sync --verify`: compares BLAKE3 of every chunk at both ends.

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Invariant: state changes of a chunk happen under its chunk lock, or withdraw a right (then the gate's grace period
-//! follows). Lock order: by chunk, its fetch turn before its lock → placing → cooling → flush → rows →
+//! follows). Lock order: facts (`meta_turn`), or by chunk its fetch turn and its lock → placing → cooling → flush → rows →
 //! state. The state lock is never held over an await.
 
 mod ahead;
@@ -108,6 +108,9 @@ pub enum EngineError {
     /// Requests in flight did not end.
     #[error("requests in flight did not end within {} s", GRACE_DEADLINE.as_secs())]
     Busy,
+    /// The last consistent moment could not be kept.
+    #[error(transparent)]
+    Moment(#[from] wandisk_store::moment::MomentError),
     /// Bases of overlays are missing.
     #[error(
         "{chunks} chunk{} written here in part while the rest is at other sites, and that could not be fetched in time",
@@ -237,6 +240,8 @@ pub struct Engine<S: Store = Files> {
     grace: tokio::sync::Mutex<()>,
     cooling: tokio::sync::Mutex<()>,
     meta_turn: tokio::sync::Mutex<()>,
+    /// The filesystem was found not to share blocks.
+    keeps_no_moments: AtomicBool,
     source: OnceLock<Arc<dyn ChunkSource>>,
     lanes: Box<[LaneStats]>,
     fetch_stats: FetchStats,

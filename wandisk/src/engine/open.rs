@@ -91,6 +91,7 @@ impl<S: Store> Engine<S> {
             flushing: super::flush::FlushTurn::default(),
             rows_turn: tokio::sync::Mutex::new(()),
             placing: tokio::sync::RwLock::new(()),
+            keeps_no_moments: false.into(),
             grace: tokio::sync::Mutex::new(()),
             cooling: tokio::sync::Mutex::new(()),
             meta_turn: tokio::sync::Mutex::new(()),

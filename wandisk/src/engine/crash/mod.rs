@@ -10,6 +10,7 @@ mod fake;
 mod interleavings;
 mod judge;
 mod machine;
+mod moments;
 mod oracle;
 mod random;
 mod sequences;
