@@ -132,8 +132,7 @@ fn n19_a_table_that_is_ahead_of_the_residents_counter_ends_with_its_digest() {
     let (a, b) = world.pair();
     let image = Image::noise(&world, "i", 4 * MIB, 1, 60);
     a.ok(["create", "d", "--from", image.name()]);
-    a.ok(["move", "d", "--to", "b"]);
-    b.ok(["move", "d", "--to", "a"]);
+    a.ok(["sync", "d", "--site", "b"]);
     for (round, chunk) in [(1u8, 0), (2, 9), (3, 20)] {
         let export = a.attach("d");
         export.write(6 + round, chunk * CHUNK + 512, 4096);
