@@ -25,8 +25,8 @@ pub(crate) enum What {
     Write { sector: u64, sectors: u64, data_at: u64 },
     /// Gave sectors up.
     Discard,
-    /// The test said this.
-    Mark(String),
+    /// The test said that flush `n` of its story was acknowledged (the word `fN`).
+    Flushed(usize),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +44,8 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 fn entry(head: &[u8], data_at: u64) -> (Entry, u64) {
     let [sector, sectors, flags, text] = [0, 8, 16, 24].map(|at| word(head, at));
     let (what, data) = if flags & MARK != 0 {
-        let text = &head[HEAD..HEAD + usize::try_from(text).unwrap()];
-        (What::Mark(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned()), 0)
+        let text = std::str::from_utf8(&head[HEAD..HEAD + usize::try_from(text).unwrap()]).unwrap();
+        (What::Flushed(text.trim_matches(['f', '\0']).parse().expect("fN")), 0)
     } else if flags & DISCARD != 0 {
         (What::Discard, 0)
     } else {
@@ -79,6 +79,19 @@ impl Log {
         Ok(Log { file, entries })
     }
 
+    /// The first mark: here the disks are made.
+    pub(crate) fn born(&self) -> usize {
+        let born = self.entries.iter().position(|e| e.what == What::Flushed(0));
+        born.expect("the first mark is in the log")
+    }
+
+    /// The last flush that was acknowledged within so many entries.
+    pub(crate) fn last_flush(&self, entries: usize) -> usize {
+        let marks = self.entries[..entries].iter().rev();
+        let mut flushes = marks.filter_map(|e| if let What::Flushed(n) = e.what { Some(n) } else { None });
+        flushes.next().expect("after the first mark")
+    }
+
     /// Does an entry to a device again; of a write only the sectors that `wanted` says.
     pub(crate) fn replay(&self, entry: &Entry, onto: &File, mut wanted: impl FnMut() -> bool) {
         let What::Write { sector, sectors, data_at } = entry.what else { return };
@@ -105,7 +118,7 @@ fn a_logs_entries_are_what_was_written() {
     bytes.extend(words(&[8, 2, FUA, 0]));
     bytes.extend([7; 1024]);
     let mut mark = words(&[0, 0, MARK, 3]);
-    mark[HEAD..HEAD + 3].copy_from_slice(b"abc");
+    mark[HEAD..HEAD + 3].copy_from_slice(b"f12");
     bytes.extend(mark);
     bytes.extend(words(&[0, 0, FLUSH, 0]));
     std::fs::write(&path, bytes).unwrap();
@@ -113,7 +126,7 @@ fn a_logs_entries_are_what_was_written() {
     let write = |sector, sectors, data_at| What::Write { sector, sectors, data_at };
     assert_eq!(log.entries.len(), 3);
     assert_eq!(log.entries[0], Entry { what: write(8, 2, 1024), is_barrier: true });
-    assert_eq!(log.entries[1], Entry { what: What::Mark("abc".to_owned()), is_barrier: false });
+    assert_eq!(log.entries[1], Entry { what: What::Flushed(12), is_barrier: false });
     assert_eq!(log.entries[2], Entry { what: write(0, 0, 3072), is_barrier: true });
 
     let onto =
