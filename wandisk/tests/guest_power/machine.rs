@@ -100,7 +100,7 @@ impl Played {
     /// Goes on until these many entries are played.
     pub(crate) fn go_to(&mut self, log: &Log, entries: usize) {
         for entry in &log.entries[self.upto..entries] {
-            log.replay(entry, &self.device, || true);
+            log.replay(entry, &self.device);
         }
         self.upto = entries;
         self.device.sync_all().unwrap();
@@ -114,7 +114,7 @@ impl Played {
              dmsetup create judged --noudevsync --table '0 {DEVICE_SECTORS} snapshot {PLAYED} {OVER} N 8'; dmsetup mknodes"
         ));
         let device = File::options().write(true).open("/dev/mapper/judged").unwrap();
-        on_its_way.iter().for_each(|entry| log.replay(entry, &device, &mut arrived));
+        on_its_way.iter().for_each(|entry| log.replay_torn(entry, &device, &mut arrived));
         device.sync_all().unwrap();
         drop(device);
         new_boot();
