@@ -159,8 +159,9 @@ pub(super) fn show_status(s: &Value) -> String {
         };
         lines.push(format!("site      {}: {reach}{rtt}{complete}{diverged}", text(&site["name"])));
     }
-    if s["poisoned"] == true {
+    if let Some(why) = s["failure"].as_str() {
         lines.push("The store failed: no more is written until the disk is attached again.".to_owned());
+        lines.push(format!("failure   {why}"));
     }
     lines.extend(s["map"].as_str().map(str::to_owned));
     lines.join("\n")

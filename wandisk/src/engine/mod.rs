@@ -227,7 +227,8 @@ pub struct Engine<S: Store = Files> {
     access: watch::Sender<Access>,
     read_only: AtomicBool,
     standby_waits: AtomicBool,
-    poisoned: AtomicBool,
+    /// Why the store was given up, once it was.
+    failure: OnceLock<String>,
     fetch_timeout_ms: AtomicU64,
     /// How long a request may wait for a far chunk while the disk is quiesced.
     quiesce: watch::Sender<Option<Duration>>,
@@ -301,7 +302,13 @@ impl<S: Store> Engine<S> {
     /// Was the store given up after a failed fsync?
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::SeqCst)
+        self.failure.get().is_some()
+    }
+
+    /// Why the store was given up, with the causes; for people.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// The store failed to change something (law L8): no space is passed on, anything else poisons the disk.
@@ -329,8 +336,11 @@ impl<S: Store> Engine<S> {
 
     /// Stops all writing for good: what is durable can no longer be known (law L8).
     fn poison(&self, why: &EngineError) {
-        if !self.poisoned.swap(true, Ordering::SeqCst) {
-            tracing::error!(disk = self.dir.name(), error = %why, "the store failed: the disk takes no more writes");
+        let causes = std::iter::successors(Some(why as &dyn std::error::Error), |cause| cause.source());
+        let told: Vec<String> = causes.map(ToString::to_string).collect();
+        if self.failure.set(told.join(": ")).is_ok() {
+            let error = self.failure();
+            tracing::error!(disk = self.dir.name(), error, "the store failed: the disk takes no more writes");
             // The kernel may call pages clean that never reached the medium; a later process must not believe a sync
             // of them. If this cannot be written either, the medium is gone for good.
             if let Err(error) = self.intents.note_failure() {

@@ -85,7 +85,7 @@ impl<S: Store> Engine<S> {
             access: watch::Sender::new(access),
             read_only: AtomicBool::new(false),
             standby_waits: AtomicBool::new(false),
-            poisoned: AtomicBool::new(false),
+            failure: OnceLock::new(),
             fetch_timeout_ms: AtomicU64::new(FETCH_TIMEOUT_MS),
             quiesce: watch::Sender::new(None),
             flushing: super::flush::FlushTurn::default(),

@@ -42,6 +42,7 @@ impl Keeper {
             "pid": std::process::id(),
             "access": format!("{:?}", self.engine.access()).to_lowercase(),
             "poisoned": self.engine.is_poisoned(),
+            "failure": self.engine.failure(),
             "consistent_at": meta.consistent_at,
             "kept_moment": meta.kept_moment,
             "allocated_bytes": allocated,
