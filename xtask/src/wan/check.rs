@@ -1,0 +1,117 @@
+//! Measures the line with ping and iperf3 and compares it with what was asked for.
+
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::{Side, Tunnel, Wan, show_rate, show_time};
+use crate::process;
+
+/// How far the idle line's median round trip may be off.
+const RTT_OFF: Duration = Duration::from_millis(1);
+/// How far the rate may be off, as a share.
+const RATE_OFF: f64 = 0.02;
+/// IPv4's header, and TCP's with time stamps.
+const HEADERS: f64 = 52.0;
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    wan: Wan,
+    /// Seconds of iperf3, each way, after as many round trips as TCP needs to begin.
+    #[arg(long, default_value_t = 5)]
+    seconds: u32,
+}
+
+/// Measures; fails if the line is not what was asked for.
+pub(super) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    for program in ["ping", "iperf3"] {
+        process::find(program).with_context(|| format!("{program} is missing: cargo xtask setup"))?;
+    }
+    let wan = &arguments.wan;
+    if wan.loss > 0.0 || !wan.jitter.is_zero() {
+        bail!("a line with loss or jitter has no exact rate and round trip to compare with");
+    }
+    let tunnel = Tunnel::make(&wan.shape())?;
+    let mut good = true;
+    println!("{:<24}{:>16}{:>16}{:>10}", "", "asked for", "measured", "off");
+    let rtt = ping(&tunnel.a, &tunnel.b)?;
+    good &= rtt.abs_diff(wan.rtt) <= RTT_OFF;
+    let off = show_time(rtt.abs_diff(wan.rtt));
+    println!("{:<24}{:>16}{:>16}{off:>10}", "round trip, idle", show_time(wan.rtt), show_time(rtt));
+    let _server = Iperf::serve(&tunnel.b)?;
+    for (name, back) in [("rate, A to B", false), ("rate, B to A", true)] {
+        let payload = iperf(&tunnel, wan, arguments.seconds, back)?;
+        let mtu = f64::from(wan.mtu);
+        let rate = payload * mtu / (mtu - HEADERS);
+        let off = rate / wan.rate as f64 - 1.0;
+        good &= off.abs() <= RATE_OFF;
+        let asked = show_rate(wan.rate as f64);
+        println!("{name:<24}{asked:>16}{:>16}{:>8.2} %", show_rate(rate), off * 100.0);
+    }
+    tunnel.close()?;
+    if !good {
+        println!("the line is not what was asked for: it may be off by {RTT_OFF:?} and {} %", RATE_OFF * 100.0);
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The median round trip.
+pub(crate) fn ping(from: &Side, to: &Side) -> Result<Duration> {
+    let mut ping = from.command("ping");
+    let said = process::output(ping.args(["-n", "-c", "15", "-i", "0.1", to.address]))?;
+    let mut times: Vec<f64> = said
+        .split("time=")
+        .skip(1)
+        .filter_map(|rest| rest.split_whitespace().next()?.parse().ok())
+        .collect();
+    times.sort_by(f64::total_cmp);
+    let median = times.get(times.len() / 2).context("ping told no times")?;
+    Ok(Duration::from_secs_f64(median / 1e3))
+}
+
+/// An iperf3 server; ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Iperf(Child);
+
+impl Iperf {
+    pub(crate) fn serve(side: &Side) -> Result<Self> {
+        let mut command = side.command("iperf3");
+        let child = command.arg("-s").stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        let server = Self(child);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // Asked of the kernel: a connection would be taken for a client.
+        while !process::output(side.command("ss").args(["-Hltn", "sport = 5201"]))?.contains("LISTEN") {
+            if Instant::now() > deadline {
+                bail!("iperf3 does not listen");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+}
+
+impl Drop for Iperf {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Bits of payload a second that arrived, after TCP has begun.
+pub(crate) fn iperf(tunnel: &Tunnel, wan: &Wan, seconds: u32, back: bool) -> Result<f64> {
+    // A stream has at most some MiB under way, by the kernel's own limits.
+    let streams = wan.bandwidth_delay().div_ceil(1 << 20).clamp(1, 16);
+    let begin = (wan.rtt.as_secs_f64() * 20.0).ceil().clamp(1.0, 5.0);
+    let mut command: Command = tunnel.a.command("iperf3");
+    command.args(["-J", "-c", tunnel.b.address, "-t", &seconds.to_string(), "-O", &begin.to_string()]);
+    command.args(["-P", &streams.to_string()]);
+    if back {
+        command.arg("-R");
+    }
+    let report: Value = serde_json::from_str(&process::output(&mut command)?)?;
+    report["end"]["sum_received"]["bits_per_second"].as_f64().context("iperf3 told no rate")
+}
