@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 use line::Settings;
 pub(crate) use tunnel::{Shape, Side, Tunnel};
-pub(crate) use units::{bytes, rate, show_rate, show_time, time};
+pub(crate) use units::{show_rate, show_time};
 
 /// Two network namespaces with a long, narrow line between them.
 ///
