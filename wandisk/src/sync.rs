@@ -15,6 +15,7 @@ use wandisk_store::{Residency, SiteId, TableDigest};
 
 use crate::handover::apply::{apply_named, named};
 use crate::handover::rules;
+use crate::keeper::to_the_end::{Asker, to_the_end};
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::numbers_of;
@@ -54,7 +55,23 @@ impl Keeper {
         options: SyncOptions,
         report: &Report,
     ) -> Result<SyncReport, Refusal> {
-        // One at a time: a command whose link broke may have left its sync behind, at work here.
+        let asker = Asker::default();
+        let _waiting = asker.waits();
+        let (keeper, report) = (Arc::clone(self), Arc::clone(report));
+        to_the_end(async move {
+            let _busy = keeper.busy();
+            keeper.sync_for(&asker, options, &report).await
+        })
+        .await
+    }
+
+    async fn sync_for(
+        self: &Arc<Self>,
+        asker: &Asker,
+        options: SyncOptions,
+        report: &Report,
+    ) -> Result<SyncReport, Refusal> {
+        // One at a time: one whose asker went away may not have stopped yet.
         let _turn = match self.syncing.try_lock() {
             Ok(turn) => turn,
             Err(_) => {
@@ -62,15 +79,16 @@ impl Keeper {
                 self.syncing.lock().await
             }
         };
+        asker.is_there()?;
         rules::believable(&self.engine.meta()).map_err(|e| named(&self.engine.meta(), e))?;
         let began = Instant::now();
         let bytes_before = self.engine.fetch_stats().bytes_in.load(Ordering::Relaxed);
         let mut done = SyncReport { site: self.home.name().to_owned(), ..SyncReport::default() };
         let resident = self.engine.meta().resident;
         let result = if self.engine.meta().is_resident() {
-            self.sync_resident(options, &mut done, report).await
+            self.sync_resident(asker, options, &mut done, report).await
         } else {
-            self.sync_replica(resident, options, &mut done, report).await
+            self.sync_replica(resident, (asker, options), &mut done, report).await
         };
         done.bytes = self.engine.fetch_stats().bytes_in.load(Ordering::Relaxed) - bytes_before;
         done.missing = self.engine.missing_count().0;
@@ -85,12 +103,13 @@ impl Keeper {
     /// The resident's table is the table; it only lacks chunks.
     async fn sync_resident(
         &self,
+        asker: &Asker,
         options: SyncOptions,
         done: &mut SyncReport,
         report: &Report,
     ) -> Result<(), Refusal> {
         done.passes = 1;
-        self.fetch_missing(options, done, report).await?;
+        self.fetch_missing(asker, options, done, report).await?;
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
         self.note_complete(None, now_ms()).await
     }
@@ -98,7 +117,7 @@ impl Keeper {
     async fn sync_replica(
         &self,
         resident: SiteId,
-        options: SyncOptions,
+        (asker, options): (&Asker, SyncOptions),
         done: &mut SyncReport,
         report: &Report,
     ) -> Result<(), Refusal> {
@@ -118,7 +137,7 @@ impl Keeper {
                 return self.complete(resident, pulled.digest, pulled.at).await;
             }
             let missing = self.engine.missing_count().0;
-            self.fetch_missing(options, done, report).await?;
+            self.fetch_missing(asker, options, done, report).await?;
             settled_at = Some(pulled.counter);
             let worth_freezing = pulled.busy && missing <= FREEZE_AT;
             if worth_freezing && !options.no_freeze {
@@ -137,14 +156,14 @@ impl Keeper {
             )
             .hint("run it again, or without --no-freeze, which holds writes for a moment at the end"));
         }
-        self.last_pass_frozen(resident, options, done, report).await
+        self.last_pass_frozen(resident, (asker, options), done, report).await
     }
 
     /// Writes are held at the resident while the last chunks come.
     async fn last_pass_frozen(
         &self,
         resident: SiteId,
-        options: SyncOptions,
+        (asker, options): (&Asker, SyncOptions),
         done: &mut SyncReport,
         report: &Report,
     ) -> Result<(), Refusal> {
@@ -155,7 +174,7 @@ impl Keeper {
         let work = async {
             done.passes += 1;
             self.pull_rows(resident).await?;
-            self.fetch_missing(options, done, report).await
+            self.fetch_missing(asker, options, done, report).await
         };
         let result = tokio::time::timeout(FREEZE_LEASE, work).await;
         let thawed = self.ask(resident, Ask::Thaw).await;
@@ -205,6 +224,7 @@ impl Keeper {
             Ok(())
         });
         let meta = changed.await.map_err(|e| Refusal::failed(&e))?;
+        self.engine.drop_moment().await.map_err(|e| Refusal::failed(&e))?;
         self.engine.note_holder(meta.here_number(), meta.counter);
         if let Some(resident) = resident {
             match self.ask(resident, Ask::NoteSynced { counter: meta.counter, at }).await {
@@ -307,11 +327,14 @@ impl Keeper {
 
     /// From here on the replica mixes two moments, durably said before the first byte (law L13).
     pub(crate) async fn mixing(&self) -> Result<(), Refusal> {
-        if self.engine.meta().consistent_at.is_none() {
-            return Ok(());
-        }
+        let Some(moment) = self.engine.meta().consistent_at else { return Ok(()) };
+        let kept = self.engine.keep_moment().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the last consistent moment could not be kept while the next one comes");
+            false
+        });
         let changed = self.engine.change_meta(|meta| {
             meta.consistent_at = None;
+            meta.kept_moment = kept.then_some(moment);
             Ok(())
         });
         changed.await.map(drop).map_err(|e| Refusal::failed(&e))
@@ -320,6 +343,7 @@ impl Keeper {
     /// Fetches every chunk that is not here, many at a time.
     pub(crate) async fn fetch_missing(
         &self,
+        asker: &Asker,
         options: SyncOptions,
         done: &mut SyncReport,
         report: &Report,
@@ -332,6 +356,7 @@ impl Keeper {
             let batch = self.engine.missing_from(start, BATCH);
             let Some(last) = batch.last().copied() else { break };
             self.engine.withdraw_bases(&batch).await.map_err(|e| Refusal::failed(&e))?;
+            asker.is_there()?;
             let mut fetches = futures::stream::iter(batch)
                 .map(|chunk| {
                     let engine = Arc::clone(&self.engine);
@@ -343,6 +368,7 @@ impl Keeper {
                     Refusal::new(Code::Failed, format!("chunk {chunk} could not be fetched: {e}"))
                         .hint("run the same command again: what came is kept")
                 })?;
+                asker.is_there()?;
                 fetched += 1;
                 done.chunks += 1;
                 let bytes = stats.bytes_in.load(Ordering::Relaxed) - bytes_at_start;

@@ -7,6 +7,8 @@
 
 mod framework;
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use framework::*;
@@ -203,6 +205,62 @@ fn a_stalled_link_is_noticed_and_the_move_can_be_repeated() {
     assert_eq!(pair.residents(), ["b"]);
 }
 
+/// A hand-over whose command was killed left the disk frozen for ever. Found by the soak.
+#[test]
+fn a_move_that_is_interrupted_while_it_holds_writes_lets_them_go() {
+    let measured = Pair::new();
+    let before = measured.link.bytes().0;
+    measured.a.ok(["move", "d", "--to", "b"]);
+    let whole = measured.link.bytes().0 - before;
+    // Everything but the end of the conversation gets through: the target never answers the last rows.
+    for short_of_the_end in [400, 700, 1000] {
+        let pair = Pair::new();
+        pair.link.cut_after(Way::There, whole.saturating_sub(short_of_the_end));
+        let mut moving = pair.a.start(["move", "d", "--to", "b"]);
+        eventually("the link is cut", SOON, || pair.link.is_cut());
+        // `timeout` passes it on.
+        kill(moving.id(), Signal::TERM);
+        moving.wait().unwrap();
+        eventually("writes go on, or the disk has moved", 2 * SOON, || {
+            let access = pair.a.status("d")["access"].as_str().unwrap().to_owned();
+            access == "open" || access == "closed"
+        });
+        assert!(pair.residents().len() <= 1);
+    }
+}
+
+#[test]
+fn a_client_that_comes_while_a_move_is_under_way_keeps_its_disk() {
+    let pair = Pair::new();
+    pair.a.ok(["sync", "d", "--site", "b"]);
+    let export = pair.a.attach("d");
+    let there = pair.b.keeper("d");
+    kill(there, Signal::STOP);
+    let before = pair.link.bytes().0;
+    let moving = pair.a.start(["move", "d", "--to", "b"]);
+    eventually("the move has begun", SOON, || pair.link.bytes().0 > before);
+    let code = "import sys\nprint('in', flush=True)\nsys.stdin.readline()\nh.pwrite(bytes([7]) * 4096, 0)";
+    let mut client = Command::new("nbdsh")
+        .args(["-u", export.uri(), "-c", code])
+        .env("PATH", SYSTEM_PATH)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(client.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    kill(there, Signal::CONT);
+    let output = moving.wait_with_output().unwrap();
+    assert!(!output.status.success() && shown(&output).contains("1 NBD client"), "{}", shown(&output));
+    drop(client.stdin.take());
+    assert!(client.wait().unwrap().success(), "its write failed");
+    export.reads(7, 0, 4096);
+    assert_eq!(pair.residents(), ["a"]);
+    eventually("the client has gone, and the disk moves", SOON, || {
+        pair.a.run(["move", "d", "--to", "b"]).status.success()
+    });
+}
+
 #[test]
 fn a_keeper_that_is_stopped_is_noticed_and_the_move_can_be_repeated() {
     let world = World::new();
@@ -316,7 +374,7 @@ fn kill_during_writes_loses_no_acknowledged_write() {
         );
         let mut writer = std::process::Command::new("nbdsh")
             .args(["-u", export.uri(), "-c", &code])
-            .env("PATH", "/usr/bin:/bin")
+            .env("PATH", SYSTEM_PATH)
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::null())
             .spawn()

@@ -114,6 +114,33 @@ fn a_site_that_cannot_reach_an_owner_is_relayed() {
 }
 
 #[test]
+fn a_question_that_nobody_can_answer_goes_round_in_no_loop() {
+    // Interleaving 22: b asks a for what c holds, and a can only ask b.
+    let world = World::new();
+    let [a, b, c] = ["a", "b", "c"].map(|name| world.site(name));
+    let image = with_ext4(&world, &c);
+    let (b_a, a_b, a_c, c_a) =
+        (world.link(&b, &a), world.link(&a, &b), world.link(&a, &c), world.link(&c, &a));
+    c.ok(["move", "d", "--to", "a"]);
+    a.ok(["move", "d", "--to", "b"]);
+    a_c.cut();
+    c_a.cut();
+    let export = b.attach_with("d", &["--fetch-timeout", "3s"]);
+    let before = [&b_a, &a_b].map(|link| link.bytes().0 + link.bytes().1);
+    let began = std::time::Instant::now();
+    assert!(!export.can_read(0, 4096), "nobody could give it");
+    assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
+    let after = [&b_a, &a_b].map(|link| link.bytes().0 + link.bytes().1);
+    let asked: u64 = after.iter().zip(&before).map(|(after, before)| after - before).sum();
+    // Asked by everybody of everybody, as often as a path may be long, it is over 20 KB.
+    assert!(asked < 8 * KIB, "{asked} bytes for one question");
+    a_c.mend();
+    c_a.mend();
+    b.detach("d");
+    b.attach("d").is_identical_to(&image);
+}
+
+#[test]
 fn a_site_that_never_saw_the_disk_gets_a_replica_by_sync() {
     let world = World::new();
     let (a, b) = world.pair();

@@ -132,6 +132,10 @@ pub(super) fn show_status(s: &Value) -> String {
         let (parent, epoch) = (text(&fork["parent"]), &fork["epoch"]);
         lines.push(format!("lineage   {}, taken over from {parent} at epoch {epoch}", text(&s["lineage"])));
     }
+    if number(&chunks["overlaid"]) > 0 {
+        let n = &chunks["overlaid"];
+        lines.push(format!("partly    {n} chunks were written in part while the rest of them is elsewhere: it is being fetched"));
+    }
     if number(&chunks["lost"]) > 0 {
         lines.push(format!("lost      {} chunks: reading them is an error", chunks["lost"]));
     }

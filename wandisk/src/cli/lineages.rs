@@ -21,8 +21,7 @@ pub(super) async fn run(cli: &Cli, command: &Command) -> Result<ExitCode, Failur
                 accept_old: *accept_old,
                 accept_mixed: *accept_mixed,
             };
-            let value = ask(cli, disk, Ask::TakeOver { options }).await?;
-            let report: TakeoverReport = serde_json::from_value(value.clone())?;
+            let (value, report) = take_over(cli, disk, options).await?;
             output::result(cli, &value, || show_takeover(&report));
         }
         Command::Join { disk, site, force, dry_run } => {
@@ -50,6 +49,26 @@ pub(super) async fn run(cli: &Cli, command: &Command) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
+/// A replica that goes back to a kept moment first does so under its next keeper, which is asked again.
+async fn take_over(
+    cli: &Cli,
+    disk: &str,
+    options: TakeoverOptions,
+) -> Result<(Value, TakeoverReport), Failure> {
+    let mut went_back_to = None;
+    loop {
+        let mut value = ask(cli, disk, Ask::TakeOver { options }).await?;
+        let report: TakeoverReport = serde_json::from_value(value.clone())?;
+        if options.dry_run || report.goes_back_to.is_none() {
+            value["went_back_to"] = serde_json::json!(went_back_to);
+            return Ok((value, report));
+        }
+        went_back_to = report.goes_back_to;
+        // The keeper that said so is about to end.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
 fn show_runs(runs: &[(u64, u64)]) -> String {
     let run = |(first, last): &(u64, u64)| {
         if first == last { first.to_string() } else { format!("{first}-{last}") }
@@ -73,6 +92,11 @@ fn show_takeover(report: &TakeoverReport) -> String {
         Some(at) => format!("the table here {would} of one moment: {at} ms since 1970"),
         None => "the table here mixes two moments, or was never complete".to_owned(),
     });
+    if let Some(at) = report.goes_back_to {
+        lines.push(format!(
+            "first the replica would go back to its last consistent moment: {at} ms since 1970 (--accept-mixed: it would not)"
+        ));
+    }
     let sites = [
         ("lost", &report.unreachable),
         ("reachable", &report.reachable),

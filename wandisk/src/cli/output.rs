@@ -118,11 +118,12 @@ impl Meter {
     /// Takes news.
     pub(super) fn show(&mut self, news: &Progress) {
         if let Some(bar) = &self.bar {
+            // First, since each of these may draw.
+            bar.set_message(format!("{}, {}", news.phase, show_bytes(news.bytes)));
             if news.total > 0 {
                 bar.set_length(news.total);
             }
             bar.set_position(news.done);
-            bar.set_message(format!("{}, {}", news.phase, show_bytes(news.bytes)));
             return;
         }
         let new_phase = self.phase != news.phase;

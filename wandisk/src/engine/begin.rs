@@ -82,6 +82,8 @@ impl<S: Store> Engine<S> {
         self.check_request(op, offset, len)?;
         let mut cold = Box::new(Cold { engine: Arc::clone(&self), pass: None, kept: Vec::new() });
         loop {
+            // No chunk is kept over a wait: a freeze that ends overlays needs their locks.
+            cold.kept.clear();
             self.wait_for_access(op).await?;
             for chunk in self.hot.touched(offset, len) {
                 if self.is_fit(chunk, op, offset, len) || cold.keeps(chunk) {

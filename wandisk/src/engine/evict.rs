@@ -20,6 +20,7 @@ impl<S: Store> Engine<S> {
         for (chunk, _) in &chunks {
             guards.push(self.locks.lock(*chunk).await);
         }
+        let _placing = self.placing.read().await;
         let going: Vec<u64> = {
             let mut state = self.state();
             let mut going = Vec::new();

@@ -25,6 +25,7 @@ impl<S: Store> Engine<S> {
         bytes: Option<&[u8]>,
     ) -> Result<StoreOutcome, EngineError> {
         self.check_not_poisoned()?;
+        let _placing = self.placing.read().await;
         let basis_recorded = {
             let mut state = self.state();
             let mut row = state.table.get(chunk);

@@ -28,6 +28,9 @@ impl Files {
     /// Opens table, image and intent map; changes nothing in them.
     pub(super) fn open(dir: &DiskDir, lock: KeeperLock) -> Result<Opened<Files>, EngineError> {
         Files::blocking(|| {
+            if dir.go_back_if_told(&lock).map_err(EngineError::Data)? {
+                tracing::warn!(disk = dir.name(), "the replica went back to its last consistent moment");
+            }
             let (loaded, table, image) = dir.open(&lock)?;
             let (intents, left) =
                 IntentMap::open(&dir.intent_path(), loaded.meta.uuid).map_err(EngineError::Data)?;

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Invariant: state changes of a chunk happen under its chunk lock, or withdraw a right (then the gate's grace period
-//! follows). Lock order: by chunk, its fetch turn before its lock → cooling → flush → rows →
+//! follows). Lock order: by chunk, its fetch turn before its lock → placing → cooling → flush → rows →
 //! state. The state lock is never held over an await.
 
 mod ahead;
@@ -31,6 +31,7 @@ mod front;
 mod lost;
 mod marks;
 mod meta;
+mod moment;
 mod open;
 mod overlay;
 mod publish;
@@ -107,8 +108,8 @@ pub enum EngineError {
     Busy,
     /// Bases of overlays are missing.
     #[error(
-        "{chunks} chunks were written here in part while the rest of them is at other sites, and that could not be \
-         fetched in time"
+        "{chunks} chunk{} written here in part while the rest is at other sites, and that could not be fetched in time",
+        if *chunks == 1 { " was" } else { "s were" }
     )]
     Overlaid {
         /// How many.
@@ -227,6 +228,8 @@ pub struct Engine<S: Store = Files> {
     /// Held from taking changed rows until their commit has ended: whoever has it and finds no changed row knows that all
     /// rows are durable.
     rows_turn: tokio::sync::Mutex<()>,
+    /// Held while bytes and their records change together here; whoever has all of it sees one moment.
+    placing: tokio::sync::RwLock<()>,
     grace: tokio::sync::Mutex<()>,
     cooling: tokio::sync::Mutex<()>,
     meta_turn: tokio::sync::Mutex<()>,

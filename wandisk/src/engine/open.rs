@@ -90,6 +90,7 @@ impl<S: Store> Engine<S> {
             quiesce: watch::Sender::new(None),
             flushing: super::flush::FlushTurn::default(),
             rows_turn: tokio::sync::Mutex::new(()),
+            placing: tokio::sync::RwLock::new(()),
             grace: tokio::sync::Mutex::new(()),
             cooling: tokio::sync::Mutex::new(()),
             meta_turn: tokio::sync::Mutex::new(()),

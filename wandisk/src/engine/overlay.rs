@@ -30,8 +30,10 @@ const REST: Duration = Duration::from_millis(50);
 const AT_ONCE: usize = 16;
 /// After a base could not be had, so long before it is asked for again.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How long bases may take to come while writes go on, before something that needs the disk whole is refused.
+const SETTLE_MAX: Duration = Duration::from_secs(15);
 /// How long held writes may wait for bases before a freeze is given up.
-const FROZEN_MAX: Duration = Duration::from_secs(10);
+const FROZEN_MAX: Duration = Duration::from_secs(5);
 
 /// The overlays of a disk.
 #[derive(Debug, Default)]
@@ -151,7 +153,7 @@ impl<S: Store> Engine<S> {
         let begin = chunk * u64::from(self.hot.chunk_size());
         let from = offset.max(begin) - begin;
         let to = (offset + len).min(begin + u64::from(self.hot.chunk_size())) - begin;
-        let at = |bytes: u64| usize::try_from(bytes / SECTOR).ok().filter(|_| bytes % SECTOR == 0);
+        let at = |bytes: u64| usize::try_from(bytes / SECTOR).ok().filter(|_| bytes.is_multiple_of(SECTOR));
         Some(at(from)?..at(to)?)
     }
 
@@ -258,16 +260,30 @@ impl<S: Store> Engine<S> {
         self.state().overlays.len()
     }
 
-    /// Ends the overlays there are now: brings their bases. Those that could not be had stay.
-    pub async fn settle(self: &Arc<Self>, patience: Duration) {
+    /// Ends the overlays there are now, while writes go on; new ones may come.
+    ///
+    /// # Errors
+    /// [`EngineError::Overlaid`] if bases could not be had in time.
+    pub async fn settle(self: &Arc<Self>) -> Result<(), EngineError> {
+        match self.bring_bases(SETTLE_MAX).await {
+            0 => Ok(()),
+            chunks => Err(EngineError::Overlaid { chunks }),
+        }
+    }
+
+    /// Brings the bases of the overlays there are now; how many could not be had.
+    async fn bring_bases(self: &Arc<Self>, patience: Duration) -> usize {
         let open: Vec<u64> = self.state().overlays.open.keys().copied().collect();
         if open.is_empty() {
-            return;
+            return 0;
         }
+        let wanted = open.clone();
         let brought = futures::stream::iter(open).for_each_concurrent(AT_ONCE, |chunk| async move {
             self.bring(chunk, true).await.ok();
         });
         tokio::time::timeout(patience, brought).await.ok();
+        let state = self.state();
+        wanted.iter().filter(|chunk| state.overlays.is_open(**chunk)).count()
     }
 
     /// As [`Engine::freeze`], and nothing is left that is no version: for whoever takes the disk or a moment of it along.
@@ -278,8 +294,7 @@ impl<S: Store> Engine<S> {
     pub async fn freeze_whole(self: &Arc<Self>) -> Result<(), EngineError> {
         let frozen = async {
             self.set_access(super::Access::Frozen).await?;
-            self.settle(FROZEN_MAX).await;
-            match self.overlaid_chunks() {
+            match self.bring_bases(FROZEN_MAX).await {
                 0 => self.freeze().await,
                 chunks => Err(EngineError::Overlaid { chunks }),
             }

@@ -150,6 +150,7 @@ impl<S: Store> Engine<S> {
         for chunk in gone {
             guards.push(self.locks.lock(*chunk).await);
         }
+        let _placing = self.placing.read().await;
         {
             let mut state = self.state();
             for chunk in gone {
@@ -215,11 +216,14 @@ impl<S: Store> Engine<S> {
         (state.table.digest(), state.table.newest_counter())
     }
 
-    /// Is there an open version or a row that is not yet durable? If not, nothing changes while nothing is written.
+    /// Is there an open version, a part that is no version yet, or a row that is not yet durable? If not, nothing changes while
+    /// nothing is written.
     #[must_use]
     pub fn has_unsettled_rows(&self) -> bool {
         let state = self.state();
-        state.table.newest_counter() > state.durable_counter || !state.extents.all().is_empty()
+        state.table.newest_counter() > state.durable_counter
+            || !state.extents.all().is_empty()
+            || state.overlays.len() > 0
     }
 
     /// Notes that a site holds every version up to `counter` (it ended a sync).

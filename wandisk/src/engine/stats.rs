@@ -119,7 +119,8 @@ impl<S: Store> Engine<S> {
         let state = self.state();
         let here = state.meta.here_number();
         let only_here = |row: &Row| row.is_held() && !row.zero && row.holders & !(1 << here) == 0;
-        state.table.rows().fold((0, 0), |(owned, only), (_, row)| {
+        let overlaid = state.overlays.len() as u64;
+        state.table.rows().fold((0, overlaid), |(owned, only), (_, row)| {
             (owned + u64::from(row.owner == here), only + u64::from(only_here(&row)))
         })
     }

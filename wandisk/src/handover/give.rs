@@ -11,7 +11,7 @@ use super::apply::{Failed, apply, apply_named, named};
 use super::rules;
 use super::steps::{self, Committed};
 use crate::engine::{Access, MetaError};
-use crate::keeper::{Keeper, Report};
+use crate::keeper::{Keeper, Report, not_frozen};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::learn;
 use crate::peer::message::{Answer, Ask, Facts, MoveReport, Progress, Standing, WholeTable};
@@ -23,6 +23,8 @@ const PASSES_MAX: u32 = 4;
 const FEW_ROWS: usize = 4096;
 /// How long the grant is offered again before the command gives up (the release stands, `move` finishes it later).
 const GRANT_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a `move` waits for the end of one that was begun before, perhaps by itself over a link that broke.
+const EARLIER_PATIENCE: Duration = Duration::from_secs(40);
 /// Longest lease that a caller may ask for.
 pub const LEASE_MAX: Duration = Duration::from_secs(600);
 
@@ -131,12 +133,13 @@ impl Keeper {
         };
         // The timer may be the one who calls: it must not abort itself half-way.
         prepared.lease = None;
-        self.engine.thaw().await;
-        let abort = Ask::Abort { attempt: prepared.attempt.id };
-        if let Err(e) = self.peers.ask(prepared.attempt.to, abort, Bytes::new()).await {
-            tracing::info!(error = %e, "the target was not told of an abort; a later attempt replaces this one");
-        }
+        self.give_up(&prepared).await;
         Ok(())
+    }
+
+    /// Waits until no hand-over is at work here: one goes on to its end though its command was interrupted or its link broke.
+    pub(crate) async fn earlier_hand_over(&self) {
+        tokio::time::timeout(EARLIER_PATIENCE, self.giving.lock()).await.ok();
     }
 
     /// Hands the disk over to `to` in one go.
@@ -157,7 +160,21 @@ impl Keeper {
             self.refuse_if_in_use().await?;
         }
         let prepared = self.prepare_attempt(to, report).await?;
+        if !force && let Err(in_use) = self.refuse_if_in_use().await {
+            // Somebody came while the table was on its way (law L15).
+            self.give_up(&prepared).await;
+            return Err(in_use);
+        }
         self.commit_attempt(prepared).await
+    }
+
+    /// Writes go on, and the target is told.
+    async fn give_up(&self, prepared: &Prepared) {
+        self.engine.thaw().await;
+        let abort = Ask::Abort { attempt: prepared.attempt.id };
+        if let Err(e) = self.peers.ask(prepared.attempt.to, abort, Bytes::new()).await {
+            tracing::info!(error = %e, "the target was not told of an abort; a later attempt replaces this one");
+        }
     }
 
     async fn prepare_attempt(&self, to: SiteId, report: &Report) -> Result<Prepared, Refusal> {
@@ -169,9 +186,9 @@ impl Keeper {
         if standing.facts.lineages == self.engine.meta().lineages {
             sent.upto = standing.counter;
         }
+        // What is partly written here becomes versions while writes still go on.
+        self.engine.settle().await.map_err(|e| not_frozen(&e))?;
         for _ in 0..PASSES_MAX {
-            // What is partly written here becomes versions while writes still go on.
-            self.engine.settle(self.engine.fetch_timeout()).await;
             // Rows leave only when they are durable here.
             self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
             let before = sent.rows;

@@ -94,7 +94,8 @@ impl Keeper {
         let named = self.names(theirs);
         let mut given_up = 0;
         self.engine.each_version(|version| given_up += u64::from(!named(version)));
-        given_up
+        // Parts of chunks that are no version yet are of this lineage alone.
+        given_up + self.engine.overlaid_chunks() as u64
     }
 
     /// Does the ancestry of `theirs` name a version of ours?
@@ -109,8 +110,10 @@ impl Keeper {
         let failed = |e: crate::engine::EngineError| Refusal::failed(&e);
         if self.engine.access() == Access::Open {
             // Everything durable and unmarked: from here on this site recovers as a replica.
-            self.freeze_for_hand_over().await?;
+            self.freeze_to_leave().await?;
         }
+        // Of the lineage that is left.
+        self.engine.drop_moment().await.map_err(|e| Refusal::failed(&e))?;
         self.engine.set_access(Access::Closed).await.map_err(failed)?;
         let named = self.names(&theirs);
         let shared = lineage::common(&self.engine.meta().lineages, &theirs.lineages);

@@ -120,6 +120,7 @@ impl Keeper {
             Ok(granted)
         });
         if granted.await? == Granted::Now {
+            self.engine.drop_moment().await.map_err(|e| Refusal::failed(&e))?;
             self.engine.thaw().await;
             self.promote().await;
         }
@@ -146,6 +147,7 @@ impl Keeper {
         force: bool,
         report: &Report,
     ) -> Result<MoveReport, Refusal> {
+        self.earlier_hand_over().await;
         for _ in 0..HOPS_MAX {
             let meta = self.engine.meta();
             match steps::next(&meta, to) {

@@ -46,6 +46,9 @@ pub struct TakeoverReport {
     pub resident: String,
     /// The moment of the table here (ms since 1970); null: it mixes two, or never was complete.
     pub consistent_at: Option<u64>,
+    /// The kept moment that the replica goes back to first (`--accept-mixed`: it does not); null: none.
+    #[serde(default)]
+    pub goes_back_to: Option<u64>,
     /// Sites that answer.
     pub reachable: Vec<String>,
     /// Sites that count as lost.
@@ -102,6 +105,8 @@ impl Keeper {
         let standings = self.ask_everybody(&meta).await;
         refuse_if_a_move_would_do(self, &meta, &standings)?;
         let (mut report, lost, reachable) = self.what_would_be(&meta, &standings).await;
+        let is_mixed = report.consistent_at.is_none() && !options.accept_mixed;
+        report.goes_back_to = meta.kept_moment.filter(|_| is_mixed);
         if options.dry_run {
             report.dry_run = true;
             return Ok(report);
@@ -113,7 +118,14 @@ impl Keeper {
             )
             .hint("see what it means with --dry-run, then say --force"));
         }
-        if report.consistent_at.is_none() && !options.accept_mixed {
+        if report.goes_back_to.is_some() {
+            // This keeper's files are about to be others: the next one takes over.
+            tokio::task::block_in_place(|| self.engine.dir().tell_to_go_back())
+                .map_err(|e| Refusal::failed(&e))?;
+            self.quit();
+            return Ok(report);
+        }
+        if is_mixed {
             return Err(Refusal::new(
                 Code::Rules,
                 "the replica here is not of one moment: a sync was under way, or none was ever complete",
@@ -132,6 +144,7 @@ impl Keeper {
         if options.accept_old {
             report.accepted = self.accept_old(&lost).await?;
         }
+        self.engine.drop_moment().await.map_err(|e| Refusal::failed(&e))?;
         self.engine.thaw().await;
         self.promote().await;
         Ok(report)
@@ -194,6 +207,7 @@ impl Keeper {
             epoch: meta.epoch.0,
             resident: self.site_name(meta.resident),
             consistent_at: meta.consistent_at,
+            goes_back_to: None,
             reachable: reachable.iter().map(name).collect(),
             unreachable: standings.iter().filter(|(_, s)| s.is_none()).map(|(site, _)| name(site)).collect(),
             newer_at: here.iter().filter(|(_, s)| newer(s)).map(|(site, _)| name(site)).collect(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wandisk_store::{LineageId, Version};
 
+use super::to_the_end::to_the_end;
 use super::{Keeper, Report};
 use crate::delta::{self, Form};
 use crate::engine::MetaError;
@@ -21,6 +22,21 @@ impl Keeper {
     /// # Errors
     /// A [`Refusal`], sent back as it is.
     pub async fn answer(
+        self: &Arc<Self>,
+        from: wandisk_store::SiteId,
+        ask: Ask,
+        body: Bytes,
+        report: &Report,
+    ) -> Result<(Answer, Bytes), Refusal> {
+        if let Ask::Sync { options } = ask {
+            // Ends with its asker, where it may.
+            return self.sync_here(options, report).await.map(|r| (Answer::Synced(r), Bytes::new()));
+        }
+        let (keeper, report) = (Arc::clone(self), Arc::clone(report));
+        to_the_end(async move { keeper.answer_to_the_end(from, ask, body, &report).await }).await
+    }
+
+    async fn answer_to_the_end(
         self: &Arc<Self>,
         from: wandisk_store::SiteId,
         ask: Ask,
@@ -74,6 +90,7 @@ impl Keeper {
         force: bool,
         report: &Report,
     ) -> Result<Answer, Refusal> {
+        self.earlier_hand_over().await;
         let meta = self.engine.meta();
         match meta.residency {
             wandisk_store::Residency::Resident if to == meta.here => Err(self.already_at(to)),
@@ -181,6 +198,10 @@ impl Keeper {
             return self.not_resident().map(|answer| (answer, Bytes::new()));
         }
         self.refuse_other_lineage(lineage)?;
+        // What is written of chunks that are elsewhere is in no row yet. Where their rest cannot be had, the table is not whole.
+        if let Err(error) = self.engine.settle().await {
+            tracing::info!(%error, "a peer gets rows that do not have everything");
+        }
         // Rows leave only when they are durable; and what is open now may change at once.
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
         let (digest, newest) = self.engine.table_mark();

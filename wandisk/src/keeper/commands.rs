@@ -113,6 +113,17 @@ pub enum Command {
     Quit,
 }
 
+impl Command {
+    /// Is it over when nobody waits for its answer? Nothing of the disk's standing is changed by such a one, or it looks
+    /// out for its caller itself.
+    pub(super) fn ends_with_its_caller(&self) -> bool {
+        matches!(
+            self,
+            Command::Status { .. } | Command::Sync { .. } | Command::Verify { .. } | Command::Complete
+        )
+    }
+}
+
 impl Keeper {
     /// Carries a command out.
     ///

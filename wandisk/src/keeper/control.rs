@@ -17,6 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::Keeper;
 use super::commands::Command;
+use super::to_the_end::to_the_end;
 use crate::peer::audit::SessionOrigin;
 use crate::peer::error::Refusal;
 use crate::peer::limits::HELLO;
@@ -123,17 +124,31 @@ async fn connection(keeper: &Arc<Keeper>, stream: UnixStream) -> io::Result<()> 
     let (tell, mut hear) = tokio::sync::mpsc::channel::<Progress>(16);
     // Progress is news: when the listener is slow, the older news is left out.
     let report: super::Report = Arc::new(move |progress| drop(tell.try_send(progress)));
-    let mut work = std::pin::pin!(keeper.command(command, &report));
+    let mut work = std::pin::pin!(work(keeper, command, &report));
     let mut byte = [0u8; 1];
     let result = loop {
         tokio::select! {
             result = &mut work => break result,
             Some(progress) = hear.recv() => send(&mut write, &Line::Progress(progress)).await?,
-            // A caller that goes away (Ctrl-C) ends what it asked for at the next await; what is durable stays.
+            // A caller went away (Ctrl-C).
             gone = reader.read(&mut byte) => if gone? == 0 { return Ok(()) },
         }
     };
     send(&mut write, &result.map_or_else(Line::Error, Line::Ok)).await
+}
+
+/// Does what was asked. Reports, and what only brings or compares bytes, end with their caller; everything else is done to
+/// its end.
+async fn work(keeper: &Arc<Keeper>, command: Command, report: &super::Report) -> Result<Value, Refusal> {
+    if command.ends_with_its_caller() {
+        return keeper.command(command, report).await;
+    }
+    let (keeper, report) = (Arc::clone(keeper), Arc::clone(report));
+    to_the_end(async move {
+        let _busy = keeper.busy();
+        keeper.command(command, &report).await
+    })
+    .await
 }
 
 /// Reads one line of bounded length.

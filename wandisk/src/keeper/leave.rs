@@ -156,7 +156,8 @@ impl Keeper {
     async fn held_by_nobody_else(&self) -> u64 {
         let held = self.engine.held_versions();
         let promised = self.held_elsewhere(&held, &self.others(), Purpose::Drop).await;
-        (held.len() - promised.len()) as u64
+        // What is written of chunks whose rest is elsewhere, nobody else has at all.
+        (held.len() - promised.len() + self.engine.overlaid_chunks()) as u64
     }
 
     /// Gives local bytes up, of chunks that another site promises to hold, until at most `keep_bytes` are held here.
@@ -171,6 +172,8 @@ impl Keeper {
         let wanted: Vec<(u64, Version)> =
             held.iter().rev().take(usize::try_from(goes).unwrap_or(usize::MAX)).copied().collect();
         let leaving = Leaving::say(self).await?;
+        // It shares the blocks that are to be freed.
+        self.engine.drop_moment().await.map_err(|e| Refusal::failed(&e))?;
         let result = self.evict_promised(&wanted, goes, report).await;
         leaving.take_back().await?;
         let evicted = result?;

@@ -14,6 +14,7 @@ pub mod process;
 mod publisher;
 mod scrub;
 mod status;
+pub(crate) mod to_the_end;
 mod ublk_device;
 #[cfg(not(feature = "ublk"))]
 mod without_ublk;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use wandisk_store::{Home, SiteId};
 
-use crate::engine::{Access, Engine};
+use crate::engine::{Access, Engine, EngineError};
 use crate::handover::give::Prepared;
 use crate::peer::Peers;
 use crate::peer::error::{Code, Refusal};
@@ -82,6 +83,17 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.note_active();
         self.0.busy.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Why the disk could not be held still.
+pub(crate) fn not_frozen(error: &EngineError) -> Refusal {
+    let refusal = Refusal::failed(error);
+    match error {
+        EngineError::Overlaid { .. } => refusal.hint(
+            "bring the sites that hold these chunks within reach (see `wandisk status`), and try again",
+        ),
+        _ => refusal,
     }
 }
 
@@ -192,12 +204,12 @@ impl Keeper {
         if !self.engine.meta().is_resident() {
             return Err(Refusal::new(Code::NotResident, "the disk is not resident here"));
         }
-        self.engine.settle(self.engine.fetch_timeout()).await;
+        self.engine.settle().await.map_err(|e| not_frozen(&e))?;
         let mut holding = self.holding.lock().await;
         if self.giving.try_lock().map_or(true, |g| g.is_some()) {
             return Err(Refusal::new(Code::Rules, "the disk is being handed over"));
         }
-        self.engine.freeze_whole().await.map_err(|e| Refusal::failed(&e))?;
+        self.engine.freeze_whole().await.map_err(|e| not_frozen(&e))?;
         let keeper = Arc::clone(self);
         let timer = tokio::spawn(async move {
             tokio::time::sleep(lease).await;
@@ -226,7 +238,16 @@ impl Keeper {
         if let Some(timer) = holding.take() {
             timer.abort();
         }
-        self.engine.freeze_whole().await.map_err(|e| Refusal::failed(&e))
+        self.engine.freeze_whole().await.map_err(|e| not_frozen(&e))
+    }
+
+    /// Freezes to leave a lineage: parts that are no version are given up with it.
+    pub(crate) async fn freeze_to_leave(&self) -> Result<(), Refusal> {
+        let mut holding = self.holding.lock().await;
+        if let Some(timer) = holding.take() {
+            timer.abort();
+        }
+        self.engine.freeze().await.map_err(|e| not_frozen(&e))
     }
 
     /// Makes everything durable and clears the marks, if the disk is open: after its front-end has stopped.

@@ -43,6 +43,7 @@ impl Keeper {
             "access": format!("{:?}", self.engine.access()).to_lowercase(),
             "poisoned": self.engine.is_poisoned(),
             "consistent_at": meta.consistent_at,
+            "kept_moment": meta.kept_moment,
             "allocated_bytes": allocated,
             "chunks": {
                 "total": meta.chunks(),

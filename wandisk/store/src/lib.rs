@@ -19,6 +19,7 @@ pub mod home;
 pub mod ids;
 pub mod intent;
 pub mod meta;
+pub mod moment;
 pub mod overlay;
 mod reserve;
 pub mod row;

@@ -134,6 +134,9 @@ pub struct DiskMeta {
     pub counter: u64,
     /// The moment this replica's held chunks are of (ms since 1970); null while a sync is mixing two.
     pub consistent_at: Option<u64>,
+    /// A moment that is kept beside a replica while a later one is mixed in: takeover can go back to it.
+    #[serde(default)]
+    pub kept_moment: Option<u64>,
     /// The last attempt in which this site gave the disk away and was told that it arrived: to repeat its commit is
     /// success, to abort it an error.
     #[serde(default)]
@@ -177,6 +180,7 @@ impl DiskMeta {
             residency: Residency::Resident,
             counter: 0,
             consistent_at: None,
+            kept_moment: None,
             given: None,
             here: here.id,
             sites: vec![here],

@@ -35,7 +35,7 @@ pub const MIB: u64 = 1 << 20;
 /// The default chunk.
 pub const CHUNK: u64 = 128 * KIB;
 /// The distribution's tools, which know of each other: another Python of this user may lack libnbd.
-const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
+pub const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
 /// For what must happen soon; only a failure takes that long.
 pub const SOON: Duration = Duration::from_secs(30);
 

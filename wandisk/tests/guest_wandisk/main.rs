@@ -10,5 +10,6 @@ mod framework;
 mod conform;
 mod device;
 mod keeper_dies;
+mod moments;
 mod moves;
 mod standby;

@@ -18,7 +18,7 @@ pub(crate) fn sector(tag: Tag, number: u64) -> [u8; SECTOR] {
 }
 
 /// The write that made these bytes, if one write to this sector did.
-fn tag_of(bytes: &[u8], number: u64) -> Option<Tag> {
+pub(crate) fn tag_of(bytes: &[u8], number: u64) -> Option<Tag> {
     let word = u64::from_le_bytes(bytes[..8].try_into().unwrap());
     let tag = Tag::try_from(word >> 32).unwrap();
     (bytes == sector(tag, number)).then_some(tag)

@@ -62,6 +62,7 @@ pub(super) const PACKAGES: &[Package] = &[
     package("qemu-system-x86", For::Guest, "the guest", Sign::Program("qemu-system-x86_64")),
     package("kmod", For::Guest, "its modules", Sign::Program("depmod")),
     package("e2fsprogs", For::Guest, "its disks", Sign::Program("mkfs.ext4")),
+    package("dmsetup", For::Test, "disks that lose power, in the guest", Sign::Program("dmsetup")),
     package("iproute2", For::Guest, "its network", Sign::Program("ip")),
     package("util-linux", For::Guest, "its console", Sign::Program("setpriv")),
     package("qemu-utils", For::Test, "qemu-img and qemu-io as NBD clients", Sign::Program("qemu-io")),

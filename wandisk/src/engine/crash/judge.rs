@@ -49,11 +49,7 @@ impl Care {
     pub(super) const FULL: Care = Care { deaths: &Death::ALL, recovery_dies: true, life_goes_on: true };
     pub(super) const WIDE: Care = Care { recovery_dies: false, ..Care::FULL };
     /// For what is tried very often.
-    pub(super) const QUICK: Care = Care {
-        deaths: &[Death::Process, Death::Lost, Death::Torn(0), Death::SecondHalf],
-        recovery_dies: false,
-        life_goes_on: false,
-    };
+    pub(super) const QUICK: Care = Care { deaths: &Death::ALL, recovery_dies: false, life_goes_on: false };
 }
 
 /// Judges moments, each state once.
