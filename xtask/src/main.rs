@@ -12,6 +12,7 @@ mod image;
 mod mutants;
 mod process;
 mod setup;
+mod sites;
 mod soak;
 mod test;
 mod tidy;

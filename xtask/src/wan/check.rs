@@ -14,7 +14,7 @@ const RTT_OFF: Duration = Duration::from_millis(1);
 /// How far the rate may be off, as a share.
 const RATE_OFF: f64 = 0.02;
 /// IPv4's header, and TCP's with time stamps.
-const TCP_HEADERS: f64 = 52.0;
+pub(crate) const TCP_HEADERS: f64 = 52.0;
 /// IPv4's header, and UDP's.
 const UDP_HEADERS: f64 = 28.0;
 /// Up to here UDP is measured and TCP only shown.
@@ -47,14 +47,15 @@ pub(super) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let off = show_time(rtt.abs_diff(wan.rtt));
     println!("{:<24}{:>16}{:>16}{off:>10}", "round trip, idle", show_time(wan.rtt), show_time(rtt));
     let _server = Iperf::serve(&tunnel.b)?;
+    let sides = [&tunnel.a, &tunnel.b];
     for (name, back) in [("A to B", false), ("B to A", true)] {
         // TCP fills a line up to its own losses; more UDP than fits fills it always, where sending it is
         // not more work than this machine can do.
         let udp = wan.rate <= UDP_UP_TO;
-        let tcp = tcp(&tunnel, wan, arguments.seconds, back)?;
+        let tcp = tcp(sides, wan, arguments.seconds, back)?;
         good &= row(&format!("TCP, {name}"), wan, tcp, !udp);
         if udp {
-            good &= row(&format!("UDP, {name}"), wan, self::udp(&tunnel, wan, arguments.seconds, back)?, true);
+            good &= row(&format!("UDP, {name}"), wan, self::udp(sides, wan, arguments.seconds, back)?, true);
         }
     }
     tunnel.close()?;
@@ -119,10 +120,11 @@ fn row(name: &str, wan: &Wan, rate: f64, judged: bool) -> bool {
 /// Runs iperf3 from A; the bits of payload a second that arrived in the median second.
 ///
 /// Not its sum: that begins and ends by the sender's clock, a queue and a way from the receiver's.
-fn iperf(tunnel: &Tunnel, wan: &Wan, seconds: u32, back: bool, words: &[String]) -> Result<f64> {
+fn iperf(sides: [&Side; 2], wan: &Wan, seconds: u32, back: bool, words: &[String]) -> Result<f64> {
     let begin = (wan.rtt.as_secs_f64() * 40.0).ceil().clamp(1.0, 8.0);
-    let mut command: Command = tunnel.a.command("iperf3");
-    command.args(["-J", "-c", tunnel.b.address, "-t", &seconds.to_string(), "-O", &begin.to_string()]);
+    let [from, to] = sides;
+    let mut command: Command = from.command("iperf3");
+    command.args(["-J", "-c", to.address, "-t", &seconds.to_string(), "-O", &begin.to_string()]);
     command.args(words).arg(if back { "-R" } else { "--get-server-output" });
     let report: Value = serde_json::from_str(&process::output(&mut command)?)?;
     let receiver = if back { &report } else { &report["server_output_json"] };
@@ -135,19 +137,19 @@ fn iperf(tunnel: &Tunnel, wan: &Wan, seconds: u32, back: bool, words: &[String])
 }
 
 /// Bits of packets a second that TCP brings, after it has begun.
-fn tcp(tunnel: &Tunnel, wan: &Wan, seconds: u32, back: bool) -> Result<f64> {
+pub(crate) fn tcp(sides: [&Side; 2], wan: &Wan, seconds: u32, back: bool) -> Result<f64> {
     let streams = ["-P".to_owned(), streams(wan).to_string()];
-    let payload = iperf(tunnel, wan, seconds, back, &streams)?;
+    let payload = iperf(sides, wan, seconds, back, &streams)?;
     let mtu = f64::from(wan.mtu);
     Ok(payload * mtu / (mtu - TCP_HEADERS))
 }
 
 /// Bits of packets a second that arrive when there is a tenth more than fits.
-fn udp(tunnel: &Tunnel, wan: &Wan, seconds: u32, back: bool) -> Result<f64> {
+fn udp(sides: [&Side; 2], wan: &Wan, seconds: u32, back: bool) -> Result<f64> {
     let mtu = f64::from(wan.mtu);
     let sent = (wan.rate + wan.rate / 10).to_string();
     let piece = (mtu - UDP_HEADERS).to_string();
-    let payload = iperf(tunnel, wan, seconds, back, &["-u", "-b", &sent, "-l", &piece].map(str::to_owned))?;
+    let payload = iperf(sides, wan, seconds, back, &["-u", "-b", &sent, "-l", &piece].map(str::to_owned))?;
     Ok(payload * mtu / (mtu - UDP_HEADERS))
 }
 

@@ -14,8 +14,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use line::Settings;
-pub(crate) use tunnel::{Shape, Side, Tunnel};
-pub(crate) use units::{show_rate, show_time};
+pub(crate) use check::{Iperf, TCP_HEADERS, ping, tcp};
+pub(crate) use tunnel::{Shape, Side, Tunnel, inside};
+pub(crate) use units::{bytes, show_rate, show_time};
 
 /// Two network namespaces with a long, narrow line between them.
 ///

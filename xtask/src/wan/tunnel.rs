@@ -51,10 +51,15 @@ pub(crate) struct Side {
 impl Side {
     /// A command at this side.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace]).arg(program);
-        command
+        inside(&self.namespace, program)
     }
+}
+
+/// A command in a network namespace.
+pub(crate) fn inside(namespace: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]).arg(program);
+    command
 }
 
 /// The tunnel; taken down when dropped, with every process at its sides.
