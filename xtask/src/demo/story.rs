@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::files::{self, Tree};
-use super::sites::{Site, Sites};
+use crate::sites::{Site, Sites};
 use super::table::{Table, bytes};
 use crate::process;
 

@@ -72,6 +72,9 @@ pub(super) const PACKAGES: &[Package] = &[
     package("python3-libnbd", For::Test, "nbdsh", Sign::File("/usr/lib/python3/dist-packages/nbd.py")),
     package("openssh-server", For::Test, "links between sites", Sign::Program("sshd")),
     package("openssh-client", For::Test, "links between sites", Sign::Program("ssh")),
+    package("iperf3", For::Test, "measuring the WAN of the tests", Sign::Program("iperf3")),
+    package("iputils-ping", For::Test, "measuring the WAN of the tests", Sign::Program("ping")),
+    package("rsync", For::Test, "a peer of the benchmarks", Sign::Program("rsync")),
     package("xfsprogs", For::Test, "a second file system on the disk", Sign::Program("mkfs.xfs")),
 ];
 
