@@ -1,6 +1,5 @@
 //! The keeper as a process: opens the disk, listens, ends in order.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -162,21 +161,4 @@ fn say(word: &str) -> std::io::Result<()> {
 
 fn say_refusal(refusal: &Refusal) -> std::io::Result<()> {
     say(&serde_json::to_string(refusal).unwrap_or_default())
-}
-
-/// Where a background keeper's messages go.
-///
-/// # Errors
-/// Whatever the filesystem says.
-pub fn open_log(path: &Path) -> std::io::Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    const LOG_MAX: u64 = 4 << 20;
-    let too_long = std::fs::metadata(path).is_ok_and(|m| m.len() > LOG_MAX);
-    std::fs::OpenOptions::new()
-        .create(true)
-        .append(!too_long)
-        .write(true)
-        .truncate(too_long)
-        .mode(0o600)
-        .open(path)
 }
