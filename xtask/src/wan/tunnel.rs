@@ -87,11 +87,15 @@ impl Tunnel {
             bail!("the WAN needs root, for its network namespaces");
         }
         fs::create_dir_all(OWNERS)?;
+        // Nobody sweeps between the making of an owner and its lock.
+        let turn = File::open(OWNERS)?;
+        turn.lock()?;
         sweep(Path::new(OWNERS))?;
         let id = format!("{PREFIX}{}x{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed) % 1000);
         let owner = Path::new(OWNERS).join(&id);
         let lock = File::create(&owner)?;
         lock.try_lock().with_context(|| format!("{} has an owner", owner.display()))?;
+        drop(turn);
         let side = |letter: char, address| Side { namespace: format!("{id}{letter}"), address };
         let (a, b) = (side('a', "10.66.0.1"), side('b', "10.66.0.2"));
         let mut tunnel = Self { a, b, pumps: Vec::new(), owner, _lock: lock };
