@@ -143,7 +143,8 @@ fn n19_a_table_that_is_ahead_of_the_residents_counter_ends_with_its_digest() {
         std::fs::remove_file(a.disk_file("d", "intent.map")).unwrap();
         b.kill_keeper("d");
         // b believes to have seen more than a has made: a delta "since then" is empty.
-        let ahead = format!("UPDATE meta SET value = '{}' WHERE key = 'counter';", 1_000_000 * u64::from(round));
+        let ahead =
+            format!("UPDATE meta SET value = '{}' WHERE key = 'counter';", 1_000_000 * u64::from(round));
         tool("python3", &["-c", &sql(&b, &ahead)]);
         if round == 1 {
             a.ok(["sync", "d", "--site", "b", "--verify"]);
@@ -160,7 +161,10 @@ fn n19_a_table_that_is_ahead_of_the_residents_counter_ends_with_its_digest() {
 /// Python that does a statement to a disk's table.
 fn sql(site: &Site, statement: &str) -> String {
     let file = site.disk_file("d", "table.db");
-    format!("import sqlite3; d = sqlite3.connect('{}'); d.execute(\"{statement}\"); d.commit()", file.display())
+    format!(
+        "import sqlite3; d = sqlite3.connect('{}'); d.execute(\"{statement}\"); d.commit()",
+        file.display()
+    )
 }
 
 #[test]
@@ -188,8 +192,7 @@ fn n20_an_attach_syncs_and_two_moves_at_once_have_one_keeper_and_lose_no_row() {
     let said: String = outputs.iter().map(shown).collect();
     assert!(outputs.iter().any(|o| o.status.success()), "{said}");
     syncs.into_iter().for_each(|s| drop(s.wait_with_output().unwrap()));
-    let residents: Vec<&Site> =
-        sites.iter().filter(|s| s.has_folder("d") && s.is_resident("d")).collect();
+    let residents: Vec<&Site> = sites.iter().filter(|s| s.has_folder("d") && s.is_resident("d")).collect();
     assert_eq!(residents.len(), 1, "{:?} {said}", residents.iter().map(|s| s.name()).collect::<Vec<_>>());
     for site in sites.iter().filter(|s| s.has_folder("d")) {
         assert_eq!(keepers(site), [site.keeper("d")], "at {}", site.name());
@@ -224,8 +227,12 @@ fn n22_who_asks_for_a_version_that_was_overtaken_gets_the_newer_row() {
     // What has left is a version: the next write makes another one. c has it, and is away.
     a.knows(&c);
     a.ok(["sync", "d", "--site", "c"]);
-    ["b", "c"].map(|site| a.ok(["site", "rm", site]));
-    [&a, &b, &c].map(|site| site.kill_keeper("d"));
+    for site in ["b", "c"] {
+        a.ok(["site", "rm", site]);
+    }
+    for site in [&a, &b, &c] {
+        site.kill_keeper("d");
+    }
     let export = a.attach("d");
     let began = Instant::now();
     let sync = b.start(["sync", "d", "--site", "b", "--rate", "8M"]);

@@ -99,11 +99,8 @@ fn without<T: Send>(calls: &[libc::c_long], work: impl FnOnce() -> T + Send) -> 
     })
 }
 
-const LANDLOCK: [libc::c_long; 3] = [
-    libc::SYS_landlock_create_ruleset,
-    libc::SYS_landlock_add_rule,
-    libc::SYS_landlock_restrict_self,
-];
+const LANDLOCK: [libc::c_long; 3] =
+    [libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self];
 
 #[test]
 fn without_landlock_the_filter_of_system_calls_still_holds() {

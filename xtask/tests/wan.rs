@@ -41,8 +41,7 @@ impl Drop for Killed {
 
 #[test]
 fn the_command_has_its_own_status_and_the_sides_are_gone_afterwards() {
-    let output =
-        done(&["--rtt", "4ms", "--", "sh", "-c", "echo $SNOWBIRD_WAN_A $SNOWBIRD_WAN_B; exit 7"]);
+    let output = done(&["--rtt", "4ms", "--", "sh", "-c", "echo $SNOWBIRD_WAN_A $SNOWBIRD_WAN_B; exit 7"]);
     assert_eq!(output.status.code(), Some(7), "{}", said(&output));
     let names = String::from_utf8(output.stdout).unwrap();
     assert_eq!(names.split_whitespace().count(), 2, "{names}");
@@ -113,7 +112,8 @@ mod heavy {
         let output = done(&["--rtt", "2ms", "--loss", "10%", "--seed", "5", "--", "sh", "-c", ping]);
         let said = said(&output);
         // Either way may lose it: 19 %.
-        let lost = said.split(", ").find_map(|part| part.strip_suffix("% packet loss")).map(str::parse::<f64>);
+        let lost =
+            said.split(", ").find_map(|part| part.strip_suffix("% packet loss")).map(str::parse::<f64>);
         assert!(matches!(lost, Some(Ok(lost)) if (14.0..24.0).contains(&lost)), "{said}");
     }
 }

@@ -101,7 +101,8 @@ mod tests {
     }
 
     fn lines(path: &Path) -> Vec<u32> {
-        let text = [path.with_extension("log.1"), path.to_owned()].map(|p| std::fs::read_to_string(p).unwrap());
+        let text =
+            [path.with_extension("log.1"), path.to_owned()].map(|p| std::fs::read_to_string(p).unwrap());
         text.concat().lines().map(|line| line.parse().unwrap()).collect()
     }
 
@@ -118,7 +119,10 @@ mod tests {
         }
         let kept = lines(&path);
         assert!(kept.len() > 200, "{}", kept.len());
-        assert!(kept.iter().copied().eq(5000 - kept.len() as u32..5000), "in order, without a gap, to the last");
+        assert!(
+            kept.iter().copied().eq(5000 - kept.len() as u32..5000),
+            "in order, without a gap, to the last"
+        );
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 

@@ -161,7 +161,7 @@ impl Keeper {
     /// Ends the keeper as soon as what is under way is done.
     pub fn quit(&self) {
         self.quit.store(true, Ordering::SeqCst);
-        self.quit_bell.notify_waiters();
+        self.quit_bell.notify_one();
     }
 
     /// Was it told to end?

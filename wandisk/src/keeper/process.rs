@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use wandisk_store::disk_dir::KeeperLock;
 use wandisk_store::{DiskDir, Home};
 
@@ -24,6 +25,7 @@ pub struct Running {
     /// The keeper.
     pub keeper: Arc<Keeper>,
     serving: tokio::task::JoinHandle<()>,
+    end_serving: oneshot::Sender<()>,
     housekeeping: tokio::task::JoinHandle<()>,
     merging: tokio::task::JoinHandle<()>,
     scrubbing: tokio::task::JoinHandle<()>,
@@ -38,11 +40,12 @@ pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Runnin
         Engine::open(dir, lock, tokio::runtime::Handle::current()).await.map_err(|e| Refusal::failed(&e))?;
     let listener = control::listen(&dir.control_socket()).map_err(|e| Refusal::failed(&e))?;
     let keeper = Keeper::new(home, engine);
-    let serving = tokio::spawn(control::serve(Arc::clone(&keeper), listener));
+    let (end_serving, end) = oneshot::channel();
+    let serving = tokio::spawn(control::serve(Arc::clone(&keeper), listener, end));
     let housekeeping = tokio::spawn(Arc::clone(&keeper.engine).housekeeping());
     let scrubbing = tokio::spawn(Arc::clone(&keeper).scrub_from_time_to_time());
     let merging = tokio::spawn(Arc::clone(&keeper.engine).merge_overlays());
-    Ok(Running { keeper, serving, housekeeping, merging, scrubbing })
+    Ok(Running { keeper, serving, end_serving, housekeeping, merging, scrubbing })
 }
 
 impl Running {
@@ -79,9 +82,12 @@ impl Running {
 
     /// Ends in order: front-end drained, everything durable, marks cleared, socket gone, lock let go.
     async fn end(self) {
-        // New connections go to the next keeper.
-        self.serving.abort();
+        // What is asked from here on is for the next keeper: new connections find no socket, and those that found this
+        // one's are told.
+        self.keeper.quit();
         std::fs::remove_file(self.keeper.engine.dir().control_socket()).ok();
+        self.end_serving.send(()).ok();
+        self.serving.await.ok();
         self.keeper.drained(DRAIN).await;
         if self.keeper.attached_as().await.is_some()
             && let Err(e) = self.keeper.detach().await

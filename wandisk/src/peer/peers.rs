@@ -10,12 +10,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use wandisk_store::{DiskId, Home, SiteId};
 
 use super::audit::{SessionOrigin, audit};
 use super::dial;
-use super::limits::{SESSIONS_A_SITE, SESSIONS_MAX};
+use super::limits::{LAST_WORDS, SESSIONS_A_SITE, SESSIONS_MAX};
 use super::message::HelloFields;
 use super::permit::Mode;
 use super::session::Session;
@@ -36,6 +38,7 @@ pub struct Peers {
     sessions: Mutex<HashMap<SiteId, Vec<Session>>>,
     dialling: Mutex<HashMap<SiteId, Arc<tokio::sync::Mutex<Option<Failure>>>>>,
     inbound: tokio::sync::Semaphore,
+    ending: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Peers {
@@ -56,6 +59,7 @@ impl Peers {
             sessions: Mutex::default(),
             dialling: Mutex::default(),
             inbound: tokio::sync::Semaphore::new(SESSIONS_MAX),
+            ending: watch::Sender::new(false),
         })
     }
 
@@ -93,7 +97,13 @@ impl Peers {
             Ok(session) => {
                 let peer = session.peer();
                 tracing::info!(site = peer.name, uuid = %peer.site, mode = came.mode.word(), "a session began");
+                let mut ending = self.ending.subscribe();
+                tokio::select! {
+                    _ = session.closed() => {}
+                    () = ending.wait_for(|ending| *ending).map(drop) => session.close(KEEPER_ENDS),
+                }
                 let why = session.closed().await;
+                session.told().await;
                 audit(&session, &came, Some(self.disk), &why);
             }
             Err(e) => tracing::warn!(error = %e, "a session could not begin"),
@@ -154,10 +164,17 @@ impl Peers {
         added.or_else(known).unwrap_or_else(|| site.to_string())
     }
 
-    /// Ends every session.
+    /// Ends every session, and waits until each peer has been told why: who is told asks the next keeper.
     pub async fn close(&self) {
-        let all: Vec<Session> = self.sessions().drain().flat_map(|(_, s)| s).collect();
-        all.iter().for_each(|s| s.close(KEEPER_ENDS));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.ending.send_replace(true);
+        let dialled: Vec<Session> = self.sessions().drain().flat_map(|(_, s)| s).collect();
+        dialled.iter().for_each(|s| s.close(KEEPER_ENDS));
+        let told = async {
+            futures::future::join_all(dialled.iter().map(Session::told)).await;
+            // Whoever accepted a session gives its place back.
+            let places = u32::try_from(SESSIONS_MAX).unwrap_or(u32::MAX);
+            drop(self.inbound.acquire_many(places).await);
+        };
+        tokio::time::timeout(LAST_WORDS, told).await.ok();
     }
 }

@@ -11,8 +11,8 @@ mod calls;
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
@@ -77,7 +77,11 @@ pub fn enter(level: Level<'_>) -> Confined {
         Ok(Reach::Whole) => true,
         Ok(Reach::Without(missing)) => {
             let missing = missing.join(", ");
-            tracing::info!(what, missing, "this kernel confines a process in part; the rest of the sandbox holds");
+            tracing::info!(
+                what,
+                missing,
+                "this kernel confines a process in part; the rest of the sandbox holds"
+            );
             true
         }
         Ok(Reach::None) => {
@@ -143,7 +147,8 @@ fn reach(ruleset: &RulesetStatus, landlock: &LandlockStatus) -> Reach {
         (ABI::V5, "ioctl of devices"),
         (ABI::V6, "signals and abstract sockets"),
     ];
-    let missing: Vec<_> = came.into_iter().filter(|(since, _)| effective_abi < since).map(|(_, what)| what).collect();
+    let missing: Vec<_> =
+        came.into_iter().filter(|(since, _)| effective_abi < since).map(|(_, what)| what).collect();
     if missing.is_empty() { Reach::Whole } else { Reach::Without(missing) }
 }
 

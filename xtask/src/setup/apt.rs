@@ -159,10 +159,7 @@ mod tests {
     #[test]
     fn who_is_not_root_is_told_the_exact_command() {
         let told = refusal(&NAMES, true, false).unwrap();
-        assert!(
-            told.ends_with("as root: apt-get install --no-install-recommends gcc libc6-dev"),
-            "{told}"
-        );
+        assert!(told.ends_with("as root: apt-get install --no-install-recommends gcc libc6-dev"), "{told}");
     }
 
     #[test]

@@ -60,7 +60,10 @@ pub(super) fn main(arguments: &Arguments) -> Result<ExitCode> {
     }
     tunnel.close()?;
     if !good {
-        println!("the line is not what was asked for: it may be off by {RTT_OFF:?} and {} %", RATE_OFF * 100.0);
+        println!(
+            "the line is not what was asked for: it may be off by {RTT_OFF:?} and {} %",
+            RATE_OFF * 100.0
+        );
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -69,11 +72,8 @@ pub(super) fn main(arguments: &Arguments) -> Result<ExitCode> {
 pub(crate) fn ping(from: &Side, to: &Side) -> Result<Duration> {
     let mut ping = from.command("ping");
     let said = process::output(ping.args(["-n", "-c", "15", "-i", "0.1", to.address]))?;
-    let mut times: Vec<f64> = said
-        .split("time=")
-        .skip(1)
-        .filter_map(|rest| rest.split_whitespace().next()?.parse().ok())
-        .collect();
+    let mut times: Vec<f64> =
+        said.split("time=").skip(1).filter_map(|rest| rest.split_whitespace().next()?.parse().ok()).collect();
     times.sort_by(f64::total_cmp);
     let median = times.get(times.len() / 2).context("ping told no times")?;
     Ok(Duration::from_secs_f64(median / 1e3))

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use line::Settings;
 pub(crate) use check::{Iperf, TCP_HEADERS, ping, tcp};
+use line::Settings;
 pub(crate) use tunnel::{Shape, Side, Tunnel, inside};
 pub(crate) use units::{bytes, show_rate, show_time};
 

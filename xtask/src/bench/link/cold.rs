@@ -38,12 +38,7 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     for (at, (name, count, pause)) in (0..).zip(parts) {
         let (half, most) = reads(&uri, at * part..(at + 1) * part, count, pause)?;
         let over = half.as_secs_f64() - least.as_secs_f64();
-        println!(
-            "{name:<32}{count:>8}{:>14}{:>14}{:>11.2} ms",
-            show_time(half),
-            show_time(most),
-            over * 1e3
-        );
+        println!("{name:<32}{count:>8}{:>14}{:>14}{:>11.2} ms", show_time(half), show_time(most), over * 1e3);
     }
     b.ask(&["detach", "d"])?;
     Ok(())
