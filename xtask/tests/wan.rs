@@ -2,6 +2,8 @@
 //!
 //! Needs root, `/dev/net/tun`, ping and iperf3; without them it fails and says so.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
