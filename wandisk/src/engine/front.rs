@@ -87,7 +87,7 @@ impl<S: Store> Engine<S> {
     async fn closed(&self) {
         let mut access = self.access.subscribe();
         if access.wait_for(|now| *now == Access::Closed).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

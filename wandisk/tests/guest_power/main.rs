@@ -54,6 +54,7 @@ pub(crate) fn seed() -> Rng {
     let given = std::env::var("POWER_SEED").ok().map(|seed| seed.parse().expect("a number"));
     let seed = given.unwrap_or_else(|| u64::try_from(now % 1_000_000_007).unwrap());
     // Past the test harness, which shows what a test says only when it fails.
-    writeln!(std::io::stderr(), "POWER_SEED={seed}").unwrap();
+    let told = writeln!(std::io::stderr(), "POWER_SEED={seed}");
+    told.unwrap();
     Rng(seed | 1)
 }

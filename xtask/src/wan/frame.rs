@@ -4,6 +4,8 @@
 //! `virtio_net_hdr` that says how it is to be cut. It is passed on uncut, and counts as what its pieces
 //! would be with a header each.
 
+#![allow(clippy::host_endian_bytes, reason = "the kernel of this machine writes it in its own order")]
+
 /// Bytes of `struct virtio_net_hdr`: flags, kind, then 16 bits each in the machine's order:
 /// length of headers, of a piece, start of what is summed, offset of the sum.
 const HEADER: usize = 10;
