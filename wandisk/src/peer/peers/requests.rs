@@ -122,6 +122,8 @@ impl Peers {
                 Ok(session) => session,
                 Err(why) => break why,
             };
+            let session = Some(session).filter(|_| class == Class::Demand).or_else(|| self.least_asked(to));
+            let Some(session) = session else { continue };
             match self.over(&session, &envelope, body.clone(), class, progress.clone()).await {
                 // A session that was kept may have died unnoticed, and any may have met a keeper that is just ending:
                 // every request can be asked twice.

@@ -3,7 +3,9 @@
 //! Two sites in two network namespaces, joined by [`wan`](crate::wan): real TCP, real sshd. Peers alternate
 //! with WANDisk in one tunnel, and medians are shown. A tunnel's own CPU time is paid by the same processors.
 
+mod changed;
 mod cold;
+mod hand_over;
 mod sync;
 
 use std::fs::{self, File};
@@ -20,7 +22,9 @@ use crate::{process, setup, workspace};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask bench link sync --rate 100mbit --rtt 66ms --size 256m
-  cargo xtask bench link cold --rtt 100ms")]
+  cargo xtask bench link sync --rate 1gbit --rtt 100ms --connections 6
+  cargo xtask bench link cold --rtt 100ms
+  cargo xtask bench link changed --size 8g --runs 1")]
 pub(crate) struct Arguments {
     /// What.
     what: What,
@@ -29,6 +33,9 @@ pub(crate) struct Arguments {
     /// Runs of each peer; the median is shown.
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// Connections that `ssh cat` and iperf3 have at once; by default one, and as many as fill the line.
+    #[arg(long, default_value_t = 1)]
+    connections: u64,
     /// Bytes of the disk.
     #[arg(long, default_value = "2g", value_parser = wan::bytes)]
     size: u64,
@@ -40,6 +47,10 @@ enum What {
     Sync,
     /// Reads of chunks that are not here, one at a time.
     Cold,
+    /// `sync` after one 4 KiB block of a hundred was written, beside rsync and bdsync.
+    Changed,
+    /// The hand-over of a sparse disk of 1 TiB, 10 000 of whose chunks have changed.
+    HandOver,
 }
 
 /// Two sites with a disk of noise at the first.
@@ -68,15 +79,21 @@ pub(super) fn main(arguments: &Arguments) -> Result<()> {
     fs::create_dir_all(&dir)?;
     let folder = Folder(dir.clone());
     let image = dir.join("noise.img");
-    noise(&image, arguments.size, arguments.wan.seed)?;
+    if arguments.what != What::HandOver {
+        noise(&image, arguments.size, arguments.wan.seed)?;
+    }
     let tunnel = Tunnel::make(&arguments.wan.shape())?;
     let sites = Sites::over(tunnel, &dir, &workspace::target().join("release/wandisk"))?;
     let bench = Bench { sites, _folder: folder };
     let from = image.to_str().context("the folder's path is no UTF-8")?;
-    bench.sites.a.wandisk(&["create", "d", "--from", from])?;
+    if arguments.what != What::HandOver {
+        bench.sites.a.wandisk(&["create", "d", "--from", from])?;
+    }
     match arguments.what {
         What::Sync => sync::measure(&bench, &image, arguments),
         What::Cold => cold::measure(&bench, arguments),
+        What::Changed => changed::measure(&bench, &image, arguments),
+        What::HandOver => hand_over::measure(&bench, arguments),
     }
 }
 
