@@ -34,8 +34,8 @@ fn wanted(connections: usize, rate: f64, round_trip: Duration) -> usize {
     if connections == 0 || under_way < FULL * connections as f64 {
         return connections;
     }
-    // Twice as many: a dial takes ten round trips, and a sync may be over in a few of those.
-    (connections * 2).min(LINK_WIDTH_MAX.max(connections))
+    // Many at once: a dial takes ten round trips, and each connection begins slowly.
+    (connections * 3).min(LINK_WIDTH_MAX.max(connections))
 }
 
 /// What has gone over some sessions so far, the busier way.

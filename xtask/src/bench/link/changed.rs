@@ -1,6 +1,5 @@
 //! `sync` of a disk that both sites have, after some of its blocks were written, beside rsync and bdsync.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -22,7 +21,8 @@ struct Row {
 }
 
 /// Measures.
-pub(super) fn measure(bench: &Bench, image: &Path, arguments: &Arguments) -> Result<()> {
+pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
+    let image = &bench.image;
     let (a, b) = (&bench.sites.a, &bench.sites.b);
     let there = |name: &str| image.with_file_name(name);
     let (by_rsync, by_bdsync) = (there("rsync.img"), there("bdsync.img"));

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -12,8 +11,16 @@ use super::{Arguments, Bench, median};
 use crate::sites::PORT;
 use crate::wan::{self, Iperf, show_rate};
 
+/// Medians, in bits of payload a second.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rates {
+    pub(super) ours: f64,
+    pub(super) ssh: f64,
+    pub(super) iperf: f64,
+}
+
 /// Measures.
-pub(super) fn measure(bench: &Bench, image: &Path, arguments: &Arguments) -> Result<()> {
+pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<Rates> {
     let (from, to) = (bench.sites.a.side(), bench.sites.b.side());
     let _server = Iperf::serve(&to)?;
     let size = arguments.size as f64;
@@ -31,7 +38,7 @@ pub(super) fn measure(bench: &Bench, image: &Path, arguments: &Arguments) -> Res
         wire.push((bench.sites.moved()? - before) as f64 / size);
         bench.sites.b.ask(&["rm", "d", "--replica-only"])?;
 
-        ssh.push(size * 8.0 / ssh_cat(bench, image, arguments)?);
+        ssh.push(size * 8.0 / ssh_cat(bench, arguments)?);
 
         // Payload, as the others are.
         let packets = wan::tcp([&from, &to], &arguments.wan, 10, false).context("iperf3")?;
@@ -53,16 +60,16 @@ pub(super) fn measure(bench: &Bench, image: &Path, arguments: &Arguments) -> Res
         println!("{name:<32}{:>16}{:>12.3}", show_rate(rate), rate / iperf);
     }
     println!("wandisk sync / ssh cat: {:.3}; bytes on the wire a byte of the disk: {wire:.3}", ours / ssh);
-    Ok(())
+    Ok(Rates { ours, ssh, iperf })
 }
 
 /// The seconds that it takes to bring the image's bytes by so many `ssh cat` at once, a part of it each.
-fn ssh_cat(bench: &Bench, image: &Path, arguments: &Arguments) -> Result<f64> {
+fn ssh_cat(bench: &Bench, arguments: &Arguments) -> Result<f64> {
     let part = arguments.size.div_ceil(arguments.connections);
     let began = Instant::now();
     let mut running = Vec::new();
     for at in 0..arguments.connections {
-        let mut file = File::open(image)?;
+        let mut file = File::open(&bench.image)?;
         file.seek(SeekFrom::Start(at * part))?;
         let mut cat = bench.sites.a.inside("bash");
         let ssh = format!(
