@@ -39,7 +39,7 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     let remote = format!("ssh -F {} -p {PORT}", a.ssh_config.display());
     let host = format!("root@{}", b.address);
     let (mut ours, mut rsync, mut bdsync) = (Row::default(), Row::default(), Row::default());
-    let changed = arguments.size / ONE_OF >> 12 << 12;
+    let changed = (arguments.size / ONE_OF) & !0xfff;
     for run in 1..=arguments.runs {
         let seed = arguments.wan.seed + run as u64;
         write(&["--ioengine=nbd", &format!("--uri={uri}")], arguments.size, changed, seed)?;
