@@ -129,6 +129,10 @@ impl Peers {
         of_site.last().cloned()
     }
 
+    fn is_ending(&self) -> bool {
+        *self.ending.borrow()
+    }
+
     /// Is there a session with a site now?
     #[must_use]
     pub fn has_session(&self, site: SiteId) -> bool {
