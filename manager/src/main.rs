@@ -1,0 +1,5 @@
+//! The `snowbird` program. See `snowbird --help`.
+
+#![forbid(unsafe_code)]
+
+fn main() {}
