@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod condition;
+pub mod policy;
 pub mod profile;
+pub mod replay;
 mod words;
 
 pub use words::duration;

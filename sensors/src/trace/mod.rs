@@ -7,6 +7,8 @@
 mod reader;
 mod writer;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -37,13 +39,33 @@ pub struct Header {
     /// The place at which the agent was when it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// What the agent really did, if whoever made the trace knows: to judge what a profile made of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
+}
+
+/// A phase of the agent, from its time to the next one's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// When it began, in microseconds since the trace did.
+    pub t: u64,
+    /// The state that a profile should tell it as; empty where it is nobody's.
+    pub state: String,
+}
+
+impl Phase {
+    /// When it began, since the trace did.
+    #[must_use]
+    pub fn at(&self) -> Duration {
+        Duration::from_micros(self.t)
+    }
 }
 
 impl Header {
     /// A header of this version.
     #[must_use]
     pub fn new(made: impl Into<String>, place: Option<String>) -> Header {
-        Header { trace: KIND.to_owned(), version: VERSION, made: made.into(), place }
+        Header { trace: KIND.to_owned(), version: VERSION, made: made.into(), place, phases: Vec::new() }
     }
 }
 
