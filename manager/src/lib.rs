@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod condition;
 pub mod policy;
 pub mod profile;

@@ -87,15 +87,14 @@ impl History {
     pub(super) fn learn(&mut self, state: &State, ended: &Ended) -> Option<f64> {
         let name = &state.name;
         match ended.sites.as_slice() {
+            // Who thinks between two inputs is still at it, and nothing of that is faster anywhere.
+            [(first, _), ..] if state.gain == Gain::Response => {
+                self.push(name, first, Past { seconds: ended.span, whole: true });
+                Some(ended.span)
+            }
             [(site, seconds)] => {
                 self.push(name, site, Past { seconds: *seconds, whole: true });
                 Some(*seconds)
-            }
-            // Response is not faster anywhere: a phase lasts as long as the user likes.
-            [(first, _), ..] if state.gain == Gain::Response => {
-                let seconds = ended.sites.iter().map(|(_, seconds)| seconds).sum();
-                self.push(name, first, Past { seconds, whole: true });
-                Some(seconds)
             }
             [(first, before), (second, after)] => {
                 let whole = self.lengths_of(name, first, |past| past.whole).map(|(seconds, _)| seconds);
@@ -135,7 +134,16 @@ mod tests {
 
     fn ended(sites: &[(&str, f64)], speedup: Option<f64>) -> Ended {
         let sites = sites.iter().map(|(site, seconds)| ((*site).to_owned(), *seconds)).collect();
-        Ended { state: 0, sites, speedup, predicted: None }
+        let span = 0.0;
+        Ended { state: 0, sites, span, speedup, predicted: None }
+    }
+
+    #[test]
+    fn a_phase_of_interaction_includes_its_pauses() {
+        let mut history = History::default();
+        let state = State { gain: Gain::Response, ..crunch() };
+        history.learn(&state, &Ended { span: 500.0, ..ended(&[("b", 60.0), ("a", 20.0)], None) });
+        assert_eq!(history.length("crunch", "b"), Some((500.0, 1)));
     }
 
     fn crunch() -> State {

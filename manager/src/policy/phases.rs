@@ -39,6 +39,8 @@ pub(super) struct Ended {
     pub(super) state: usize,
     /// Seconds in which it was shown, at each site in order.
     pub(super) sites: Vec<(String, f64)>,
+    /// Seconds from when it was first shown to when it last was.
+    pub(super) span: f64,
     /// The speed-up that the last decision in it reckoned with.
     pub(super) speedup: Option<f64>,
     /// The decision made in it, how much longer it was predicted to last, and how much longer it did.
@@ -111,7 +113,8 @@ impl Phase {
 
     fn end(self, state: usize) -> Ended {
         let predicted = self.predicted.map(|p| (p.decision, p.rest, self.last.saturating_sub(p.at)));
-        Ended { state, sites: self.sites, speedup: self.speedup, predicted }
+        let span = self.last.saturating_sub(self.began).as_secs_f64();
+        Ended { state, sites: self.sites, span, speedup: self.speedup, predicted }
     }
 }
 

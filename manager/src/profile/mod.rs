@@ -96,8 +96,9 @@ pub struct Profile {
 
 impl Profile {
     /// Profiles that are part of the program: name and text.
-    pub const EMBEDDED: [(&str, &str); 2] = [
+    pub const EMBEDDED: [(&str, &str); 3] = [
         ("builtin", include_str!("../../profiles/builtin.toml")),
+        ("data", include_str!("../../profiles/data.toml")),
         ("tuned", include_str!("../../profiles/tuned.toml")),
     ];
 

@@ -76,7 +76,6 @@ pub struct TraceError {
     /// The line, from 1.
     pub line: usize,
     /// What is wrong with it.
-    #[source]
     pub fault: Fault,
 }
 
