@@ -91,14 +91,21 @@ impl<S: Store> Engine<S> {
                 }
                 match op {
                     Op::Read => {
+                        self.note_wanted(chunk);
                         self.read_ahead(chunk);
                         self.make_readable(chunk, true).await?;
                     }
-                    Op::Write => match self.make_writable(chunk, self.cover(chunk, offset, len)).await? {
-                        Opened::InPlace => {}
-                        Opened::Kept(kept) => cold.kept.push(kept),
-                        Opened::Frozen => break,
-                    },
+                    Op::Write => {
+                        let cover = self.cover(chunk, offset, len);
+                        if matches!(cover, Cover::Part(_)) && self.hot.state(chunk) == ChunkState::COLD {
+                            self.note_wanted(chunk);
+                        }
+                        match self.make_writable(chunk, cover).await? {
+                            Opened::InPlace => {}
+                            Opened::Kept(kept) => cold.kept.push(kept),
+                            Opened::Frozen => break,
+                        }
+                    }
                 }
             }
             // Counted in first, then looked at again: a right that was withdrawn meanwhile is asked for anew.

@@ -39,6 +39,7 @@ mod recover;
 mod repair;
 mod rows;
 mod stats;
+mod trace;
 mod zero;
 
 use std::collections::HashMap;
@@ -247,6 +248,7 @@ pub struct Engine<S: Store = Files> {
     lanes: Box<[LaneStats]>,
     fetch_stats: FetchStats,
     ahead: ahead::Ahead,
+    wanted: trace::Wanted,
     /// Last, so that it is let go of after everything else is closed.
     _lock: S::Lock,
 }

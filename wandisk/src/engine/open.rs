@@ -67,6 +67,7 @@ impl<S: Store> Engine<S> {
         state.durable_counter = newest;
 
         let hot = HotMap::new(state.meta.chunks(), state.meta.chunk_size, LANES);
+        state.table.rows().for_each(|(chunk, _)| hot.watch(chunk));
         let missing = state.table.rows().filter(|(_, row)| !row.is_held());
         missing.for_each(|(chunk, _)| hot.set_state(chunk, ChunkState::COLD));
         let access = if state.meta.is_resident() { Access::Open } else { Access::Closed };
@@ -99,6 +100,7 @@ impl<S: Store> Engine<S> {
             lanes: (0..LANES).map(|_| LaneStats::default()).collect(),
             fetch_stats: FetchStats::default(),
             ahead: super::ahead::Ahead::default(),
+            wanted: super::trace::Wanted::default(),
             _lock: lock,
         }))
     }

@@ -29,6 +29,7 @@ pub struct Running {
     housekeeping: tokio::task::JoinHandle<()>,
     merging: tokio::task::JoinHandle<()>,
     scrubbing: tokio::task::JoinHandle<()>,
+    keeping_trace: tokio::task::JoinHandle<()>,
 }
 
 /// Opens the disk and listens at its control socket.
@@ -45,7 +46,8 @@ pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Runnin
     let housekeeping = tokio::spawn(Arc::clone(&keeper.engine).housekeeping());
     let scrubbing = tokio::spawn(Arc::clone(&keeper).scrub_from_time_to_time());
     let merging = tokio::spawn(Arc::clone(&keeper.engine).merge_overlays());
-    Ok(Running { keeper, serving, end_serving, housekeeping, merging, scrubbing })
+    let keeping_trace = tokio::spawn(Arc::clone(&keeper).keep_trace_from_time_to_time());
+    Ok(Running { keeper, serving, end_serving, housekeeping, merging, scrubbing, keeping_trace })
 }
 
 impl Running {
@@ -98,6 +100,8 @@ impl Running {
         self.housekeeping.abort();
         self.merging.abort();
         self.scrubbing.abort();
+        self.keeping_trace.abort();
+        self.keeper.keep_trace();
         self.keeper.peers.close().await;
         if let Err(e) = self.keeper.engine.close().await {
             tracing::error!(error = %e, "the disk could not be closed in order; the next start recovers");

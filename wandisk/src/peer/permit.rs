@@ -55,7 +55,12 @@ impl Mode {
             (Mode::Rw, _)
             | (
                 Mode::Ro,
-                Ask::Standing | Ask::Fetch { .. } | Ask::Rows { .. } | Ask::Hashes { .. } | Ask::Holds { .. },
+                Ask::Standing
+                | Ask::Fetch { .. }
+                | Ask::Rows { .. }
+                | Ask::Hashes { .. }
+                | Ask::Holds { .. }
+                | Ask::Trace,
             ) => {
                 return Ok(());
             }

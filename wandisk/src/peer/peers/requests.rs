@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use wandisk_store::SiteId;
+use wandisk_store::trace::TRACE_BYTES_MAX;
 
 use super::{KEEPER_ENDS, Peers};
 use crate::keeper::Report;
@@ -39,6 +40,7 @@ impl Handler for Desk {
                 engine.map_or(0, |e| usize::try_from(e.hot_chunk_size()).unwrap_or(usize::MAX))
             }
             Ok(Ask::Rows { .. }) => ROWS_MAX * rows::ROW_LEN,
+            Ok(Ask::Trace) => TRACE_BYTES_MAX,
             _ => SMALL_ANSWER,
         }
     }
@@ -67,7 +69,8 @@ fn class_of(ask: &Ask) -> Class {
         | Ask::Push { .. }
         | Ask::Holds { .. }
         | Ask::Hashes { .. }
-        | Ask::Rows { .. } => Class::Bulk,
+        | Ask::Rows { .. }
+        | Ask::Trace => Class::Bulk,
         _ => Class::Demand,
     }
 }
