@@ -126,7 +126,7 @@ impl Policy {
             return None;
         }
         let place = &self.profile.state(to).place;
-        if situation.sites_of(place).iter().any(|site| *site == situation.site) {
+        if situation.sites_of(place).contains(&situation.site) {
             self.enter(to);
             return None;
         }
