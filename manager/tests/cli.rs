@@ -1,5 +1,7 @@
 //! `snowbird profile`, as people and programs use it.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -1,5 +1,7 @@
 //! The rules of the crate's description, one by one, and what holds whatever happens.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Sources against real threads and real programs.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 

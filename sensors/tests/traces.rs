@@ -1,5 +1,7 @@
 //! Traces: what is written is read again, and what is wrong is told with its line.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use std::time::Duration;
 
 use sensors::trace::{Header, LINE_MAX, Line, Reader, Writer, parse_line};
