@@ -116,6 +116,8 @@ impl Policy {
     /// One poll. A decision of [`Action::Move`] begins a move: the policy waits for [`Policy::moved`].
     pub fn step(&mut self, now: Duration, readings: &Readings, situation: &Situation) -> Option<Decision> {
         if self.moving.is_some() {
+            // The agent runs where it was until it has moved: its phase goes on.
+            self.notice_phases(now, readings, situation);
             return None;
         }
         self.notice_site(now, situation);
