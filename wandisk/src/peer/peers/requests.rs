@@ -54,7 +54,13 @@ impl Handler for Desk {
         let (peers, mode, refusals) = (self.peers.upgrade(), self.mode, Arc::clone(&self.refusals));
         async move {
             let ending = || Refusal::new(Code::Again, "the keeper is ending");
-            let result = peers.ok_or_else(ending)?.take(&peer, mode, parts, progress).await;
+            let peers = peers.ok_or_else(ending)?;
+            let result = peers.take(&peer, mode, parts, progress).await;
+            if result.is_err() && peers.is_ending() {
+                // It may have failed because links end. Whoever asked hears that the keeper does, and asks the next one.
+                drop(peers);
+                return std::future::pending().await;
+            }
             refusals.note(&peer, &result);
             result
         }
