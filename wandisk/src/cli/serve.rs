@@ -13,8 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, ReadBuf};
 use wandisk_store::{DiskDir, DiskId, Home};
 
 use super::args::{Cli, ServeArgs};
@@ -26,10 +25,10 @@ use crate::peer::error::{Code, Refusal};
 use crate::peer::limits::HELLO;
 use crate::peer::message::HelloFields;
 use crate::peer::permit::{self, Permit};
-use crate::peer::{dial, frame, lobby};
+use crate::peer::{carry, dial, frame, lobby};
 use crate::sandbox::{self, Level};
 
-/// Threads that carry bytes.
+/// Threads of a talk about the site.
 const THREADS: usize = 2;
 
 /// Serves one peer and gives the exit code.
@@ -73,7 +72,7 @@ fn serve(cli: &Cli, args: &ServeArgs) -> Result<(), Failure> {
     };
     drop(alone);
     confine(if keeper.is_some() { Level::Streams } else { Level::Home(home.path()) });
-    carry(&home, permit, &came, keeper, raw)
+    serve_stream(&home, permit, &came, keeper, raw)
 }
 
 fn confine(level: Level<'_>) {
@@ -104,34 +103,37 @@ fn read_hello(alone: &tokio::runtime::Runtime, home: &Home) -> Result<(HelloFiel
 }
 
 /// Carries bytes until one end ends.
-fn carry(
+fn serve_stream(
     home: &Home,
     permit: Permit,
     came: &SessionOrigin,
     keeper: Option<std::os::unix::net::UnixStream>,
     raw: Vec<u8>,
 ) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
-    let result = runtime.block_on(async {
-        let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
-        match keeper {
-            None => lobby::lobby(home, permit, came, raw, input, output).await,
-            Some(keeper) => {
-                let mut keeper = UnixStream::from_std(keeper)?;
-                let origin = serde_json::to_string(came).map_err(io::Error::other)?;
-                keeper.write_all(format!("{} {origin}\n", control::SESSION).as_bytes()).await?;
-                lobby::join(keeper, &raw, input, output).await
-            }
+    let result = match keeper {
+        None => talk(home, permit, came, raw)?,
+        Some(keeper) => {
+            let origin = serde_json::to_string(came).map_err(io::Error::other)?;
+            let first = [format!("{} {origin}\n", control::SESSION).as_bytes(), &raw].concat();
+            carry::join(keeper, first, carry::own(io::stdin())?, carry::own(io::stdout())?)
         }
-    });
-    // Standard input may be stuck in a read that nobody ends.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    };
     // Either end may go away at any byte: that is how links end.
     let ended = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof];
     match result {
         Err(e) if !ended.contains(&e.kind()) => Err(e.into()),
         _ => Ok(()),
     }
+}
+
+/// A talk about the site itself.
+fn talk(home: &Home, permit: Permit, came: &SessionOrigin, raw: Vec<u8>) -> Result<io::Result<()>, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+    let result = runtime.block_on(lobby::lobby(home, permit, came, raw, input, output));
+    // Standard input may be stuck in a read that nobody ends.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    Ok(result)
 }
 
 /// Standard input, waited for without a thread and not longer than a deadline.

@@ -1,7 +1,7 @@
 //! `wandisk serve --stdio`: a peer's stream, brought to the disk's keeper; or a talk about the site itself.
 //!
-//! The dialler's hello says which disk it is about. `serve` (`cli/serve.rs`) reads it, and where the disk is here passes
-//! the stream to the keeper byte by byte, the hello first; it understands nothing of what follows.
+//! The dialler's hello says which disk it is about. `serve` (`cli/serve.rs`) reads it, and where the disk is here has
+//! the stream carried to the keeper ([`super::carry`]), the hello first; it understands nothing of what follows.
 
 use std::sync::Arc;
 
@@ -9,21 +9,17 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use wandisk_store::{DiskDir, DiskId, DiskMeta, Home, KnownSite, OpenError, Residency, SiteId};
 
 use super::audit::{Refusals, SessionOrigin, audit};
 use super::dial::hello;
 use super::error::{Code, Refusal};
 use super::facts::check;
-use super::limits::{LAST_WORDS, LOBBY};
+use super::limits::LOBBY;
 use super::message::{Facts, HelloFields};
 use super::permit::Permit;
 use super::session::{Handler, Parts, ProgressSink, Session};
-
-/// Bytes that are carried at a time, each way.
-const CARRIED: usize = 256 << 10;
 
 /// What can be asked of a site without a disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,39 +48,6 @@ pub enum LobbyAnswer {
 pub fn find_disk(home: &Home, id: DiskId) -> Option<DiskDir> {
     let disks = home.disks().ok()?;
     disks.into_iter().find(|d| wandisk_store::disk_dir::uuid_of(d.path()) == Some(id))
-}
-
-/// Joins a dialler, whose hello is `raw`, to the disk's keeper, until the keeper has said its last.
-///
-/// # Errors
-/// The streams'.
-pub async fn join(
-    keeper: UnixStream,
-    raw: &[u8],
-    input: impl AsyncRead + Send + Unpin + 'static,
-    mut output: impl AsyncWrite + Send + Unpin + 'static,
-) -> std::io::Result<()> {
-    let (from_keeper, mut to_keeper) = keeper.into_split();
-    let mut from_keeper = BufReader::with_capacity(CARRIED, from_keeper);
-    let mut input = BufReader::with_capacity(CARRIED, input);
-    let there = async {
-        to_keeper.write_all(raw).await?;
-        tokio::io::copy_buf(&mut input, &mut to_keeper).await?;
-        to_keeper.shutdown().await
-    };
-    let back = async {
-        tokio::io::copy_buf(&mut from_keeper, &mut output).await?;
-        output.shutdown().await
-    };
-    let mut back = std::pin::pin!(back);
-    tokio::select! {
-        said = &mut back => said,
-        heard = there => match heard {
-            Ok(()) => back.await,
-            // A keeper that hears no more may have said why.
-            Err(e) => tokio::time::timeout(LAST_WORDS, back).await.map_err(|_| e)?,
-        },
-    }
 }
 
 /// A talk about the site itself with a dialler whose hello is `raw`.

@@ -1,11 +1,12 @@
 //! Talking with other sites.
 //!
-//! `frame`, `pieces` and `session` carry requests over a byte stream, within the bounds of `limits`; `message` and `rows` say what is asked; `dial` and `lobby`
+//! `frame`, `pieces` and `session` carry requests over a byte stream, within the bounds of `limits`; `message` and `rows` say what is asked; `dial`, `lobby` and `carry`
 //! are the two ends of a link; `peers` keeps sessions and routes; `source` fetches chunks; `facts` learns.
 //!
 //! Invariant: nothing from a peer is used before it is checked against limits and for sense.
 
 pub mod audit;
+pub mod carry;
 pub mod dial;
 pub mod error;
 pub mod facts;

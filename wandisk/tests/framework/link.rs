@@ -1,4 +1,4 @@
-//! A link in the test's hands: counted, cut after a given byte, stalled, mended.
+//! A link in the test's hands: counted, cut after a given byte, stalled, delayed, mended.
 //!
 //! The near site's `cmd:` program joins a unix socket; behind it, the far site's `serve --stdio` is started for each
 //! connection, and every byte passes the counters first.
@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use super::Site;
 
@@ -48,6 +49,8 @@ struct State {
     flips: u64,
     down: bool,
     stalled: bool,
+    /// What bytes take one way.
+    delay: Duration,
     cuts: u64,
     open: Vec<UnixStream>,
     serving: Vec<u32>,
@@ -113,6 +116,30 @@ impl Shared {
         }
     }
 
+    /// Passes what is written on when it has been on its way for as long as it takes.
+    fn later<W: Write + Send + 'static>(&self, mut to: W) -> impl Write + use<W> {
+        let delay = self.state().delay;
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let (sent, arrives) = std::sync::mpsc::channel::<(Instant, Vec<u8>)>();
+        std::thread::spawn(move || {
+            for (at, bytes) in arrives {
+                std::thread::sleep(at.saturating_duration_since(Instant::now()));
+                if to.write_all(&bytes).and_then(|()| to.flush()).is_err() {
+                    return;
+                }
+            }
+        });
+        std::thread::spawn(move || {
+            let mut buffer = vec![0u8; 64 << 10];
+            while let Ok(n @ 1..) = far.read(&mut buffer) {
+                if sent.send((Instant::now() + delay, buffer[..n].to_vec())).is_err() {
+                    return;
+                }
+            }
+        });
+        near
+    }
+
     fn pump(&self, way: Way, mut from: impl Read, mut to: impl Write) {
         let mut buffer = vec![0u8; 64 << 10];
         while let Ok(n @ 1..) = from.read(&mut buffer) {
@@ -137,10 +164,11 @@ impl Shared {
         let (read, write) = (stream.try_clone().unwrap(), stream);
         let there = {
             let shared = Arc::clone(self);
+            let input = self.later(input);
             std::thread::spawn(move || shared.pump(Way::There, read, input))
         };
         let end = write.try_clone().unwrap();
-        self.pump(Way::Back, output, write);
+        self.pump(Way::Back, output, self.later(write));
         end.shutdown(Shutdown::Both).ok();
         there.join().unwrap();
         let pid = child.id();
@@ -211,6 +239,11 @@ impl Link {
     /// Bits that were changed.
     pub fn flips(&self) -> u64 {
         self.shared.state().flips
+    }
+
+    /// Bytes of connections that are made from now on take so long, each way.
+    pub fn is_far(&self, one_way: Duration) {
+        self.shared.state().delay = one_way;
     }
 
     /// Connections can be made again; a cut that was planned and did not come is off.

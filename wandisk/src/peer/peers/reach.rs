@@ -117,13 +117,16 @@ impl Peers {
     ) -> Result<Session, String> {
         let desk = self.desk(Mode::of_dialled(entry, home.sites()));
         let begin = async |link| dial::session(link, home, entry, &self.hello(), Arc::clone(&desk)).await;
-        let ahead = match self.ahead.link(entry).await {
-            Some(link) => begin(link).await.ok(),
-            None => None,
+        let ahead = self.ahead.link(entry).await;
+        let (waited, began) = (ahead.is_some(), Instant::now());
+        let link = match ahead {
+            Some(link) => link,
+            None => dial::link(entry).await?,
         };
-        let session = match ahead {
-            Some(session) => session,
-            None => begin(dial::link(entry).await?).await?,
+        let session = match begin(link).await {
+            // Cut while it waited, most likely. What is silent would be silent again.
+            Err(_) if waited && began.elapsed() < DIAL_PAUSE => begin(dial::link(entry).await?).await?,
+            begun => begun?,
         };
         let found = session.peer().site;
         if expected.is_some_and(|expected| expected != found) {
