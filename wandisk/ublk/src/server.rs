@@ -13,7 +13,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
 use libublk::ctrl::{UblkCtrl, UblkCtrlBuilder};
@@ -27,6 +27,7 @@ use crate::error::{Step, UblkError};
 use crate::info::{deleted, gone};
 use crate::options::{End, Options};
 use crate::params::params;
+use crate::probe::Features;
 use crate::queue::Ended;
 use crate::shared::Shared;
 use crate::threads::{self, QueueThread};
@@ -117,7 +118,7 @@ impl<D: Disk> Server<D> {
         let id = match self.task {
             Task::Add => {
                 self.shared.set_step(Step::Add);
-                control::add(described(&self.options), PATIENT)?.dev_id
+                control::add(described(&self.options, registers_pages()?), PATIENT)?.dev_id
             }
             Task::Recover(id) => {
                 self.shared.set_step(Step::Recover);
@@ -166,12 +167,20 @@ impl<D: Disk> Server<D> {
         }
         let wakeups = threads::wakeups(dev)?;
         self.shared.set_wakeups(wakeups.clone());
-        let seats =
-            threads::Seats { disk: &self.disk, first_lane: self.options.first_lane, wakeups, own: &self.own };
+        let (ready, set_up) = mpsc::channel();
+        let seats = threads::Seats {
+            disk: &self.disk,
+            first_lane: self.options.first_lane,
+            wakeups,
+            own: &self.own,
+            ready,
+        };
         seats.spawn(dev, &made.ctrl, &mut made.threads)?;
-        let ready = dev.wait_for_buffer_registration(usize::from(made.queues));
-        // A queue that could not be set up is why.
-        ready.map_err(|e| self.queue_failure().unwrap_or_else(|| UblkError::library(Step::Queues, e)))?;
+        // libublk's own way of waiting for this knows nothing of devices without buffers.
+        if !set_up.iter().take(usize::from(made.queues)).all(|done| done) {
+            let unknown = || UblkError::Thread(io::ErrorKind::Other.into());
+            return Err(self.queue_failure().unwrap_or_else(unknown));
+        }
 
         match self.task {
             Task::Add => {
@@ -282,14 +291,23 @@ fn privileged() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Can the driver hand over the pages of requests (Linux 6.16), which it does for root alone: they may hold what
+/// others wrote?
+fn registers_pages() -> Result<bool, UblkError> {
+    Ok(privileged() && Features(control::features()?).registers_pages())
+}
+
 /// The device to be made.
-fn described(options: &Options) -> sys::ublksrv_ctrl_dev_info {
+fn described(options: &Options, registers_pages: bool) -> sys::ublksrv_ctrl_dev_info {
     let mut flags = 0;
     if options.recoverable {
         flags |= u64::from(sys::UBLK_F_USER_RECOVERY | sys::UBLK_F_USER_RECOVERY_REISSUE);
     }
     if !privileged() {
         flags |= u64::from(sys::UBLK_F_UNPRIVILEGED_DEV);
+    }
+    if registers_pages {
+        flags |= u64::from(sys::UBLK_F_AUTO_BUF_REG);
     }
     sys::ublksrv_ctrl_dev_info {
         dev_id: options.id.unwrap_or(u32::MAX),

@@ -32,6 +32,8 @@ pub(crate) struct Seats<'a, D> {
     pub(crate) first_lane: usize,
     pub(crate) wakeups: Vec<Arc<Wakeups>>,
     pub(crate) own: &'a Sender<Message>,
+    /// Told by each queue once whether it could be set up.
+    pub(crate) ready: Sender<bool>,
 }
 
 impl<D: Disk> Seats<'_, D> {
@@ -52,6 +54,7 @@ impl<D: Disk> Seats<'_, D> {
                 lane: Lane(self.first_lane + usize::from(number)),
                 disk: Arc::clone(self.disk),
                 wakeups: Arc::clone(wakeups),
+                ready: self.ready.clone(),
             };
             let (dev, own, seated) = (Arc::clone(dev), self.own.clone(), seated.clone());
             let body = move || {
@@ -81,8 +84,8 @@ fn serve<D: Disk>(dev: &UblkDev, plan: &Plan<D>) -> (io::Result<queue::Ended>, O
     match served {
         Ok((ended, mapping)) => (Ok(ended), mapping),
         Err(e) => {
-            // Else the start would wait for this queue's buffers for ever.
-            dev.notify_buffer_registration_complete(true);
+            // Else the start would wait for this queue for ever.
+            plan.ready.send(false).ok();
             (Err(e), None)
         }
     }
