@@ -68,7 +68,7 @@ fn measure_in(arguments: &Arguments, dir: &Path) -> Result<()> {
         name: "wandisk".to_owned(),
         words: vec!["--ioengine=nbd".to_owned(), uri, format!("--size={}", arguments.size)],
     };
-    let result = compare(arguments, &peer, &|| wandisk("b", &["sync", "d", "--site", "a"]).map(drop));
+    let result = compare(arguments, &peer, &|| wandisk("a", &["sync", "d", "--site", "b"]).map(drop));
     wandisk("a", &["detach", "d"])?;
     result
 }
