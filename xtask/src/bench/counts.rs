@@ -31,12 +31,17 @@ pub(super) fn prepare() -> Result<()> {
     if !Path::new(TRACING).join("events").exists() {
         process::output(Command::new("mount").args(["-t", "tracefs", "tracefs", TRACING]))?;
     }
+    let symbols = fs::read_to_string("/proc/kallsyms")?;
     for function in COPIES {
-        let probe = format!("p:copies/{function} {function}");
+        // The compiler may have given it a suffix, as in `name.isra.0`.
+        let is_it = |symbol: &&str| symbol.split('.').next() == Some(function) && !symbol.ends_with(".cold");
+        let symbol = symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).find(is_it);
+        let symbol = symbol.with_context(|| format!("this kernel has no function {function}"))?;
+        let probe = format!("p:copies/{function} {symbol}");
         let file = Path::new(TRACING).join("kprobe_events");
         let mut events = fs::OpenOptions::new().append(true).open(file)?;
         std::io::Write::write_all(&mut events, probe.as_bytes())
-            .with_context(|| format!("this kernel has no function {function}"))?;
+            .with_context(|| format!("the kernel does not watch {symbol}"))?;
     }
     Ok(())
 }

@@ -10,7 +10,6 @@ use clap::ValueEnum;
 
 use super::fio::{self, Peer};
 use super::{Disk, Here, counts};
-use crate::setup::kernel::Series;
 use crate::{guest, process, setup, workspace};
 
 const SIZE: &str = "1G";
@@ -43,7 +42,7 @@ impl Mode {
 }
 
 /// Boots a guest and measures there.
-pub(super) fn in_guest(disk: &Disk, kernel: Series) -> Result<ExitCode> {
+pub(super) fn in_guest(disk: &Disk) -> Result<ExitCode> {
     setup::ensure_all()?;
     let rublk = setup::ensure_rublk()?;
     let mut build = workspace::cargo();
@@ -65,8 +64,11 @@ pub(super) fn in_guest(disk: &Disk, kernel: Series) -> Result<ExitCode> {
     let name = |mode: &Mode| mode.to_possible_value().map(|value| format!("--mode={}", value.get_name()));
     words.extend(disk.mode.iter().filter_map(name));
     words.extend(disk.counts.then(|| "--counts".to_owned()));
-    let options =
-        guest::Options { limit: Duration::from_secs(1800), kernel, ..guest::Options::default() };
+    let options = guest::Options {
+        limit: Duration::from_secs(1800),
+        kernel: disk.kernel,
+        ..guest::Options::default()
+    };
     let code = guest::run(&words, &options)?;
     Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -26,13 +26,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// /dev/ublkbN, all chunks held, beside `rublk add loop` on the same file system, in the guest.
-    Disk {
-        #[command(flatten)]
-        disk: Disk,
-        /// The guest's kernel: Debian's 6.12, or the newest of its backports.
-        #[arg(long, value_enum, default_value_t)]
-        kernel: Series,
-    },
+    Disk(Disk),
     /// The NBD export, all chunks held, beside `nbdkit file` and `qemu-nbd`, on this machine.
     Nbd(Runs),
     /// Create, attach and memory of large disks, on this machine.
@@ -68,6 +62,9 @@ pub(crate) struct Disk {
     /// How rublk opens its file; may be repeated. Without: buffered and direct.
     #[arg(long, value_enum)]
     mode: Vec<disk::Mode>,
+    /// The guest's kernel: Debian's 6.12, or the newest of its backports.
+    #[arg(long, value_enum, default_value_t)]
+    kernel: Series,
     /// Instead of speed: what an I/O costs in system calls, ring entries, copies and context switches.
     #[arg(long)]
     counts: bool,
@@ -89,7 +86,7 @@ pub(crate) struct Here {
 /// Runs the command.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.what {
-        What::Disk { disk, kernel } => disk::in_guest(disk, *kernel),
+        What::Disk(disk) => disk::in_guest(disk),
         What::DiskHere(here) => disk::here(here).map(|()| ExitCode::SUCCESS),
         What::FirstWrite(arguments) => first_write::measure(arguments).map(|()| ExitCode::SUCCESS),
         What::Scale(scale) => scale::measure(scale).map(|()| ExitCode::SUCCESS),
