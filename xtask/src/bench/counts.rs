@@ -74,8 +74,12 @@ pub(super) fn compare(peers: &[(Peer, String)], rows: &[Row], requests: u64) -> 
 
 fn cost(peer: &Peer, pid: &str, row: Row, requests: u64) -> Result<[f64; EVENTS.len()]> {
     let copies: Vec<String> = COPIES.iter().map(|function| format!("copies:{function}")).collect();
-    let events: Vec<&str> =
-        EVENTS.iter().map(|(event, _)| *event).filter(|event| !event.is_empty()).chain(copies.iter().map(String::as_str)).collect();
+    let events: Vec<&str> = EVENTS
+        .iter()
+        .map(|(event, _)| *event)
+        .filter(|event| !event.is_empty())
+        .chain(copies.iter().map(String::as_str))
+        .collect();
     let said = Path::new("/run/counted");
     let mut perf = Command::new("perf");
     perf.args(["stat", "-x", ",", "-e", &events.join(","), "-p", pid, "-o"]).arg(said).arg("--");

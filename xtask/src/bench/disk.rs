@@ -64,11 +64,8 @@ pub(super) fn in_guest(disk: &Disk) -> Result<ExitCode> {
     let name = |mode: &Mode| mode.to_possible_value().map(|value| format!("--mode={}", value.get_name()));
     words.extend(disk.mode.iter().filter_map(name));
     words.extend(disk.counts.then(|| "--counts".to_owned()));
-    let options = guest::Options {
-        limit: Duration::from_secs(1800),
-        kernel: disk.kernel,
-        ..guest::Options::default()
-    };
+    let options =
+        guest::Options { limit: Duration::from_secs(1800), kernel: disk.kernel, ..guest::Options::default() };
     let code = guest::run(&words, &options)?;
     Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -84,7 +84,8 @@ fn compare(arguments: &Arguments, peer: &Peer, sync: &dyn Fn() -> Result<()>) ->
         "", "clean", "marked", "ratio", arguments.runs
     );
     for row in all {
-        if !arguments.rows.is_empty() && !arguments.rows.iter().any(|words| row.name.contains(words.as_str())) {
+        if !arguments.rows.is_empty() && !arguments.rows.iter().any(|words| row.name.contains(words.as_str()))
+        {
             continue;
         }
         let until = Until::Requests(requests(row, arguments.size));

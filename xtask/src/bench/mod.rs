@@ -17,7 +17,9 @@ use crate::setup::kernel::Series;
 
 /// Measure beside a peer in the same run, alternating.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask bench disk --mode buffered --rows sequential\n  cargo xtask bench nbd --runs 5 --seconds 3")]
+#[command(
+    after_help = "Examples:\n  cargo xtask bench disk --mode buffered --rows sequential\n  cargo xtask bench nbd --runs 5 --seconds 3"
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     what: What,
