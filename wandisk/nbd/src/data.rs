@@ -56,7 +56,17 @@ pub(crate) fn write_lifted(
     offset: u64,
 ) -> Result<(), IoError> {
     write(file, head, offset)?;
-    lift.write_to(file, offset + head.len() as u64).map_err(|e| meaning(e, "writing"))
+    let offset = offset + head.len() as u64;
+    let all = lift.held();
+    match lift.write_to(file, offset) {
+        // A filesystem that takes nothing from pipes.
+        Err(Errno::INVAL) if lift.held() == all => {
+            let mut rest = vec![0; all];
+            lift.take(&mut rest).map_err(|e| meaning(e, "reading a pipe of"))?;
+            write(file, &rest, offset)
+        }
+        written => written.map_err(|e| meaning(e, "writing")),
+    }
 }
 
 fn meaning(errno: Errno, what: &str) -> IoError {
