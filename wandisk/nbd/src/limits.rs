@@ -48,7 +48,7 @@ pub(crate) const RECEIVE_BUFFER: usize = 1 << 20;
 pub(crate) const SEND_BUFFER: usize = 256 << 10;
 
 /// Room of the pipe that the data of large writes goes through, in bytes; one a connection that sends such writes. All
-/// connections together stay far below what the system grants a user.
+/// connections together take half of what the system grants a user by default.
 pub(crate) const PIPE: usize = 512 << 10;
 
 /// Shortest write whose data goes through the pipe, in bytes. Below, the calls cost more than the copy.

@@ -190,8 +190,9 @@ pub(crate) fn poll_eventfd(eventfd: BorrowedFd<'_>) -> bool {
 
 fn push(entry: &squeue::Entry) -> bool {
     with_task_io_ring_mut(|ring| {
-        // SAFETY: the entry names no memory, or memory of a tag's buffer. That is not freed while it is in flight:
-        // `Buffers` leaks unless freed, and `Buffers::free` comes after the last completion.
+        // SAFETY: the entry names no memory of ours (pages that the driver registered are the kernel's to keep), or
+        // memory of a tag's buffer. That is not freed while it is in flight: `Buffers` leaks unless freed, and
+        // `Buffers::free` comes after the last completion.
         let pushed = unsafe { ring.submission().push(entry) };
         if pushed.is_ok() {
             return true;

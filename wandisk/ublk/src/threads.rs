@@ -63,7 +63,12 @@ impl<D: Disk> Seats<'_, D> {
                 seated.send((plan.number, tid)).ok();
                 drop(seated);
                 let (ended, mapping) = serve(&dev, &plan);
+                let failed = ended.is_err();
                 own.send(Message::Ended(plan.number, ended)).ok();
+                if failed {
+                    // After the reason. Else the start would wait for this queue for ever.
+                    plan.ready.send(false).ok();
+                }
                 mapping
             };
             let name = format!("ublk{}q{number}", ctrl.dev_info().dev_id);
@@ -83,11 +88,7 @@ fn serve<D: Disk>(dev: &UblkDev, plan: &Plan<D>) -> (io::Result<queue::Ended>, O
         .unwrap_or_else(|_| Err(io::Error::other("the queue's thread panicked")));
     match served {
         Ok((ended, mapping)) => (Ok(ended), mapping),
-        Err(e) => {
-            // Else the start would wait for this queue for ever.
-            plan.ready.send(false).ok();
-            (Err(e), None)
-        }
+        Err(e) => (Err(e), None),
     }
 }
 
