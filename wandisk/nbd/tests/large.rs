@@ -27,10 +27,10 @@ fn write_cut(client: &mut Raw, chunk: u64, data: &[u8], pieces: &[usize]) -> u32
     let mut rest = &bytes[..];
     for piece in pieces {
         let (now, later) = rest.split_at(*piece);
-        client.stream.write_all(now).unwrap();
+        client.send(now);
         rest = later;
     }
-    client.stream.write_all(rest).unwrap();
+    client.send(rest);
     client.answer(0).error
 }
 
