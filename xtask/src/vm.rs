@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::guest::{self, Options};
+use crate::setup::kernel::Series;
 
 /// Run a command, or a shell, in the test guest.
 ///
@@ -45,6 +46,9 @@ pub(crate) struct Arguments {
     /// Connect the command to this terminal.
     #[arg(long, short)]
     interactive: bool,
+    /// The kernel: Debian's 6.12, or the newest of its backports.
+    #[arg(long, value_enum, default_value_t)]
+    kernel: Series,
     /// A further argument of QEMU.
     #[arg(long = "qemu", value_name = "ARGUMENT", allow_hyphen_values = true)]
     qemu: Vec<String>,
@@ -78,6 +82,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         env: arguments.env,
         limit: Duration::from_secs(arguments.timeout),
         interactive,
+        kernel: arguments.kernel,
         qemu: arguments.qemu,
         ..Options::default()
     };

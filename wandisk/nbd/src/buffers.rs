@@ -16,6 +16,8 @@ pub(crate) struct Receiver {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    /// Nothing is received beyond what is needed, since what comes next goes past the buffer.
+    lean: bool,
 }
 
 impl Receiver {
@@ -23,7 +25,7 @@ impl Receiver {
     pub(crate) fn new(left_over: &[u8]) -> Receiver {
         let mut buffer = vec![0; RECEIVE_BUFFER.max(left_over.len())];
         buffer[..left_over.len()].copy_from_slice(left_over);
-        Receiver { buffer: buffer.into(), start: 0, end: left_over.len() }
+        Receiver { buffer: buffer.into(), start: 0, end: left_over.len(), lean: false }
     }
 
     /// What is there.
@@ -34,6 +36,11 @@ impl Receiver {
     /// Gives up the first `n` bytes of what is there.
     pub(crate) fn consume(&mut self, n: usize) {
         self.start = (self.start + n).min(self.end);
+    }
+
+    /// Whether only what is needed is received from now on, or all that is there.
+    pub(crate) fn set_lean(&mut self, lean: bool) {
+        self.lean = lean;
     }
 
     /// Could `n` bytes be there at once?
@@ -51,7 +58,8 @@ impl Receiver {
                 (self.start, self.end) = (0, self.end - self.start);
             }
             replies.flush(wire)?;
-            match wire.receive(&mut self.buffer[self.end..])? {
+            let until = if self.lean { self.start + n } else { self.buffer.len() };
+            match wire.receive(&mut self.buffer[self.end..until])? {
                 0 => return Ok(false),
                 got => self.end += got,
             }

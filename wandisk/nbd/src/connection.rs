@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::executor::ThreadPool;
-use wandisk_io::{Disk, Op};
+use wandisk_io::{Disk, IoError, Op};
 
 use crate::buffers::{Receiver, Sender};
 use crate::data;
 use crate::handshake::shake_hands;
+use crate::lift::{Lift, Moved};
 use crate::limits::{HANDSHAKE_DEADLINE, MAX_INLINE_READ};
 use crate::outbox::{Outbox, Slot};
 use crate::proto::constants::cmd;
@@ -80,6 +81,7 @@ fn serve_session<D: Disk>(service: &Service<D>, member: &Membership, session: Se
         outbox,
         received: Receiver::new(left_over),
         replies: Sender::new(),
+        lift: None,
     };
     // A disk that panics must not leave the replier behind, and with it the client's socket.
     let ended = catch_unwind(AssertUnwindSafe(|| reader.run())).unwrap_or(Err(End::Panicked));
@@ -111,6 +113,8 @@ struct Reader<'a, D> {
     outbox: &'a Arc<Outbox>,
     received: Receiver,
     replies: Sender,
+    /// Made for the first large write.
+    lift: Option<Lift>,
 }
 
 impl<D: Disk> Reader<'_, D> {
@@ -124,6 +128,9 @@ impl<D: Disk> Reader<'_, D> {
             let request = Request::parse(header).ok_or(End::LostPlace)?;
             self.received.consume(REQUEST_HEADER);
             let plan = plan(&request, self.session, &self.service.export);
+            // Clients that write much are likely to go on: the next request's data is left in the socket for the pipe.
+            let large = matches!(plan, Plan::Write { .. }) && Lift::suits(request.len as usize);
+            self.received.set_lean(large);
             if plan == Plan::Disconnect {
                 return Ok(());
             }
@@ -180,35 +187,94 @@ impl<D: Disk> Reader<'_, D> {
     }
 
     fn write(&mut self, request: &Request, fua: bool) -> Result<(), End> {
-        let Request { offset, len, cookie, .. } = *request;
+        let Request { offset, len, .. } = *request;
         let seat = &self.service.seat;
         let size = len as usize;
+        if Lift::suits(size)
+            && self.received.bytes().len() < size
+            && let Some(lift) = self.lift.take().or_else(Lift::new)
+        {
+            return self.write_lifted(request, fua, lift);
+        }
         if !self.received.fits(size) {
-            let slot = self.slot(request, size + SMALL)?;
-            let mut payload = vec![0; size];
-            let whole = self.received.take(&mut payload, self.wire, &mut self.replies);
-            if !matches!(whole, Ok(true)) {
-                slot.withdraw();
-                return Err(whole.err().map_or(End::Truncated, End::Socket));
-            }
-            seat.spawn_write(&self.service.pool, slot, offset, payload, fua);
-            return Ok(());
+            return self.write_later(request, fua, None);
         }
         if !self.received.need(size, self.wire, &mut self.replies)? {
             return Err(End::Truncated);
         }
-        let payload = &self.received.bytes()[..size];
-        let pass = seat.disk.hot().try_begin(seat.lane, Op::Write, offset, u64::from(len));
-        let Some(pass) = pass else {
-            let payload = payload.to_vec();
-            self.received.consume(size);
-            let slot = self.slot(request, size + SMALL)?;
-            seat.spawn_write(&self.service.pool, slot, offset, payload, fua);
-            return Ok(());
+        let Some(pass) = seat.disk.hot().try_begin(seat.lane, Op::Write, offset, u64::from(len)) else {
+            return self.write_later(request, fua, None);
         };
-        let written = data::write(seat.disk.data(), payload, offset);
+        let written = data::write(seat.disk.data(), &self.received.bytes()[..size], offset);
         drop(pass);
         self.received.consume(size);
+        self.wrote(request, fua, written)
+    }
+
+    /// A write whose data is still in the socket, but for its start. The pipe is kept if nothing is left in it.
+    fn write_lifted(&mut self, request: &Request, fua: bool, mut lift: Lift) -> Result<(), End> {
+        let Request { offset, len, .. } = *request;
+        let seat = &self.service.seat;
+        let here = self.received.bytes().len();
+        let rest = len as usize - here;
+        let mut patient = false;
+        // All of it first: a pass is not held while a client is waited for.
+        while lift.held() < rest {
+            let missing = rest - lift.held();
+            match self.wire.lift(&mut lift, missing, patient)? {
+                Moved::Bytes(0) => return Err(End::Truncated),
+                Moved::Bytes(_) => patient = false,
+                Moved::MustWait => {
+                    self.replies.flush(self.wire)?;
+                    patient = true;
+                }
+                Moved::Full => break,
+            }
+        }
+        let all_here = lift.held() == rest;
+        let pass = seat.disk.hot().try_begin(seat.lane, Op::Write, offset, u64::from(len));
+        let Some(pass) = pass.filter(|_| all_here) else {
+            return self.write_later(request, fua, Some(lift));
+        };
+        let written = data::write_lifted(seat.disk.data(), self.received.bytes(), &mut lift, offset);
+        drop(pass);
+        self.received.consume(here);
+        if lift.held() == 0 {
+            self.lift = Some(lift);
+        }
+        self.wrote(request, fua, written)
+    }
+
+    /// A write that waits for the disk, or whose data is longer than the buffer.
+    fn write_later(&mut self, request: &Request, fua: bool, lift: Option<Lift>) -> Result<(), End> {
+        let size = request.len as usize;
+        let slot = self.slot(request, size + SMALL)?;
+        let mut payload = vec![0; size];
+        let whole = self.gather(&mut payload, lift);
+        if !matches!(whole, Ok(true)) {
+            slot.withdraw();
+            return Err(whole.err().map_or(End::Truncated, End::Socket));
+        }
+        self.service.seat.spawn_write(&self.service.pool, slot, request.offset, payload, fua);
+        Ok(())
+    }
+
+    /// Collects a write's data from the buffer, the pipe and the socket, in this order.
+    fn gather(&mut self, payload: &mut [u8], lift: Option<Lift>) -> io::Result<bool> {
+        let Some(mut lift) = lift else {
+            return self.received.take(payload, self.wire, &mut self.replies);
+        };
+        let here = self.received.bytes().len();
+        let (head, rest) = payload.split_at_mut(here);
+        self.received.take(head, self.wire, &mut self.replies)?;
+        let lifted = lift.take(rest)?;
+        self.lift = Some(lift);
+        self.received.take(&mut rest[lifted..], self.wire, &mut self.replies)
+    }
+
+    fn wrote(&mut self, request: &Request, fua: bool, written: Result<(), IoError>) -> Result<(), End> {
+        let Request { len, cookie, .. } = *request;
+        let seat = &self.service.seat;
         match written {
             Err(e) => {
                 seat.disk.failed(Op::Write, e.errno());

@@ -6,6 +6,8 @@ use std::os::fd::BorrowedFd;
 use rustix::io::{Errno, ReadWriteFlags};
 use wandisk_io::IoError;
 
+use crate::lift::Lift;
+
 /// Reads a range if all of it is in the page cache; `false` if it has to be waited for.
 pub(crate) fn read_cached(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> bool {
     let len = buffer.len();
@@ -44,6 +46,27 @@ pub(crate) fn write(file: BorrowedFd<'_>, mut data: &[u8], mut offset: u64) -> R
         }
     }
     Ok(())
+}
+
+/// Writes a range whose start is in memory, and the rest in a pipe, to the page cache.
+pub(crate) fn write_lifted(
+    file: BorrowedFd<'_>,
+    head: &[u8],
+    lift: &mut Lift,
+    offset: u64,
+) -> Result<(), IoError> {
+    write(file, head, offset)?;
+    let offset = offset + head.len() as u64;
+    let all = lift.held();
+    match lift.write_to(file, offset) {
+        // A filesystem that takes nothing from pipes.
+        Err(Errno::INVAL) if lift.held() == all => {
+            let mut rest = vec![0; all];
+            lift.take(&mut rest).map_err(|e| meaning(e, "reading a pipe of"))?;
+            write(file, &rest, offset)
+        }
+        written => written.map_err(|e| meaning(e, "writing")),
+    }
 }
 
 fn meaning(errno: Errno, what: &str) -> IoError {

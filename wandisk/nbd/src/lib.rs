@@ -35,6 +35,7 @@ mod connection;
 mod data;
 mod error;
 mod handshake;
+mod lift;
 mod limits;
 mod listen;
 mod outbox;

@@ -47,6 +47,16 @@ pub(crate) const RECEIVE_BUFFER: usize = 1 << 20;
 /// Bytes of replies gathered before they are sent.
 pub(crate) const SEND_BUFFER: usize = 256 << 10;
 
+/// Room of the pipe that the data of large writes goes through, in bytes; one a connection that sends such writes. All
+/// connections together take half of what the system grants a user by default.
+pub(crate) const PIPE: usize = 512 << 10;
+
+/// Shortest write whose data goes through the pipe, in bytes. Below, the calls cost more than the copy.
+pub(crate) const LIFT_FROM: usize = 64 << 10;
+
+/// Longest write whose data goes through the pipe, in bytes. A socket's pieces are rarely smaller than a page.
+pub(crate) const LIFT_MOST: usize = PIPE / 2;
+
 /// Longest read that the reader thread does itself; must fit the send buffer with its header.
 pub(crate) const MAX_INLINE_READ: u32 = 128 << 10;
 

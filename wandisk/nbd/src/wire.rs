@@ -3,7 +3,7 @@
 //! Invariant: a reply is sent whole under the sending lock, so replies of several threads never mix.
 
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 use std::time::Instant;
@@ -11,6 +11,8 @@ use std::time::Instant;
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+
+use crate::lift::{Lift, Moved};
 
 /// How much of a reply went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,19 @@ impl Wire {
                 Ok((n, _)) => return Ok(n),
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Moves up to `most` bytes of what the client sends into a pipe, `patient`: waits for the first of them.
+    pub(crate) fn lift(&self, lift: &mut Lift, most: usize, patient: bool) -> io::Result<Moved> {
+        loop {
+            if self.deaf.load(Ordering::Acquire) {
+                return Ok(Moved::Bytes(0));
+            }
+            match lift.fill(self.fd.as_fd(), most, patient) {
+                Err(Errno::INTR) => {}
+                moved => return Ok(moved?),
             }
         }
     }

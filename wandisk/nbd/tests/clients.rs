@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use support::cold_disk::ColdDisk;
-use support::{MIB, Served, run, tool, whole_file};
+use support::{MIB, SOON, Served, run, serve, tool, whole_file};
 
 /// An image with something in it, as a path.
 fn image(served: &Served, size: usize) -> String {
@@ -76,6 +76,22 @@ fn nbdcopy_and_qemu_img_bring_an_image_there_and_back() {
     let other = Served::file(size);
     run("qemu-img", &["convert", "-n", "-f", "raw", "-O", "raw", &image, &other.uri()]);
     run("qemu-img", &["compare", "-f", "raw", "-F", "raw", &served.uri(), &other.uri()]);
+}
+
+#[test]
+fn nbdcopy_brings_an_image_there_and_back_over_tcp() {
+    let size = 24 * MIB;
+    let folder = Served::file(MIB);
+    let image = image(&folder, usize::try_from(size).unwrap());
+    let back = folder.folder().join("back");
+    let handle = serve(Arc::new(whole_file(size, false)), "tcp:127.0.0.1:0");
+    for request in ["131072", "262144", "1048576"] {
+        let request = format!("--request-size={request}");
+        run("nbdcopy", &[&request, "--flush", &image, &handle.uri()]);
+        run("nbdcopy", &[&request, &handle.uri(), back.to_str().unwrap()]);
+        assert!(std::fs::read(&image).unwrap() == std::fs::read(&back).unwrap(), "{request}");
+    }
+    assert_eq!(handle.stop(SOON).abandoned, 0);
 }
 
 #[test]

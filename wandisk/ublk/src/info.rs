@@ -46,6 +46,8 @@ pub struct DeviceInfo {
     pub recoverable: bool,
     /// Made by a user without privileges.
     pub unprivileged: bool,
+    /// Its server reads and writes the pages of requests without memory of its own.
+    pub registers_pages: bool,
     /// The user and the group that made it.
     pub owner: (u32, u32),
 }
@@ -108,6 +110,7 @@ pub fn device_info(id: u32) -> Result<Option<DeviceInfo>, UblkError> {
         mark: info.ublksrv_flags,
         recoverable: has(sys::UBLK_F_USER_RECOVERY),
         unprivileged: has(sys::UBLK_F_UNPRIVILEGED_DEV),
+        registers_pages: has(sys::UBLK_F_AUTO_BUF_REG),
         owner: (info.owner_uid, info.owner_gid),
     }))
 }

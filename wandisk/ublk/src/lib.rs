@@ -5,7 +5,8 @@
 //! [`isolate_mounts`] keeps the server from becoming a user of its own device.
 //!
 //! A request's way: the driver's completion on the queue's ring (`queue`) → decoded (`request`) → the tag's state
-//! machine (`tags`) → one read or write of `data.img` on the same ring, straight from or to the tag's buffer → commit.
+//! machine (`tags`) → one read or write of `data.img` on the same ring, straight from or to the request's pages where
+//! the driver registers them with the ring, else the tag's buffer → commit.
 //! What is not hot waits for the engine's future, which wakes the queue from any thread (`wake`).
 //! Control: `device` (deadlines) → `server` (a thread that may hang) → `control` (commands).
 //!

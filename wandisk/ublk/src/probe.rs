@@ -20,7 +20,7 @@ const ENOSYS: i32 = 38;
 
 /// What the driver of this kernel offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Features(Option<u64>);
+pub struct Features(pub(crate) Option<u64>);
 
 impl Features {
     fn has(self, flag: u32) -> bool {
@@ -43,6 +43,13 @@ impl Features {
     #[must_use]
     pub fn unprivileged(self) -> bool {
         self.has(sys::UBLK_F_UNPRIVILEGED_DEV)
+    }
+
+    /// The pages of requests can be read and written without a copy through memory of the server's, by root
+    /// (Linux 6.16).
+    #[must_use]
+    pub fn registers_pages(self) -> bool {
+        self.has(sys::UBLK_F_AUTO_BUF_REG)
     }
 
     /// A live device can be resized (Linux 6.16).

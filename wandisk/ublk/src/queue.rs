@@ -1,5 +1,5 @@
 //! One queue: a thread with a ring of its own that takes requests from the driver, moves data between the tags'
-//! buffers and the data file, and polls the cold way's futures.
+//! buffers (or the pages that the driver has registered) and the data file, and polls the cold way's futures.
 //!
 //! libublk's [`UblkQueue`] maps the driver's descriptors and speaks its commands; its async runtime is not used: a
 //! state machine a tag ([`crate::tags`]) needs no task, no slab and no executor, and [`crate::wake`] can wake it.
@@ -16,6 +16,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use io_uring::IoUring;
 use libublk::io::{UblkDev, UblkQueue, ublk_init_task_ring, with_task_io_ring_mut};
@@ -38,6 +39,8 @@ pub(crate) struct Plan<D> {
     pub(crate) lane: Lane,
     pub(crate) disk: Arc<D>,
     pub(crate) wakeups: Arc<Wakeups>,
+    /// Told whether the driver has been asked for requests.
+    pub(crate) ready: Sender<bool>,
 }
 
 /// How a queue ended.
@@ -61,10 +64,6 @@ impl Port for RingPort<'_, '_> {
         self.buffers.start(tag, part)
     }
 
-    fn zero_fill(&mut self, tag: u16, from: u32, to: u32) {
-        self.buffers.zero_fill(tag, from, to);
-    }
-
     fn commit(&mut self, tag: u16, result: i32) {
         self.buffers.commit(self.queue, tag, result);
     }
@@ -78,9 +77,10 @@ pub(crate) fn serve<D: Disk>(dev: &UblkDev, plan: &Plan<D>) -> io::Result<(Ended
     let (depth, max_io) = (dev.dev_info.queue_depth, dev.dev_info.max_io_buf_bytes);
     init_ring(depth)?;
     let queue = UblkQueue::new(plan.number, dev).map_err(io_error)?;
-    let buffers = Buffers::new(depth, max_io);
+    let buffers = Buffers::new(&dev.dev_info);
     // Not dropped while a panic unwinds, either.
     let queue = ManuallyDrop::new(buffers.fetch(queue).map_err(io_error)?);
+    plan.ready.send(true).ok();
     let mut tags = Tags::new(&plan.disk, plan.lane, depth, &plan.wakeups);
     let bounds = Bounds { size: plan.disk.geometry().size_bytes, max_io };
     let mut port = RingPort { queue: &queue, buffers: &buffers };

@@ -13,7 +13,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
 use libublk::ctrl::{UblkCtrl, UblkCtrlBuilder};
@@ -22,17 +22,22 @@ use libublk::sys;
 use rustix::fs::{Access, access};
 use wandisk_io::Disk;
 
+use crate::caches::reread_partitions;
 use crate::control::{self, LOOK_AGAIN, Target};
 use crate::error::{Step, UblkError};
 use crate::info::{deleted, gone};
 use crate::options::{End, Options};
 use crate::params::params;
+use crate::probe::Features;
 use crate::queue::Ended;
 use crate::shared::Shared;
 use crate::threads::{self, QueueThread};
 
 /// The name under which libublk's tools know our devices.
 const TARGET_NAME: &str = "wandisk";
+/// The server looks for partitions, not the driver. Drivers look in the background since Linux 6.19: then nobody knows
+/// when they have done, and their reads keep the device from being stopped for as long as the engine lets them wait.
+const OWN_SCAN: u32 = sys::UBLK_F_NO_AUTO_PART_SCAN;
 /// How long a command may take that takes a device down whose start failed.
 const CLEANUP_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the kernel may take to notice that a device was left.
@@ -117,7 +122,8 @@ impl<D: Disk> Server<D> {
         let id = match self.task {
             Task::Add => {
                 self.shared.set_step(Step::Add);
-                control::add(described(&self.options), PATIENT)?.dev_id
+                let driver = Features(control::features()?);
+                control::add(described(&self.options, driver), PATIENT)?.dev_id
             }
             Task::Recover(id) => {
                 self.shared.set_step(Step::Recover);
@@ -166,12 +172,20 @@ impl<D: Disk> Server<D> {
         }
         let wakeups = threads::wakeups(dev)?;
         self.shared.set_wakeups(wakeups.clone());
-        let seats =
-            threads::Seats { disk: &self.disk, first_lane: self.options.first_lane, wakeups, own: &self.own };
+        let (ready, set_up) = mpsc::channel();
+        let seats = threads::Seats {
+            disk: &self.disk,
+            first_lane: self.options.first_lane,
+            wakeups,
+            own: &self.own,
+            ready,
+        };
         seats.spawn(dev, &made.ctrl, &mut made.threads)?;
-        let ready = dev.wait_for_buffer_registration(usize::from(made.queues));
-        // A queue that could not be set up is why.
-        ready.map_err(|e| self.queue_failure().unwrap_or_else(|| UblkError::library(Step::Queues, e)))?;
+        // libublk's own way of waiting for this knows nothing of devices without buffers.
+        if !set_up.iter().take(usize::from(made.queues)).all(|done| done) {
+            let unknown = || UblkError::Thread(io::ErrorKind::Other.into());
+            return Err(self.queue_failure().unwrap_or_else(unknown));
+        }
 
         match self.task {
             Task::Add => {
@@ -185,6 +199,13 @@ impl<D: Disk> Server<D> {
         }
         let path = PathBuf::from(format!("/dev/ublkb{}", made.target.id));
         wait_for_node(&path, Access::READ_OK)?;
+        let flags = made.ctrl.dev_info().flags;
+        if matches!(self.task, Task::Add) && flags & u64::from(OWN_SCAN) != 0 {
+            // As the driver's own: a disk that cannot be read (yet) has no partitions.
+            if let Err(e) = reread_partitions(&path, PATIENT) {
+                tracing::debug!(id = made.target.id, error = %e, "no partitions were found");
+            }
+        }
         Ok(Started { id: made.target.id, path })
     }
 
@@ -282,13 +303,16 @@ fn privileged() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The device to be made.
-fn described(options: &Options) -> sys::ublksrv_ctrl_dev_info {
+/// The device to be made, with what the driver can do for it.
+fn described(options: &Options, driver: Features) -> sys::ublksrv_ctrl_dev_info {
     let mut flags = 0;
     if options.recoverable {
         flags |= u64::from(sys::UBLK_F_USER_RECOVERY | sys::UBLK_F_USER_RECOVERY_REISSUE);
     }
-    if !privileged() {
+    if privileged() {
+        // What is offered of these; the driver refuses them to others. Pages may hold what somebody else wrote.
+        flags |= driver.bits().unwrap_or(0) & u64::from(sys::UBLK_F_AUTO_BUF_REG | OWN_SCAN);
+    } else {
         flags |= u64::from(sys::UBLK_F_UNPRIVILEGED_DEV);
     }
     sys::ublksrv_ctrl_dev_info {

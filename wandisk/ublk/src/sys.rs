@@ -48,70 +48,103 @@ impl Completion {
     }
 }
 
-/// One buffer a tag, which the driver and the data file write to and read from.
+/// Where the data of requests is while it is moved.
 ///
-/// Leaked when dropped: only [`Buffers::free`] gives the memory back, and its caller knows that it may.
+/// Memory of ours is leaked when this is dropped: only [`Buffers::free`] gives it back, and its caller knows that it
+/// may.
 #[derive(Debug)]
-pub(crate) struct Buffers {
-    bufs: Vec<IoBuf<u8>>,
-    bytes: u32,
+pub(crate) enum Buffers {
+    /// In one buffer a tag, of `bytes` bytes, which the driver copies to and from.
+    Own { bufs: Vec<IoBuf<u8>>, bytes: u32 },
+    /// Where the block layer has it: the driver registers each request's pages with the ring, under its tag's number,
+    /// and takes them back when the request is answered. No memory of ours, and no copy but that to the data file.
+    Registered { depth: u16, bytes: u32 },
 }
 
 impl Buffers {
-    /// `depth` page-aligned buffers of `bytes` bytes. Not touched here: memory is used as requests need it.
-    pub(crate) fn new(depth: u16, bytes: u32) -> Buffers {
+    /// For the tags of a queue of `dev`, as the device was made. Own buffers are page-aligned, and not touched here:
+    /// memory is used as requests need it.
+    pub(crate) fn new(dev: &sys::ublksrv_ctrl_dev_info) -> Buffers {
+        let (depth, bytes) = (dev.queue_depth, dev.max_io_buf_bytes);
+        if dev.flags & u64::from(sys::UBLK_F_AUTO_BUF_REG) != 0 {
+            return Buffers::Registered { depth, bytes };
+        }
         let size = usize::try_from(bytes).unwrap_or(usize::MAX);
-        Buffers { bufs: (0..depth).map(|_| IoBuf::new(size)).collect(), bytes }
+        Buffers::Own { bufs: (0..depth).map(|_| IoBuf::new(size)).collect(), bytes }
     }
 
-    /// Gives all buffers to the driver, with a fetch command for each tag.
+    /// Tells the driver of all of them, with a fetch command for each tag.
     pub(crate) fn fetch<'d>(&self, queue: UblkQueue<'d>) -> Result<UblkQueue<'d>, libublk::UblkError> {
-        queue.submit_fetch_commands_unified(BufDescList::Slices(Some(&self.bufs)))
+        match self {
+            Buffers::Own { bufs, .. } => queue.submit_fetch_commands_unified(BufDescList::Slices(Some(bufs))),
+            Buffers::Registered { depth, .. } => {
+                let places: Vec<_> = (0..*depth).map(registered).collect();
+                queue.submit_fetch_commands_unified(BufDescList::AutoRegs(&places))
+            }
+        }
     }
 
     /// Answers a tag's request and asks for the next. Does nothing once the queue is going down.
     pub(crate) fn commit(&self, queue: &UblkQueue<'_>, tag: u16, result: i32) {
-        let buf = BufDesc::RawAddress(self.bufs[usize::from(tag)].as_ptr());
-        // Fails only for buffer kinds that the device was not made for; a raw address always fits.
+        let buf = match self {
+            Buffers::Own { bufs, .. } => BufDesc::RawAddress(bufs[usize::from(tag)].as_ptr()),
+            Buffers::Registered { .. } => BufDesc::AutoReg(registered(tag)),
+        };
+        // Fails only for buffer kinds that the device was not made for.
         queue.complete_io_cmd_unified(tag, buf, Ok(UblkIORes::Result(result))).ok();
     }
 
     /// Queues the move of `part` between the tag's buffer and the data file; submitted with the ring's next turn.
     pub(crate) fn start(&self, tag: u16, part: Part) -> bool {
-        if part.at.checked_add(part.len).is_none_or(|end| end > self.bytes) {
+        let (Buffers::Own { bytes, .. } | Buffers::Registered { bytes, .. }) = self;
+        if part.at.checked_add(part.len).is_none_or(|end| end > *bytes) {
             return false;
         }
         let at = usize::try_from(part.at).unwrap_or(usize::MAX);
-        // SAFETY: `at` lies inside the buffer's allocation (checked above against its size).
-        let start = unsafe { self.bufs[usize::from(tag)].as_mut_ptr().add(at) };
-        let entry = match part.op {
-            Op::Read => opcode::Read::new(DATA_FILE, start, part.len).offset(part.offset).build(),
-            Op::Write => opcode::Write::new(DATA_FILE, start, part.len).offset(part.offset).build(),
+        let Part { op, len, offset, .. } = part;
+        let entry = match self {
+            Buffers::Own { bufs, .. } => {
+                // SAFETY: `at` lies inside the buffer's allocation (checked above against its size).
+                let start = unsafe { bufs[usize::from(tag)].as_mut_ptr().add(at) };
+                match op {
+                    Op::Read => opcode::Read::new(DATA_FILE, start, len).offset(offset).build(),
+                    Op::Write => opcode::Write::new(DATA_FILE, start, len).offset(offset).build(),
+                }
+            }
+            Buffers::Registered { .. } => {
+                // Not an address: the kernel takes it for an offset into the registered pages, and refuses a range
+                // that is not inside of them.
+                let start = std::ptr::without_provenance_mut(at);
+                match op {
+                    Op::Read => opcode::ReadFixed::new(DATA_FILE, start, len, tag).offset(offset).build(),
+                    Op::Write => opcode::WriteFixed::new(DATA_FILE, start, len, tag).offset(offset).build(),
+                }
+            }
         };
         push(&entry.user_data(OURS | u64::from(tag)))
-    }
-
-    /// Zeroes `from..to` of the tag's buffer, as far as the buffer goes.
-    pub(crate) fn zero_fill(&self, tag: u16, from: u32, to: u32) {
-        let to = to.min(self.bytes);
-        let Some(len) = to.checked_sub(from).and_then(|n| usize::try_from(n).ok()) else { return };
-        let at = usize::try_from(from).unwrap_or(usize::MAX);
-        // SAFETY: `from..to` lies inside the allocation, no reference to the buffer is ever made, and the kernel is
-        // done with it: its read ended, and the driver takes it only with the commit that follows.
-        unsafe { self.bufs[usize::from(tag)].as_mut_ptr().add(at).write_bytes(0, len) };
     }
 
     /// Gives the memory back. Only once the queue is down: the driver has aborted every command that named a
     /// buffer, and no move of data is in flight.
     pub(crate) fn free(mut self) {
-        self.bufs.clear();
+        if let Buffers::Own { bufs, .. } = &mut self {
+            bufs.clear();
+        }
     }
 }
 
 impl Drop for Buffers {
     fn drop(&mut self) {
-        self.bufs.drain(..).for_each(std::mem::forget);
+        if let Buffers::Own { bufs, .. } = self {
+            bufs.drain(..).for_each(std::mem::forget);
+        }
     }
+}
+
+/// Where the driver registers the pages of a tag's requests. Without a fall-back: a request whose pages cannot be
+/// registered fails in the driver.
+fn registered(tag: u16) -> sys::ublk_auto_buf_reg {
+    sys::ublk_auto_buf_reg { index: tag, ..Default::default() }
 }
 
 /// A queue's view of the driver's descriptors, which libublk's own way of unmapping cannot be used on: it first waits
@@ -157,8 +190,9 @@ pub(crate) fn poll_eventfd(eventfd: BorrowedFd<'_>) -> bool {
 
 fn push(entry: &squeue::Entry) -> bool {
     with_task_io_ring_mut(|ring| {
-        // SAFETY: the entry names no memory, or memory of a tag's buffer. That is not freed while it is in flight:
-        // `Buffers` leaks unless freed, and `Buffers::free` comes after the last completion.
+        // SAFETY: the entry names no memory of ours (pages that the driver registered are the kernel's to keep), or
+        // memory of a tag's buffer. That is not freed while it is in flight: `Buffers` leaks unless freed, and
+        // `Buffers::free` comes after the last completion.
         let pushed = unsafe { ring.submission().push(entry) };
         if pushed.is_ok() {
             return true;

@@ -48,8 +48,6 @@ pub(crate) trait Port {
     /// Starts to move data between the tag's buffer and the data file; ends with [`Tags::moved`].
     /// `false`: could not be started, and will not end.
     fn start(&mut self, tag: u16, part: Part) -> bool;
-    /// Fills a part of the tag's buffer with zeros.
-    fn zero_fill(&mut self, tag: u16, from: u32, to: u32);
     /// Answers the driver: bytes moved or a negative errno. The tag is free for the next request.
     fn commit(&mut self, tag: u16, result: i32);
 }
@@ -187,11 +185,7 @@ impl<'d, D: Disk> Tags<'d, D> {
                 engine(|| self.disk.failed(op, errno)).ok();
                 return self.end_move(port, tag, Err(errno));
             }
-            // Past the end of the sparse file, whose size may lag behind the disk's.
-            0 if slot.op == Op::Read => {
-                port.zero_fill(tag, slot.moved, slot.len);
-                slot.moved = slot.len;
-            }
+            // The image is never shorter than the disk; zeros made up here would hide that it is.
             0 => return self.end_move(port, tag, Err(EIO)),
             r => {
                 slot.retries = 0;

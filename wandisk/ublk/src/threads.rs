@@ -32,6 +32,8 @@ pub(crate) struct Seats<'a, D> {
     pub(crate) first_lane: usize,
     pub(crate) wakeups: Vec<Arc<Wakeups>>,
     pub(crate) own: &'a Sender<Message>,
+    /// Told by each queue once whether it could be set up.
+    pub(crate) ready: Sender<bool>,
 }
 
 impl<D: Disk> Seats<'_, D> {
@@ -52,6 +54,7 @@ impl<D: Disk> Seats<'_, D> {
                 lane: Lane(self.first_lane + usize::from(number)),
                 disk: Arc::clone(self.disk),
                 wakeups: Arc::clone(wakeups),
+                ready: self.ready.clone(),
             };
             let (dev, own, seated) = (Arc::clone(dev), self.own.clone(), seated.clone());
             let body = move || {
@@ -60,7 +63,12 @@ impl<D: Disk> Seats<'_, D> {
                 seated.send((plan.number, tid)).ok();
                 drop(seated);
                 let (ended, mapping) = serve(&dev, &plan);
+                let failed = ended.is_err();
                 own.send(Message::Ended(plan.number, ended)).ok();
+                if failed {
+                    // After the reason. Else the start would wait for this queue for ever.
+                    plan.ready.send(false).ok();
+                }
                 mapping
             };
             let name = format!("ublk{}q{number}", ctrl.dev_info().dev_id);
@@ -80,11 +88,7 @@ fn serve<D: Disk>(dev: &UblkDev, plan: &Plan<D>) -> (io::Result<queue::Ended>, O
         .unwrap_or_else(|_| Err(io::Error::other("the queue's thread panicked")));
     match served {
         Ok((ended, mapping)) => (Ok(ended), mapping),
-        Err(e) => {
-            // Else the start would wait for this queue's buffers for ever.
-            dev.notify_buffer_registration_complete(true);
-            (Err(e), None)
-        }
+        Err(e) => (Err(e), None),
     }
 }
 

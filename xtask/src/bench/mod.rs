@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: how fast, beside a peer in the same run. Benchmarks are not tests: they print ratios.
 
+mod counts;
 mod disk;
 mod fio;
+mod first_write;
 mod link;
 mod nbd;
 mod scale;
@@ -11,9 +13,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::setup::kernel::Series;
+
 /// Measure beside a peer in the same run, alternating.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask bench disk\n  cargo xtask bench nbd --runs 5 --seconds 3")]
+#[command(
+    after_help = "Examples:\n  cargo xtask bench disk --mode buffered --rows sequential\n  cargo xtask bench nbd --runs 5 --seconds 3"
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -22,11 +28,13 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// /dev/ublkbN, all chunks held, beside `rublk add loop` on the same file system, in the guest.
-    Disk(Runs),
+    Disk(Disk),
     /// The NBD export, all chunks held, beside `nbdkit file` and `qemu-nbd`, on this machine.
     Nbd(Runs),
     /// Create, attach and memory of large disks, on this machine.
     Scale(scale::Scale),
+    /// The first writes to chunks that are clean, beside writes to the same chunks afterwards, on this machine.
+    FirstWrite(first_write::Arguments),
     /// Over a WAN: `sync` beside iperf3 and ssh, reads of what is elsewhere, on this machine.
     Link(link::Arguments),
     /// What `disk` does inside the guest.
@@ -43,13 +51,32 @@ pub(crate) struct Runs {
     /// Seconds a run.
     #[arg(long, default_value_t = 3)]
     seconds: u32,
+    /// Only rows whose names have these words in them; may be repeated.
+    #[arg(long, value_name = "WORDS")]
+    rows: Vec<String>,
+}
+
+/// How `disk` measures.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Disk {
+    #[command(flatten)]
+    runs: Runs,
+    /// How rublk opens its file; may be repeated. Without: buffered and direct.
+    #[arg(long, value_enum)]
+    mode: Vec<disk::Mode>,
+    /// The guest's kernel: Debian's 6.12, or the newest of its backports.
+    #[arg(long, value_enum, default_value_t)]
+    kernel: Series,
+    /// Instead of speed: what an I/O costs in system calls, ring entries, copies and context switches.
+    #[arg(long)]
+    counts: bool,
 }
 
 /// Where `disk-here` finds things.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Here {
     #[command(flatten)]
-    runs: Runs,
+    disk: Disk,
     #[arg(long)]
     program: PathBuf,
     #[arg(long)]
@@ -61,8 +88,9 @@ pub(crate) struct Here {
 /// Runs the command.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.what {
-        What::Disk(runs) => disk::in_guest(runs),
+        What::Disk(disk) => disk::in_guest(disk),
         What::DiskHere(here) => disk::here(here).map(|()| ExitCode::SUCCESS),
+        What::FirstWrite(arguments) => first_write::measure(arguments).map(|()| ExitCode::SUCCESS),
         What::Scale(scale) => scale::measure(scale).map(|()| ExitCode::SUCCESS),
         What::Link(link) => link::main(link).map(|()| ExitCode::SUCCESS),
         What::Nbd(runs) => nbd::measure(runs).map(|()| ExitCode::SUCCESS),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::Runs;
-use super::fio::{self, Peer};
+use super::fio::{self, Peer, Until};
 use crate::{process, setup, workspace};
 
 const SIZE: u64 = 1 << 30;
@@ -77,8 +77,14 @@ pub(super) fn measure(runs: &Runs) -> Result<()> {
     let _kit = serve("nbdkit", &["-f", "-U", &text(&kit), "file", &text(&file)], &kit)?;
     let _qemu =
         serve("qemu-nbd", &["-t", "-f", "raw", "-e", "8", "-k", &text(&qemu), &text(&second)], &qemu)?;
-    let result =
-        fio::compare(&peer("wandisk", &ours), &[peer("nbdkit file", &kit), peer("qemu-nbd", &qemu)], runs);
+    let ours = peer("wandisk", &ours);
+    let others = [peer("nbdkit file", &kit), peer("qemu-nbd", &qemu)];
+    // Every chunk marked and every block allocated, for all of them.
+    let filled = std::iter::once(&ours).chain(&others).try_for_each(|peer| {
+        let row = fio::rows(&["sequential write".to_owned()]);
+        row.into_iter().try_for_each(|row| fio::once(peer, row, Until::Requests(SIZE >> 17)).map(drop))
+    });
+    let result = filled.and_then(|()| fio::compare(&ours, &others, runs));
     wandisk(&["detach", "d"])?;
     fs::remove_dir_all(&dir)?;
     result

@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use guest_init::job::Job;
 
 use crate::image::Image;
-use crate::setup::kernel::Kernel;
+use crate::setup::kernel::{self, Kernel, Series};
 use crate::workspace;
 use accelerator::Accelerator;
 use run_folder::RunFolder;
@@ -51,6 +51,8 @@ pub(crate) struct Options {
     pub(crate) log: Option<PathBuf>,
     /// Connect the command to this terminal.
     pub(crate) interactive: bool,
+    /// The kernel it boots.
+    pub(crate) kernel: Series,
     /// Further arguments of QEMU.
     pub(crate) qemu: Vec<String>,
 }
@@ -68,6 +70,7 @@ impl Default for Options {
             cwd: None,
             log: None,
             interactive: false,
+            kernel: Series::default(),
             qemu: Vec::new(),
         }
     }
@@ -75,7 +78,8 @@ impl Default for Options {
 
 /// Runs a command in a guest, its output going to this process's as it comes; the command's exit code.
 pub(crate) fn run(command: &[String], options: &Options) -> Result<i32> {
-    let kernel = Kernel::installed()?;
+    kernel::ensure(options.kernel)?;
+    let kernel = Kernel::installed(options.kernel)?;
     let accelerator = accelerator::choose(&kernel)?;
     boot(&kernel, accelerator, command, options)
 }

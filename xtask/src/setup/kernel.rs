@@ -1,8 +1,8 @@
-//! The guest's kernel: Debian's 6.12 image (not the cloud one, which lacks 9p), unpacked below
-//! `target/guest/kernel`.
+//! The guest's kernels: Debian's 6.12 image (not the cloud one, which lacks 9p), and on demand the newest of
+//! trixie-backports, unpacked below `target/guest/kernel` and `target/guest/kernel-newest`.
 //!
-//! Found in the machine's own apt lists, or in bookworm-backports by a private apt state. Either way
-//! apt checks the signature, nothing is installed and no source is added.
+//! The first is found in the machine's own apt lists, or in bookworm-backports by a private apt state; the second
+//! always by such a state. Either way apt checks the signature, nothing is installed and no source is added.
 //! Invariant: the folder appears whole, by a rename, or not at all.
 
 use std::path::{Path, PathBuf};
@@ -14,8 +14,27 @@ use super::apt::{self, Source};
 use super::module_tree::{Dependencies, NEEDED, WANTED};
 use crate::{process, workspace};
 
-const SERIES: &str = "6.12";
+const STABLE: &str = "6.12";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Which kernel the guest boots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Series {
+    /// 6.12, which Debian 12 and 13 run.
+    #[default]
+    Stable,
+    /// The newest that Debian's backports have, for what the driver learnt since.
+    Newest,
+}
+
+impl Series {
+    fn folder(self) -> PathBuf {
+        workspace::guest().join(match self {
+            Self::Stable => "kernel",
+            Self::Newest => "kernel-newest",
+        })
+    }
+}
 
 /// An unpacked kernel.
 #[derive(Debug)]
@@ -29,8 +48,8 @@ impl Kernel {
     ///
     /// # Errors
     /// When none is, or it was unpacked by an older version of this program.
-    pub(crate) fn installed() -> Result<Self> {
-        let folder = workspace::guest().join("kernel");
+    pub(crate) fn installed(series: Series) -> Result<Self> {
+        let folder = series.folder();
         let stamp = std::fs::read_to_string(folder.join("stamp")).unwrap_or_default();
         match stamp.split_once('\n') {
             Some((release, rest)) if rest == WANTED.join(" ") => {
@@ -63,46 +82,71 @@ impl Kernel {
 }
 
 /// Gets and unpacks the kernel unless it is there.
-pub(crate) fn ensure() -> Result<()> {
-    if Kernel::installed().is_ok() {
+pub(crate) fn ensure(series: Series) -> Result<()> {
+    if Kernel::installed(series).is_ok() {
         return Ok(());
     }
     let guest = workspace::guest();
     std::fs::create_dir_all(&guest).with_context(|| format!("cannot create {}", guest.display()))?;
-    println!("getting a {SERIES} kernel for the guest");
-    let package = fetch(&guest.join("apt"))?;
+    println!("getting a kernel for the guest ({series:?})");
+    let packages = match series {
+        Series::Stable => vec![fetch_stable(&guest.join("apt"))?],
+        Series::Newest => fetch_newest(&guest.join("apt-newest"))?,
+    };
     let unpacked = guest.join("unpacked");
     let ready = guest.join("kernel.new");
     for folder in [&unpacked, &ready] {
         remove(folder)?;
         std::fs::create_dir_all(folder)?;
     }
-    process::output(Command::new("dpkg").arg("-x").arg(&package).arg(&unpacked))?;
+    for package in packages {
+        process::output(Command::new("dpkg").arg("-x").arg(&package).arg(&unpacked))?;
+        std::fs::remove_file(package)?;
+    }
     select(&unpacked, &ready)?;
-    let kernel = guest.join("kernel");
+    let kernel = series.folder();
     remove(&kernel)?;
     move_folder(&ready, &kernel)?;
-    remove(&unpacked)?;
-    std::fs::remove_file(package)?;
-    Ok(())
+    remove(&unpacked)
 }
 
-/// Fetches the newest package of the series.
-fn fetch(folder: &Path) -> Result<PathBuf> {
+/// Fetches the newest package of the stable series.
+fn fetch_stable(folder: &Path) -> Result<PathBuf> {
     let own = Source::own();
-    if let Some(name) = newest(&own.names(&format!("linux-image-{SERIES}"))?)
+    let prefix = format!("linux-image-{STABLE}");
+    if let Some(name) = newest(&own.names(&prefix)?)
         && let Ok(package) = own.fetch(&name, folder)
     {
         return Ok(package);
     }
+    let backports = backports("bookworm", folder)?;
+    let name = newest(&backports.names(&prefix)?)
+        .with_context(|| format!("bookworm-backports has no {prefix}*-amd64"))?;
+    backports.fetch(&name, folder)
+}
+
+/// Fetches the packages of the newest kernel: one, or the parts it has been split into.
+fn fetch_newest(folder: &Path) -> Result<Vec<PathBuf>> {
+    let backports = backports("trixie", folder)?;
+    let image = newest(&backports.names("linux-image-")?).context("trixie-backports has no kernel")?;
+    let release = image.trim_start_matches("linux-image-");
+    ["image", "binary", "modules", "base"]
+        .into_iter()
+        .map(|part| format!("linux-{part}-{release}"))
+        .filter_map(|name| {
+            let known = backports.names(&name).map(|names| names.contains(&name));
+            known.map(|known| known.then_some(name)).transpose()
+        })
+        .map(|name| name.and_then(|name| backports.fetch(&name, &folder.join(&name))))
+        .collect()
+}
+
+fn backports(release: &str, folder: &Path) -> Result<Source> {
     if !Path::new(KEYRING).exists() {
         apt::install(&["debian-archive-keyring"])?;
     }
-    let line = format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian bookworm-backports main");
-    let backports = Source::private(&folder.join("state"), &line)?;
-    let name = newest(&backports.names(&format!("linux-image-{SERIES}"))?)
-        .with_context(|| format!("bookworm-backports has no linux-image-{SERIES}*-amd64"))?;
-    backports.fetch(&name, folder)
+    let line = format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian {release}-backports main");
+    Source::private(&folder.join("state"), &line)
 }
 
 /// The newest kernel image among package names: signed, with the full set of drivers, not real-time.
@@ -144,8 +188,9 @@ fn select(unpacked: &Path, ready: &Path) -> Result<()> {
         std::fs::copy(from.join(file), &target).with_context(|| format!("the package lacks {file}"))?;
     }
     depmod(ready, &release)?;
-    std::fs::copy(unpacked.join("boot").join(format!("vmlinuz-{release}")), ready.join("vmlinuz"))
-        .context("the package has no kernel")?;
+    let images = [unpacked.join("boot").join(format!("vmlinuz-{release}")), from.join("vmlinuz")];
+    let image = images.iter().find(|image| image.is_file()).context("the package has no kernel")?;
+    std::fs::copy(image, ready.join("vmlinuz"))?;
     std::fs::write(ready.join("stamp"), format!("{release}\n{}", WANTED.join(" ")))?;
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         for package in &missing {
             println!("missing: {} ({})", package.name, package.why);
         }
-        let kernel = kernel::Kernel::installed();
+        let kernel = kernel::Kernel::installed(kernel::Series::default());
         if let Err(error) = &kernel {
             println!("missing: {error:#}");
         }
@@ -54,7 +54,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 /// Everything for `cargo xtask test`.
 pub(crate) fn ensure_all() -> Result<()> {
     ensure(&[For::Build, For::Guest, For::Test])?;
-    kernel::ensure()
+    kernel::ensure(kernel::Series::default())
 }
 
 /// What `cargo xtask test --quick` needs.
@@ -65,7 +65,7 @@ pub(crate) fn ensure_build() -> Result<()> {
 /// What the guest needs.
 pub(crate) fn ensure_guest() -> Result<()> {
     ensure(&[For::Guest])?;
-    kernel::ensure()
+    kernel::ensure(kernel::Series::default())
 }
 
 fn missing(purposes: &[For]) -> Vec<&'static Package> {

@@ -4,7 +4,8 @@
 //! Such a test is `tests/guest_NAME.rs` with `required-features = ["guest"]`, so that an ordinary
 //! `cargo test` neither runs it nor pretends to. It may ask for more than the defaults in its package:
 //! `[package.metadata.guest.guest_NAME]` with `limit_seconds`, `memory_mib`, `scratch_gib` and
-//! `disks_gib` (a list), and `env` (names of variables that it gets from the caller, where they are set). `GUEST_LIMIT` in the
+//! `disks_gib` (a list), and `env` (names of variables that it gets from the caller, where they are set). `newest_kernel = true` runs it
+//! on the newest kernel as well. `GUEST_LIMIT` in the
 //! caller's environment is another limit, in seconds, for searches that go on for long.
 //! It finds the variables `WANDISK_BIN` (the product's program) and `EXAMPLES_DIR` (its package's
 //! examples), and `/scratch`, an ext4 file system.
@@ -20,6 +21,7 @@ use serde_json::Value;
 use super::report::Report;
 use super::tally::Tally;
 use crate::guest::{self, Options};
+use crate::setup::kernel::Series;
 use crate::{process, workspace};
 
 /// One program of guest tests.
@@ -30,6 +32,7 @@ struct Program {
     folder: PathBuf,
     options: Options,
     examples: bool,
+    newest_kernel: bool,
 }
 
 /// Runs the named programs, or all.
@@ -41,8 +44,13 @@ pub(super) fn steps(report: &mut Report, names: &[String], arguments: &[String])
             return;
         }
     };
-    for program in programs {
+    for mut program in programs {
         report.step(&format!("guest tests: {}", program.name), |tally| run(&program, arguments, tally));
+        if program.newest_kernel {
+            program.options.kernel = Series::Newest;
+            let name = format!("guest tests: {}, newest kernel", program.name);
+            report.step(&name, |tally| run(&program, arguments, tally));
+        }
     }
 }
 
@@ -98,7 +106,9 @@ fn program(package: &Value, name: &str) -> Result<Program> {
     }
     let package_name = package["name"].as_str().context("cargo metadata names no package")?;
     let examples = kinds.into_iter().any(|kind| kind == "example");
-    Ok(Program { package: package_name.to_owned(), name: name.to_owned(), folder, options, examples })
+    let newest_kernel = wishes["newest_kernel"].as_bool().unwrap_or(false);
+    let package = package_name.to_owned();
+    Ok(Program { package, name: name.to_owned(), folder, options, examples, newest_kernel })
 }
 
 fn run(program: &Program, arguments: &[String], tally: &mut Tally) -> Result<bool> {

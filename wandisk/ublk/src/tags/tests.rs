@@ -101,7 +101,6 @@ impl Disk for FakeDisk {
 #[derive(Debug, PartialEq, Eq)]
 enum Did {
     Start(u16, Part),
-    Zero(u16, u32, u32),
     Commit(u16, i32),
 }
 
@@ -115,9 +114,6 @@ impl Port for Recorder {
     fn start(&mut self, tag: u16, part: Part) -> bool {
         self.did.push(Did::Start(tag, part));
         !self.refuse
-    }
-    fn zero_fill(&mut self, tag: u16, from: u32, to: u32) {
-        self.did.push(Did::Zero(tag, from, to));
     }
     fn commit(&mut self, tag: u16, result: i32) {
         self.did.push(Did::Commit(tag, result));
@@ -188,14 +184,14 @@ fn a_short_move_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn a_read_past_the_files_end_is_zeros() {
+fn a_read_past_the_files_end_fails() {
     let disk = disk();
     tags!(disk, tags, port, wakeups);
     tags.request(&mut port, 0, read(4096, 4096));
     tags.moved(&mut port, 0, 512);
     port.did();
     tags.moved(&mut port, 0, 0);
-    assert_eq!(port.did(), [Did::Zero(0, 512, 4096), Did::Commit(0, 4096)]);
+    assert_eq!(port.did(), [Did::Commit(0, -EIO)]);
 }
 
 #[test]

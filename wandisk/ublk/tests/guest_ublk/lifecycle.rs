@@ -32,6 +32,18 @@ fn a_device_comes_and_goes_without_a_trace() {
 }
 
 #[test]
+fn requests_are_not_copied_through_the_server_where_the_driver_can_do_without() {
+    let lab = Lab::new(8 * MIB);
+    let features = probe().unwrap();
+    let info = device_info(lab.device().id()).unwrap().unwrap();
+    assert_eq!(info.registers_pages, features.registers_pages());
+    let uname = sh("uname -r");
+    let mut numbers = uname.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap(), numbers.next().unwrap());
+    assert_eq!(features.registers_pages(), version >= (6, 16), "{uname}");
+}
+
+#[test]
 fn the_number_asked_for_is_had_or_refused() {
     let wanted = Options { id: Some(42), ..options() };
     let device = Device::add(LabDisk::new(8 * MIB), wanted).unwrap();

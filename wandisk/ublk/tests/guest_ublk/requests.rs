@@ -114,20 +114,22 @@ fn discards_and_zeroes_arrive_as_what_they_are() {
 }
 
 #[test]
-fn a_disk_longer_than_its_file_ends_in_zeros() {
-    let short = tempfile::tempfile_in("/scratch").unwrap();
-    short.write_all_at(&[9; 1000], 0).unwrap();
-    let lab = Lab::over(LabDisk::over(short, 4 * MIB, false, None));
-    let page = lab.direct().read(0).unwrap();
-    assert_eq!((&page[..1000], &page[1000..]), (&[9u8; 1000][..], &[0u8; 3096][..]));
+fn what_a_file_that_was_cut_does_not_have_is_not_made_up() {
+    let cut = tempfile::tempfile_in("/scratch").unwrap();
+    cut.set_len(MIB + 1000).unwrap();
+    let lab = Lab::over(LabDisk::over(cut, 4 * MIB, false, None));
+    assert_eq!(lab.direct().read(MIB - CHUNK).unwrap(), [0; 4096]);
+    for at in [MIB, 2 * MIB] {
+        assert_eq!(lab.direct().read(at).unwrap_err().raw_os_error(), Some(5));
+    }
     lab.direct().write(2 * MIB, 5).unwrap();
     assert_eq!(lab.direct().read(2 * MIB).unwrap(), [5; 4096]);
-    assert_eq!(lab.direct().read(2 * MIB - CHUNK).unwrap(), [0; 4096]);
 }
 
 #[test]
 fn a_read_only_disk_cannot_be_opened_for_writing() {
     let file = tempfile::tempfile_in("/scratch").unwrap();
+    file.set_len(4 * MIB).unwrap();
     let lab = Lab::over(LabDisk::over(file, 4 * MIB, true, None));
     let path = lab.path();
     assert_eq!(sh(&format!("blockdev --getro {}", path.display())).trim(), "1");

@@ -147,6 +147,7 @@ fn a_server_lets_go_of_mounts_on_ublk_devices_for_itself_alone() {
 fn serves_without_privileges() {
     let Ok(dir) = std::env::var(UNPRIVILEGED) else { return };
     let file = tempfile::tempfile_in(dir).unwrap();
+    file.set_len(8 * MIB).unwrap();
     let device = Device::add(LabDisk::over(file, 8 * MIB, false, None), options()).unwrap();
     let info = wandisk_ublk::device_info(device.id()).unwrap().unwrap();
     assert!(info.unprivileged && info.owner == (4711, 4711), "{info:?}");

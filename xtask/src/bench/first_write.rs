@@ -1,0 +1,102 @@
+//! What a chunk's first write costs: a disk that another site holds all of, so that every chunk is clean, is written
+//! through NBD; the same requests again find their chunks marked.
+//!
+//! Between runs the other site syncs, which makes the chunks clean again.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::fio::{self, Peer, Row, Until};
+use crate::{process, setup, vm, workspace};
+
+/// How much to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Runs; the medians are shown.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// The disk's size; twice that is needed below `target`.
+    #[arg(long, default_value = "4G", value_parser = vm::size, value_name = "SIZE")]
+    size: u64,
+    /// Only rows whose names have these words in them; may be repeated.
+    #[arg(long, value_name = "WORDS")]
+    rows: Vec<String>,
+}
+
+/// What durable marks cover.
+const EXTENT: u64 = 4 << 20;
+/// Random writes an extent.
+const WRITES: u64 = 8;
+
+fn requests(row: Row, size: u64) -> u64 {
+    if row.name.contains("sequential") { size / (128 << 10) } else { size / EXTENT * WRITES }
+}
+
+/// Measures.
+pub(super) fn measure(arguments: &Arguments) -> Result<()> {
+    setup::ensure_build()?;
+    process::run(workspace::cargo().args(["build", "--quiet", "--release", "--package", "wandisk"]))?;
+    let dir = workspace::target().join("bench-first-write");
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    fs::create_dir_all(&dir)?;
+    let result = measure_in(arguments, &dir);
+    fs::remove_dir_all(&dir)?;
+    result
+}
+
+fn measure_in(arguments: &Arguments, dir: &Path) -> Result<()> {
+    let program = workspace::target().join("release/wandisk");
+    let home = |site: &str| dir.join(site).display().to_string();
+    let wandisk = |site: &str, args: &[&str]| {
+        process::output(Command::new(&program).arg("--home").arg(home(site)).args(args))
+    };
+    let link = |site: &str| format!("cmd:'{}' --home '{}' serve --stdio", program.display(), home(site));
+    for (site, other) in [("a", "b"), ("b", "a")] {
+        wandisk(site, &["init", "--site", site])?;
+        wandisk(site, &["site", "add", other, &link(other)])?;
+    }
+    wandisk("a", &["create", "d", "--size", &arguments.size.to_string()])?;
+    let socket = dir.join("a.sock");
+    wandisk("a", &["attach", "d", "--nbd", &format!("unix:{}", socket.display())])?;
+    let uri = format!("--uri=nbd+unix:///?socket={}", socket.display());
+    let peer = Peer {
+        name: "wandisk".to_owned(),
+        words: vec!["--ioengine=nbd".to_owned(), uri, format!("--size={}", arguments.size)],
+    };
+    let result = compare(arguments, &peer, &|| wandisk("a", &["sync", "d", "--site", "b"]).map(drop));
+    wandisk("a", &["detach", "d"])?;
+    result
+}
+
+fn compare(arguments: &Arguments, peer: &Peer, sync: &dyn Fn() -> Result<()>) -> Result<()> {
+    let all = fio::rows(&["random write, depth 16".to_owned(), "sequential write".to_owned()]);
+    let filling = fio::rows(&["sequential write".to_owned()]);
+    for row in filling {
+        fio::once(peer, row, Until::Requests(requests(row, arguments.size)))?;
+    }
+    println!(
+        "\n{:<36}{:>12}{:>12}{:>9}   (medians of {} runs, I/O a second)",
+        "", "clean", "marked", "ratio", arguments.runs
+    );
+    for row in all {
+        if !arguments.rows.is_empty() && !arguments.rows.iter().any(|words| row.name.contains(words.as_str()))
+        {
+            continue;
+        }
+        let until = Until::Requests(requests(row, arguments.size));
+        let (mut clean, mut marked) = (Vec::new(), Vec::new());
+        for _ in 0..arguments.runs {
+            sync()?;
+            clean.push(fio::once(peer, row, until)?);
+            marked.push(fio::once(peer, row, until)?);
+        }
+        let (clean, marked) = (fio::median(clean), fio::median(marked));
+        println!("{:<36}{clean:>12.0}{marked:>12.0}{:>9.2}", row.name, clean / marked);
+    }
+    Ok(())
+}
