@@ -34,7 +34,9 @@ pub(super) fn copy(to: &Path, bytes: u64, seed: u64) -> Result<()> {
         }
     }
     let mut cp = Command::new("cp");
-    cp.args(["--archive", "--parents"]).args(&taken).arg(to);
+    // From the root: with names that begin with a slash it does not find the folders above them again.
+    cp.current_dir("/").args(["--archive", "--parents"]);
+    cp.args(taken.iter().map(|path| path.strip_prefix("/").unwrap_or(path))).arg(to);
     process::output(&mut cp).map(drop)
 }
 
