@@ -129,7 +129,8 @@ impl<S: Store> Engine<S> {
 
     /// Begins to bring a chunk ahead, where that is of use; `false` when the budget is spent.
     fn start_ahead(self: &Arc<Self>, chunk: u64) -> bool {
-        if self.hot.state(chunk) != ChunkState::COLD || self.has(chunk) || !self.ahead.coming().insert(chunk) {
+        if self.hot.state(chunk) != ChunkState::COLD || self.has(chunk) || !self.ahead.coming().insert(chunk)
+        {
             return true;
         }
         if !self.spend_ahead() {

@@ -59,9 +59,11 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
         }
     }
     let [seconds, reads, wire]: [[f64; 4]; 3] =
-        [|r: &Reading| r.seconds, |r: &Reading| r.in_reads, |r: &Reading| r.wire].map(|part: fn(&Reading) -> f64| {
-            std::array::from_fn(|who| median(&mut readings[who].iter().map(part).collect::<Vec<_>>()))
-        });
+        [|r: &Reading| r.seconds, |r: &Reading| r.in_reads, |r: &Reading| r.wire].map(
+            |part: fn(&Reading) -> f64| {
+                std::array::from_fn(|who| median(&mut readings[who].iter().map(part).collect::<Vec<_>>()))
+            },
+        );
     let waits: [f64; 4] = std::array::from_fn(|who| seconds[who] - seconds[0]);
     println!(
         "\n{:<40}{:>10}{:>12}{:>12}{:>12}{:>12}{:>14}",
