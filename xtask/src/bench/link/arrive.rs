@@ -43,9 +43,10 @@ struct Reading {
 pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     let folder = bench.image.parent().context("the image is nowhere")?;
     let all = [Who::Here, Who::Overlay, Who::Ours, Who::OursKnown];
+    let is_asked = |who: &Who| arguments.rows.is_empty() || arguments.rows.contains(who);
     let mut readings: [Vec<Reading>; 4] = Default::default();
     for run in 0..arguments.runs {
-        for (who, readings) in all.into_iter().zip(&mut readings) {
+        for (who, readings) in all.into_iter().zip(&mut readings).filter(|(who, _)| is_asked(who)) {
             let reading = who.read(bench, folder, run)?;
             println!(
                 "run {}: {:<40}{:>8.2} s{:>10.2} s in reads{:>10.1} MB on the line",
@@ -69,7 +70,8 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
         "\n{:<40}{:>10}{:>12}{:>12}{:>12}{:>12}{:>14}",
         "medians", "time", "waits", "of overlay", "in reads", "of overlay", "of line time"
     );
-    for (at, who) in all.into_iter().enumerate() {
+    // Ratios to a row that was not asked for are no numbers, and shown as such.
+    for (at, who) in all.into_iter().enumerate().filter(|(_, who)| is_asked(who)) {
         let line = wire[at] * 8.0 / arguments.wan.rate as f64;
         println!(
             "{:<40}{:>8.2} s{:>10.2} s{:>12.3}{:>10.2} s{:>12.3}{:>14.2}",
@@ -86,11 +88,17 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
 }
 
 /// Whose disk it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Who {
+    /// An image that is here: the reader's time without waits.
     Here,
+    /// The overlay.
     Overlay,
+    /// A WANDisk that nobody has read.
+    #[value(name = "new")]
     Ours,
+    /// A WANDisk that was read before it was moved.
+    #[value(name = "known")]
     OursKnown,
 }
 

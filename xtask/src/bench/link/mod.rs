@@ -43,6 +43,9 @@ pub(crate) struct Arguments {
     /// Where the sites keep what they have; on a tmpfs, syncs take no time.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Of `arrive`, these rows only; by default all.
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<arrive::Who>,
     /// Bytes of the disk.
     #[arg(long, default_value = "2g", value_parser = wan::bytes)]
     size: u64,
