@@ -1,23 +1,27 @@
 //! Read-ahead: a reader that goes through the disk in order finds the next chunks already on their way.
 //!
 //! A chunk brought ahead stays cold for the hot path until it is first read: that first read passes here, so that
-//! streams are recognised without a hook on the hot path, and `prefetch_used` counts what was really of use. (`trace` brings
-//! what earlier runs wanted, from the same budget.)
+//! streams are recognised without a hook on the hot path, and `prefetch_used` counts what was really of use. Who does not go in
+//! order finds what is near ([`near`](super::near)). (`trace` brings what earlier runs wanted, from the same budget.)
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wandisk_io::ChunkState;
 use wandisk_store::Store;
 
 use super::Engine;
+use super::near::Near;
 
 /// Readers recognised at a time.
 const STREAMS: usize = 8;
 /// Chunks ahead of a reader: at first, and at most.
 const WINDOW_FIRST: u64 = 2;
 const WINDOW_MAX: u64 = 32;
+/// Bytes on their way beside which neighbours may come: 1 Gbit/s over an eighth of a second.
+const NEAR_MAX: u64 = 16 << 20;
 
 #[derive(Clone, Copy, Debug)]
 struct Stream {
@@ -28,13 +32,39 @@ struct Stream {
 }
 
 /// Where readers are, and how much may still be fetched ahead.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ahead {
     streams: Mutex<(Vec<Stream>, u64)>,
+    near: Mutex<Near>,
+    /// Chunks on their way ahead of demand: asked for and paid for once.
+    coming: Mutex<HashSet<u64>>,
+    /// Neighbours come while fewer than so many are on their way.
+    near_max: u64,
     budget_bytes: AtomicU64,
 }
 
 impl Ahead {
+    /// For a disk of so many chunks of so many bytes; nothing may be fetched ahead yet.
+    pub(super) fn new(chunks: u64, chunk_size: u32) -> Ahead {
+        Ahead {
+            streams: Mutex::default(),
+            near: Mutex::new(Near::new(chunks, chunk_size)),
+            coming: Mutex::default(),
+            near_max: (NEAR_MAX / u64::from(chunk_size.max(1))).max(1),
+            budget_bytes: AtomicU64::new(0),
+        }
+    }
+
+    fn coming(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The neighbours to bring, now that `chunk` is wanted and is missing or here.
+    fn neighbours(&self, chunk: u64, missing: bool) -> Vec<u64> {
+        let room = self.near_max.saturating_sub(self.coming().len() as u64);
+        self.near.lock().unwrap_or_else(PoisonError::into_inner).wanted(chunk, missing, room)
+    }
+
     /// The chunks to bring, now that `chunk` is wanted.
     fn wanted(&self, chunk: u64, chunks: u64) -> std::ops::Range<u64> {
         let mut guard = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,20 +117,34 @@ impl<S: Store> Engine<S> {
         if self.ahead.budget_bytes.load(Ordering::Relaxed) == 0 {
             return;
         }
-        for next in self.ahead.wanted(chunk, self.hot.chunks()) {
-            if self.hot.state(next) != ChunkState::COLD || self.is_here(next) {
-                continue;
-            }
-            if !self.spend_ahead() {
+        // Asked first: of the chunks that a reader in order will want next, none is left to its neighbourhood.
+        let in_order = self.ahead.wanted(chunk, self.hot.chunks());
+        let neighbours = self.ahead.neighbours(chunk, !self.has(chunk));
+        for next in in_order.chain(neighbours) {
+            if !self.start_ahead(next) {
                 return;
             }
-            let engine = Arc::clone(self);
-            self.runtime.spawn(async move {
-                if let Err(e) = engine.bring_ahead(next).await {
-                    tracing::debug!(chunk = next, error = %e, "a chunk could not be brought ahead");
-                }
-            });
         }
+    }
+
+    /// Begins to bring a chunk ahead, where that is of use; `false` when the budget is spent.
+    fn start_ahead(self: &Arc<Self>, chunk: u64) -> bool {
+        if self.hot.state(chunk) != ChunkState::COLD || self.has(chunk) || !self.ahead.coming().insert(chunk)
+        {
+            return true;
+        }
+        if !self.spend_ahead() {
+            self.ahead.coming().remove(&chunk);
+            return false;
+        }
+        let engine = Arc::clone(self);
+        self.runtime.spawn(async move {
+            if let Err(e) = Arc::clone(&engine).bring_ahead(chunk).await {
+                tracing::debug!(chunk, error = %e, "a chunk could not be brought ahead");
+            }
+            engine.ahead.coming().remove(&chunk);
+        });
+        true
     }
 }
 
@@ -110,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_reader_in_order_gets_a_growing_window() {
-        let ahead = Ahead::default();
+        let ahead = Ahead::new(1000, 128 << 10);
         assert!(ahead.wanted(10, 1000).is_empty());
         assert_eq!(ahead.wanted(11, 1000), 12..16);
         assert_eq!(ahead.wanted(12, 1000), 16..21);
@@ -119,7 +163,7 @@ mod tests {
 
     #[test]
     fn readers_out_of_order_get_nothing_and_none_reads_past_the_end() {
-        let ahead = Ahead::default();
+        let ahead = Ahead::new(1000, 128 << 10);
         for chunk in [5, 900, 37, 400] {
             assert!(ahead.wanted(chunk, 1000).is_empty());
         }

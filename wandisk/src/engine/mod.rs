@@ -32,6 +32,7 @@ mod lost;
 mod marks;
 mod meta;
 mod moment;
+mod near;
 mod open;
 mod overlay;
 mod publish;

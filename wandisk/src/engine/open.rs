@@ -72,6 +72,7 @@ impl<S: Store> Engine<S> {
         missing.for_each(|(chunk, _)| hot.set_state(chunk, ChunkState::COLD));
         let access = if state.meta.is_resident() { Access::Open } else { Access::Closed };
         hot.gate().set_shut(Shut { writes: access != Access::Open, reads: access == Access::Closed });
+        let ahead = super::ahead::Ahead::new(state.meta.chunks(), state.meta.chunk_size);
         Ok(Arc::new(Engine {
             dir: dir.clone(),
             data,
@@ -99,7 +100,7 @@ impl<S: Store> Engine<S> {
             source: OnceLock::new(),
             lanes: (0..LANES).map(|_| LaneStats::default()).collect(),
             fetch_stats: FetchStats::default(),
-            ahead: super::ahead::Ahead::default(),
+            ahead,
             wanted: super::trace::Wanted::default(),
             _lock: lock,
         }))

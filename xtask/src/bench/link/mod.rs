@@ -3,11 +3,13 @@
 //! Two sites in two network namespaces, joined by [`wan`](crate::wan): real TCP, real sshd. Peers alternate
 //! with WANDisk in one tunnel, and medians are shown. A tunnel's own CPU time is paid by the same processors.
 
+mod arrive;
 mod changed;
 mod cold;
 mod hand_over;
 mod plot;
 mod sync;
+mod tree;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -25,6 +27,7 @@ use crate::{process, setup, workspace};
   cargo xtask bench link sync --rate 100mbit --rtt 66ms --size 256m
   cargo xtask bench link sync --rate 1gbit --rtt 100ms --connections 6
   cargo xtask bench link cold --rtt 100ms
+  cargo xtask bench link arrive --size 500m
   cargo xtask bench link changed --size 8g --runs 1")]
 pub(crate) struct Arguments {
     /// What.
@@ -40,6 +43,9 @@ pub(crate) struct Arguments {
     /// Where the sites keep what they have; on a tmpfs, syncs take no time.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Of `arrive`, these rows only; by default all.
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<arrive::Who>,
     /// Bytes of the disk.
     #[arg(long, default_value = "2g", value_parser = wan::bytes)]
     size: u64,
@@ -57,14 +63,16 @@ enum What {
     Plot,
     /// The hand-over of a sparse disk of 1 TiB, 10 000 of whose chunks have changed.
     HandOver,
+    /// A tree of files of `--size`, read right after a move, beside a qcow2 overlay over NBD through ssh.
+    Arrive,
 }
 
-/// Two sites with a disk of noise at the first.
+/// Two sites, most often with a disk of noise at the first.
 #[derive(Debug)]
 struct Bench {
     /// Goes first, with its processes.
     sites: Sites,
-    /// The noise, as a file.
+    /// The noise, or the tree of files, as a file.
     image: PathBuf,
     _folder: Folder,
 }
@@ -92,20 +100,23 @@ pub(super) fn main(arguments: &Arguments) -> Result<()> {
         What::Cold => cold::measure(&bench, arguments),
         What::Changed => changed::measure(&bench, arguments),
         What::HandOver => hand_over::measure(&bench, arguments),
+        What::Arrive => arrive::measure(&bench, arguments),
     }
 }
 
 impl Bench {
-    /// Makes the line, the sites at its ends, and a disk of noise.
+    /// Makes the line, the sites at its ends, and what the disk is made of.
     fn make(arguments: &Arguments) -> Result<Bench> {
         let below = arguments.dir.clone().unwrap_or_else(workspace::target);
         let dir = below.join(format!("bench-link-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
         let folder = Folder(dir.clone());
         let image = dir.join("noise.img");
-        let with_disk = arguments.what != What::HandOver;
-        if with_disk {
-            noise(&image, arguments.size, arguments.wan.seed)?;
+        let with_disk = !matches!(arguments.what, What::HandOver | What::Arrive);
+        match arguments.what {
+            What::HandOver => {}
+            What::Arrive => arrive::image(&image, arguments.size, arguments.wan.seed)?,
+            _ => noise(&image, arguments.size, arguments.wan.seed)?,
         }
         let tunnel = Tunnel::make(&arguments.wan.shape())?;
         let sites = Sites::over(tunnel, &dir, &workspace::target().join("release/wandisk"))?;
