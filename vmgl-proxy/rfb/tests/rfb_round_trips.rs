@@ -60,7 +60,7 @@ fn picture(w: u16, h: u16, colours: u32, block: u16, seed: u32) -> Framebuffer {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn every_encoding_brings_the_picture_across(
         (w, h) in (1u16..150, 1u16..150), colours in prop_oneof![1u32..20, Just(1 << 24)], block in 1u16..20,

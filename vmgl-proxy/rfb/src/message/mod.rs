@@ -75,8 +75,6 @@ pub struct Screen {
 }
 
 impl Screen {
-    pub(crate) const LEN: usize = 16;
-
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         put_u32(out, self.id);
         self.rect.write(out);

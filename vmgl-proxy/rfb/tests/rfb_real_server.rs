@@ -1,0 +1,97 @@
+//! TigerVNC's Xvnc, in every encoding, pixel by pixel against what X itself says is on the screen.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use vmgl_rfb::{
+    ClientHandshake, ClientMessage, Encoding, Framebuffer, FromServer, PixelFormat, ServerEvent, pseudo,
+};
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _killed = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn run(display: &str, program: &str, args: &[&str]) -> Vec<u8> {
+    let out = Command::new(program).args(args).env("DISPLAY", display).output().unwrap();
+    assert!(out.status.success(), "{program}: {}", String::from_utf8_lossy(&out.stderr));
+    out.stdout
+}
+
+/// The whole screen as the server sends it in one encoding.
+fn screen(path: &std::path::Path, encoding: Encoding) -> Framebuffer {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (mut input, mut out) = (BytesMut::new(), Vec::new());
+    let mut read = |stream: &mut UnixStream, input: &mut BytesMut| {
+        let mut piece = [0; 4099];
+        let n = stream.read(&mut piece).unwrap();
+        assert!(n > 0, "the server hung up");
+        input.extend_from_slice(&piece[..n]);
+    };
+    let mut handshake = ClientHandshake::new(None, true);
+    let init = loop {
+        let init = handshake.step(&mut input, &mut out).unwrap();
+        stream.write_all(&std::mem::take(&mut out)).unwrap();
+        match init {
+            Some(init) => break init,
+            None => read(&mut stream, &mut input),
+        }
+    };
+    let mut fb = Framebuffer::new(init.width, init.height).unwrap();
+    let rect = fb.bounds();
+    ClientMessage::SetPixelFormat(PixelFormat::XRGB).write(&mut out);
+    ClientMessage::SetEncodings(vec![encoding.number(), pseudo::CURSOR, pseudo::LAST_RECT]).write(&mut out);
+    ClientMessage::UpdateRequest { incremental: false, rect }.write(&mut out);
+    stream.write_all(&out).unwrap();
+    let mut server = FromServer::new(PixelFormat::XRGB);
+    let mut drawn = 0;
+    loop {
+        match server.step(&mut input, &mut fb).unwrap() {
+            Some(ServerEvent::Damage(damage)) => drawn += damage.area(),
+            Some(ServerEvent::UpdateEnd) if drawn >= rect.area() => return fb,
+            Some(_) => {}
+            None => read(&mut stream, &mut input),
+        }
+    }
+}
+
+#[test]
+fn xvnc_shows_in_every_encoding_what_x_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("vnc");
+    let mut server = Command::new("Xvnc")
+        .args(["-displayfd", "1", "-SecurityTypes", "None", "-rfbport", "-1", "-geometry", "501x303"])
+        .args(["-depth", "24", "-rfbunixpath"])
+        .arg(&path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut number = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut number).unwrap();
+    let _server = Killed(server);
+    let display = format!(":{}", number.trim());
+    let pictures: [&[&str]; 2] = [
+        &["xsetroot", "-mod", "5", "9", "-fg", "red", "-bg", "blue"],
+        &["display", "-size", "501x303", "-window", "root", "plasma:red-blue"],
+    ];
+    for picture in pictures {
+        run(&display, picture[0], &picture[1..]);
+        let truth = run(&display, "import", &["-window", "root", "-depth", "8", "rgb:-"]);
+        let truth: Vec<u32> =
+            truth.as_chunks::<3>().0.iter().map(|[r, g, b]| u32::from_be_bytes([0, *r, *g, *b])).collect();
+        for encoding in Encoding::ALL {
+            let shown = screen(&path, encoding);
+            let wrong = shown.pixels().iter().zip(&truth).filter(|(a, b)| a != b).count();
+            assert_eq!((wrong, truth.len()), (0, 501 * 303), "{encoding:?} of {picture:?}");
+        }
+    }
+}
