@@ -80,7 +80,7 @@ fn xvnc_shows_in_every_encoding_what_x_has() {
     let _server = Killed(server);
     let display = format!(":{}", number.trim());
     let pictures: [&[&str]; 2] = [
-        &["xsetroot", "-mod", "5", "9", "-fg", "red", "-bg", "blue"],
+        &["display", "-size", "501x303", "-window", "root", "tile:pattern:checkerboard"],
         &["display", "-size", "501x303", "-window", "root", "plasma:red-blue"],
     ];
     for picture in pictures {
