@@ -72,6 +72,8 @@ pub(super) const PACKAGES: &[Package] = &[
     package("python3-libnbd", For::Test, "nbdsh", Sign::File("/usr/lib/python3/dist-packages/nbd.py")),
     package("openssh-server", For::Test, "links between sites", Sign::Program("sshd")),
     package("openssh-client", For::Test, "links between sites", Sign::Program("ssh")),
+    package("tigervnc-standalone-server", For::Test, "a VNC server", Sign::Program("Xvnc")),
+    package("imagemagick", For::Test, "pictures on an X screen", Sign::Program("import")),
     package("xfsprogs", For::Test, "a second file system on the disk", Sign::Program("mkfs.xfs")),
 ];
 

@@ -165,14 +165,16 @@ fn runs(
             }
         };
         let mut run = 1;
-        while long {
-            let Some(more) = from.u8() else { return Ok(None) };
-            run += usize::from(more);
-            if run > pixels.len() - at {
-                return Err(ProtocolError::TooLong { what: "a run", bytes: run, rect: tile });
-            }
-            if more != 255 {
-                break;
+        if long {
+            loop {
+                let Some(more) = from.u8() else { return Ok(None) };
+                run += usize::from(more);
+                if run > pixels.len() - at {
+                    return Err(ProtocolError::TooLong { what: "a run", bytes: run, rect: tile });
+                }
+                if more != 255 {
+                    break;
+                }
             }
         }
         pixels[at..at + run].fill(colour);
