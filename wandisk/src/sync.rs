@@ -4,46 +4,34 @@
 //! little to do the resident holds its writes for a moment (unless told not to), the last chunks are fetched, and
 //! the replica is of one consistent moment. Everything fetched stays: a sync that is cut goes on where it was.
 
-use std::collections::BTreeSet;
+mod fetch;
+mod pull;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use futures::StreamExt;
 use wandisk_store::{Residency, SiteId, TableDigest};
 
+use crate::engine::MetaError;
 use crate::handover::apply::{apply_named, named};
 use crate::handover::rules;
 use crate::keeper::to_the_end::{Asker, to_the_end};
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
-use crate::peer::facts::numbers_of;
 use crate::peer::message::{Answer, Ask, Progress, SyncOptions, SyncReport};
-use crate::peer::rows;
 use crate::verify::Look;
+
+pub(crate) use fetch::hold_to_rate;
+use pull::Pulled;
 
 /// Passes before writes are held (or, with `--no-freeze`, before it gives up).
 const PASSES_MAX: u32 = 8;
 /// So few missing chunks are worth holding writes for.
 const FREEZE_AT: u64 = 256;
-/// Chunks asked for at a time: enough for a long fat link, bounded in memory.
-const IN_FLIGHT: usize = 96;
-/// Chunks whose older records are withdrawn in one commit.
-const BATCH: usize = 4096;
 /// How long writes are held at most; the resident thaws by itself after it.
 const FREEZE_LEASE: Duration = Duration::from_secs(20);
-
-/// The resident's table, as of the last pull.
-struct Pulled {
-    /// When the pull began: nothing in it is younger than this plus the pull itself.
-    at: u64,
-    busy: bool,
-    rows: u64,
-    counter: u64,
-    /// The resident's, unless it is busy.
-    digest: Option<TableDigest>,
-}
 
 impl Keeper {
     /// Makes this site's replica complete.
@@ -111,7 +99,7 @@ impl Keeper {
         done.passes = 1;
         self.fetch_missing(asker, options, done, report).await?;
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
-        self.note_complete(None, now_ms()).await
+        self.note_complete(None, self.engine.table_mark().0, now_ms()).await
     }
 
     async fn sync_replica(
@@ -195,26 +183,35 @@ impl Keeper {
         at: u64,
     ) -> Result<(), Refusal> {
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+        let (digest, _) = self.engine.table_mark();
         let missing = self.engine.missing_count().0;
         if missing > 0 {
             return Err(Refusal::new(Code::Failed, format!("{missing} chunks are still missing here"))
                 .hint("run the same sync again: what came is kept"));
         }
-        if let Some(expected) = expected {
-            let (digest, _) = self.engine.table_mark();
-            if digest != expected {
-                return Err(Refusal::new(
-                    Code::Failed,
-                    "the table here differs from the resident's after the last rows",
-                )
-                .hint("run the same sync again"));
-            }
+        if expected.is_some_and(|expected| expected != digest) {
+            return Err(Refusal::new(
+                Code::Failed,
+                "the table here differs from the resident's after the last rows",
+            )
+            .hint("run the same sync again"));
         }
-        self.note_complete(Some(resident), at).await
+        self.note_complete(Some(resident), digest, at).await
     }
 
-    async fn note_complete(&self, resident: Option<SiteId>, at: u64) -> Result<(), Refusal> {
-        let changed = self.engine.change_meta(move |meta| {
+    /// Everything of the table with this digest is here.
+    async fn note_complete(
+        &self,
+        resident: Option<SiteId>,
+        digest: TableDigest,
+        at: u64,
+    ) -> Result<(), Refusal> {
+        let engine = &self.engine;
+        let changed = engine.drop_moment_and(move |meta| {
+            if !meta.is_resident() && engine.table_mark().0 != digest {
+                // Those of a hand-over, for one.
+                return Err(MetaError::Refused("newer rows came meanwhile: run the sync again".to_owned()));
+            }
             let here = meta.here;
             meta.consistent_at = if meta.is_resident() { None } else { Some(at) };
             if let Some(site) = meta.sites.iter_mut().find(|s| s.id == here) {
@@ -224,7 +221,6 @@ impl Keeper {
             Ok(())
         });
         let meta = changed.await.map_err(|e| Refusal::failed(&e))?;
-        self.engine.drop_moment().await.map_err(|e| Refusal::failed(&e))?;
         self.engine.note_holder(meta.here_number(), meta.counter);
         if let Some(resident) = resident {
             match self.ask(resident, Ask::NoteSynced { counter: meta.counter, at }).await {
@@ -275,113 +271,6 @@ impl Keeper {
         pulled.digest.is_some_and(|digest| digest != self.engine.table_mark().0)
     }
 
-    /// Pulls rows made since the table here was complete.
-    async fn pull_rows(&self, resident: SiteId) -> Result<Pulled, Refusal> {
-        self.pull_rows_since(resident, self.engine.meta().counter).await
-    }
-
-    async fn pull_rows_since(&self, resident: SiteId, since: u64) -> Result<Pulled, Refusal> {
-        let lineage = self.engine.meta().lineage();
-        // From the beginning: what the resident's table does not have is no part of the disk.
-        let mut whole = if since == 0 { Some(BTreeSet::new()) } else { None };
-        let mut start = 0;
-        let mut pulled = Pulled { at: now_ms(), busy: false, rows: 0, counter: since, digest: None };
-        loop {
-            let (answer, body) = self.ask(resident, Ask::Rows { lineage, since, start }).await?;
-            let Answer::Rows { facts, next, counter, busy, digest } = answer else { return Err(confused()) };
-            let numbers = numbers_of(&self.engine, &facts).await?;
-            let rows = rows::unpack(&body, &numbers).ok_or_else(confused)?;
-            pulled.rows += rows.len() as u64;
-            if let Some(whole) = &mut whole {
-                whole.extend(rows.iter().map(|row| row.chunk));
-            }
-            if !rows.is_empty() {
-                self.mixing().await?;
-            }
-            let adopted = match whole {
-                Some(_) => self.engine.adopt_rows_of(lineage, &rows).await,
-                None => self.engine.adopt_newer_rows(lineage, &rows).await,
-            };
-            adopted.map_err(|e| Refusal::failed(&e))?;
-            match next {
-                Some(next) if next > start => start = next,
-                _ => {
-                    pulled.busy = busy;
-                    pulled.counter = counter;
-                    pulled.digest = digest;
-                    break;
-                }
-            }
-        }
-        if let Some(whole) = whole {
-            self.engine.forget_rows_except(&whole).await.map_err(|e| Refusal::failed(&e))?;
-        }
-        let counter = pulled.counter;
-        let changed = self.engine.change_meta(move |meta| {
-            meta.counter = meta.counter.max(counter);
-            Ok(())
-        });
-        changed.await.map_err(|e| Refusal::failed(&e))?;
-        Ok(pulled)
-    }
-
-    /// From here on the replica mixes two moments, durably said before the first byte (law L13).
-    pub(crate) async fn mixing(&self) -> Result<(), Refusal> {
-        let Some(moment) = self.engine.meta().consistent_at else { return Ok(()) };
-        let kept = self.engine.keep_moment().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the last consistent moment could not be kept while the next one comes");
-            false
-        });
-        let changed = self.engine.change_meta(|meta| {
-            meta.consistent_at = None;
-            meta.kept_moment = kept.then_some(moment);
-            Ok(())
-        });
-        changed.await.map(drop).map_err(|e| Refusal::failed(&e))
-    }
-
-    /// Fetches every chunk that is not here, many at a time.
-    pub(crate) async fn fetch_missing(
-        &self,
-        asker: &Asker,
-        options: SyncOptions,
-        done: &mut SyncReport,
-        report: &Report,
-    ) -> Result<(), Refusal> {
-        let total = self.engine.missing_count().0;
-        let stats = self.engine.fetch_stats();
-        let bytes_at_start = stats.bytes_in.load(Ordering::Relaxed);
-        let (began, mut fetched, mut start) = (Instant::now(), 0u64, 0);
-        loop {
-            let batch = self.engine.missing_from(start, BATCH);
-            let Some(last) = batch.last().copied() else { break };
-            self.engine.withdraw_bases(&batch).await.map_err(|e| Refusal::failed(&e))?;
-            asker.is_there()?;
-            let mut fetches = futures::stream::iter(batch)
-                .map(|chunk| {
-                    let engine = Arc::clone(&self.engine);
-                    async move { (chunk, engine.bring(chunk, false).await) }
-                })
-                .buffer_unordered(IN_FLIGHT);
-            while let Some((chunk, result)) = fetches.next().await {
-                result.map_err(|e| {
-                    Refusal::new(Code::Failed, format!("chunk {chunk} could not be fetched: {e}"))
-                        .hint("run the same command again: what came is kept")
-                })?;
-                asker.is_there()?;
-                fetched += 1;
-                done.chunks += 1;
-                let bytes = stats.bytes_in.load(Ordering::Relaxed) - bytes_at_start;
-                report(Progress { phase: "chunks".to_owned(), total, done: fetched, bytes });
-                if let Some(rate) = options.rate {
-                    hold_to_rate(began, bytes, rate).await;
-                }
-            }
-            start = last + 1;
-        }
-        Ok(())
-    }
-
     /// `sync --verify`: compares BLAKE3 of every chunk at both ends.
     async fn verify_after_sync(
         &self,
@@ -408,15 +297,6 @@ impl Keeper {
             PeerError::Refused { refusal, .. } => refusal,
             other => Refusal::failed(&other).hint("run the same command again: what came is kept"),
         })
-    }
-}
-
-/// Waits until so many bytes since `began` are no more than the rate allows.
-pub(crate) async fn hold_to_rate(began: Instant, bytes: u64, rate: u64) {
-    #[expect(clippy::cast_precision_loss, reason = "a pause needs no more precision")]
-    let due = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
-    if let Some(pause) = due.checked_sub(began.elapsed()) {
-        tokio::time::sleep(pause).await;
     }
 }
 

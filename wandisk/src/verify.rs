@@ -1,10 +1,12 @@
 //! `verify`: the bytes here against what is known of them, and against another site's.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Serialize;
+use wandisk_io::IoError;
 use wandisk_store::{SiteId, Version};
 
 use crate::engine::Published;
@@ -18,6 +20,9 @@ const BATCH: usize = 64;
 /// Hashes in one message at most.
 pub const HASHES_MAX: u32 = 1024;
 const HASH_LEN: usize = 8 + 8 + 32;
+
+/// Chunks that may be waited for in vain, before no site is asked any more.
+const SILENCES_MAX: u32 = 3;
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -50,6 +55,15 @@ pub(crate) struct Look {
     pub(crate) settled_only: bool,
 }
 
+/// Who is asked for chunks that are damaged here: whoever answers. A site that does not is not waited for once a chunk, of
+/// which there may be many.
+#[derive(Default)]
+struct Repairs {
+    /// Not yet known: nothing was damaged so far.
+    answering: Option<Arc<[SiteId]>>,
+    silences: u32,
+}
+
 impl Keeper {
     /// Compares held chunks with their kept hashes, or with those of another site. A chunk that is not what its kept hash
     /// says is fetched anew from a holder; where there is none, it is named and served no more.
@@ -76,7 +90,7 @@ impl Keeper {
         let (missing, total) = self.engine.missing_count();
         found.missing = missing;
         let mut start = 0;
-        let mut theirs = Theirs::default();
+        let (mut theirs, mut repairs) = (Theirs::default(), Repairs::default());
         loop {
             let chunks = if settled_only {
                 self.engine.settled_from(start, BATCH)
@@ -97,7 +111,7 @@ impl Keeper {
                 }
                 let differs = judge(p, &known, &mut found);
                 if let Some((version, hash)) = known.get(&p.chunk).filter(|_| differs && other.is_none()) {
-                    self.repair(p.chunk, *version, *hash, &mut found).await?;
+                    self.repair(p.chunk, *version, *hash, (&mut repairs, &mut found)).await?;
                 }
                 bytes_read += p.bytes.as_ref().map_or(0, |b| b.len() as u64);
             }
@@ -119,14 +133,18 @@ impl Keeper {
         chunk: u64,
         version: Version,
         hash: [u8; 32],
-        found: &mut Verified,
+        (repairs, found): (&mut Repairs, &mut Verified),
     ) -> Result<(), Refusal> {
         let withdrawn = self.engine.withdraw_damaged(chunk, version, hash).await;
         if !withdrawn.map_err(|e| Refusal::failed(&e))? {
             // It was written meanwhile, or is right when read again.
             return Ok(());
         }
-        match self.engine.bring(chunk, false).await {
+        let sites = match &repairs.answering {
+            Some(sites) => Arc::clone(sites),
+            None => Arc::clone(repairs.answering.insert(self.who_answers().await)),
+        };
+        match self.engine.bring_from(chunk, sites).await {
             Ok(()) => {
                 tracing::warn!(chunk, "a chunk was damaged here and was fetched anew");
                 found.repaired.push(chunk);
@@ -134,9 +152,21 @@ impl Keeper {
             Err(e) => {
                 tracing::error!(chunk, error = %e, "a chunk is damaged here and no other site could give it");
                 found.lost.push(chunk);
+                if e == IoError::TimedOut {
+                    repairs.silences += 1;
+                    // Whoever was silent is found out before the next chunk is asked for.
+                    let gave_up = repairs.silences >= SILENCES_MAX;
+                    repairs.answering = gave_up.then(|| Arc::from([]));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Sites that answer now.
+    async fn who_answers(&self) -> Arc<[SiteId]> {
+        let standings = self.ask_everybody(&self.engine.meta()).await;
+        standings.into_iter().filter_map(|(site, there)| there.map(|_| site)).collect()
     }
 
     async fn kept_hashes(&self, chunks: &[u64]) -> Result<HashMap<u64, (Version, [u8; 32])>, Refusal> {

@@ -115,3 +115,40 @@ fn a_bit_that_flips_on_the_way_is_never_stored() {
     assert!(link.flips() >= 8, "only {} bits were flipped", link.flips());
     export.is_identical_to(&image);
 }
+
+/// Each chunk that is lost once cost a whole fetch time-out.
+#[test]
+fn a_site_that_does_not_answer_is_not_waited_for_once_a_chunk() {
+    for silent in [Link::cut, Link::stall] {
+        let world = World::new();
+        let (a, b, c) = (world.site("a"), world.site("b"), world.site("c"));
+        let to_b = world.link(&a, &b);
+        a.knows(&c);
+        let image = Image::noise(&world, "i", 2 * MIB, 2, 75);
+        a.ok(["create", "d", "--from", image.name()]);
+        a.ok(["sync", "d", "--site", "c"]);
+        let export = a.attach("d");
+        export.python(
+            "import os\nfor i in range(8): h.pwrite(os.urandom(131072), (8 + i) * 131072)\nh.flush()",
+        );
+        a.detach("d");
+        a.ok(["sync", "d", "--site", "b"]);
+        a.ok(["verify", "d"]);
+        // Chunks 4 to 7 are at c and b, 8 to 11 at b alone, which is silent.
+        silent(&to_b);
+        (4..12).for_each(|chunk| rot(&a, chunk));
+        let began = std::time::Instant::now();
+        let output = a.run(["--json", "verify", "d"]);
+        let took = began.elapsed();
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (&found["repaired"], &found["lost"]),
+            (&json!([4, 5, 6, 7]), &json!([8, 9, 10, 11])),
+            "{found}"
+        );
+        assert!(took < SOON, "{took:?}: a fetch may take a minute");
+        to_b.mend();
+        a.ok(["sync", "d", "--site", "a"]);
+        assert_eq!(a.chunks("d", "absent") + a.chunks("d", "stale"), 0);
+    }
+}

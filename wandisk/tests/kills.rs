@@ -7,6 +7,7 @@
 
 mod framework;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use framework::*;
@@ -152,4 +153,60 @@ fn a_keeper_killed_at_any_step_of_its_store_loses_nothing_acknowledged() {
     let tried = last.load(Ordering::SeqCst);
     eprintln!("killed at {tried} failpoints");
     assert!(tried > 40, "a run passes more than {tried} failpoints");
+}
+
+/// What makes a disk; copied while no keeper has it.
+const FILES: [&str; 2] = ["data.img", "table.db"];
+
+fn copy_files(from: &Path, to: &Path) {
+    for file in FILES {
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+}
+
+/// In order: the table is one file then.
+fn end_keeper(site: &Site) {
+    let pid = site.keeper("d");
+    kill(pid, rustix::process::Signal::TERM);
+    eventually("the keeper has ended", SOON, || gone(pid));
+}
+
+#[test]
+fn a_replica_that_goes_back_to_a_kept_moment_gets_there_whatever_step_kills_it() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    let image = Image::noise(&world, "i", 2 * MIB, 1, 31);
+    a.ok(["create", "d", "--from", image.name()]);
+    let [then, now] = ["then", "now"].map(|name| world.file(name));
+    let mut at = Vec::new();
+    for copy in [&then, &now] {
+        a.ok(["sync", "d", "--site", "b"]);
+        a.attach("d").write(9, 0, MIB);
+        a.detach("d");
+        at.push(b.status("d")["consistent_at"].clone());
+        // In this order: to ask how a stands starts a keeper at b.
+        end_keeper(&a);
+        end_keeper(&b);
+        std::fs::create_dir(copy).unwrap();
+        copy_files(&b.disk_file("d", ""), copy);
+    }
+    let moment = b.disk_file("d", "moment");
+    for n in 1.. {
+        copy_files(&now, &b.disk_file("d", ""));
+        std::fs::create_dir(&moment).unwrap();
+        copy_files(&then, &moment);
+        std::fs::write(moment.join("go-back"), b"").unwrap();
+        // The keeper that it starts is killed at its step N.
+        let killed = b.command(["status", "d"]).env("WANDISK_FAILPOINT", n.to_string()).output().unwrap();
+        assert_eq!(b.status("d")["consistent_at"], at[0], "killed at step {n}, not {}", at[1]);
+        end_keeper(&b);
+        assert!(!moment.exists(), "killed at step {n}");
+        let data = b.data("d");
+        tool("qemu-img", &["compare", "-f", "raw", "-F", "raw", image.name(), data.to_str().unwrap()]);
+        if killed.status.success() {
+            eprintln!("killed at {n} steps");
+            assert!(n > 5, "to go back takes more than {n} steps");
+            break;
+        }
+    }
 }

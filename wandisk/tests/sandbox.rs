@@ -82,6 +82,68 @@ fn whoever_talks_about_the_site_has_its_home_and_no_more() {
     });
 }
 
+/// A thread, and all that it starts, on a kernel that does not know these system calls.
+fn without<T: Send>(calls: &[libc::c_long], work: impl FnOnce() -> T + Send) -> T {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+    let unknown = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let filter: BpfProgram =
+        SeccompFilter::new(rules, SeccompAction::Allow, unknown, arch).unwrap().try_into().unwrap();
+    std::thread::scope(|scope| {
+        let old = scope.spawn(move || {
+            seccompiler::apply_filter(&filter).unwrap();
+            work()
+        });
+        old.join().unwrap()
+    })
+}
+
+const LANDLOCK: [libc::c_long; 3] =
+    [libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self];
+
+#[test]
+fn without_landlock_the_filter_of_system_calls_still_holds() {
+    let confined = without(&LANDLOCK, || {
+        let confined = enter(Level::Streams);
+        is_denied("a file of the system", File::open("/etc/passwd"));
+        is_denied("a program", Command::new("/bin/true").stdin(Stdio::null()).status());
+        is_denied("a TCP connection", std::net::TcpStream::connect("127.0.0.1:1"));
+        confined
+    });
+    assert_eq!(confined, Confined { files: false, ..ALL });
+}
+
+#[test]
+fn without_seccomp_files_are_still_out_of_reach() {
+    let confined = without(&[libc::SYS_seccomp], || {
+        let confined = enter(Level::Streams);
+        is_denied("a file of the system", File::open("/etc/passwd"));
+        is_denied("a TCP connection", std::net::TcpStream::connect("127.0.0.1:1"));
+        confined
+    });
+    assert_eq!(confined, Confined { calls: false, ..ALL });
+}
+
+#[test]
+fn with_neither_amounts_are_bounded_and_the_work_goes_on() {
+    let calls: Vec<libc::c_long> = LANDLOCK.into_iter().chain([libc::SYS_seccomp]).collect();
+    let world = World::new();
+    let (a, b) = world.pair();
+    a.ok(["create", "d", "--size", "1M"]);
+    let confined = without(&calls, || {
+        a.ok(["sync", "d", "--site", "b"]);
+        enter(Level::Home(a.home()))
+    });
+    assert_eq!(confined, Confined { files: false, calls: false, amounts: true });
+    let log = fs::read_to_string(b.home().join("serve.log")).unwrap();
+    for what in ["files", "system calls"] {
+        let told = |line: &&str| line.contains("WARN") && line.contains(&format!("what=\"{what}\""));
+        assert!(log.lines().any(|line| told(&line)), "{what} is not told as missing in: {log}");
+    }
+    assert!(!log.contains("what=\"amounts\""), "{log}");
+}
+
 /// The line of `/proc/PID/status`.
 fn state_of(pid: u32, line: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use framework::*;
+use rustix::process::Signal;
 
 /// `near` reaches `far` through a `serve` with these options.
 fn knows_restricted(world: &World, near: &Site, far: &Site, options: &str) {
@@ -116,6 +117,37 @@ fn a_key_for_reading_has_no_replica_made() {
     a.fails(["move", "d", "--to", "b"]).says(&["may not have a replica", "made here"]);
     assert!(!b.has_folder("d"));
     is_logged(&b.home().join("serve.log"), &["was refused", "site=\"a\"", "may not have a replica"]);
+}
+
+/// What a site may do comes from this side, whichever side dials.
+#[test]
+fn a_site_that_is_dialled_may_be_kept_to_reading_too() {
+    let world = World::new();
+    let (a, b, _) = disk_and_replica(&world);
+    let serve = format!("cmd:{} --home {} serve --stdio", program().display(), b.home().display());
+    a.ok(["site", "add", "b", "--mode", "ro", &serve]);
+    let listed = a.json(["site", "ls"]);
+    assert_eq!((&listed["sites"][0]["mode"], &listed["sites"][0]["name"]), (&json!("ro"), &json!("b")));
+    let export = a.attach("d");
+    export.write(2, 0, MIB);
+    // It reads what it needs over the link that a dialled.
+    a.ok(["sync", "d", "--site", "b", "--no-freeze"]);
+    assert_eq!(b.chunks("d", "stale") + b.chunks("d", "absent"), 0);
+    // And asks for no more over it.
+    b.fails(["move", "d", "--to", "b", "--force"]).says(&["may only read", "hand the disk over", "site add"]);
+    assert!(a.is_resident("d"));
+    is_logged(&a.disk_file("d", "keeper.log"), &["a request was refused", "site=\"b\"", "may only read"]);
+    a.detach("d");
+    // What a asks of it is a's to ask; to bring the disk back, b would have to hand it over.
+    a.ok(["move", "d", "--to", "b"]);
+    a.fails(["move", "d", "--to", "a"]).says(&["may only read", "push rows"]);
+    assert!(b.is_resident("d"));
+    a.ok(["site", "rm", "b"]);
+    a.ok(["site", "add", "b", &serve]);
+    assert_eq!(a.json(["site", "ls"])["sites"][0]["mode"], "rw");
+    forget_each_other(&a, &b);
+    a.ok(["move", "d", "--to", "a"]);
+    write_at(&a, 3);
 }
 
 /// A real OpenSSH server on loopback, with one key that it accepts by the line that `authorize` printed.
@@ -251,4 +283,43 @@ fn a_text_that_is_no_key_is_refused() {
     let words: Vec<&str> = key.split_whitespace().collect();
     let line = a.ok([["authorize"].as_slice(), &words].concat());
     assert!(line.starts_with("restrict,command=\"") && line.contains("--mode ro\" ssh-ed25519 "), "{line}");
+}
+
+/// One that found a keeper which ends was once hung up on without a word, and its command failed.
+#[test]
+fn a_peer_that_meets_a_keeper_that_is_ending_gets_the_next_one() {
+    let world = World::new();
+    let [a, b] = ["a", "b"].map(|name| world.site(name));
+    // b dials nobody: what a asks of it comes to its door.
+    a.knows(&b);
+    a.ok(["create", "d", "--size", "4M"]);
+    a.ok(["sync", "d", "--site", "b"]);
+    for round in 0..20 {
+        b.kill_keeper("d");
+        a.kill_keeper("d");
+        b.status("d");
+        let keeper = b.keeper("d");
+        // Its peers wait at its door while it is stopped; what it does first when it goes on is chance.
+        kill(keeper, Signal::STOP);
+        let sync = a.start(["sync", "d", "--site", "b"]);
+        eventually("a peer waits at the door", SOON, || waits_at_the_door(keeper));
+        kill(keeper, Signal::TERM);
+        kill(keeper, Signal::CONT);
+        let output = sync.wait_with_output().unwrap();
+        assert!(output.status.success(), "round {round}: {}", shown(&output));
+    }
+}
+
+/// Is somebody connected to the socket at which a keeper listens, and not let in?
+fn waits_at_the_door(keeper: u32) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{keeper}/fd")).unwrap();
+    let sockets: Vec<String> = open
+        .filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
+        .filter_map(|to| Some(to.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned()))
+        .collect();
+    // Of a listening socket: state, connections that wait, most of them, path, inode.
+    tool("ss", &["-xlH"]).lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(5).is_some_and(|inode| sockets.iter().any(|s| s == inode)) && fields[2] != "0"
+    })
 }

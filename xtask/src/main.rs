@@ -12,10 +12,12 @@ mod image;
 mod mutants;
 mod process;
 mod setup;
+mod sites;
 mod soak;
 mod test;
 mod tidy;
 mod vm;
+mod wan;
 mod workspace;
 
 use std::process::ExitCode;
@@ -48,6 +50,8 @@ enum Command {
     Soak(soak::Arguments),
     /// Break each law on purpose: a test must notice.
     Mutants(mutants::Arguments),
+    /// Two network namespaces with a long, narrow line between them.
+    Wan(wan::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::main(&arguments),
         Command::Soak(arguments) => soak::main(&arguments),
         Command::Mutants(arguments) => mutants::main(&arguments),
+        Command::Wan(arguments) => wan::main(&arguments),
     };
     match result {
         Ok(code) => code,

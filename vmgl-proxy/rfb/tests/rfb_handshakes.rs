@@ -1,5 +1,7 @@
 //! Both roles' handshakes against each other, a byte at a time; and hostile servers and viewers.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
 use bytes::BytesMut;
 use vmgl_rfb::{
     ClientHandshake, Framebuffer, FromServer, HandshakeError, PixelFormat, ProtocolError, Security,

@@ -1,5 +1,7 @@
 //! TigerVNC's Xvnc, in every encoding, pixel by pixel against what X itself says is on the screen.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
@@ -29,7 +31,7 @@ fn screen(path: &std::path::Path, encoding: Encoding) -> Framebuffer {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let (mut input, mut out) = (BytesMut::new(), Vec::new());
-    let mut read = |stream: &mut UnixStream, input: &mut BytesMut| {
+    let read = |stream: &mut UnixStream, input: &mut BytesMut| {
         let mut piece = [0; 4099];
         let n = stream.read(&mut piece).unwrap();
         assert!(n > 0, "the server hung up");

@@ -1,5 +1,7 @@
 //! What the encoder writes, the decoder reads: every encoding, many pixel formats, in pieces of any size.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
 use bytes::BytesMut;
 use proptest::prelude::*;
 use vmgl_rfb::{Encoder, Encoding, Framebuffer, FromServer, PixelFormat, Rect, ServerEvent, Update};

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::gate::{DetachedPass, Gate, Lane, Pass};
+use crate::touched::Touched;
 
 /// What a request does to the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,7 @@ pub struct HotMap {
     chunk_shift: u32,
     chunks: u64,
     leaves: Box<[OnceLock<Leaf>]>,
+    read: Touched,
 }
 
 fn leaf_and_slot(chunk: u64) -> Option<(usize, usize)> {
@@ -74,6 +76,7 @@ impl HotMap {
             chunk_shift: chunk_size.trailing_zeros(),
             chunks,
             leaves: (0..leaves).map(|_| OnceLock::new()).collect(),
+            read: Touched::new(chunks),
         }
     }
 
@@ -116,7 +119,13 @@ impl HotMap {
         if kept_out || len == 0 || offset.checked_add(len).is_none() {
             return None;
         }
-        self.allows(op, offset, len).then_some(pass)
+        if !self.allows(op, offset, len) {
+            return None;
+        }
+        if op == Op::Read {
+            self.touched(offset, len).for_each(|chunk| self.read.note(chunk));
+        }
+        Some(pass)
     }
 
     /// Counts a request of the cold way in, once the engine has made its chunks fit for it.
@@ -128,6 +137,18 @@ impl HotMap {
     #[must_use]
     pub fn allows(&self, op: Op, offset: u64, len: u64) -> bool {
         self.touched(offset, len).all(|chunk| self.state(chunk).allows(op))
+    }
+
+    /// Notes from now on when a read first goes straight to this chunk.
+    pub fn watch(&self, chunk: u64) {
+        self.read.watch(chunk);
+    }
+
+    /// The watched chunks that reads have gone straight to since the last call, each told once, by their number. One
+    /// caller at a time.
+    #[must_use]
+    pub fn newly_read(&self) -> Vec<u64> {
+        self.read.collect()
     }
 
     /// A chunk's state; [`ChunkState::COLD`] outside the disk.

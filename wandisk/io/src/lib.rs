@@ -14,6 +14,7 @@
 mod disk;
 mod gate;
 mod hot;
+mod touched;
 mod whole_file;
 
 pub use disk::{Disk, Extent, Geometry, IoError, IoFuture, Ticket, WriteEnd, ZeroMode};

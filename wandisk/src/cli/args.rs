@@ -1,13 +1,17 @@
 //! Every command and its options.
 
+mod access;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use wandisk_store::{AttemptId, DiskId, SiteId};
+use wandisk_store::AttemptId;
 
 use super::units::{parse_chunk_size, parse_duration, parse_size};
 use crate::peer::permit::Mode;
+
+pub(super) use access::{AuthorizeArgs, ServeArgs};
 
 /// One disk, several sites: a block device whose chunks are fetched where they are used.
 #[derive(Debug, Parser)]
@@ -263,6 +267,7 @@ pub enum SiteCommand {
     /// Add a site.
     #[command(after_help = "Examples:\n  wandisk site add big ssh://me@big.example.org:2222\n  \
                             wandisk site add far 'cmd:ssh -J bastion far'\n  \
+                            wandisk site add mirror --mode ro ssh://mirror.example.org\n  \
                             wandisk site add other 'cmd:wandisk --home /srv/other serve --stdio'")]
     Add {
         /// A name for it.
@@ -275,6 +280,9 @@ pub enum SiteCommand {
         /// The program over there.
         #[arg(long, value_name = "PATH")]
         remote_wandisk: Option<String>,
+        /// What it may do here over links dialled from here. ro: take bytes and rows, nothing else; rw: all that a site may do.
+        #[arg(long, value_parser = super::authorize::parse_mode, default_value = "rw", value_name = "ro|rw")]
+        mode: Mode,
     },
     /// List sites.
     Ls,
@@ -338,59 +346,6 @@ pub struct AttachArgs {
     /// Look through the held chunks for damage when the last look is so long ago (a time, or off); 8 MiB/s at most.
     #[arg(long, default_value = "30d", value_parser = super::units::parse_period)]
     pub scrub_every: u64,
-}
-
-/// `serve …`
-#[derive(Debug, Args)]
-pub struct ServeArgs {
-    /// The only way there is.
-    #[arg(long, required = true)]
-    pub stdio: bool,
-    /// Only this disk, and no other.
-    #[arg(long, value_name = "UUID", value_parser = parse_disk)]
-    pub disk: Option<DiskId>,
-    /// ro: bytes and rows may be taken from here, nothing else; rw: all that a site may do.
-    #[arg(long, value_parser = super::authorize::parse_mode, default_value = "rw", value_name = "ro|rw")]
-    pub mode: Mode,
-    /// Only this site, and no other.
-    #[arg(long, value_name = "UUID", value_parser = parse_site)]
-    pub site: Option<SiteId>,
-}
-
-impl ServeArgs {
-    /// Does the command line keep the peer from anything?
-    #[must_use]
-    pub fn is_restricted(&self) -> bool {
-        self.disk.is_some() || self.site.is_some() || self.mode == Mode::Ro
-    }
-}
-
-/// `authorize …`
-#[derive(Debug, Args)]
-pub struct AuthorizeArgs {
-    /// Public keys: each a line of a .pub file, quoted; or one key in its words.
-    #[arg(required = true, value_name = "KEY")]
-    pub key: Vec<String>,
-    /// Only for this disk: its name here, or its UUID [default: every disk of this site].
-    #[arg(long)]
-    pub disk: Option<String>,
-    /// ro: bytes and rows may be taken from here, nothing else; rw: all that a site may do.
-    #[arg(long, value_parser = super::authorize::parse_mode, default_value = "ro", value_name = "ro|rw")]
-    pub mode: Mode,
-    /// Only for this site: its name here, or its UUID.
-    #[arg(long)]
-    pub site: Option<String>,
-    /// Only from these addresses, as sshd understands `from=`.
-    #[arg(long, value_name = "ADDRESSES")]
-    pub from: Option<String>,
-}
-
-fn parse_disk(text: &str) -> Result<DiskId, String> {
-    text.parse().map(DiskId).map_err(|_| "a disk is named by its UUID here".to_owned())
-}
-
-fn parse_site(text: &str) -> Result<SiteId, String> {
-    text.parse().map(SiteId).map_err(|_| "a site is named by its UUID here".to_owned())
 }
 
 /// `commit …` and `abort …`

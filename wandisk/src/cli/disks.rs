@@ -136,6 +136,16 @@ pub(super) fn show_status(s: &Value) -> String {
         let n = &chunks["overlaid"];
         lines.push(format!("partly    {n} chunks were written in part while the rest of them is elsewhere: it is being fetched"));
     }
+    let fetch = &s["fetch"];
+    if number(&fetch["demand"]) + number(&fetch["prefetched"]) > 0 {
+        lines.push(format!(
+            "fetched   {} chunks on demand, {} ahead of it ({} of use so far; {} not wanted yet)",
+            fetch["demand"],
+            fetch["prefetched"],
+            fetch["prefetch_used"],
+            show_bytes(number(&fetch["prefetch_unused_bytes"]))
+        ));
+    }
     if number(&chunks["lost"]) > 0 {
         lines.push(format!("lost      {} chunks: reading them is an error", chunks["lost"]));
     }
@@ -159,8 +169,9 @@ pub(super) fn show_status(s: &Value) -> String {
         };
         lines.push(format!("site      {}: {reach}{rtt}{complete}{diverged}", text(&site["name"])));
     }
-    if s["poisoned"] == true {
+    if let Some(why) = s["failure"].as_str() {
         lines.push("The store failed: no more is written until the disk is attached again.".to_owned());
+        lines.push(format!("failure   {why}"));
     }
     lines.extend(s["map"].as_str().map(str::to_owned));
     lines.join("\n")

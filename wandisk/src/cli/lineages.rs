@@ -1,6 +1,7 @@
 //! Commands for when a site is lost, or its bytes are given up: what they say to people.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -11,6 +12,9 @@ use super::units::show_bytes;
 use crate::handover::join::JoinOptions;
 use crate::handover::takeover::{TakeoverOptions, TakeoverReport};
 use crate::keeper::commands::Command as Ask;
+
+/// How long a keeper may take to end what is under way, before the next one goes back to a kept moment.
+const GOING_BACK: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(cli: &Cli, command: &Command) -> Result<ExitCode, Failure> {
     match command {
@@ -56,6 +60,7 @@ async fn take_over(
     options: TakeoverOptions,
 ) -> Result<(Value, TakeoverReport), Failure> {
     let mut went_back_to = None;
+    let deadline = Instant::now() + GOING_BACK;
     loop {
         let mut value = ask(cli, disk, Ask::TakeOver { options }).await?;
         let report: TakeoverReport = serde_json::from_value(value.clone())?;
@@ -63,9 +68,13 @@ async fn take_over(
             value["went_back_to"] = serde_json::json!(went_back_to);
             return Ok((value, report));
         }
+        if Instant::now() >= deadline {
+            return Err(Failure::new("the disk's keeper does not end, so the replica cannot go back yet")
+                .hint("wait for what is under way (see `wandisk status`), and run the same command again"));
+        }
         went_back_to = report.goes_back_to;
         // The keeper that said so is about to end.
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -94,7 +103,8 @@ fn show_takeover(report: &TakeoverReport) -> String {
     });
     if let Some(at) = report.goes_back_to {
         lines.push(format!(
-            "first the replica would go back to its last consistent moment: {at} ms since 1970 (--accept-mixed: it would not)"
+            "first the replica would go back to its last consistent moment: {at} ms since 1970; chunks are told as of now, \
+             as --accept-mixed would take them"
         ));
     }
     let sites = [

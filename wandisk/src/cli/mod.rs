@@ -7,6 +7,7 @@ mod args;
 mod authorize;
 mod disks;
 mod lineages;
+mod log_file;
 mod output;
 mod run;
 mod serve;

@@ -118,12 +118,16 @@ impl Meter {
     /// Takes news.
     pub(super) fn show(&mut self, news: &Progress) {
         if let Some(bar) = &self.bar {
-            // First, since each of these may draw.
             bar.set_message(format!("{}, {}", news.phase, show_bytes(news.bytes)));
             if news.total > 0 {
                 bar.set_length(news.total);
             }
             bar.set_position(news.done);
+            if bar.is_hidden() {
+                // Not before: each of these may draw.
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+                bar.tick();
+            }
             return;
         }
         let new_phase = self.phase != news.phase;
@@ -151,7 +155,6 @@ impl Drop for Meter {
 
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {per_sec}, {eta} left");
-    let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_draw_target(ProgressDrawTarget::stderr());
-    bar
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

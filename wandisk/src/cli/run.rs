@@ -7,6 +7,7 @@ use serde_json::Value;
 use wandisk_store::{DiskDir, Home};
 
 use super::args::{AttachArgs, Cli, Command};
+use super::log_file::LogFile;
 use super::output::{self, Failure, Meter};
 use super::units::show_bytes;
 use super::{authorize, disks, lineages, sites};
@@ -79,12 +80,12 @@ pub(super) fn init_log(cli: &Cli) {
     let log = match &cli.command {
         Command::Keeper { disk } => {
             let dir = Home::open(&home_path(cli)).ok().and_then(|h| h.disk(disk).ok());
-            dir.and_then(|d| process::open_log(&d.log_path()).ok())
+            dir.and_then(|d| LogFile::open(&d.log_path()).ok())
         }
         // Standard error goes to the peer.
         Command::Serve(_) => {
             let home = Home::open(&home_path(cli)).ok();
-            home.and_then(|h| process::open_log(&h.path().join("serve.log")).ok())
+            home.and_then(|h| LogFile::open(&h.path().join("serve.log")).ok())
         }
         _ => None,
     };

@@ -10,6 +10,7 @@ use super::output::{self, Failure};
 use super::run::open_home;
 use super::units::show_bytes;
 use crate::peer::dial;
+use crate::peer::permit::Mode;
 
 /// How long the first ping of a session may take.
 const PING: Duration = Duration::from_secs(3);
@@ -17,7 +18,7 @@ const PING: Duration = Duration::from_secs(3);
 pub(super) async fn run(cli: &Cli, command: &SiteCommand) -> Result<(), Failure> {
     let mut home = open_home(cli)?;
     match command {
-        SiteCommand::Add { name, address, remote_home, remote_wandisk } => {
+        SiteCommand::Add { name, address, remote_home, remote_wandisk, mode } => {
             wandisk_link::Address::parse(address)
                 .map_err(|e| Failure::usage(crate::peer::error::chain(&e)))?;
             let entry = SiteEntry {
@@ -26,21 +27,22 @@ pub(super) async fn run(cli: &Cli, command: &SiteCommand) -> Result<(), Failure>
                 remote_home: remote_home.clone(),
                 remote_wandisk: remote_wandisk.clone(),
                 id: None,
+                reads_only: *mode == Mode::Ro,
             };
             home.add_site(entry)?;
-            output::result(cli, &json!({"site": name, "address": address}), String::new);
+            output::result(cli, &json!({"site": name, "address": address, "mode": mode.word()}), String::new);
             Ok(())
         }
         SiteCommand::Ls => {
             let sites: Vec<Value> = home
                 .sites()
                 .iter()
-                .map(|s| json!({"name": s.name, "address": s.address, "uuid": s.id}))
+                .map(|s| json!({"name": s.name, "address": s.address, "uuid": s.id, "mode": Mode::of(s).word()}))
                 .collect();
             output::result(cli, &json!({ "site": home.name(), "sites": sites }), || {
                 home.sites()
                     .iter()
-                    .map(|s| format!("{:<16} {}", s.name, s.address))
+                    .map(|s| format!("{:<16} {}  {}", s.name, Mode::of(s).word(), s.address))
                     .collect::<Vec<_>>()
                     .join("\n")
             });

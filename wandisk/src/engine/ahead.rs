@@ -1,7 +1,8 @@
 //! Read-ahead: a reader that goes through the disk in order finds the next chunks already on their way.
 //!
 //! A chunk brought ahead stays cold for the hot path until it is first read: that first read passes here, so that
-//! streams are recognised without a hook on the hot path, and `prefetch_used` counts what was really of use.
+//! streams are recognised without a hook on the hot path, and `prefetch_used` counts what was really of use. (`trace` brings
+//! what earlier runs wanted, from the same budget.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +77,11 @@ impl<S: Store> Engine<S> {
         self.ahead.budget_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// Takes one chunk from the budget; `false` when it is spent.
+    pub(super) fn spend_ahead(&self) -> bool {
+        self.ahead.spend(u64::from(self.hot.chunk_size()))
+    }
+
     /// A request wants a cold chunk: brings those that its reader will want next.
     pub(super) fn read_ahead(self: &Arc<Self>, chunk: u64) {
         if self.ahead.budget_bytes.load(Ordering::Relaxed) == 0 {
@@ -85,7 +91,7 @@ impl<S: Store> Engine<S> {
             if self.hot.state(next) != ChunkState::COLD || self.is_here(next) {
                 continue;
             }
-            if !self.ahead.spend(u64::from(self.hot.chunk_size())) {
+            if !self.spend_ahead() {
                 return;
             }
             let engine = Arc::clone(self);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, DetachedPass, IoError, Lane, Op, Ticket, WriteEnd};
-use wandisk_store::{Image, Intent, Row, Store, Version};
+use wandisk_store::{Image, Intent, Row, SiteId, Store, Version};
 
 use super::chunk_locks::ChunkGuard;
 use super::fetched::StoreOutcome;
@@ -91,14 +91,21 @@ impl<S: Store> Engine<S> {
                 }
                 match op {
                     Op::Read => {
+                        self.note_wanted(chunk);
                         self.read_ahead(chunk);
                         self.make_readable(chunk, true).await?;
                     }
-                    Op::Write => match self.make_writable(chunk, self.cover(chunk, offset, len)).await? {
-                        Opened::InPlace => {}
-                        Opened::Kept(kept) => cold.kept.push(kept),
-                        Opened::Frozen => break,
-                    },
+                    Op::Write => {
+                        let cover = self.cover(chunk, offset, len);
+                        if matches!(cover, Cover::Part(_)) && self.hot.state(chunk) == ChunkState::COLD {
+                            self.note_wanted(chunk);
+                        }
+                        match self.make_writable(chunk, cover).await? {
+                            Opened::InPlace => {}
+                            Opened::Kept(kept) => cold.kept.push(kept),
+                            Opened::Frozen => break,
+                        }
+                    }
                 }
             }
             // Counted in first, then looked at again: a right that was withdrawn meanwhile is asked for anew.
@@ -178,7 +185,7 @@ impl<S: Store> Engine<S> {
 
     async fn bring_and_open(self: Arc<Self>, chunk: u64, demand: bool) -> Result<(), IoError> {
         let _turn = self.fetch_turns.lock(chunk).await;
-        let _guard = self.bring_into_place(chunk, demand).await?;
+        let _guard = self.bring_into_place(chunk, demand, None).await?;
         self.open_if_here(chunk);
         Ok(())
     }
@@ -189,7 +196,7 @@ impl<S: Store> Engine<S> {
         if self.is_here(chunk) {
             return Ok(());
         }
-        let _guard = self.bring_into_place(chunk, false).await?;
+        let _guard = self.bring_into_place(chunk, false, None).await?;
         let mut state = self.state();
         // A zero came with the table: nothing was fetched that could be of use. What a write has opened is in use.
         if !state.table.get(chunk).zero && self.hot.state(chunk) == ChunkState::COLD {
@@ -200,7 +207,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Lets the hot path at a chunk whose bytes are here. `true` if they are.
-    fn open_if_here(&self, chunk: u64) -> bool {
+    pub(super) fn open_if_here(&self, chunk: u64) -> bool {
         let state = self.state();
         let row = state.table.get(chunk);
         let here = !row.exists() || row.is_held() || state.pending.get(&chunk) == Some(&row.version);
@@ -218,7 +225,12 @@ impl<S: Store> Engine<S> {
     }
 
     /// The caller has the chunk's fetch turn, and gets its lock. While the bytes travel nobody has that.
-    async fn bring_into_place(&self, chunk: u64, demand: bool) -> Result<ChunkGuard, IoError> {
+    pub(super) async fn bring_into_place(
+        &self,
+        chunk: u64,
+        demand: bool,
+        only: Option<Arc<[SiteId]>>,
+    ) -> Result<ChunkGuard, IoError> {
         loop {
             let guard = self.locks.lock(chunk).await;
             let row = self.state().table.get(chunk);
@@ -231,7 +243,7 @@ impl<S: Store> Engine<S> {
                 let source = self.source.get().ok_or(IoError::Io)?;
                 let basis = self.basis_of(chunk).map_err(|_| IoError::Io)?;
                 drop(guard);
-                let want = Want { chunk, version: row.version, basis, demand };
+                let want = Want { chunk, version: row.version, basis, demand, only: only.clone() };
                 let got = match source.fetch(want, self.fetch_timeout()).await {
                     Ok(got) => got,
                     Err(FetchError::Superseded) => continue,

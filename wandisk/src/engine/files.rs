@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wandisk_store::disk_dir::KeeperLock;
+use wandisk_store::moment::{Making, MomentError};
 use wandisk_store::{Committer, DataFile, DiskDir, IntentMap, Opened, Store};
 
 use super::EngineError;
@@ -22,6 +23,17 @@ impl Store for Files {
     fn blocking<T>(work: impl FnOnce() -> T) -> T {
         tokio::task::block_in_place(work)
     }
+
+    async fn keep_moment(dir: &DiskDir, image: &DataFile, table: &Committer) -> Result<bool, MomentError> {
+        let Some(making) = Files::blocking(|| Making::begin(dir, image))? else { return Ok(false) };
+        table.copy_to(making.table()).await.map_err(MomentError::Table)?;
+        Files::blocking(|| making.keep())?;
+        Ok(true)
+    }
+
+    fn drop_moment(dir: &DiskDir) -> std::io::Result<()> {
+        Files::blocking(|| dir.drop_moment())
+    }
 }
 
 impl Files {
@@ -32,6 +44,10 @@ impl Files {
                 tracing::warn!(disk = dir.name(), "the replica went back to its last consistent moment");
             }
             let (loaded, table, image) = dir.open(&lock)?;
+            if loaded.meta.kept_moment.is_none() {
+                // Of a process that died between the two.
+                dir.drop_moment().map_err(EngineError::Data)?;
+            }
             let (intents, left) =
                 IntentMap::open(&dir.intent_path(), loaded.meta.uuid).map_err(EngineError::Data)?;
             Ok(Opened { loaded, left, image, intents, table, lock })

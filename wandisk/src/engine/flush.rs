@@ -17,6 +17,31 @@ pub(super) struct FlushTurn {
     succeeded: AtomicU64,
 }
 
+/// What was taken to be committed. It goes back unless its commit was made: commits fail, and who waits for one may go away
+/// (a link that is cut, a request that has waited long enough), but the next flush is acknowledged only with all of it.
+pub(super) struct Taken<'a, S: Store> {
+    engine: &'a Engine<S>,
+    pages: Vec<u64>,
+    overlays: Vec<u64>,
+}
+
+impl<S: Store> Taken<'_, S> {
+    fn committed(mut self) {
+        self.pages.clear();
+        self.overlays.clear();
+    }
+}
+
+impl<S: Store> Drop for Taken<'_, S> {
+    fn drop(&mut self) {
+        if !self.pages.is_empty() || !self.overlays.is_empty() {
+            let mut state = self.engine.state();
+            state.table.put_back(std::mem::take(&mut self.pages));
+            state.overlays.put_back(std::mem::take(&mut self.overlays));
+        }
+    }
+}
+
 impl<S: Store> Engine<S> {
     /// Makes everything acknowledged before this call durable.
     ///
@@ -53,10 +78,10 @@ impl<S: Store> Engine<S> {
                 state.table.newest_counter(),
             )
         };
+        let mut taken = self.taken(Vec::new(), overlays.iter().map(|(chunk, _)| *chunk).collect());
         if let Err(e) = S::blocking(|| self.data.sync()) {
             // Whatever it says, even "no space": what was written may be lost, and the next sync would not tell.
             let error = EngineError::SyncFailed(e);
-            self.state().overlays.put_back(overlays.into_iter().map(|(chunk, _)| chunk));
             self.poison(&error);
             return Err(error);
         }
@@ -87,19 +112,18 @@ impl<S: Store> Engine<S> {
             if !batch.pages.is_empty() {
                 batch.digest = Some(state.table.stored_digest());
             }
-            let pages: Vec<u64> = batch.pages.iter().map(|(i, _)| *i).collect();
-            let overlaid: Vec<u64> = batch.overlays.iter().map(|(chunk, _)| *chunk).collect();
+            taken.pages = batch.pages.iter().map(|(i, _)| *i).collect();
+            taken.overlays = batch.overlays.iter().map(|(chunk, _)| *chunk).collect();
             if batch.hot_clear {
                 // Here, not earlier: a mark made between its clearing in memory and this commit would be believed, and
                 // be gone from the table. Marks on their way are asked for anew (`drops`).
                 state.extents.clear();
             }
             // Submitted under the lock: page images reach the table in the order they were taken.
-            (!is_empty).then(|| (self.committer.submit(batch), pages, overlaid))
+            (!is_empty).then(|| self.committer.submit(batch))
         };
-        if let Some((receiver, pages, overlaid)) = commit {
-            let finished = self.finish_commit(receiver, pages).await;
-            finished.inspect_err(|_| self.state().overlays.put_back(overlaid))?;
+        if let Some(receiver) = commit {
+            self.finish_commit(receiver, taken).await?;
         }
         let mut state = self.state();
         state.durable_counter = state.durable_counter.max(newest);
@@ -131,7 +155,7 @@ impl<S: Store> Engine<S> {
     pub(super) async fn commit_rows(&self) -> Result<(), EngineError> {
         let _rows_turn = self.rows_turn.lock().await;
         self.check_not_poisoned()?;
-        let (receiver, pages) = {
+        let (receiver, taken) = {
             let mut state = self.state();
             let pages = state.table.take_changed();
             if pages.is_empty() {
@@ -139,22 +163,26 @@ impl<S: Store> Engine<S> {
             }
             let numbers: Vec<u64> = pages.iter().map(|(i, _)| *i).collect();
             let batch = Batch { pages, digest: Some(state.table.stored_digest()), ..Batch::default() };
-            (self.committer.submit(batch), numbers)
+            (self.committer.submit(batch), self.taken(numbers, Vec::new()))
         };
-        self.finish_commit(receiver, pages).await
+        self.finish_commit(receiver, taken).await
+    }
+
+    /// For a commit that takes these pages of rows and these overlays.
+    pub(super) fn taken(&self, pages: Vec<u64>, overlays: Vec<u64>) -> Taken<'_, S> {
+        Taken { engine: self, pages, overlays }
     }
 
     pub(super) async fn finish_commit(
         &self,
         receiver: futures::channel::oneshot::Receiver<wandisk_store::db::CommitResult>,
-        pages: Vec<u64>,
+        taken: Taken<'_, S>,
     ) -> Result<(), EngineError> {
         let stopped = || Err(std::sync::Arc::new(wandisk_store::DbError::Stopped));
         let result = receiver.await.unwrap_or_else(|_| stopped());
-        result.map_err(|e| {
-            self.state().table.put_back(pages);
-            self.store_failed(EngineError::Table(e))
-        })
+        result.map_err(|e| self.store_failed(EngineError::Table(e)))?;
+        taken.committed();
+        Ok(())
     }
 
     /// How many metadata transactions were committed since the keeper started.

@@ -83,6 +83,14 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    /// Ends when the disk is this site's no more: what waits for far bytes then would keep the old device alive (law L15).
+    async fn closed(&self) {
+        let mut access = self.access.subscribe();
+        if access.wait_for(|now| *now == Access::Closed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Runs a request's cold way on the engine's own executor, inside the fetch time-out.
     fn run<T: Send + 'static>(
         self: Arc<Self>,
@@ -99,6 +107,7 @@ impl<S: Store> Engine<S> {
                 tokio::select! {
                     done = tokio::time::timeout(timeout, work) => done.unwrap_or(Err(IoError::TimedOut)),
                     () = quiet => Err(IoError::TimedOut),
+                    () = engine.closed() => Err(IoError::NotResident),
                 }
             };
             engine.fetch_stats.waiting.fetch_sub(1, Ordering::Relaxed);

@@ -102,7 +102,7 @@ impl<S: Store> Engine<S> {
             return Ok(Err(refused));
         }
         let _rows_turn = self.rows_turn.lock().await;
-        let (receiver, numbers) = {
+        let (receiver, taken) = {
             let mut state = self.state();
             let rows: Vec<(u64, Row)> = state.table.rows().collect();
             for (chunk, row) in rows {
@@ -126,7 +126,10 @@ impl<S: Store> Engine<S> {
             }
             let overlays = state.overlays.take_changed();
             let pages = state.table.take_changed();
-            let numbers = pages.iter().map(|(number, _)| *number).collect();
+            let taken = self.taken(
+                pages.iter().map(|(number, _)| *number).collect(),
+                overlays.iter().map(|(chunk, _)| *chunk).collect(),
+            );
             let digest = Some(state.table.stored_digest());
             state.meta = meta.clone();
             (
@@ -137,9 +140,9 @@ impl<S: Store> Engine<S> {
                     overlays,
                     ..Batch::default()
                 }),
-                numbers,
+                taken,
             )
         };
-        self.finish_commit(receiver, numbers).await.map(Ok)
+        self.finish_commit(receiver, taken).await.map(Ok)
     }
 }

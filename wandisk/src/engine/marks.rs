@@ -3,6 +3,10 @@
 //!
 //! Invariant: an extent in [`HotExtents`] is marked in the table, durably. A mark is dropped only after every write
 //! that saw it has ended, the data is synced and the rows are durable ([`Engine::cool`]).
+//!
+//! Invariant: what the table may say is hot is known here, so that the bound holds but for marks that are on their way. Whoever
+//! makes or drops marks may stop waiting (a request that took too long): then they are *doubtful*, neither relied on nor
+//! forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +45,8 @@ pub(super) struct HotExtents {
     last_used: BTreeMap<u64, u64>,
     clock: u64,
     cooling: BTreeSet<u64>,
+    /// The table may say that they are hot, but nobody may rely on it. Counted, and dropped with the next ones.
+    doubtful: BTreeSet<u64>,
     /// How often marks were dropped: one whose commit was on its way meanwhile may be gone.
     drops: u64,
 }
@@ -60,6 +66,12 @@ impl HotExtents {
     pub(super) fn clear(&mut self) {
         self.drops += 1;
         self.last_used.clear();
+        self.doubtful.clear();
+    }
+
+    /// How many the table has at most, but for those that are on their way.
+    fn len(&self) -> usize {
+        self.last_used.len() + self.doubtful.len()
     }
 
     pub(super) fn all(&self) -> Vec<u64> {
@@ -73,12 +85,41 @@ impl HotExtents {
     fn insert(&mut self, extent: u64) {
         self.clock += 1;
         self.last_used.insert(extent, self.clock);
+        self.doubtful.remove(&extent);
+    }
+
+    fn doubt(&mut self, extent: u64) {
+        if !self.contains(extent) {
+            self.doubtful.insert(extent);
+        }
     }
 
     fn oldest(&self, n: usize) -> Vec<u64> {
         let mut by_use: Vec<_> = self.last_used.iter().map(|(extent, used)| (*used, *extent)).collect();
         by_use.sort_unstable();
         by_use.into_iter().take(n).map(|(_, extent)| extent).collect()
+    }
+}
+
+/// Marks that are on their way to the table, or out of it. Whatever is left in it when it goes may be there or not.
+struct OnTheirWay<'a, S: Store> {
+    engine: &'a Engine<S>,
+    extents: Vec<u64>,
+    out: bool,
+}
+
+impl<S: Store> Drop for OnTheirWay<'_, S> {
+    fn drop(&mut self) {
+        if !self.extents.is_empty() {
+            let mut state = self.engine.state();
+            for extent in self.extents.drain(..) {
+                if self.out {
+                    // Commits are made in the order they were submitted in: a mark that is made from now on comes after.
+                    state.extents.cooling.remove(&extent);
+                }
+                state.extents.doubt(extent);
+            }
+        }
     }
 }
 
@@ -92,11 +133,7 @@ impl<S: Store> Engine<S> {
                     return Ok(());
                 }
                 let extents = &state.extents;
-                (
-                    extents.cooling.contains(&extent),
-                    extents.last_used.len() >= self.limits.hot_max,
-                    extents.drops,
-                )
+                (extents.cooling.contains(&extent), extents.len() >= self.limits.hot_max, extents.drops)
             };
             if is_cooling {
                 // Its mark is being dropped; a new one must come after that in the table.
@@ -108,7 +145,8 @@ impl<S: Store> Engine<S> {
                 continue;
             }
             let extents = self.with_those_ahead(extent);
-            let batch = Batch { hot_add: extents.clone(), ..Batch::default() };
+            let mut marks = OnTheirWay { engine: self, extents, out: false };
+            let batch = Batch { hot_add: marks.extents.clone(), ..Batch::default() };
             self.check_not_poisoned().map_err(|e| e.io())?;
             let committed = self.committer.commit(batch).await;
             committed.map_err(|e| self.store_failed(EngineError::Table(e)).io())?;
@@ -116,7 +154,7 @@ impl<S: Store> Engine<S> {
             // Two may mark one extent at once. When the first mark has been taken up, used and dropped again before the
             // second one hears of its commit, that mark is gone from the table as well.
             if state.extents.drops == drops {
-                extents.iter().for_each(|e| state.extents.insert(*e));
+                std::mem::take(&mut marks.extents).into_iter().for_each(|e| state.extents.insert(e));
                 return Ok(());
             }
         }
@@ -127,7 +165,7 @@ impl<S: Store> Engine<S> {
         let last = self.extent_of(self.hot.chunks().saturating_sub(1));
         let state = self.state();
         let in_order = extent > 0 && state.extents.contains(extent - 1);
-        let room = self.limits.hot_max.saturating_sub(state.extents.last_used.len());
+        let room = self.limits.hot_max.saturating_sub(state.extents.len());
         let ahead = if in_order && room as u64 >= MARK_AHEAD { MARK_AHEAD } else { 1 };
         (extent..=last)
             .take(usize::try_from(ahead).unwrap_or(1))
@@ -137,27 +175,31 @@ impl<S: Store> Engine<S> {
 
     pub(super) async fn cool_oldest(&self) -> Result<(), EngineError> {
         let _turn = self.cooling.lock().await;
-        let extents = {
+        let mut marks = OnTheirWay { engine: self, extents: Vec::new(), out: true };
+        let oldest = {
             let mut state = self.state();
-            if state.extents.last_used.len() < self.limits.hot_max {
+            if state.extents.len() < self.limits.hot_max {
                 return Ok(());
             }
-            let extents = state.extents.oldest(self.limits.cool_batch);
+            let oldest = state.extents.oldest(self.limits.cool_batch);
             state.extents.drops += 1;
-            extents.iter().for_each(|e| {
-                state.extents.last_used.remove(e);
-                state.extents.cooling.insert(*e);
-            });
-            extents
-        };
-        let result = self.cool(&extents).await;
-        let mut state = self.state();
-        for extent in &extents {
-            state.extents.cooling.remove(extent);
-            if result.is_err() {
-                // Still marked in the table, or not known: as hot counts what may be.
-                state.extents.insert(*extent);
+            for extent in &oldest {
+                state.extents.last_used.remove(extent);
             }
+            let doubtful = std::mem::take(&mut state.extents.doubtful);
+            marks.extents = oldest.iter().copied().chain(doubtful).collect();
+            state.extents.cooling.extend(&marks.extents);
+            oldest
+        };
+        let result = self.cool(&marks.extents).await;
+        let mut state = self.state();
+        if result.is_ok() {
+            for extent in std::mem::take(&mut marks.extents) {
+                state.extents.cooling.remove(&extent);
+            }
+        } else {
+            // Still marked in the table.
+            oldest.into_iter().for_each(|extent| state.extents.insert(extent));
         }
         result
     }

@@ -31,6 +31,11 @@ impl<S: Store> Engine<S> {
         let mut meta = self.meta();
         change(&mut meta)?;
         meta.check().map_err(MetaError::Refused)?;
+        Ok(self.store_meta(meta).await?)
+    }
+
+    /// Makes these the facts. The caller has the turn to change them.
+    pub(super) async fn store_meta(&self, mut meta: DiskMeta) -> Result<DiskMeta, EngineError> {
         self.check_not_poisoned()?;
         let commit = self.committer.commit(Batch { meta: Some(meta.clone()), ..Batch::default() });
         commit.await.map_err(|e| self.store_failed(EngineError::Table(e)))?;

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Invariant: state changes of a chunk happen under its chunk lock, or withdraw a right (then the gate's grace period
-//! follows). Lock order: by chunk, its fetch turn before its lock → placing → cooling → flush → rows →
+//! follows). Lock order: facts (`meta_turn`), or by chunk its fetch turn and its lock → placing → cooling → flush → rows →
 //! state. The state lock is never held over an await.
 
 mod ahead;
@@ -39,6 +39,7 @@ mod recover;
 mod repair;
 mod rows;
 mod stats;
+mod trace;
 mod zero;
 
 use std::collections::HashMap;
@@ -50,7 +51,9 @@ use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wandisk_io::{HotMap, IoError};
-use wandisk_store::{ChunkTable, DbError, DiskDir, DiskMeta, HashRow, Intents, OpenError, Store, Version};
+use wandisk_store::{
+    ChunkTable, DbError, DiskDir, DiskMeta, HashRow, Intents, OpenError, SiteId, Store, Version,
+};
 
 use chunk_locks::ChunkLocks;
 use marks::{HotExtents, MarkLimits};
@@ -106,6 +109,9 @@ pub enum EngineError {
     /// Requests in flight did not end.
     #[error("requests in flight did not end within {} s", GRACE_DEADLINE.as_secs())]
     Busy,
+    /// The last consistent moment could not be kept.
+    #[error(transparent)]
+    Moment(#[from] wandisk_store::moment::MomentError),
     /// Bases of overlays are missing.
     #[error(
         "{chunks} chunk{} written here in part while the rest is at other sites, and that could not be fetched in time",
@@ -151,6 +157,8 @@ pub struct Want {
     pub basis: Option<Vec<u8>>,
     /// Somebody waits for it (not a prefetch or sync).
     pub demand: bool,
+    /// Only these sites are asked, each once; else all who may have it, until the time is over.
+    pub only: Option<Arc<[SiteId]>>,
 }
 
 /// What a fetch brought. The source has checked the bytes against `hash`.
@@ -220,7 +228,8 @@ pub struct Engine<S: Store = Files> {
     access: watch::Sender<Access>,
     read_only: AtomicBool,
     standby_waits: AtomicBool,
-    poisoned: AtomicBool,
+    /// Why the store was given up, once it was.
+    failure: OnceLock<String>,
     fetch_timeout_ms: AtomicU64,
     /// How long a request may wait for a far chunk while the disk is quiesced.
     quiesce: watch::Sender<Option<Duration>>,
@@ -233,10 +242,13 @@ pub struct Engine<S: Store = Files> {
     grace: tokio::sync::Mutex<()>,
     cooling: tokio::sync::Mutex<()>,
     meta_turn: tokio::sync::Mutex<()>,
+    /// The filesystem was found not to share blocks.
+    keeps_no_moments: AtomicBool,
     source: OnceLock<Arc<dyn ChunkSource>>,
     lanes: Box<[LaneStats]>,
     fetch_stats: FetchStats,
     ahead: ahead::Ahead,
+    wanted: trace::Wanted,
     /// Last, so that it is let go of after everything else is closed.
     _lock: S::Lock,
 }
@@ -292,7 +304,13 @@ impl<S: Store> Engine<S> {
     /// Was the store given up after a failed fsync?
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::SeqCst)
+        self.failure.get().is_some()
+    }
+
+    /// Why the store was given up, with the causes; for people.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// The store failed to change something (law L8): no space is passed on, anything else poisons the disk.
@@ -320,8 +338,11 @@ impl<S: Store> Engine<S> {
 
     /// Stops all writing for good: what is durable can no longer be known (law L8).
     fn poison(&self, why: &EngineError) {
-        if !self.poisoned.swap(true, Ordering::SeqCst) {
-            tracing::error!(disk = self.dir.name(), error = %why, "the store failed: the disk takes no more writes");
+        let causes = std::iter::successors(Some(why as &dyn std::error::Error), |cause| cause.source());
+        let told: Vec<String> = causes.map(ToString::to_string).collect();
+        if self.failure.set(told.join(": ")).is_ok() {
+            let error = self.failure();
+            tracing::error!(disk = self.dir.name(), error, "the store failed: the disk takes no more writes");
             // The kernel may call pages clean that never reached the medium; a later process must not believe a sync
             // of them. If this cannot be written either, the medium is gone for good.
             if let Err(error) = self.intents.note_failure() {

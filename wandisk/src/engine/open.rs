@@ -67,6 +67,7 @@ impl<S: Store> Engine<S> {
         state.durable_counter = newest;
 
         let hot = HotMap::new(state.meta.chunks(), state.meta.chunk_size, LANES);
+        state.table.rows().for_each(|(chunk, _)| hot.watch(chunk));
         let missing = state.table.rows().filter(|(_, row)| !row.is_held());
         missing.for_each(|(chunk, _)| hot.set_state(chunk, ChunkState::COLD));
         let access = if state.meta.is_resident() { Access::Open } else { Access::Closed };
@@ -85,12 +86,13 @@ impl<S: Store> Engine<S> {
             access: watch::Sender::new(access),
             read_only: AtomicBool::new(false),
             standby_waits: AtomicBool::new(false),
-            poisoned: AtomicBool::new(false),
+            failure: OnceLock::new(),
             fetch_timeout_ms: AtomicU64::new(FETCH_TIMEOUT_MS),
             quiesce: watch::Sender::new(None),
             flushing: super::flush::FlushTurn::default(),
             rows_turn: tokio::sync::Mutex::new(()),
             placing: tokio::sync::RwLock::new(()),
+            keeps_no_moments: false.into(),
             grace: tokio::sync::Mutex::new(()),
             cooling: tokio::sync::Mutex::new(()),
             meta_turn: tokio::sync::Mutex::new(()),
@@ -98,6 +100,7 @@ impl<S: Store> Engine<S> {
             lanes: (0..LANES).map(|_| LaneStats::default()).collect(),
             fetch_stats: FetchStats::default(),
             ahead: super::ahead::Ahead::default(),
+            wanted: super::trace::Wanted::default(),
             _lock: lock,
         }))
     }

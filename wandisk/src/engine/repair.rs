@@ -1,7 +1,9 @@
 //! A chunk whose bytes are not what its version is known to be: no longer held, so that nobody is given them.
 
-use wandisk_io::ChunkState;
-use wandisk_store::{Image, Intent, Intents, Store, Version};
+use std::sync::Arc;
+
+use wandisk_io::{ChunkState, IoError};
+use wandisk_store::{Image, Intent, Intents, SiteId, Store, Version};
 
 use super::{Engine, EngineError};
 
@@ -56,5 +58,20 @@ impl<S: Store> Engine<S> {
         }
         self.commit_rows().await?;
         Ok(true)
+    }
+
+    /// Brings a chunk here if one of these sites has it: each is asked once, and nobody else is waited for.
+    ///
+    /// # Errors
+    /// As for a read.
+    pub async fn bring_from(self: &Arc<Self>, chunk: u64, sites: Arc<[SiteId]>) -> Result<(), IoError> {
+        let engine = Arc::clone(self);
+        let fetch = self.runtime.spawn(async move {
+            let _turn = engine.fetch_turns.lock(chunk).await;
+            let _guard = engine.bring_into_place(chunk, false, Some(sites)).await?;
+            engine.open_if_here(chunk);
+            Ok(())
+        });
+        fetch.await.unwrap_or(Err(IoError::Io))
     }
 }

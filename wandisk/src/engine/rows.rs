@@ -78,8 +78,8 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), RowsError> {
         // No change of standing in between: rows that came late would change a table that was prepared or granted.
         let _turn = self.meta_turn.lock().await;
-        {
-            let mut state = self.state();
+        let changes = {
+            let state = self.state();
             if state.meta.residency != Residency::Replica || state.meta.lineage() != lineage {
                 return Err(RowsError::NotReplica);
             }
@@ -91,6 +91,17 @@ impl<S: Store> Engine<S> {
                     return Err(RowsError::Senseless { chunk: row.chunk, version: row.version });
                 }
             }
+            let is_new = |row: &WireRow| {
+                let ours = state.table.get(row.chunk);
+                ours.version != row.version && wanted(&ours, row)
+            };
+            rows.iter().any(is_new)
+        };
+        if changes {
+            self.begin_mixing().await?;
+        }
+        {
+            let mut state = self.state();
             for row in rows {
                 if wanted(&state.table.get(row.chunk), row) {
                     self.adopt(&mut state, row);
@@ -138,6 +149,9 @@ impl<S: Store> Engine<S> {
         }
         let gone: Vec<u64> =
             self.state().table.rows().map(|(chunk, _)| chunk).filter(|c| !keep.contains(c)).collect();
+        if !gone.is_empty() {
+            self.begin_mixing().await?;
+        }
         for batch in gone.chunks(FORGET_BATCH) {
             self.forget_rows(batch).await?;
         }

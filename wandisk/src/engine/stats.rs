@@ -81,6 +81,12 @@ impl<S: Store> Engine<S> {
         &self.fetch_stats
     }
 
+    /// Bytes of chunks that were brought ahead of demand and that nobody has wanted so far.
+    #[must_use]
+    pub fn prefetch_unused_bytes(&self) -> u64 {
+        self.state().ahead_of_demand.len() as u64 * u64::from(self.hot.chunk_size())
+    }
+
     /// Requests done since the keeper started.
     #[must_use]
     pub fn io_stats(&self) -> IoStats {

@@ -9,13 +9,13 @@ use wandisk_store::{Attempt, AttemptId, SiteId};
 
 use super::apply::{Failed, apply, apply_named, named};
 use super::rules;
+use super::send::Sent;
 use super::steps::{self, Committed};
 use crate::engine::{Access, MetaError};
 use crate::keeper::{Keeper, Report, not_frozen};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::learn;
-use crate::peer::message::{Answer, Ask, Facts, MoveReport, Progress, Standing, WholeTable};
-use crate::peer::rows::{self, ROWS_MAX};
+use crate::peer::message::{Answer, Ask, Facts, MoveReport, Standing};
 
 /// Passes over changed rows before writes are held.
 const PASSES_MAX: u32 = 4;
@@ -46,14 +46,6 @@ impl Drop for Prepared {
             lease.abort();
         }
     }
-}
-
-/// What was sent so far.
-#[derive(Default)]
-struct Sent {
-    upto: u64,
-    rows: u64,
-    bytes: u64,
 }
 
 impl Keeper {
@@ -250,77 +242,6 @@ impl Keeper {
         Ok(standing)
     }
 
-    /// Sends rows made since `sent.upto`, in parts.
-    async fn push_rows(&self, to: SiteId, sent: &mut Sent, report: &Report) -> Result<(), Refusal> {
-        let upto = self.engine.durable_mark();
-        let mut start = 0;
-        loop {
-            let mut part = self.engine.rows_since(sent.upto, start, ROWS_MAX);
-            part.retain(|(_, row)| row.version.counter() <= upto);
-            let Some(last) = part.last().map(|(chunk, _)| *chunk) else { break };
-            let body = pack(&part)?;
-            sent.rows += part.len() as u64;
-            sent.bytes += body.len() as u64;
-            let facts = Facts::of(&self.engine.meta(), self.engine.dir().name());
-            self.expect_done(to, Ask::Push { facts }, body).await?;
-            report(Progress { phase: "table".to_owned(), total: 0, done: sent.rows, bytes: sent.bytes });
-            start = last + 1;
-        }
-        sent.upto = upto;
-        Ok(())
-    }
-
-    async fn send_final(&self, to: SiteId, sent: &mut Sent, report: &Report) -> Result<Attempt, Refusal> {
-        let left = self.engine.rows_since(sent.upto, 0, ROWS_MAX + 1);
-        if left.len() > ROWS_MAX {
-            self.push_rows(to, sent, report).await?;
-        }
-        let meta = self.engine.meta();
-        let (digest, _) = self.engine.table_mark();
-        let attempt = rules::begin(&meta, AttemptId::random(), to, digest).map_err(|e| named(&meta, e))?;
-        let last = self.engine.rows_since(sent.upto, 0, ROWS_MAX);
-        let body = pack(&last)?;
-        sent.rows += last.len() as u64;
-        sent.bytes += body.len() as u64;
-        let facts = Facts::of(&meta, self.engine.dir().name());
-        let asked = self.peers.ask(to, Ask::Final { attempt, facts: facts.clone(), whole: None }, body).await;
-        match asked.map_err(|e| Refusal::failed(&e))?.0 {
-            Answer::Prepared { attempt: id, digest: there } if rules::answers(&attempt, id, there) => {
-                Ok(attempt)
-            }
-            Answer::Differs { digest: there } => {
-                tracing::warn!(
-                    here = digest.short(),
-                    there = there.short(),
-                    "tables differ: the whole table is sent"
-                );
-                self.send_whole(to, attempt, facts, sent, report).await
-            }
-            _ => Err(Refusal::failed(&PeerError::Confused { site: self.site_name(to) })),
-        }
-    }
-
-    /// The table there cannot be mended by what changed since: it gets every row, and forgets what is not among them.
-    async fn send_whole(
-        &self,
-        to: SiteId,
-        attempt: Attempt,
-        facts: Facts,
-        sent: &mut Sent,
-        report: &Report,
-    ) -> Result<Attempt, Refusal> {
-        sent.upto = 0;
-        self.push_rows(to, sent, report).await?;
-        let body = rows::pack_ranges(&self.engine.ranges_with_rows()).map_err(|e| Refusal::failed(&e))?;
-        let whole = Some(WholeTable { digest: attempt.digest });
-        let asked = self.peers.ask(to, Ask::Final { attempt, facts, whole }, Bytes::from(body)).await;
-        match asked.map_err(|e| Refusal::failed(&e))?.0 {
-            Answer::Prepared { attempt: id, digest } if rules::answers(&attempt, id, digest) => Ok(attempt),
-            _ => Err(Refusal::new(Code::Failed, "the table could not be brought across whole")
-                .hint("run `wandisk verify` at both sites")),
-        }
-    }
-
     async fn commit_attempt(&self, prepared: Prepared) -> Result<MoveReport, Refusal> {
         let attempt = prepared.attempt;
         // From here no request gets through; the release makes that final.
@@ -395,27 +316,9 @@ impl Keeper {
         })
         .await
     }
-
-    /// The table of a released attempt, whole: nobody has written here since.
-    async fn send_again(&self, attempt: Attempt) -> Result<(), Refusal> {
-        let facts = Facts::of(&self.engine.meta(), self.engine.dir().name());
-        let mut sent = Sent::default();
-        self.send_whole(attempt.to, attempt, facts, &mut sent, &crate::keeper::no_report()).await.map(drop)
-    }
-
-    async fn expect_done(&self, to: SiteId, ask: Ask, body: Bytes) -> Result<(), Refusal> {
-        match self.peers.ask(to, ask, body).await.map_err(|e| Refusal::failed(&e))?.0 {
-            Answer::Done => Ok(()),
-            _ => Err(Refusal::failed(&PeerError::Confused { site: self.site_name(to) })),
-        }
-    }
 }
 
 fn busy() -> Refusal {
     Refusal::new(Code::Rules, "another hand-over of this disk is under way")
         .hint("wait for it, or end a prepared one with `wandisk abort`")
-}
-
-fn pack(part: &[(u64, wandisk_store::Row)]) -> Result<Bytes, Refusal> {
-    rows::pack(part).map(Bytes::from).map_err(|e| Refusal::failed(&e))
 }

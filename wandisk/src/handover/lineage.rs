@@ -51,6 +51,31 @@ pub fn take_over(
     Ok(fork)
 }
 
+/// The facts of a replica that goes back from `now` to a moment whose facts were `then`: the table, the size and the moment
+/// are those of then. What is known of sites, lineages and grants is kept (law L1), but a table that waited for a grant is
+/// not here any more. `None` if the two do not go together.
+#[must_use]
+pub fn gone_back(then: DiskMeta, now: &DiskMeta) -> Option<DiskMeta> {
+    // Sites are only ever added: rows of then name them by the same numbers.
+    let same_sites = then.sites.iter().zip(&now.sites).all(|(a, b)| a.id == b.id);
+    let same = then.uuid == now.uuid && then.lineages == now.lineages && then.sites.len() <= now.sites.len();
+    if !same || !same_sites || now.is_resident() {
+        return None;
+    }
+    Some(DiskMeta {
+        size_bytes: then.size_bytes,
+        size_counter: then.size_counter,
+        counter: then.counter,
+        consistent_at: then.consistent_at,
+        kept_moment: None,
+        residency: match &now.residency {
+            Residency::Prepared { .. } => Residency::Replica,
+            other => other.clone(),
+        },
+        ..now.clone()
+    })
+}
+
 /// How many lineages two ancestries share; version numbers of those mean the same at both.
 #[must_use]
 pub fn common(ours: &[LineageId], theirs: &[LineageId]) -> usize {
@@ -112,4 +137,59 @@ pub fn join(meta: &mut DiskMeta, theirs: &Theirs<'_>) -> Result<(), Refused> {
     meta.consistent_at = None;
     meta.given = None;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handover::rules::tests::{disk, sites};
+    use wandisk_store::{Attempt, AttemptId, KnownSite};
+
+    /// A replica that had gone back took grants of an epoch that it had known to be over.
+    #[test]
+    fn a_replica_that_goes_back_still_knows_what_it_knew() {
+        let sites = sites();
+        let then = DiskMeta { counter: 5, consistent_at: Some(9), ..disk(sites[1], &sites) };
+        let mut now = DiskMeta {
+            epoch: Epoch(4),
+            resident: sites[0],
+            counter: 50,
+            size_bytes: then.size_bytes * 2,
+            size_counter: 1,
+            consistent_at: None,
+            kept_moment: Some(9),
+            lost: vec![sites[0]],
+            ..then.clone()
+        };
+        now.sites.push(KnownSite::named(SiteId::random(), "c"));
+        let attempt = Attempt {
+            id: AttemptId::random(),
+            from: sites[0],
+            to: sites[1],
+            lineage: now.lineage(),
+            epoch: Epoch(5),
+            digest: TableDigest::default(),
+        };
+        now.residency = Residency::Prepared { attempt };
+        let gone_back = super::gone_back(then.clone(), &now).unwrap();
+        assert_eq!((gone_back.epoch, gone_back.sites.len(), gone_back.lost.len()), (Epoch(4), 3, 1));
+        assert_eq!(gone_back.residency, Residency::Replica, "the table of the attempt is not here");
+        assert_eq!(
+            (gone_back.counter, gone_back.size_bytes, gone_back.size_counter),
+            (then.counter, then.size_bytes, then.size_counter)
+        );
+        assert_eq!((gone_back.consistent_at, gone_back.kept_moment), (Some(9), None));
+    }
+
+    #[test]
+    fn a_moment_of_another_lineage_or_of_other_sites_is_of_no_use() {
+        let sites = sites();
+        let then = disk(sites[1], &sites);
+        let other = DiskMeta { lineages: vec![LineageId::random()], ..then.clone() };
+        assert_eq!(gone_back(then.clone(), &other), None);
+        let swapped = DiskMeta { sites: then.sites.iter().rev().cloned().collect(), ..then.clone() };
+        assert_eq!(gone_back(then.clone(), &swapped), None);
+        let resident = DiskMeta { residency: Residency::Resident, ..then.clone() };
+        assert_eq!(gone_back(then, &resident), None);
+    }
 }

@@ -7,6 +7,7 @@ pub mod join;
 pub mod lineage;
 pub(crate) mod promise;
 pub mod rules;
+mod send;
 pub mod steps;
 pub mod take;
 pub mod takeover;

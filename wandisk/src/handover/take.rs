@@ -52,9 +52,6 @@ impl Keeper {
         let numbers = numbers_of(&self.engine, facts).await?;
         let rows = rows::unpack(body, &numbers).ok_or_else(senseless)?;
         self.receive(facts).await?;
-        if !rows.is_empty() {
-            self.mixing().await?;
-        }
         self.engine.adopt_rows_of(self.lineage_of(facts), &rows).await.map_err(|e| Refusal::failed(&e))?;
         Ok(Answer::Done)
     }
@@ -81,7 +78,6 @@ impl Keeper {
     ) -> Result<Answer, Refusal> {
         if whole.is_some() {
             self.receive(facts).await?;
-            self.mixing().await?;
             let theirs = rows::unpack_ranges(body, self.engine.meta().chunks()).ok_or_else(senseless)?;
             let ours = self.engine.ranges_with_rows();
             let keep: BTreeSet<u64> = rows::common(&ours, &theirs).collect();

@@ -10,7 +10,7 @@ use super::lineage;
 use super::promise::Purpose;
 use super::rules::Refused;
 use crate::keeper::Keeper;
-use crate::peer::error::{Code, Refusal};
+use crate::peer::error::{Code, Refusal, chain};
 use crate::peer::message::Standing;
 
 /// A site that does not answer by then counts as lost.
@@ -120,9 +120,7 @@ impl Keeper {
         }
         if report.goes_back_to.is_some() {
             // This keeper's files are about to be others: the next one takes over.
-            tokio::task::block_in_place(|| self.engine.dir().tell_to_go_back())
-                .map_err(|e| Refusal::failed(&e))?;
-            self.quit();
+            self.go_back().await?;
             return Ok(report);
         }
         if is_mixed {
@@ -166,6 +164,23 @@ impl Keeper {
         Ok(report)
     }
 
+    /// This keeper ends, and the next one finds the replica as it was at its kept moment.
+    async fn go_back(&self) -> Result<(), Refusal> {
+        if self.attached_as().await.is_some() {
+            return Err(Refusal::new(
+                Code::InUse,
+                "the disk is attached here, and an attached disk cannot go back to its last consistent moment",
+            )
+            .hint("detach it first, or say --accept-mixed to take the newer bytes"));
+        }
+        self.engine.tell_to_go_back(lineage::gone_back).await.map_err(|e| {
+            Refusal::new(Code::Failed, format!("the replica cannot go back: {}", chain(&e)))
+                .hint("say --accept-mixed to take the newer bytes, which are not of one moment")
+        })?;
+        self.quit();
+        Ok(())
+    }
+
     async fn accept_old(&self, lost: &[u64]) -> Result<u64, Refusal> {
         let accepted = self.engine.accept_older_bytes(lost).await.map_err(|e| Refusal::failed(&e))?;
         for (first, last) in runs(&accepted) {
@@ -174,7 +189,8 @@ impl Keeper {
         Ok(accepted.len() as u64)
     }
 
-    async fn ask_everybody(&self, meta: &DiskMeta) -> Vec<(SiteId, Option<Standing>)> {
+    /// How the disk stands at each other site; none where one does not answer within [`ASK_SITE`].
+    pub(crate) async fn ask_everybody(&self, meta: &DiskMeta) -> Vec<(SiteId, Option<Standing>)> {
         let others = meta.sites.iter().map(|s| s.id).filter(|s| *s != meta.here);
         let asked = others.map(|site| async move {
             let answer = tokio::time::timeout(ASK_SITE, self.peers.standing_of(site)).await;

@@ -79,6 +79,7 @@ impl Keeper {
             }
             Ask::NoteSynced { counter, at } => self.note_synced(from, counter, at).await.map(plain),
             Ask::Hashes { start, max } => self.give_hashes(start, max).await,
+            Ask::Trace => Ok(self.give_trace()),
             Ask::Resize { size_bytes } => self.resize(size_bytes).await.map(|()| plain(Answer::Done)),
         }
     }

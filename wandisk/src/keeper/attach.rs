@@ -131,6 +131,9 @@ impl Keeper {
         }?;
         let report = started.report.clone();
         *attached = Some(started);
+        if options.prefetch_bytes > 0 {
+            self.start_replay();
+        }
         Ok(report)
     }
 
@@ -198,6 +201,7 @@ impl Keeper {
             };
         };
         self.stop(running).await;
+        self.end_run();
         self.engine.set_read_only(false);
         self.engine.set_standby_waits(false);
         if self.engine.is_poisoned() {
@@ -224,6 +228,7 @@ impl Keeper {
     }
 
     async fn stop(&self, attached: Attached) {
+        self.end_replay(None);
         let stopped = tokio::task::spawn_blocking(move || match attached.running {
             Running::Ublk(device) => device.stop(DRAIN).map(drop).map_err(|e| e.to_string()),
             Running::Nbd(handle) => match handle.stop(DRAIN) {
@@ -256,6 +261,7 @@ impl Keeper {
             Some(attached) => self.stop(attached).await,
             None => drop(self.clear_orphans().await),
         }
+        self.end_run();
     }
 }
 

@@ -10,14 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::oneshot;
 
-use super::Keeper;
 use super::commands::Command;
 use super::to_the_end::to_the_end;
+use super::{Busy, Keeper};
 use crate::peer::audit::SessionOrigin;
 use crate::peer::error::Refusal;
 use crate::peer::limits::HELLO;
@@ -78,22 +80,38 @@ pub async fn connect(path: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(short).await
 }
 
-/// Serves connections until the listener fails.
-pub async fn serve(keeper: Arc<Keeper>, listener: UnixListener) {
+/// Serves connections until `end`, and those that had connected by then: they are told that the keeper ends.
+pub async fn serve(keeper: Arc<Keeper>, listener: UnixListener, end: oneshot::Receiver<()>) {
     let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    let mut end = end.fuse();
+    let mut ending = false;
     loop {
-        let (stream, _) = match listener.accept().await {
+        let accepted = if ending {
+            let Some(accepted) = listener.accept().now_or_never() else { return };
+            accepted
+        } else {
+            tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = &mut end => {
+                    ending = true;
+                    continue;
+                }
+            }
+        };
+        let (stream, _) = match accepted {
             Ok(accepted) => accepted,
+            Err(_) if ending => return,
             Err(e) => {
                 tracing::warn!(error = %e, "a connection to the control socket failed");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
+        let busy = keeper.busy();
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let keeper = Arc::clone(&keeper);
         tokio::spawn(async move {
-            if let Err(e) = connection(&keeper, stream).await {
+            if let Err(e) = connection(&keeper, busy, stream).await {
                 tracing::debug!(error = %e, "a control connection ended early");
             }
             drop(place);
@@ -101,8 +119,7 @@ pub async fn serve(keeper: Arc<Keeper>, listener: UnixListener) {
     }
 }
 
-async fn connection(keeper: &Arc<Keeper>, stream: UnixStream) -> io::Result<()> {
-    let busy = keeper.busy();
+async fn connection(keeper: &Arc<Keeper>, busy: Busy, stream: UnixStream) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut reader = BufReader::new(read);
     let line = tokio::time::timeout(FIRST_LINE, read_line(&mut reader)).await??;
@@ -113,6 +130,10 @@ async fn connection(keeper: &Arc<Keeper>, stream: UnixStream) -> io::Result<()> 
         drop(busy);
         keeper.peers.accept(tokio::io::join(reader, write), came).await;
         return Ok(());
+    }
+    if keeper.is_quitting() {
+        let refusal = Refusal::new(crate::peer::error::Code::Again, "the disk's keeper is ending");
+        return send(&mut write, &Line::Error(refusal)).await;
     }
     let command: Command = match serde_json::from_str(&line) {
         Ok(command) => command,

@@ -15,6 +15,7 @@ mod publisher;
 mod scrub;
 mod status;
 pub(crate) mod to_the_end;
+mod trace;
 mod ublk_device;
 #[cfg(not(feature = "ublk"))]
 mod without_ublk;
@@ -59,6 +60,8 @@ pub struct Keeper {
     /// How often an attached disk is looked through for damage.
     scrub_every: tokio::sync::watch::Sender<Option<Duration>>,
     last_scrub: std::sync::Mutex<scrub::LastScrub>,
+    /// Brings what earlier runs wanted.
+    replaying: std::sync::Mutex<Option<tokio::task::AbortHandle>>,
     /// Who holds writes for a sync. Whoever freezes or thaws does it under this lock, so that a late thaw of a sync
     /// never opens a disk that a hand-over has frozen since.
     holding: Mutex<Option<tokio::task::AbortHandle>>,
@@ -111,6 +114,7 @@ impl Keeper {
             giving: Mutex::new(None),
             scrub_every: tokio::sync::watch::Sender::new(None),
             last_scrub: std::sync::Mutex::default(),
+            replaying: std::sync::Mutex::default(),
             syncing: Mutex::new(()),
             attached: Mutex::new(None),
             holding: Mutex::new(None),
@@ -161,7 +165,7 @@ impl Keeper {
     /// Ends the keeper as soon as what is under way is done.
     pub fn quit(&self) {
         self.quit.store(true, Ordering::SeqCst);
-        self.quit_bell.notify_waiters();
+        self.quit_bell.notify_one();
     }
 
     /// Was it told to end?

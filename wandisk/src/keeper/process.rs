@@ -1,10 +1,10 @@
 //! The keeper as a process: opens the disk, listens, ends in order.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use wandisk_store::disk_dir::KeeperLock;
 use wandisk_store::{DiskDir, Home};
 
@@ -25,9 +25,11 @@ pub struct Running {
     /// The keeper.
     pub keeper: Arc<Keeper>,
     serving: tokio::task::JoinHandle<()>,
+    end_serving: oneshot::Sender<()>,
     housekeeping: tokio::task::JoinHandle<()>,
     merging: tokio::task::JoinHandle<()>,
     scrubbing: tokio::task::JoinHandle<()>,
+    keeping_trace: tokio::task::JoinHandle<()>,
 }
 
 /// Opens the disk and listens at its control socket.
@@ -39,11 +41,13 @@ pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Runnin
         Engine::open(dir, lock, tokio::runtime::Handle::current()).await.map_err(|e| Refusal::failed(&e))?;
     let listener = control::listen(&dir.control_socket()).map_err(|e| Refusal::failed(&e))?;
     let keeper = Keeper::new(home, engine);
-    let serving = tokio::spawn(control::serve(Arc::clone(&keeper), listener));
+    let (end_serving, end) = oneshot::channel();
+    let serving = tokio::spawn(control::serve(Arc::clone(&keeper), listener, end));
     let housekeeping = tokio::spawn(Arc::clone(&keeper.engine).housekeeping());
     let scrubbing = tokio::spawn(Arc::clone(&keeper).scrub_from_time_to_time());
     let merging = tokio::spawn(Arc::clone(&keeper.engine).merge_overlays());
-    Ok(Running { keeper, serving, housekeeping, merging, scrubbing })
+    let keeping_trace = tokio::spawn(Arc::clone(&keeper).keep_trace_from_time_to_time());
+    Ok(Running { keeper, serving, end_serving, housekeeping, merging, scrubbing, keeping_trace })
 }
 
 impl Running {
@@ -80,9 +84,12 @@ impl Running {
 
     /// Ends in order: front-end drained, everything durable, marks cleared, socket gone, lock let go.
     async fn end(self) {
-        // New connections go to the next keeper.
-        self.serving.abort();
+        // What is asked from here on is for the next keeper: new connections find no socket, and those that found this
+        // one's are told.
+        self.keeper.quit();
         std::fs::remove_file(self.keeper.engine.dir().control_socket()).ok();
+        self.end_serving.send(()).ok();
+        self.serving.await.ok();
         self.keeper.drained(DRAIN).await;
         if self.keeper.attached_as().await.is_some()
             && let Err(e) = self.keeper.detach().await
@@ -93,6 +100,8 @@ impl Running {
         self.housekeeping.abort();
         self.merging.abort();
         self.scrubbing.abort();
+        self.keeping_trace.abort();
+        self.keeper.keep_trace();
         self.keeper.peers.close().await;
         if let Err(e) = self.keeper.engine.close().await {
             tracing::error!(error = %e, "the disk could not be closed in order; the next start recovers");
@@ -162,21 +171,4 @@ fn say(word: &str) -> std::io::Result<()> {
 
 fn say_refusal(refusal: &Refusal) -> std::io::Result<()> {
     say(&serde_json::to_string(refusal).unwrap_or_default())
-}
-
-/// Where a background keeper's messages go.
-///
-/// # Errors
-/// Whatever the filesystem says.
-pub fn open_log(path: &Path) -> std::io::Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    const LOG_MAX: u64 = 4 << 20;
-    let too_long = std::fs::metadata(path).is_ok_and(|m| m.len() > LOG_MAX);
-    std::fs::OpenOptions::new()
-        .create(true)
-        .append(!too_long)
-        .write(true)
-        .truncate(too_long)
-        .mode(0o600)
-        .open(path)
 }

@@ -42,6 +42,7 @@ impl Keeper {
             "pid": std::process::id(),
             "access": format!("{:?}", self.engine.access()).to_lowercase(),
             "poisoned": self.engine.is_poisoned(),
+            "failure": self.engine.failure(),
             "consistent_at": meta.consistent_at,
             "kept_moment": meta.kept_moment,
             "allocated_bytes": allocated,
@@ -64,6 +65,7 @@ impl Keeper {
             "quiesced_ms": self.engine.quiesced_to().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             "sites": self.site_list().await,
         });
+        status["fetch"]["prefetch_unused_bytes"] = json!(self.engine.prefetch_unused_bytes());
         if let Residency::Released { attempt } | Residency::Prepared { attempt } = &meta.residency {
             status["attempt"] = json!({
                 "id": attempt.id, "from": self.site_name(attempt.from),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use wandisk_store::{DiskDir, DiskId, DiskMeta, Home, KnownSite, OpenError, Residency, SiteId};
 
@@ -17,10 +17,13 @@ use super::audit::{Refusals, SessionOrigin, audit};
 use super::dial::hello;
 use super::error::{Code, Refusal};
 use super::facts::check;
-use super::limits::LOBBY;
+use super::limits::{LAST_WORDS, LOBBY};
 use super::message::{Facts, HelloFields};
 use super::permit::Permit;
 use super::session::{Handler, Parts, ProgressSink, Session};
+
+/// Bytes that are carried at a time, each way.
+const CARRIED: usize = 256 << 10;
 
 /// What can be asked of a site without a disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,19 +54,37 @@ pub fn find_disk(home: &Home, id: DiskId) -> Option<DiskDir> {
     disks.into_iter().find(|d| wandisk_store::disk_dir::uuid_of(d.path()) == Some(id))
 }
 
-/// Joins a dialler, whose hello is `raw`, to the disk's keeper.
+/// Joins a dialler, whose hello is `raw`, to the disk's keeper, until the keeper has said its last.
 ///
 /// # Errors
 /// The streams'.
 pub async fn join(
-    mut keeper: UnixStream,
+    keeper: UnixStream,
     raw: &[u8],
     input: impl AsyncRead + Send + Unpin + 'static,
-    output: impl AsyncWrite + Send + Unpin + 'static,
+    mut output: impl AsyncWrite + Send + Unpin + 'static,
 ) -> std::io::Result<()> {
-    keeper.write_all(raw).await?;
-    let mut dialler = tokio::io::join(input, output);
-    tokio::io::copy_bidirectional_with_sizes(&mut dialler, &mut keeper, 256 << 10, 256 << 10).await.map(drop)
+    let (from_keeper, mut to_keeper) = keeper.into_split();
+    let mut from_keeper = BufReader::with_capacity(CARRIED, from_keeper);
+    let mut input = BufReader::with_capacity(CARRIED, input);
+    let there = async {
+        to_keeper.write_all(raw).await?;
+        tokio::io::copy_buf(&mut input, &mut to_keeper).await?;
+        to_keeper.shutdown().await
+    };
+    let back = async {
+        tokio::io::copy_buf(&mut from_keeper, &mut output).await?;
+        output.shutdown().await
+    };
+    let mut back = std::pin::pin!(back);
+    tokio::select! {
+        said = &mut back => said,
+        heard = there => match heard {
+            Ok(()) => back.await,
+            // A keeper that hears no more may have said why.
+            Err(e) => tokio::time::timeout(LAST_WORDS, back).await.map_err(|_| e)?,
+        },
+    }
 }
 
 /// A talk about the site itself with a dialler whose hello is `raw`.

@@ -124,6 +124,8 @@ pub enum Ask {
         /// How many at most.
         max: u32,
     },
+    /// Which chunks were wanted at your site, in their order → [`Answer::Trace`].
+    Trace,
     /// Make the disk larger; asked of the resident → [`Answer::Done`].
     Resize {
         /// New size in bytes.
@@ -271,6 +273,11 @@ pub enum Answer {
     Hashes {
         /// Where the next part begins; none after the last.
         next: Option<u64>,
+    },
+    /// What was wanted. Body: an encoded access trace.
+    Trace {
+        /// The newest residency that is in it.
+        epoch: Epoch,
     },
     /// What is held of what was asked. Body: a bit a pair, in order, the lowest bit first.
     Holds,

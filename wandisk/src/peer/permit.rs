@@ -1,10 +1,11 @@
-//! What a peer's key permits: which disk, which site it may speak for, reading only or all. Pure.
+//! What a peer is permitted: which disk, which site it may speak for, reading only or all. Pure.
 //!
 //! Deny by default: what `ro` permits is listed, and a request that a later version adds is refused until it is.
-//! The permit comes from the command line of `serve` (so from `authorized_keys`), never from the peer.
+//! The permit comes from this site's side, never from the peer: of one that dials, from the command line of `serve` (so from
+//! `authorized_keys`); of one that is dialled, from `site add`.
 
 use serde::{Deserialize, Serialize};
-use wandisk_store::{DiskId, SiteId};
+use wandisk_store::{DiskId, SiteEntry, SiteId};
 
 use super::error::{Code, Refusal};
 use super::message::{Ask, HelloFields};
@@ -22,6 +23,20 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Of a site that is dialled from here, as it was added.
+    #[must_use]
+    pub fn of(site: &SiteEntry) -> Mode {
+        if site.reads_only { Mode::Ro } else { Mode::Rw }
+    }
+
+    /// Of a site that is dialled from here: the least that was said of any at its address. (The disk may know it by another
+    /// name than the one it was added under.)
+    #[must_use]
+    pub fn of_dialled(site: &SiteEntry, added: &[SiteEntry]) -> Mode {
+        let there = added.iter().filter(|other| other.address == site.address).chain([site]);
+        if there.map(Mode::of).any(|mode| mode == Mode::Ro) { Mode::Ro } else { Mode::Rw }
+    }
+
     /// As it is written on the command line.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -40,19 +55,25 @@ impl Mode {
             (Mode::Rw, _)
             | (
                 Mode::Ro,
-                Ask::Standing | Ask::Fetch { .. } | Ask::Rows { .. } | Ask::Hashes { .. } | Ask::Holds { .. },
+                Ask::Standing
+                | Ask::Fetch { .. }
+                | Ask::Rows { .. }
+                | Ask::Hashes { .. }
+                | Ask::Holds { .. }
+                | Ask::Trace,
             ) => {
                 return Ok(());
             }
-            (_, Ask::Offer { .. } | Ask::Push { .. } | Ask::Final { .. }) => ("push rows to this site", None),
+            (_, Ask::Offer { .. } | Ask::Push { .. } | Ask::Final { .. }) => ("push rows", None),
             (_, Ask::Grant { .. } | Ask::Abort { .. } | Ask::HandOver { .. }) => ("hand the disk over", None),
             (_, Ask::Freeze { .. } | Ask::Thaw) => ("hold its writes", Some("sync with --no-freeze")),
             (_, Ask::NoteSynced { .. } | Ask::NoteDropped) => ("say what its own replica holds", None),
-            (_, Ask::Sync { .. }) => ("start a sync here", None),
+            (_, Ask::Sync { .. }) => ("start a sync", None),
             (_, Ask::Resize { .. }) => ("make the disk larger", None),
         };
-        let text = format!("this key may only read the disk: it may not {asked}");
-        let rw = "have the key authorized with `wandisk authorize --mode rw` at the other site";
+        let text = format!("over this link a site may only read the disk: it may not {asked}");
+        let rw = "where that was refused, permit more: a key with `wandisk authorize --mode rw`, a site that is dialled \
+                  from there with `wandisk site add --mode rw`";
         let hint = hint.map_or_else(|| rw.to_owned(), |hint| format!("{hint}, or {rw}"));
         Err(Refusal::new(Code::Forbidden, text).hint(hint))
     }
@@ -141,6 +162,24 @@ mod tests {
             let (code, message) = refused(ask).unwrap();
             assert!(code == Code::Forbidden && message.contains(named), "{message}");
         }
+    }
+
+    #[test]
+    fn a_site_that_is_dialled_may_do_what_was_said_when_it_was_added() {
+        let added = |reads_only| SiteEntry {
+            name: "big".to_owned(),
+            address: "ssh://big".to_owned(),
+            remote_home: None,
+            remote_wandisk: None,
+            id: None,
+            reads_only,
+        };
+        let told = SiteEntry { name: "by the disk".to_owned(), ..added(false) };
+        let elsewhere = SiteEntry { address: "ssh://other".to_owned(), ..added(false) };
+        assert_eq!(Mode::of_dialled(&added(true), &[added(true)]), Mode::Ro);
+        assert_eq!(Mode::of_dialled(&added(false), &[added(false)]), Mode::Rw);
+        assert_eq!(Mode::of_dialled(&told, &[elsewhere.clone(), added(true)]), Mode::Ro, "by its address");
+        assert_eq!(Mode::of_dialled(&elsewhere, &[added(true), elsewhere.clone()]), Mode::Rw);
     }
 
     #[test]

@@ -73,7 +73,10 @@ async fn fetch(
         }
         let gone = |site: &SiteId| meta.lost.contains(site);
         // A site that was given up in a takeover is asked where it has come back; it is not waited for.
-        let answers = |site: &SiteId| !gone(site) || peers.has_session(*site);
+        let answers = |site: &SiteId| match &want.only {
+            Some(only) => only.contains(site),
+            None => !gone(site) || peers.has_session(*site),
+        };
         let order = peers.by_nearness(known.clone()).into_iter().chain(peers.by_nearness(others));
         for site in order.filter(answers) {
             let asked = ask(engine, peers, want, &description, site);
@@ -84,7 +87,7 @@ async fn fetch(
                 Ok(Tried::No) => {}
             }
         }
-        if !known.is_empty() && known.iter().all(gone) {
+        if want.only.is_some() || !known.is_empty() && known.iter().all(gone) {
             return Err(FetchError::NoHolder);
         }
         // Nobody could: links are dialled again, and a site that came back is asked again.
@@ -172,7 +175,7 @@ mod tests {
     /// An answer to a fetch could once rewrite any row of the table, at the resident too.
     #[test]
     fn an_answer_brings_the_row_that_was_asked_about_and_no_other() {
-        let want = Want { chunk: 7, version: Version::new(0, 5), basis: None, demand: true };
+        let want = Want { chunk: 7, version: Version::new(0, 5), basis: None, demand: true, only: None };
         let row = |counter| Row { version: Version::new(0, counter), holders: 1, ..Row::default() };
         let brought = |rows: &[(u64, Row)]| newer_row(&rows::pack(rows).unwrap(), &[0], &want);
         assert_eq!(brought(&[(7, row(6))]).map(|r| r[0].version), Some(Version::new(0, 6)));

@@ -91,6 +91,9 @@ pub struct SiteEntry {
     pub remote_wandisk: Option<String>,
     /// Its UUID, once it was reached.
     pub id: Option<SiteId>,
+    /// Over links that are dialled from here it may only read what is here.
+    #[serde(default)]
+    pub reads_only: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -321,7 +324,14 @@ mod tests {
 
     fn entry(name: &str) -> SiteEntry {
         let address = "cmd:true".to_owned();
-        SiteEntry { name: name.to_owned(), address, remote_home: None, remote_wandisk: None, id: None }
+        SiteEntry {
+            name: name.to_owned(),
+            address,
+            remote_home: None,
+            remote_wandisk: None,
+            id: None,
+            reads_only: false,
+        }
     }
 
     #[test]

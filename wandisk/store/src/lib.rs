@@ -26,6 +26,7 @@ pub mod row;
 pub mod seam;
 pub mod table;
 pub mod tombstone;
+pub mod trace;
 
 pub use data::DataFile;
 pub use db::{Batch, Committer, DbError, HashRow, Loaded};
@@ -40,3 +41,4 @@ pub use row::{PAGE_CHUNKS, Page, Row};
 pub use seam::{Image, Intents, Opened, Store, Table};
 pub use table::{ChunkTable, Counts};
 pub use tombstone::Tombstone;
+pub use trace::Trace;

@@ -9,16 +9,33 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use crate::data::DataFile;
+use crate::db::{self, DbError};
 use crate::disk_dir::{DiskDir, KeeperLock, restrict};
 use crate::durable;
 use crate::failpoint::pass;
+use crate::meta::DiskMeta;
 
 /// Says that the disk goes back to the moment.
 const GO_BACK: &str = "go-back";
+
+/// Why a moment could not be kept, or gone back to.
+#[derive(Debug, thiserror::Error)]
+pub enum MomentError {
+    /// The filesystem's words.
+    #[error(transparent)]
+    Files(#[from] io::Error),
+    /// Its table's.
+    #[error(transparent)]
+    Table(Arc<DbError>),
+    /// The facts of now and of then do not go together.
+    #[error("the kept moment is of another lineage than the disk")]
+    OfNoUse,
+}
 
 /// A moment that is being made; dropped, it is removed.
 #[derive(Debug)]
@@ -34,7 +51,7 @@ impl Making {
     /// # Errors
     /// Whatever the filesystem says.
     pub fn begin(dir: &DiskDir, data: &DataFile) -> io::Result<Option<Making>> {
-        let beside = dir.path().join("moment.new");
+        let beside = dir.unfinished_moment();
         remove(&beside)?;
         durable::create_dir(&beside)?;
         let making = Making { beside, place: dir.moment_path(), done: false };
@@ -61,10 +78,10 @@ impl Making {
         self.beside.join("table.db")
     }
 
-    /// Image and table are there: makes them the kept moment, durably.
+    /// Image and table are there: makes them the kept moment, durably, in place of an earlier one.
     ///
     /// # Errors
-    /// Whatever the filesystem says.
+    /// Whatever the filesystem says; an earlier moment may be gone then.
     pub fn keep(mut self) -> io::Result<()> {
         restrict(&self.table())?;
         fs::File::open(self.table())?.sync_all()?;
@@ -98,6 +115,10 @@ impl DiskDir {
         self.path().join("moment")
     }
 
+    fn unfinished_moment(&self) -> PathBuf {
+        self.path().join("moment.new")
+    }
+
     /// Forgets a kept moment.
     ///
     /// # Errors
@@ -106,12 +127,21 @@ impl DiskDir {
         remove(&self.moment_path())
     }
 
-    /// From the next keeper on the disk is what it was at its kept moment.
+    /// From the next keeper on the disk is what it was at its kept moment. `facts` makes of the facts of then those that
+    /// the disk has from then on: bytes and rows go back, what is known of sites and hand-overs does not (law L1).
     ///
     /// # Errors
-    /// Whatever the filesystem says; nothing is changed then.
-    pub fn tell_to_go_back(&self) -> io::Result<()> {
-        durable::replace_file(&self.moment_path().join(GO_BACK), b"")
+    /// [`MomentError`]; the disk does not go back then.
+    pub fn tell_to_go_back(
+        &self,
+        facts: impl FnOnce(DiskMeta) -> Option<DiskMeta>,
+    ) -> Result<(), MomentError> {
+        let moment = self.moment_path();
+        let changed = db::change_facts(&moment.join("table.db"), facts);
+        if !changed.map_err(|e| MomentError::Table(Arc::new(e)))? {
+            return Err(MomentError::OfNoUse);
+        }
+        Ok(durable::replace_file(&moment.join(GO_BACK), b"")?)
     }
 
     /// Puts the kept moment in place, if that was told. Can be repeated after a death at any point: each step is done again or
@@ -120,6 +150,7 @@ impl DiskDir {
     /// # Errors
     /// Whatever the filesystem says; the disk must not be opened then.
     pub fn go_back_if_told(&self, _lock: &KeeperLock) -> io::Result<bool> {
+        remove(&self.unfinished_moment())?;
         let moment = self.moment_path();
         if !moment.join(GO_BACK).exists() {
             return Ok(false);

@@ -15,7 +15,9 @@ use futures::channel::oneshot;
 
 use crate::data::DataFile;
 use crate::db::{Batch, CommitResult, Committer, DbError, HashRow, Loaded};
+use crate::disk_dir::DiskDir;
 use crate::intent::{Intent, IntentMap, Left};
+use crate::moment::MomentError;
 use crate::overlay::Sectors;
 
 /// What holds one disk's bytes and records at one site.
@@ -34,6 +36,20 @@ pub trait Store: Sized + Send + Sync + 'static {
 
     /// Runs work that blocks its thread on storage.
     fn blocking<T>(work: impl FnOnce() -> T) -> T;
+
+    /// Keeps image and table as they are now beside the disk, in place of what was kept before; `false` where that cannot be
+    /// done without copying the bytes. See [`Making`](crate::moment::Making).
+    fn keep_moment(
+        dir: &DiskDir,
+        image: &Self::Image,
+        table: &Self::Table,
+    ) -> impl Future<Output = Result<bool, MomentError>> + Send;
+
+    /// Lets go of what was kept, if anything was.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    fn drop_moment(dir: &DiskDir) -> io::Result<()>;
 }
 
 /// A store whose parts are open, with what its table and its intent map said.

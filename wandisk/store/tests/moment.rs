@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use wandisk_store::moment::MomentError;
 use wandisk_store::{
-    ChunkTable, DiskDir, DiskId, DiskMeta, KnownSite, LineageId, OpenError, Row, SiteId, Version,
+    ChunkTable, DiskDir, DiskId, DiskMeta, Epoch, KnownSite, LineageId, OpenError, Row, SiteId, Version,
 };
 
 const CHUNK: u32 = 4096;
@@ -48,7 +49,7 @@ impl Disk {
         for stale in ["table.db-wal", "intent.map", "overlay.map"] {
             fs::write(dir.path().join(stale), b"of the later table").unwrap();
         }
-        dir.tell_to_go_back().unwrap();
+        dir.tell_to_go_back(Some).unwrap();
         Disk { dir, _folder: folder }
     }
 
@@ -101,4 +102,38 @@ fn a_moment_nobody_told_to_go_back_to_changes_nothing() {
     let lock = disk.dir.lock().unwrap();
     assert!(!disk.dir.go_back_if_told(&lock).unwrap());
     assert_eq!(fs::read(disk.file("data.img")).unwrap()[7], 9);
+}
+
+#[test]
+fn it_is_told_what_the_disk_knows_since() {
+    let disk = Disk::new();
+    let learnt = |then: DiskMeta| Some(DiskMeta { epoch: Epoch(7), ..then });
+    disk.dir.tell_to_go_back(learnt).unwrap();
+    let lock = disk.dir.lock().unwrap();
+    disk.dir.go_back_if_told(&lock).unwrap();
+    let (loaded, _table, _data) = disk.dir.open(&lock).unwrap();
+    assert_eq!((loaded.meta.epoch, loaded.meta.consistent_at), (Epoch(7), Some(3)));
+    assert_eq!(loaded.table.get(0).version.counter(), 3, "its rows are of then");
+}
+
+#[test]
+fn a_moment_that_is_of_no_use_is_not_gone_back_to() {
+    let disk = Disk::new();
+    fs::remove_file(disk.dir.moment_path().join("go-back")).unwrap();
+    assert!(matches!(disk.dir.tell_to_go_back(|_| None), Err(MomentError::OfNoUse)));
+    fs::remove_file(disk.dir.moment_path().join("table.db")).unwrap();
+    assert!(matches!(disk.dir.tell_to_go_back(Some), Err(MomentError::Table(_))));
+    let lock = disk.dir.lock().unwrap();
+    assert!(!disk.dir.go_back_if_told(&lock).unwrap());
+    assert_eq!(fs::read(disk.file("data.img")).unwrap()[7], 9);
+}
+
+#[test]
+fn what_a_process_that_died_was_making_takes_no_room() {
+    let disk = Disk::new();
+    let unfinished = disk.file("moment.new");
+    fs::create_dir(&unfinished).unwrap();
+    fs::write(unfinished.join("data.img"), b"half").unwrap();
+    disk.is_of_the_moment(3);
+    assert!(!unfinished.exists());
 }

@@ -6,24 +6,61 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::Rng;
 use crate::device::{attach, sh};
 use crate::framework::*;
-use crate::log::{Log, What};
-use crate::machine::{self, STORE};
+use crate::log::Log;
+use crate::machine::{self, Stores};
 use crate::model::{SECTOR, Tag, sector};
 use crate::oracle::Story;
 use crate::raw::{self, Raw};
+use crate::{Rng, cuts, seed};
 
 const SIZE: u64 = 4 * MIB;
 const CHUNK_SECTORS: u64 = 128;
+const STORES: Stores = &["/run/store"];
+/// For judging.
+const TIME: Duration = Duration::from_secs(90);
 /// Rounds of writes, each with a flush.
 const ROUNDS: u64 = 40;
 const MOUNT: &str = "/run/inside";
 
+/// Writes and zeroes so many ranges, each with a tag of its own from `first` on; each is acknowledged.
+pub(crate) fn scribble(rng: &mut Rng, client: &mut Raw, story: &mut Story, first: u64, ranges: u64) {
+    for tag in first..first + ranges {
+        let all = story.sectors();
+        let (start, count) = match rng.below(4) {
+            0 => (rng.below(all / CHUNK_SECTORS) * CHUNK_SECTORS, CHUNK_SECTORS),
+            _ => (rng.below(all), 1 + rng.below(24)),
+        };
+        let count = count.min(all - start);
+        let len = u32::try_from(count * SECTOR as u64).unwrap();
+        let tag = Tag::try_from(tag).unwrap();
+        let (command, tag, payload) = match rng.below(8) {
+            0 => (raw::WRITE_ZEROES, 0, Vec::new()),
+            _ => (raw::WRITE, tag, bytes(start, count, tag)),
+        };
+        story.writes(start, count, tag);
+        assert_eq!(client.call(0, command, start * SECTOR as u64, len, &payload).error, 0);
+    }
+}
+
+/// A flush that is acknowledged.
+pub(crate) fn flush(client: &mut Raw) {
+    assert_eq!(client.call(0, raw::FLUSH, 0, 0, &[]).error, 0);
+}
+
+#[test]
+fn a_power_cut_at_any_flush_loses_nothing_that_was_acknowledged() {
+    let mut rng = seed();
+    let lived = Lived::live(&mut rng);
+    let log = machine::stop(STORES);
+    cuts::cut(&log, STORES, &mut rng, TIME, |at, who| lived.judge(&log, at, who));
+}
+
 /// A machine's life, from its disks' making to the power cut.
-pub(crate) struct Lived {
+struct Lived {
     a: Site,
     story: Story,
     /// After which flush which round's file was synced.
@@ -33,7 +70,7 @@ pub(crate) struct Lived {
     world: World,
 }
 
-fn bytes(start: u64, count: u64, tag: Tag) -> Vec<u8> {
+pub(crate) fn bytes(start: u64, count: u64, tag: Tag) -> Vec<u8> {
     (start..start + count).flat_map(|number| sector(tag, number)).collect()
 }
 
@@ -42,16 +79,12 @@ fn contents(round: u64) -> Vec<u8> {
     format!("file {round}; ").into_bytes().into_iter().cycle().take(len).collect()
 }
 
-fn name(flush: usize) -> String {
-    format!("f{flush}")
-}
-
 impl Lived {
-    pub(crate) fn live(rng: &mut Rng) -> Lived {
-        machine::start();
+    fn live(rng: &mut Rng) -> Lived {
+        machine::start(STORES);
         let world = World::new();
         let (b, c) = (world.site("b"), world.site("c"));
-        let a = Site::init(PathBuf::from(STORE).join("home"), "a");
+        let a = Site::init(PathBuf::from(STORES[0]).join("home"), "a");
         a.knows(&b);
         a.knows(&c);
         b.knows(&a);
@@ -66,7 +99,7 @@ impl Lived {
         sh(&format!("mkfs.ext4 -q {device}; mkdir -p {MOUNT}; mount {device} {MOUNT}; sync -f {MOUNT}"));
         let mut lived =
             Lived { story: Story::new(SIZE / SECTOR as u64, 1), files: Vec::new(), flushes: 0, a, world };
-        machine::mark(&name(0));
+        machine::mark_flush(0);
         let mut client = Raw::connect(&lived.a.disk_file("d", "nbd.sock"));
         for round in 0..ROUNDS {
             lived.round(rng, &mut client, round);
@@ -78,50 +111,24 @@ impl Lived {
     }
 
     fn round(&mut self, rng: &mut Rng, client: &mut Raw, round: u64) {
-        for n in 0..8 {
-            let tag = Tag::try_from(2 + round * 8 + n).unwrap();
-            let all = self.story.sectors();
-            let (start, count) = match rng.below(4) {
-                0 => (rng.below(all / CHUNK_SECTORS) * CHUNK_SECTORS, CHUNK_SECTORS),
-                _ => (rng.below(all), 1 + rng.below(24)),
-            };
-            let count = count.min(all - start);
-            let len = u32::try_from(count * SECTOR as u64).unwrap();
-            let (command, tag, payload) = match rng.below(8) {
-                0 => (raw::WRITE_ZEROES, 0, Vec::new()),
-                _ => (raw::WRITE, tag, bytes(start, count, tag)),
-            };
-            self.story.writes(start, count, tag);
-            client.request(0, command, start * SECTOR as u64, len, &payload);
-            assert_eq!(client.answer(0).error, 0);
-        }
+        scribble(rng, client, &mut self.story, 2 + round * 8, 8);
         if round % 10 == 5 {
             // Versions close, and the next writes open new ones.
             self.a.ok(["sync", "d", "--site", "c"]);
         }
-        client.request(0, raw::FLUSH, 0, 0, &[]);
-        assert_eq!(client.answer(0).error, 0);
+        flush(client);
         let path = Path::new(MOUNT).join(format!("file{round}"));
         let mut file = std::fs::File::create_new(path).unwrap();
         file.write_all(&contents(round)).unwrap();
         file.sync_all().unwrap();
         self.flushes = self.story.flushed();
         self.files.push((self.flushes, round));
-        machine::mark(&name(self.flushes));
-    }
-
-    /// The first entry after which the disks are there.
-    pub(crate) fn born(&self, log: &Log) -> usize {
-        let born = log.entries.iter().position(|e| e.what == What::Mark(name(0)));
-        born.expect("the first mark is in the log")
+        machine::mark_flush(self.flushes);
     }
 
     /// The machine runs again with what it had after `entries`: everything that was acknowledged by then is there.
-    pub(crate) fn judge(&self, log: &Log, entries: usize, who: &str) {
-        let marks = (0..=self.flushes).rev();
-        let is_marked =
-            |flush: &usize| log.entries[..entries].iter().any(|e| e.what == What::Mark(name(*flush)));
-        let flush = marks.into_iter().find(is_marked).expect("after the first mark");
+    fn judge(&self, log: &Log, entries: usize, who: &str) {
+        let flush = log.last_flush(entries);
         let who = format!("{who}, after flush {flush} of {}", self.flushes);
 
         let export = self.a.attach("d");
@@ -149,11 +156,6 @@ impl Lived {
     fn put_away(&self) {
         self.a.detach("d");
         self.a.detach("e");
-        eventually("nobody uses the store", SOON, || {
-            let mut left = processes_in(self.a.home());
-            left.extend(processes_in(self.world.path()));
-            left.iter().for_each(|pid| kill(*pid, rustix::process::Signal::KILL));
-            left.is_empty()
-        });
+        machine::end_all_in(&[self.a.home(), self.world.path()]);
     }
 }

@@ -115,3 +115,29 @@ fn a_complete_sync_forgets_the_moment_before_it() {
         kill(pid, rustix::process::Signal::KILL);
     }
 }
+
+#[test]
+fn a_moment_that_leaves_no_room_for_the_next_one_can_be_let_go() {
+    let _xfs = Xfs::new();
+    let world = World::new();
+    let a = world.site("a");
+    let b = Site::init(format!("{MOUNT}/b").into(), "b");
+    a.knows(&b);
+    a.ok(["create", "d", "--size", "32M", "--chunk-size", "64K"]);
+    let export = a.attach("d");
+    let rewrite = "import os\nfor i in range(384): h.pwrite(os.urandom(65536), i * 65536)\nh.flush()";
+    export.python(rewrite);
+    a.ok(["sync", "d", "--site", "b"]);
+    export.python(rewrite);
+    sh(&format!("fallocate -l $(( $(stat -f -c '%a * %S' {MOUNT}) - (8 << 20) )) {MOUNT}/filler"));
+    a.fails(["sync", "d", "--site", "b"]).says(&["evict d --keep 33554432"]);
+    assert!(b.status("d")["kept_moment"].is_u64() && b.chunks("d", "held") < 384);
+    b.ok(["evict", "d", "--keep", "33554432"]);
+    assert!(b.status("d")["kept_moment"].is_null() && !b.disk_file("d", "moment").exists());
+    a.ok(["sync", "d", "--site", "b"]);
+    assert_eq!(b.chunks("d", "held"), 384);
+    a.detach("d");
+    for pid in processes_in(b.home()) {
+        kill(pid, rustix::process::Signal::KILL);
+    }
+}

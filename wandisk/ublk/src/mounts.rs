@@ -3,7 +3,8 @@
 //! A process holds every mount of its mount namespace. A server that shares one with whoever mounted its device is a
 //! user of that device itself: when it exits, the kernel may have to write to the file system before it lets go of
 //! the namespace, and waits for the server that is exiting. So the server gets a namespace of its own, and
-//! lets go there of what lies on ublk devices.
+//! lets go there of what lies on ublk devices. (What is mounted later comes in where mounts are shared, but goes with its
+//! original: this namespace is never the last to have it.)
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -121,8 +122,9 @@ pub fn isolate_mounts(keep: &[&Path]) -> Result<Isolation, UblkError> {
         Err(rustix::io::Errno::PERM) => return Ok(Isolation::NotPermitted),
         Err(e) => return Err(failed(Path::new("/proc/self/ns/mnt"), e.into())),
     }
-    // Before anything is unmounted: or it would be unmounted for everyone.
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+    // Before anything is unmounted: or it would be unmounted for everyone. What others unmount goes from here as well, where
+    // they share their mounts as systemd has it; or a disk that they think they have let go of would still be in use.
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .map_err(|e| failed(Path::new("/"), e.into()))?;
     let mountinfo = Path::new("/proc/self/mountinfo");
     let text = std::fs::read(mountinfo).map_err(|e| failed(mountinfo, e))?;

@@ -124,7 +124,12 @@ fn look_at_mounts(
     }
     let Ok(text) = std::fs::read(process.join("mountinfo")) else { return };
     let ours = parse(&text).into_iter().filter(|mount| mount.lies_on(devices, node));
-    usage.mounts.extend(ours.map(|mount| MountedAt { path: mount.point, seen_by }));
+    for mount in ours {
+        // Namespaces that share their mounts have it at one place.
+        if usage.mounts.iter().all(|known| known.path != mount.point) {
+            usage.mounts.push(MountedAt { path: mount.point, seen_by });
+        }
+    }
 }
 
 fn has_open(process: &Path, devices: &BTreeSet<String>) -> bool {

@@ -2,6 +2,7 @@
 
 mod disk;
 mod fio;
+mod link;
 mod nbd;
 mod scale;
 
@@ -26,6 +27,8 @@ enum What {
     Nbd(Runs),
     /// Create, attach and memory of large disks, on this machine.
     Scale(scale::Scale),
+    /// Over a WAN: `sync` beside iperf3 and ssh, reads of what is elsewhere, on this machine.
+    Link(link::Arguments),
     /// What `disk` does inside the guest.
     #[command(hide = true)]
     DiskHere(Here),
@@ -61,6 +64,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         What::Disk(runs) => disk::in_guest(runs),
         What::DiskHere(here) => disk::here(here).map(|()| ExitCode::SUCCESS),
         What::Scale(scale) => scale::measure(scale).map(|()| ExitCode::SUCCESS),
+        What::Link(link) => link::main(link).map(|()| ExitCode::SUCCESS),
         What::Nbd(runs) => nbd::measure(runs).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -7,7 +7,6 @@
 mod files;
 mod nbd;
 mod nbd_story;
-mod sites;
 mod story;
 mod table;
 

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::files::{self, Tree};
-use super::sites::{Site, Sites};
 use super::table::{Table, bytes};
 use crate::process;
+use crate::sites::{Site, Sites};
 
 const DISK: &str = "work";
 /// Written at A before the disk moves.

@@ -9,15 +9,9 @@ use crate::process;
 
 /// Installs packages, as root on Debian or Ubuntu; elsewhere an error with the command to type.
 pub(super) fn install(names: &[&str]) -> Result<()> {
-    let by_hand = format!("apt-get install --no-install-recommends {}", names.join(" "));
-    if process::find("apt-get").is_none() {
-        bail!(
-            "missing here, under Debian's names: {}; install them with this system's package manager",
-            names.join(" ")
-        );
-    }
-    if !is_root()? {
-        bail!("packages are missing; as root: {by_hand}");
+    let has_apt = process::find("apt-get").is_some();
+    if let Some(refusal) = refusal(names, has_apt, has_apt && is_root()?) {
+        bail!(refusal);
     }
     println!("installing {}", names.join(" "));
     // Lists that are there may do, and a refresh may be impossible (no network, but a full cache).
@@ -26,9 +20,26 @@ pub(super) fn install(names: &[&str]) -> Result<()> {
     }
     process::run(apt_get().args(["-qq", "update"])).context("apt's lists cannot be refreshed")?;
     if !try_install(names)? {
-        bail!("apt-get could not install everything; try: {by_hand}");
+        bail!("apt-get could not install everything; try: {}", by_hand(names));
     }
     Ok(())
+}
+
+/// The command to type.
+fn by_hand(names: &[&str]) -> String {
+    format!("apt-get install --no-install-recommends {}", names.join(" "))
+}
+
+/// Why packages cannot be installed from here, and what to do instead; nothing where they can.
+fn refusal(names: &[&str], has_apt: bool, is_root: bool) -> Option<String> {
+    match (has_apt, is_root) {
+        (false, _) => Some(format!(
+            "missing here, under Debian's names: {}; install them with this system's package manager",
+            names.join(" ")
+        )),
+        (true, false) => Some(format!("packages are missing; as root: {}", by_hand(names))),
+        (true, true) => None,
+    }
 }
 
 fn try_install(names: &[&str]) -> Result<bool> {
@@ -137,4 +148,30 @@ fn packages(folder: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 2] = ["gcc", "libc6-dev"];
+
+    #[test]
+    fn who_is_not_root_is_told_the_exact_command() {
+        let told = refusal(&NAMES, true, false).unwrap();
+        assert!(told.ends_with("as root: apt-get install --no-install-recommends gcc libc6-dev"), "{told}");
+    }
+
+    #[test]
+    fn where_there_is_no_apt_the_packages_are_named() {
+        for root in [false, true] {
+            let told = refusal(&NAMES, false, root).unwrap();
+            assert!(told.contains("Debian's names: gcc libc6-dev;") && !told.contains("apt-get"), "{told}");
+        }
+    }
+
+    #[test]
+    fn root_installs() {
+        assert_eq!(refusal(&NAMES, true, true), None);
+    }
 }

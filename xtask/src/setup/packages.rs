@@ -74,6 +74,9 @@ pub(super) const PACKAGES: &[Package] = &[
     package("openssh-client", For::Test, "links between sites", Sign::Program("ssh")),
     package("tigervnc-standalone-server", For::Test, "a VNC server", Sign::Program("Xvnc")),
     package("imagemagick", For::Test, "pictures on an X screen", Sign::Program("import")),
+    package("iperf3", For::Test, "measuring the WAN of the tests", Sign::Program("iperf3")),
+    package("iputils-ping", For::Test, "measuring the WAN of the tests", Sign::Program("ping")),
+    package("rsync", For::Test, "a peer of the benchmarks", Sign::Program("rsync")),
     package("xfsprogs", For::Test, "a second file system on the disk", Sign::Program("mkfs.xfs")),
 ];
 

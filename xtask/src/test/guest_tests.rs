@@ -4,7 +4,8 @@
 //! Such a test is `tests/guest_NAME.rs` with `required-features = ["guest"]`, so that an ordinary
 //! `cargo test` neither runs it nor pretends to. It may ask for more than the defaults in its package:
 //! `[package.metadata.guest.guest_NAME]` with `limit_seconds`, `memory_mib`, `scratch_gib` and
-//! `disks_gib` (a list).
+//! `disks_gib` (a list), and `env` (names of variables that it gets from the caller, where they are set). `GUEST_LIMIT` in the
+//! caller's environment is another limit, in seconds, for searches that go on for long.
 //! It finds the variables `WANDISK_BIN` (the product's program) and `EXAMPLES_DIR` (its package's
 //! examples), and `/scratch`, an ext4 file system.
 
@@ -87,6 +88,13 @@ fn program(package: &Value, name: &str) -> Result<Program> {
     }
     for gibibytes in wishes["disks_gib"].as_array().into_iter().flatten() {
         options.disks_bytes.push(gibibytes.as_u64().context("disks_gib is a list of numbers")? << 30);
+    }
+    for name in wishes["env"].as_array().into_iter().flatten() {
+        let name = name.as_str().context("env is a list of names")?;
+        options.env.extend(std::env::var(name).ok().map(|value| format!("{name}={value}")));
+    }
+    if let Ok(seconds) = std::env::var("GUEST_LIMIT") {
+        options.limit = Duration::from_secs(seconds.parse().context("GUEST_LIMIT is a number of seconds")?);
     }
     let package_name = package["name"].as_str().context("cargo metadata names no package")?;
     let examples = kinds.into_iter().any(|kind| kind == "example");

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use wandisk_store::db::CommitResult;
-use wandisk_store::{Batch, DbError, HashRow, Image, Intent, Intents, Opened, Sectors, Store, Table};
+use wandisk_store::moment::MomentError;
+use wandisk_store::{
+    Batch, DbError, DiskDir, HashRow, Image, Intent, Intents, Opened, Sectors, Store, Table,
+};
 
 use super::machine::{Machine, PER_CHUNK, SECTOR, Sector, bytes_of, first_sector, sector_values, values_of};
 use super::oracle::Oracle;
@@ -57,6 +60,8 @@ pub(super) struct Inner {
     /// Space stays short until somebody makes room.
     pub(super) full: bool,
     pub(super) commits: u64,
+    /// Moments that were kept, if this store can.
+    pub(super) kept: Option<Vec<Machine>>,
     /// Commits that wait to be made; `None`: they are made at once.
     pub(super) waiting: Option<Vec<(Batch, oneshot::Sender<CommitResult>)>>,
 }
@@ -78,6 +83,7 @@ impl Site {
             failed: None,
             full: false,
             commits: 0,
+            kept: None,
             waiting: None,
         };
         Arc::new(Site { inner: Mutex::new(inner), intruder: Mutex::new(None) })
@@ -224,6 +230,16 @@ impl Store for Fake {
 
     fn blocking<T>(work: impl FnOnce() -> T) -> T {
         work()
+    }
+
+    async fn keep_moment(_: &DiskDir, image: &FakeImage, _: &FakeTable) -> Result<bool, MomentError> {
+        let mut inner = image.0.lock();
+        let now = inner.machine.clone();
+        Ok(inner.kept.as_mut().map(|kept| kept.push(now)).is_some())
+    }
+
+    fn drop_moment(_: &DiskDir) -> io::Result<()> {
+        Ok(())
     }
 }
 

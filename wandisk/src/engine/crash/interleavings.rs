@@ -3,14 +3,21 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use wandisk_store::Residency;
+use wandisk_store::{HashRow, Residency};
 
-use super::fake::Moment;
+use super::fake::{Moment, Site};
 use super::judge::{Care, Judge};
+use super::machine::bytes_of;
 use super::sequences::{Step, try_story};
 use super::world::{Begin, CHUNKS, Rig, limits, part_of, sectors_of, site};
 
 const MIXED: [Begin; 3] = [Begin::Basis, Begin::Shared, Begin::Never];
+
+/// What a death would find now.
+fn as_it_is(site: &Site, before: &'static str) -> Moment {
+    let inner = site.lock();
+    Moment { machine: inner.machine.clone(), oracle: inner.oracle.clone(), before }
+}
 
 #[test]
 fn n1_what_was_written_over_a_fetch_is_not_forgotten() {
@@ -48,6 +55,23 @@ fn n3_a_power_cut_after_the_release_changes_no_version() {
     try_story(MIXED, 8, &[Step::Write(1), Step::WriteAll(2), Step::Release]);
 }
 
+/// As above, where the last commit of the release had not cleared the marks: only the resident's are believed.
+#[test]
+fn n3_marks_that_outlived_the_release_change_no_version() {
+    let site = site(Residency::Resident, MIXED);
+    let mut judge = Judge::new(limits(8), Care::FULL);
+    let rig = Rig::start(judge.runtime(), &site, limits(8));
+    judge.runtime().block_on(async {
+        rig.write(part_of(1), 100).await.unwrap();
+        rig.write(sectors_of(2), 101).await.unwrap();
+        rig.release().await.unwrap();
+    });
+    site.lock().machine.table.hot.extend([0, 1]);
+    let moment = as_it_is(&site, "the end");
+    judge.try_moment(&moment, "released with marks");
+    assert!(judge.tried.recoveries > 0);
+}
+
 #[test]
 fn n4_a_version_that_left_keeps_its_bytes() {
     try_story(MIXED, 8, &[Step::Write(1), Step::Publish(1), Step::Write(1), Step::Publish(1)]);
@@ -73,6 +97,32 @@ fn n6_half_a_first_write_reads_the_same_here_and_after_a_move() {
 fn n7_bytes_torn_over_a_basis_are_called_no_version() {
     try_story([Begin::Basis; 3], 8, &[Step::Fetch(0), Step::WriteAll(1), Step::Publish(1)]);
     try_story([Begin::Basis; 3], 1, &[Step::Trim(2), Step::Write(0)]);
+}
+
+/// The same at a replica, whose bytes a takeover would make the disk's and which others may ask; the hash that was kept of
+/// the basis is still in the table.
+#[test]
+fn n7_a_replica_that_dies_in_a_fetch_gives_nobody_torn_bytes() {
+    let site = site(Residency::Replica, [Begin::Basis, Begin::ZeroOverBasis, Begin::Absent]);
+    for chunk in 0..2 {
+        let mut inner = site.lock();
+        let version = inner.machine.table.load().table.get(chunk).held;
+        let values = inner.oracle.elsewhere(chunk, version).expect("it was the far site's");
+        let hash = *blake3::hash(&bytes_of(&values)).as_bytes();
+        inner.machine.table.hashes.insert(chunk, HashRow { chunk, version, hash });
+    }
+    let mut judge = Judge::new(limits(8), Care::FULL);
+    let rig = Rig::start(judge.runtime(), &site, limits(8));
+    site.lock().moments = Some(Vec::new());
+    judge.runtime().block_on(async {
+        for chunk in 0..CHUNKS {
+            rig.engine.bring(chunk, false).await.unwrap();
+        }
+        rig.flush().await.unwrap();
+    });
+    let moments = site.lock().moments.take().unwrap_or_default();
+    moments.iter().for_each(|moment| judge.try_moment(moment, "fetching at a replica"));
+    assert!(moments.len() > 6 && judge.tried.recoveries > 20, "{}", judge.tried);
 }
 
 #[test]
@@ -118,10 +168,7 @@ fn a_fetch_that_meets_forgetting_leaves_no_bytes_without_a_row() {
         forgotten.expect("the store is well");
     });
     site.lock().waiting = None;
-    let moment = {
-        let inner = site.lock();
-        Moment { machine: inner.machine.clone(), oracle: inner.oracle.clone(), before: "the end" }
-    };
+    let moment = as_it_is(&site, "the end");
     judge.try_moment(&moment, "forgetting while fetching");
 }
 
@@ -141,10 +188,7 @@ fn while_commits_take_time<F: Future<Output = ()>>(
         }
     };
     judge.runtime().block_on(async { futures::join!(actors(Rc::clone(&rig)), commits) });
-    let moment = {
-        let inner = site.lock();
-        Moment { machine: inner.machine.clone(), oracle: inner.oracle.clone(), before: "the end" }
-    };
+    let moment = as_it_is(&site, "the end");
     judge.try_moment(&moment, what);
 }
 

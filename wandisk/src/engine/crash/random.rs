@@ -170,10 +170,6 @@ fn run(judge: &mut Judge, seed: u64) {
         let moment = &moments[at];
         let death = [Death::Process, Death::Lost, Death::Dice(throw), Death::Dice(seed + throw)][kind];
         judge.tried.crash_points += 1;
-        eprintln!(
-            "DBG {at} {death:?} before {} intents {:?} hot {:?} boot {}",
-            moment.before, moment.machine.intents, moment.machine.table.hot, moment.machine.boot
-        );
         judge.try_death(moment, death, &format!("seed {seed}"), 0);
     }
 }

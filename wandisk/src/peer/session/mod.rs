@@ -118,6 +118,8 @@ struct Shared {
     demandroom: Arc<Semaphore>,
     bulkroom: Arc<Semaphore>,
     closed: watch::Sender<Option<String>>,
+    /// Nothing more will be sent: the peer has been told why, if it could be.
+    silent: watch::Sender<bool>,
     rtt_us: AtomicU64,
     heard_ms: AtomicU64,
     traffic: Traffic,
@@ -228,6 +230,7 @@ impl Session {
             demandroom: Arc::new(Semaphore::new(ANSWERS_MAX / send::ROOM_UNIT)),
             bulkroom: Arc::new(Semaphore::new(ANSWERS_MAX / send::ROOM_UNIT)),
             closed: watch::Sender::new(None),
+            silent: watch::Sender::new(false),
             rtt_us: AtomicU64::new(u64::MAX),
             heard_ms: AtomicU64::new(0),
             traffic: Traffic::default(),
@@ -278,6 +281,11 @@ impl Session {
         let mut closed = self.shared.closed.subscribe();
         closed.wait_for(Option::is_some).await.ok();
         self.shared.why_ended()
+    }
+
+    /// Waits until its end has been told to the peer, which takes a bounded time.
+    pub async fn told(&self) {
+        self.shared.silent.subscribe().wait_for(|silent| *silent).await.ok();
     }
 
     /// Ends it.

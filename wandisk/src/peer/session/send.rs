@@ -96,6 +96,7 @@ pub(super) async fn send_frames<S: AsyncWrite>(shared: Arc<Shared>, write: Write
         tokio::time::timeout(LAST_WORDS, closed.wait_for(Option::is_some)).await.ok();
         shared.end(&format!("nothing could be sent: {e}"));
     }
+    shared.silent.send_replace(true);
 }
 
 async fn send_all<S: AsyncWrite>(

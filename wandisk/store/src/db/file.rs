@@ -104,6 +104,22 @@ pub fn open(path: &Path) -> Result<(Loaded, Committer), DbError> {
     Ok((loaded, Committer::start(db, reserve)))
 }
 
+/// Changes the facts in a table that nobody has open, durably; its rows stay. `false` if `change` gives none.
+///
+/// # Errors
+/// See [`DbError`]; nothing is changed in the file then.
+pub fn change_facts(path: &Path, change: impl FnOnce(DiskMeta) -> Option<DiskMeta>) -> Result<bool, DbError> {
+    let db = connect(path, false)?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    let Some(facts) = change(load_meta(&db)?) else { return Ok(false) };
+    facts.check().map_err(|what| DbError::Damaged { what })?;
+    let tx = db.unchecked_transaction()?;
+    apply(&tx, &Batch { meta: Some(facts), ..Batch::default() })?;
+    tx.commit()?;
+    db.close().map_err(|(_, e)| DbError::Sql(e))?;
+    Ok(true)
+}
+
 /// Schema 2 has overlays: a program that knows only schema 1 would take their bytes for a basis, so it must refuse.
 fn upgrade(db: &Connection) -> Result<(), DbError> {
     let tx = db.unchecked_transaction()?;

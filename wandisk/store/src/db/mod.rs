@@ -19,7 +19,7 @@ use crate::overlay::Overlay;
 use crate::table::ChunkTable;
 
 pub use committer::{CommitResult, Committer};
-pub use file::{create, open};
+pub use file::{change_facts, create, open};
 
 /// "WDSK": what `file` and other programs may know the table by.
 pub const APPLICATION_ID: i32 = 0x5744_534b;

@@ -1,5 +1,6 @@
 //! Who uses a device, and a server that is no user of its own.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -90,6 +91,35 @@ fn isolates_for_the_others() {
     let seen = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     let left: Vec<_> = seen.lines().filter(|l| l.contains("/dev/ublkb")).collect();
     println!("DETACHED {detached:?} LEFT {}", left.len());
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    let seen = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    println!("AT LAST {}", seen.lines().filter(|l| l.contains("/run/iso")).count());
+}
+
+/// A server kept every file system busy that was mounted when it began: unmounted by everyone else, it was still in use.
+#[test]
+fn what_others_unmount_a_server_does_not_hold() {
+    let lab = Lab::new(64 * MIB);
+    let dev = lab.path().display().to_string();
+    sh("mount --make-rshared /; mkdir -p /run/iso3 /run/iso4; mount -t tmpfs none /run/iso3");
+    let mut server = itself("users::isolates_for_the_others")
+        .env(ISOLATE, "/run")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let mut told = |word: &str| lines.find_map(|line| line.ok().filter(|line| line.contains(word))).unwrap();
+    told("DETACHED");
+    sh(&format!("mkfs.ext4 -q {dev}; mount {dev} /run/iso4"));
+    let usage = in_use(lab.device().id()).unwrap();
+    assert_eq!(usage.mounts.len(), 1, "a mount is named once: {usage:?}");
+    sh("umount /run/iso3 /run/iso4");
+    assert!(in_use(lab.device().id()).unwrap().is_free());
+    drop(server.stdin.take());
+    assert!(told("AT LAST").ends_with(" 0"));
+    assert!(server.wait().unwrap().success());
+    sh("mount --make-rprivate /");
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Two sites in two network namespaces, with a WAN between them and an sshd in each.
+//!
+//! The WAN is netem over a cable, or a [`Tunnel`] where the kernel has no netem.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -10,28 +12,32 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::process;
+use crate::wan::{self, Side, Tunnel};
 
 /// One way of the WAN: 33 ms and 100 Mbit/s; a queue of 100 ms.
 const NETEM: [&str; 6] = ["delay", "33ms", "rate", "100mbit", "limit", "1000"];
-const PORT: &str = "22022";
+/// Where the servers listen.
+pub(crate) const PORT: &str = "22022";
 
 /// A site: a namespace, a home, an sshd.
 #[derive(Debug)]
-pub(super) struct Site {
-    pub(super) name: &'static str,
+pub(crate) struct Site {
+    pub(crate) name: &'static str,
     namespace: String,
-    address: &'static str,
+    pub(crate) address: &'static str,
     home: PathBuf,
     program: PathBuf,
-    ssh_config: PathBuf,
+    pub(crate) ssh_config: PathBuf,
 }
 
 /// Both sites; taken down when dropped.
 #[derive(Debug)]
-pub(super) struct Sites {
-    pub(super) a: Site,
-    pub(super) b: Site,
+pub(crate) struct Sites {
+    pub(crate) a: Site,
+    pub(crate) b: Site,
     servers: Vec<Child>,
+    /// `None`: netem.
+    tunnel: Option<Tunnel>,
 }
 
 fn ip(words: &str) -> Result<()> {
@@ -44,21 +50,42 @@ fn keygen(path: &Path) -> Result<()> {
 }
 
 impl Sites {
-    /// Makes namespaces, WAN, keys, servers and homes below `dir`.
-    pub(super) fn make(dir: &Path, program: &Path) -> Result<Sites> {
-        let site = |name: &'static str, address| Site {
+    /// Makes namespaces, a WAN of netem, keys, servers and homes below `dir`.
+    pub(crate) fn make(dir: &Path, program: &Path) -> Result<Sites> {
+        let names = ["wandisk-a", "wandisk-b"].map(str::to_owned);
+        let mut sites = Sites::at(names, ["10.77.0.1", "10.77.0.2"], dir, program);
+        sites.take_down();
+        sites.join()?;
+        sites.settle(dir)?;
+        Ok(sites)
+    }
+
+    /// Makes keys, servers and homes below `dir` at the tunnel's two sides.
+    pub(crate) fn over(tunnel: Tunnel, dir: &Path, program: &Path) -> Result<Sites> {
+        let names = [&tunnel.a, &tunnel.b].map(|side| side.namespace.clone());
+        let mut sites = Sites::at(names, [tunnel.a.address, tunnel.b.address], dir, program);
+        sites.tunnel = Some(tunnel);
+        sites.settle(dir)?;
+        Ok(sites)
+    }
+
+    fn at([a, b]: [String; 2], addresses: [&'static str; 2], dir: &Path, program: &Path) -> Sites {
+        let site = |name, namespace, address| Site {
             name,
-            namespace: format!("wandisk-{name}"),
+            namespace,
             address,
             home: dir.join(name),
             program: program.to_owned(),
             ssh_config: dir.join("ssh_config"),
         };
-        let mut sites = Sites { a: site("a", "10.77.0.1"), b: site("b", "10.77.0.2"), servers: Vec::new() };
-        sites.take_down();
-        sites.join()?;
-        sites.start_servers(dir)?;
-        for (site, other) in [(&sites.a, &sites.b), (&sites.b, &sites.a)] {
+        let [first, second] = addresses;
+        let (a, b) = (site("a", a, first), site("b", b, second));
+        Sites { a, b, servers: Vec::new(), tunnel: None }
+    }
+
+    fn settle(&mut self, dir: &Path) -> Result<()> {
+        self.start_servers(dir)?;
+        for (site, other) in [(&self.a, &self.b), (&self.b, &self.a)] {
             site.wandisk(&["init", "--site", site.name])?;
             let address = format!("ssh://root@{}:{PORT}", other.address);
             let home = other.home.display().to_string();
@@ -74,7 +101,7 @@ impl Sites {
                 &program,
             ])?;
         }
-        Ok(sites)
+        Ok(())
     }
 
     /// Joins the namespaces by a cable that is as long as the paper's WAN.
@@ -126,12 +153,12 @@ impl Sites {
     }
 
     /// Cuts the cable.
-    pub(super) fn cut(&self) -> Result<()> {
+    pub(crate) fn cut(&self) -> Result<()> {
         ip(&format!("-n {} link set wan down", self.a.namespace))
     }
 
     /// Bytes that went over the cable so far, both ways.
-    pub(super) fn moved(&self) -> Result<u64> {
+    pub(crate) fn moved(&self) -> Result<u64> {
         let text = process::output(self.a.inside("cat").arg("/proc/net/dev"))?;
         let line = text.lines().find_map(|l| l.trim().strip_prefix("wan:")).context("the cable is gone")?;
         let number =
@@ -143,6 +170,9 @@ impl Sites {
         for server in &mut self.servers {
             server.kill().ok();
             server.wait().ok();
+        }
+        if self.tunnel.take().is_some() {
+            return;
         }
         for site in [&self.a, &self.b] {
             // Not there is as good as gone.
@@ -158,10 +188,14 @@ impl Drop for Sites {
 }
 
 impl Site {
+    /// Its side of the WAN.
+    pub(crate) fn side(&self) -> Side {
+        Side { namespace: self.namespace.clone(), address: self.address }
+    }
+
     /// A command in the site's namespace.
-    fn inside(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace, program]);
+    pub(crate) fn inside(&self, program: &str) -> Command {
+        let mut command = wan::inside(&self.namespace, program);
         command.env("WANDISK_SSH_CONFIG", &self.ssh_config);
         command
     }
@@ -173,7 +207,7 @@ impl Site {
     }
 
     /// Runs wandisk at the site, showing the command and what it says.
-    pub(super) fn wandisk(&self, words: &[&str]) -> Result<()> {
+    pub(crate) fn wandisk(&self, words: &[&str]) -> Result<()> {
         println!("   {}$ wandisk {}", self.name, words.join(" "));
         let mut command = self.command(words);
         // A group of its own, so that Ctrl-C here is ours to handle.
@@ -182,13 +216,13 @@ impl Site {
     }
 
     /// Runs wandisk at the site for its answer.
-    pub(super) fn ask(&self, words: &[&str]) -> Result<Value> {
+    pub(crate) fn ask(&self, words: &[&str]) -> Result<Value> {
         let text = process::output(self.command(words).arg("--json"))?;
         serde_json::from_str(&text).with_context(|| format!("wandisk {} gave no JSON", words.join(" ")))
     }
 
     /// Attaches the disk and waits for its block device.
-    pub(super) fn attach(&self, disk: &str) -> Result<PathBuf> {
+    pub(crate) fn attach(&self, disk: &str) -> Result<PathBuf> {
         println!("   {}$ wandisk attach {disk}", self.name);
         let report = self.ask(&["attach", disk, "--ublk"])?;
         let device = PathBuf::from(report["device"].as_str().context("no device was told")?);

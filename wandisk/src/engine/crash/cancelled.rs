@@ -1,0 +1,124 @@
+//! Operations that nobody waits for any more, at every point where they wait: a request that took too long, a link that was cut.
+//!
+//! What they had begun goes on or is undone. The disk is as good as before, and a flush after them promises as much.
+
+use std::future::Future;
+use std::task::Poll;
+
+use wandisk_store::Residency;
+
+use super::fake::{Fault, Moment};
+use super::judge::{Care, Judge};
+use super::sequences::{Step, WORLDS, alphabet, run};
+use super::world::{Begin, CHUNKS, Rig, limits, other_part_of, site};
+
+/// Turns of the executor in which everything must have come to its end.
+const TURNS: usize = 500;
+const CARE: Care = Care { recovery_dies: false, ..Care::FULL };
+
+/// What becomes of the commits that were submitted before nobody waited any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Commits {
+    AreMade,
+    Fail,
+}
+
+/// Ends what must end, while commits are made.
+async fn in_time<T>(rig: &Rig, story: &str, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    for _ in 0..TURNS {
+        if let Poll::Ready(done) = futures::poll!(work.as_mut()) {
+            return done;
+        }
+        rig.site.commit_one();
+        tokio::task::yield_now().await;
+    }
+    panic!("{story}: this never ends")
+}
+
+/// Lets go of the last step after `polls`; `false` if it had ended by itself. What comes after is judged.
+fn let_go(
+    judge: &mut Judge,
+    chunks: [Begin; 3],
+    hot_max: usize,
+    steps: &[Step],
+    polls: usize,
+    commits: Commits,
+) -> bool {
+    let site = site(Residency::Resident, chunks);
+    let rig = Rig::start(judge.runtime(), &site, limits(hot_max));
+    let story = format!("{chunks:?}: {steps:?}, let go of after {polls} polls; commits: {commits:?}");
+    let (last, before) = steps.split_last().expect("a step");
+    let ended = judge.runtime().block_on(async {
+        for (value, step) in (1..).zip(before) {
+            run(&rig, *step, 100 * value).await.ok();
+        }
+        site.lock().waiting = Some(Vec::new());
+        let ended = {
+            let mut step = std::pin::pin!(run(&rig, *last, 900));
+            let mut ended = false;
+            for poll in 0..polls {
+                ended = futures::poll!(step.as_mut()).is_ready();
+                if ended {
+                    break;
+                }
+                // Some wait for their own commit, some for another's.
+                if poll % 3 == 2 {
+                    site.commit_one();
+                }
+                tokio::task::yield_now().await;
+            }
+            ended
+        };
+        site.set_intruder(None);
+        if commits == Commits::Fail {
+            let mut inner = site.lock();
+            let next = inner.operations + 1;
+            inner.fault = Some((next, Fault::NoSpace));
+            drop(inner);
+            site.commit_waiting();
+            (site.lock().fault, site.lock().full) = (None, false);
+        }
+        site.lock().moments = Some(Vec::new());
+        in_time(&rig, &story, rig.flush()).await.unwrap_or_else(|e| panic!("{story}: a flush: {e}"));
+        site.lock().moment("what comes after");
+        for chunk in 0..CHUNKS {
+            let written = in_time(&rig, &story, rig.write(other_part_of(chunk), 910 + chunk)).await;
+            let released = !rig.engine.meta().is_resident();
+            assert!(written.is_ok() || released, "{story}: a write: {written:?}");
+        }
+        in_time(&rig, &story, rig.flush()).await.unwrap_or_else(|e| panic!("{story}: a flush: {e}"));
+        ended
+    });
+    // A mark that nobody knows of would stay until the disk is detached.
+    let marks = site.lock().machine.table.hot.len();
+    assert!(marks <= hot_max, "{story}: {marks} extents are marked");
+    site.lock().moment("the end");
+    let moments: Vec<Moment> = site.lock().moments.take().unwrap_or_default();
+    moments.iter().for_each(|moment| judge.try_moment(moment, &story));
+    !ended
+}
+
+#[test]
+fn an_operation_that_nobody_waits_for_any_more_leaves_a_sound_disk() {
+    let mut let_go_of = 0;
+    for (chunks, hot_max) in WORLDS {
+        let mut judge = Judge::new(limits(hot_max), CARE);
+        // Before it: nothing; a part of a chunk that may be elsewhere; a mark that has to go for the next one.
+        let befores: [&[Step]; 3] = [&[], &[Step::Write(0)], &[Step::Write(2), Step::Fetch(0)]];
+        for before in befores {
+            // Hand-overs are always done to their end, by `keeper::to_the_end`.
+            for step in alphabet().into_iter().filter(|step| !matches!(step, Step::Freeze | Step::Release)) {
+                let steps: Vec<Step> = before.iter().copied().chain([step]).collect();
+                for commits in [Commits::AreMade, Commits::Fail] {
+                    let each = 0..TURNS;
+                    let cut = each.take_while(|n| let_go(&mut judge, chunks, hot_max, &steps, *n, commits));
+                    let_go_of += cut.count();
+                }
+            }
+        }
+        println!("{chunks:?}: {}", judge.tried);
+    }
+    println!("let go of {let_go_of} operations");
+    assert!(let_go_of > 500, "operations wait at many points");
+}

@@ -1,0 +1,221 @@
+//! Requests between sites: asked over the session there is, passed on where there is none, answered for this site.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use wandisk_store::SiteId;
+use wandisk_store::trace::TRACE_BYTES_MAX;
+
+use super::{KEEPER_ENDS, Peers};
+use crate::keeper::Report;
+use crate::peer::audit::Refusals;
+use crate::peer::error::{Code, PeerError, Refusal};
+use crate::peer::limits::{PATH_MAX, SESSIONS_A_SITE, SMALL_ANSWER};
+use crate::peer::message::{Answer, Ask, Envelope, HelloFields, Standing};
+use crate::peer::permit::Mode;
+use crate::peer::rows::{self, ROWS_MAX};
+use crate::peer::session::{Class, Handler, Parts, ProgressSink, RequestError, Session};
+
+/// Kept sessions with a site that one request may find dead.
+const STALE_SESSIONS: usize = SESSIONS_A_SITE;
+
+/// Answers what a session's peer asks.
+struct Desk {
+    peers: Weak<Peers>,
+    mode: Mode,
+    refusals: Arc<Refusals>,
+}
+
+impl Handler for Desk {
+    fn class_of(&self, (head, _): &Parts) -> Class {
+        serde_json::from_slice::<Envelope>(head).map_or(Class::Demand, |envelope| class_of(&envelope.ask))
+    }
+
+    fn room_for(&self, (head, _): &Parts) -> usize {
+        let engine = self.peers.upgrade().and_then(|peers| peers.engine.upgrade());
+        match serde_json::from_slice::<Envelope>(head).map(|envelope| envelope.ask) {
+            Ok(Ask::Fetch { .. }) => {
+                engine.map_or(0, |e| usize::try_from(e.hot_chunk_size()).unwrap_or(usize::MAX))
+            }
+            Ok(Ask::Rows { .. }) => ROWS_MAX * rows::ROW_LEN,
+            Ok(Ask::Trace) => TRACE_BYTES_MAX,
+            _ => SMALL_ANSWER,
+        }
+    }
+
+    fn handle(
+        &self,
+        peer: HelloFields,
+        parts: Parts,
+        progress: ProgressSink,
+    ) -> BoxFuture<'static, Result<Parts, Refusal>> {
+        let (peers, mode, refusals) = (self.peers.upgrade(), self.mode, Arc::clone(&self.refusals));
+        async move {
+            let ending = || Refusal::new(Code::Again, "the keeper is ending");
+            let result = peers.ok_or_else(ending)?.take(&peer, mode, parts, progress).await;
+            refusals.note(&peer, &result);
+            result
+        }
+        .boxed()
+    }
+}
+
+/// What nobody waits for goes after what somebody waits for, and so does its reply.
+fn class_of(ask: &Ask) -> Class {
+    match ask {
+        Ask::Fetch { demand: false, .. }
+        | Ask::Push { .. }
+        | Ask::Holds { .. }
+        | Ask::Hashes { .. }
+        | Ask::Rows { .. }
+        | Ask::Trace => Class::Bulk,
+        _ => Class::Demand,
+    }
+}
+
+impl Peers {
+    pub(super) fn desk(self: &Arc<Self>, mode: Mode) -> Arc<dyn Handler> {
+        Arc::new(Desk { peers: Arc::downgrade(self), mode, refusals: Arc::default() })
+    }
+
+    /// Asks a site, directly or through others.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn ask(
+        self: &Arc<Self>,
+        to: SiteId,
+        ask: Ask,
+        body: Bytes,
+    ) -> Result<(Answer, Bytes), PeerError> {
+        let envelope = Envelope { to, path: Vec::new(), ask };
+        self.send(envelope, body, None).await
+    }
+
+    /// As [`Peers::ask`], with progress.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn ask_reporting(
+        self: &Arc<Self>,
+        to: SiteId,
+        ask: Ask,
+        body: Bytes,
+        report: &Report,
+    ) -> Result<(Answer, Bytes), PeerError> {
+        let envelope = Envelope { to, path: Vec::new(), ask };
+        self.send(envelope, body, Some(Arc::clone(report))).await
+    }
+
+    async fn send(
+        self: &Arc<Self>,
+        mut envelope: Envelope,
+        body: Bytes,
+        progress: Option<ProgressSink>,
+    ) -> Result<(Answer, Bytes), PeerError> {
+        envelope.path.push(self.home.id());
+        let class = class_of(&envelope.ask);
+        let to = envelope.to;
+        let mut stale = 0;
+        let mut why = loop {
+            let kept = self.live(to).is_some();
+            let session = match self.session(to).await {
+                Ok(session) => session,
+                Err(why) => break why,
+            };
+            match self.over(&session, &envelope, body.clone(), class, progress.clone()).await {
+                // A session that was kept may have died unnoticed, and any may have met a keeper that is just ending:
+                // every request can be asked twice.
+                Err(PeerError::Broken { why, .. })
+                    if (kept || why == KEEPER_ENDS) && stale < STALE_SESSIONS =>
+                {
+                    stale += 1;
+                }
+                other => return other,
+            }
+        };
+        if envelope.path.len() < PATH_MAX {
+            for relay in self.relays(&envelope.path) {
+                match self.over(&relay, &envelope, body.clone(), class, progress.clone()).await {
+                    Err(e) if e.code() == Some(Code::NoRoute) => why = e.to_string(),
+                    Err(PeerError::Broken { why: broken, .. }) => why = broken,
+                    other => return other,
+                }
+            }
+        }
+        Err(PeerError::Unreachable { site: self.name_of(to), why })
+    }
+
+    /// Sessions with sites that a request has not passed.
+    pub(super) fn relays(&self, path: &[SiteId]) -> Vec<Session> {
+        let sites: Vec<SiteId> = self.sessions().keys().copied().filter(|s| !path.contains(s)).collect();
+        self.by_nearness(sites).into_iter().filter_map(|s| self.live(s)).collect()
+    }
+
+    async fn over(
+        &self,
+        session: &Session,
+        envelope: &Envelope,
+        body: Bytes,
+        class: Class,
+        progress: Option<ProgressSink>,
+    ) -> Result<(Answer, Bytes), PeerError> {
+        let site = || session.peer().name.clone();
+        let head = serde_json::to_vec(envelope).map_err(|_| PeerError::Confused { site: site() })?;
+        match session.request((head, body), class, progress).await {
+            Ok((head, body)) => {
+                let answer =
+                    serde_json::from_slice(&head).map_err(|_| PeerError::Confused { site: site() })?;
+                Ok((answer, body))
+            }
+            Err(RequestError::Refused(refusal)) => Err(PeerError::Refused { site: site(), refusal }),
+            Err(RequestError::Broken(why)) => Err(PeerError::Broken { site: site(), why }),
+        }
+    }
+
+    /// A request that came over a session: for this site, or to be passed on.
+    async fn take(
+        self: &Arc<Self>,
+        peer: &HelloFields,
+        mode: Mode,
+        (head, body): Parts,
+        progress: ProgressSink,
+    ) -> Result<Parts, Refusal> {
+        let envelope: Envelope = serde_json::from_slice(&head)
+            .map_err(|e| Refusal::new(Code::Senseless, format!("the request makes no sense here: {e}")))?;
+        let asker = envelope.path.first().copied().unwrap_or(peer.site);
+        if envelope.path.len() > PATH_MAX || envelope.path.last() != Some(&peer.site) {
+            return Err(Refusal::new(Code::Senseless, "the request's path is not the way it came"));
+        }
+        // Before it is passed on, too: a site beyond would take it for ours.
+        mode.permits(&envelope.ask)?;
+        let (answer, body) = if envelope.to == self.home.id() {
+            let keeper = self.keeper.get().and_then(Weak::upgrade);
+            let keeper = keeper.ok_or_else(|| Refusal::new(Code::Again, "the keeper is ending"))?;
+            keeper.answer(asker, envelope.ask, body, &progress).await?
+        } else {
+            if envelope.path.contains(&self.home.id()) {
+                return Err(Refusal::new(Code::NoRoute, "the request came round in a circle"));
+            }
+            Box::pin(self.send(envelope, body, Some(progress))).await.map_err(|e| match e {
+                PeerError::Refused { refusal, .. } => refusal,
+                other => Refusal::new(Code::NoRoute, other.to_string()),
+            })?
+        };
+        let head = serde_json::to_vec(&answer).map_err(|e| Refusal::failed(&e))?;
+        Ok((head, body))
+    }
+
+    /// How the disk stands at a site.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn standing_of(self: &Arc<Self>, site: SiteId) -> Result<Standing, PeerError> {
+        match self.ask(site, Ask::Standing, Bytes::new()).await?.0 {
+            Answer::Standing(standing) => Ok(*standing),
+            _ => Err(PeerError::Confused { site: self.name_of(site) }),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The access trace: what earlier runs wanted comes before it is wanted again, as far as the budget goes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "these are tests")]
+
+mod framework;
+
+use framework::*;
+
+/// Chunks that the first run reads, in this order; none after its neighbour, which is brought ahead anyway.
+const READ: [u64; 12] = [100, 3, 57, 20, 25, 90, 14, 110, 63, 8, 77, 31];
+
+/// A disk that was read at `a` and is at `b` now, all of its bytes at `a`.
+fn read_at_the_other_site(world: &World) -> (Site, Site, Image) {
+    let (a, b) = world.pair();
+    let image = Image::noise(world, "i", 16 * MIB, 16, 90);
+    a.ok(["create", "d", "--from", image.name()]);
+    let export = a.attach("d");
+    read(&export, &READ);
+    a.detach("d");
+    a.ok(["move", "d", "--to", "b"]);
+    (a, b, image)
+}
+
+fn read(export: &Export, chunks: &[u64]) {
+    export.python(&format!("for chunk in {chunks:?}: h.pread(4096, chunk * {CHUNK} + 8192)"));
+}
+
+fn fetched(site: &Site, which: &str) -> u64 {
+    number(&site.status("d")["fetch"][which])
+}
+
+#[test]
+fn what_was_wanted_at_one_site_comes_to_the_next_before_it_is_wanted() {
+    let world = World::new();
+    let (_a, b, image) = read_at_the_other_site(&world);
+    let export = b.attach("d");
+    eventually("all of it has come", SOON, || fetched(&b, "prefetched") == READ.len() as u64);
+    assert_eq!(fetched(&b, "prefetch_unused_bytes"), READ.len() as u64 * CHUNK);
+    read(&export, &READ);
+    assert_eq!((fetched(&b, "demand"), fetched(&b, "prefetch_used")), (0, READ.len() as u64));
+    assert_eq!(fetched(&b, "prefetch_unused_bytes"), 0);
+    assert!(b.ok(["status", "d"]).contains("12 ahead of it (12 of use so far"));
+    export.is_identical_to(&image);
+}
+
+#[test]
+fn no_more_comes_than_was_allowed_and_what_was_wanted_first_comes_first() {
+    let world = World::new();
+    let (a, b, _image) = read_at_the_other_site(&world);
+    // In this order as far as anybody knows, since each has to come first.
+    read(&b.attach_with("d", &["--prefetch", "off"]), &READ);
+    b.detach("d");
+    b.ok(["sync", "d", "--site", "b"]);
+    b.ok(["move", "d", "--to", "a"]);
+    a.ok(["evict", "d", "--keep", "0"]);
+    let export = a.attach_with("d", &["--prefetch", "512K"]);
+    eventually("what was allowed has come", SOON, || fetched(&a, "prefetched") == 4);
+    read(&export, &READ[..4]);
+    assert_eq!((fetched(&a, "demand"), fetched(&a, "prefetched")), (0, 4));
+    read(&export, &READ[4..]);
+    assert_eq!((fetched(&a, "demand"), fetched(&a, "prefetched")), (8, 4));
+}
+
+#[test]
+fn with_prefetch_off_nothing_comes_unasked() {
+    let world = World::new();
+    let (_a, b, _image) = read_at_the_other_site(&world);
+    let export = b.attach_with("d", &["--prefetch", "off"]);
+    read(&export, &[100]);
+    assert_eq!((fetched(&b, "demand"), fetched(&b, "prefetched")), (1, 0));
+}
+
+#[test]
+fn a_trace_outlives_its_keeper() {
+    let world = World::new();
+    let (a, b, _image) = read_at_the_other_site(&world);
+    a.kill_keeper("d");
+    b.attach("d");
+    eventually("all of it has come", SOON, || fetched(&b, "prefetched") == READ.len() as u64);
+}
+
+#[test]
+fn a_trace_that_makes_no_sense_is_none() {
+    let world = World::new();
+    let (a, b, image) = read_at_the_other_site(&world);
+    a.kill_keeper("d");
+    for junk in [&b"WDTRACE1\0\0\0\0\0\0\0\0\xff\xff\xff\xff\x7f"[..], b"", b"WDTRACE9", &[7; 5_000_000]] {
+        std::fs::write(a.disk_file("d", "access.trace"), junk).unwrap();
+        let export = b.attach("d");
+        read(&export, &[100]);
+        export.is_identical_to(&image);
+        b.detach("d");
+        a.kill_keeper("d");
+    }
+}

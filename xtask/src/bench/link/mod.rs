@@ -1,0 +1,106 @@
+//! WANDisk over a WAN, beside what the same line and the same SSH do without it.
+//!
+//! Two sites in two network namespaces, joined by [`wan`](crate::wan): real TCP, real sshd. Peers alternate
+//! with WANDisk in one tunnel, and medians are shown. A tunnel's own CPU time is paid by the same processors.
+
+mod cold;
+mod sync;
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::sites::Sites;
+use crate::wan::{self, Tunnel, Wan};
+use crate::{process, setup, workspace};
+
+/// What to measure, over which line.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench link sync --rate 100mbit --rtt 66ms --size 256m
+  cargo xtask bench link cold --rtt 100ms")]
+pub(crate) struct Arguments {
+    /// What.
+    what: What,
+    #[command(flatten)]
+    wan: Wan,
+    /// Runs of each peer; the median is shown.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Bytes of the disk.
+    #[arg(long, default_value = "2g", value_parser = wan::bytes)]
+    size: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// `sync` of a disk never seen, of bytes that no program makes smaller, beside iperf3 and `ssh cat`.
+    Sync,
+    /// Reads of chunks that are not here, one at a time.
+    Cold,
+}
+
+/// Two sites with a disk of noise at the first.
+#[derive(Debug)]
+struct Bench {
+    /// Goes first, with its processes.
+    sites: Sites,
+    _folder: Folder,
+}
+
+/// A folder that is removed when dropped.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// Measures.
+pub(super) fn main(arguments: &Arguments) -> Result<()> {
+    setup::ensure_all()?;
+    process::run(workspace::cargo().args(["build", "--quiet", "--release", "--package", "wandisk"]))?;
+    let dir = workspace::target().join(format!("bench-link-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    let folder = Folder(dir.clone());
+    let image = dir.join("noise.img");
+    noise(&image, arguments.size, arguments.wan.seed)?;
+    let tunnel = Tunnel::make(&arguments.wan.shape())?;
+    let sites = Sites::over(tunnel, &dir, &workspace::target().join("release/wandisk"))?;
+    let bench = Bench { sites, _folder: folder };
+    let from = image.to_str().context("the folder's path is no UTF-8")?;
+    bench.sites.a.wandisk(&["create", "d", "--from", from])?;
+    match arguments.what {
+        What::Sync => sync::measure(&bench, &image, arguments),
+        What::Cold => cold::measure(&bench, arguments),
+    }
+}
+
+/// Writes bytes that nothing makes smaller.
+fn noise(file: &Path, size: u64, seed: u64) -> Result<()> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut out = File::create(file)?;
+    let mut piece = vec![0; 1 << 20];
+    let mut left = size;
+    while left > 0 {
+        random.fill(&mut piece);
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+        out.write_all(&piece[..length])?;
+        left -= length as u64;
+    }
+    out.sync_all()?;
+    // What is measured later must not wait for a first read of it.
+    let mut read = File::open(file)?;
+    while read.read(&mut piece)? > 0 {}
+    Ok(())
+}
+
+/// The median; 0 of nothing.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
