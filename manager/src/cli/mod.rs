@@ -1,0 +1,44 @@
+//! The command line: words to actions, results to people and programs.
+//!
+//! Exit codes: 0 done, 1 failed (also: a profile with warnings under `--strict`), 2 the command line itself is wrong. With
+//! `--json` results and errors are JSON on standard output.
+
+mod args;
+mod profile;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            e.print().ok();
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
+        }
+    };
+    let Command::Profile { command } = &cli.command;
+    match profile::run(command, cli.json) {
+        Ok(code) => code,
+        Err(e) => failed(&e, cli.json),
+    }
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where errors are told")]
+fn failed(error: &anyhow::Error, json: bool) -> ExitCode {
+    // A reader that has seen enough is no failure.
+    if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    if json {
+        println!("{}", serde_json::json!({ "error": format!("{error:#}") }));
+    } else {
+        eprintln!("snowbird: {error:#}");
+    }
+    ExitCode::FAILURE
+}

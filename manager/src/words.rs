@@ -1,0 +1,83 @@
+//! Words for people: what a misspelt name was meant to be, times and lists.
+
+use std::time::Duration;
+
+/// `: did you mean "…"?` if one of the known names is near, else a list of them if it is short.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let near = known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4);
+    match near {
+        Some((_, candidate)) => format!(": did you mean {candidate:?}?"),
+        None if known.is_empty() || known.len() > 24 => String::new(),
+        None => format!(" (known: {})", known.join(", ")),
+    }
+}
+
+/// A time as people say it: `850 ms`, `12.5 s`, `4 min 30 s`, `2 h 5 min`.
+pub(crate) fn spoken(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 if time.subsec_millis() > 0 => format!("{} ms", time.as_millis()),
+        0..100 if time.subsec_millis() >= 50 => format!("{:.1} s", time.as_secs_f64()),
+        0..100 => format!("{seconds} s"),
+        100..3600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        100..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// Reads a time as profiles and command lines write it: a number with `ms`, `s`, `min` or `h`.
+///
+/// # Errors
+/// What is wrong, for people. No time is longer than 30 days.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim() {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("{text:?} is no time: write a number with ms, s, min or h, as 10s")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("{text:?} is no time: {number:?} is no number"))?;
+    let time = Duration::try_from_secs_f64(number * factor).map_err(|e| format!("{text:?}: {e}"))?;
+    if time > Duration::from_secs(30 * 86_400) {
+        Err(format!("{text:?} is longer than 30 days"))
+    } else {
+        Ok(time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_and_said() {
+        for (text, said) in [
+            ("250ms", "250 ms"),
+            ("1s", "1 s"),
+            ("2.5 s", "2.5 s"),
+            ("5min", "5 min"),
+            ("271s", "4 min 31 s"),
+            ("2h", "2 h 0 min"),
+        ] {
+            assert_eq!(spoken(duration(text).unwrap()), said);
+        }
+        for bad in ["", "5", "s", "-1s", "1 hour", "1e99s", "1000000h", "1.2.3s"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_near_name_is_proposed_and_a_far_one_is_not() {
+        assert_eq!(did_you_mean("reponse", ["fps", "response"]), ": did you mean \"response\"?");
+        assert_eq!(did_you_mean("zzz", ["fps", "response"]), " (known: fps, response)");
+    }
+}

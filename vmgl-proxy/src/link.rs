@@ -1,0 +1,365 @@
+//! A link to a VNC server: connects, keeps a picture of its own, asks ahead, and publishes when it is shown.
+//!
+//! Where the server offers continuous updates it sends by itself and its own congestion control works on
+//! our answers to its fences; else [`Pace`] says when to ask. Once a second our own fence measures the
+//! round trip, where the server knows fences.
+//!
+//! Invariant: only the link that [`crate::display::Shown::live`] names publishes.
+//! Invariant: what is to be written is bounded: no word is taken from the hub while the server does not read.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use vmgl_rfb::{
+    ClientHandshake, ClientMessage, Encoding, Fence, Framebuffer, FromServer, HandshakeError, PixelFormat,
+    ProtocolError, ServerEvent, ServerInit, limits, pseudo,
+};
+
+use crate::address::{Address, Stream};
+use crate::display::Display;
+use crate::pace::Pace;
+use crate::region::Region;
+use crate::rehome::LinkId;
+use crate::tap::Tap;
+
+/// How long connecting and the handshake may take, each.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Most bytes that wait to be written before the hub has to wait.
+const OUT: usize = 64 << 10;
+/// After that long what there is of a refresh is shown: a server that never ends one must not blind viewers.
+const REFRESH: Duration = Duration::from_secs(2);
+/// Time between measurements of the round trip.
+const PROBE: Duration = Duration::from_secs(1);
+const PROBE_MARK: &[u8] = b"vmgl-rtt";
+
+/// What the hub says to a link.
+#[derive(Debug)]
+pub enum Order {
+    /// Fetch the whole picture and show it from then on.
+    Show,
+    /// Tell the server this.
+    Say(ClientMessage),
+}
+
+/// What a link says to the hub.
+#[derive(Debug)]
+pub enum Told {
+    /// It has the whole picture.
+    Loaded,
+    /// It is shown.
+    Shown,
+    /// It ended.
+    Gone(LinkError),
+}
+
+/// Why a link ended.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    /// The connection.
+    #[error("the connection: {0}")]
+    Io(#[from] std::io::Error),
+    /// The handshake.
+    #[error("the handshake: {0}")]
+    Handshake(#[from] HandshakeError),
+    /// What the server sent.
+    #[error("the server does not keep to the protocol: {0}")]
+    Protocol(#[from] ProtocolError),
+    /// No answer.
+    #[error("no answer within {PATIENCE:?}")]
+    Late,
+    /// The server closed the connection.
+    #[error("the server hung up")]
+    HungUp,
+    /// The proxy let it go.
+    #[error("it was let go")]
+    LetGo,
+}
+
+/// What a link needs beside its address.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// Where to publish.
+    pub display: Display,
+    /// Where to tell of updates.
+    pub tap: Tap,
+    /// The server's password, if it wants one.
+    pub password: Option<Vec<u8>>,
+}
+
+/// Runs a link until it ends; what it has to say goes to `told`.
+pub async fn run(
+    id: LinkId,
+    address: Address,
+    means: Means,
+    orders: mpsc::Receiver<Order>,
+    told: mpsc::Sender<(LinkId, Told)>,
+) {
+    let Err(why) = Link::run(id, &address, means, orders, &told).await;
+    tracing::info!("link {id} to {address}: {why}");
+    let _closing = told.send((id, Told::Gone(why))).await;
+}
+
+struct Link {
+    id: LinkId,
+    means: Means,
+    told: mpsc::Sender<(LinkId, Told)>,
+    began: Instant,
+    name: String,
+    picture: Framebuffer,
+    changed: Region,
+    /// Pixels that came of the whole picture that was asked for, and since when; `None` when it is there.
+    refresh: Option<(u64, Instant)>,
+    show: bool,
+    loaded: bool,
+    pace: Pace,
+    pushes: bool,
+    fences: bool,
+    probe: Option<Instant>,
+    extended_keys: bool,
+    resizes: bool,
+    out: Vec<u8>,
+}
+
+enum Never {}
+
+impl Link {
+    async fn run(
+        id: LinkId,
+        address: &Address,
+        means: Means,
+        mut orders: mpsc::Receiver<Order>,
+        told: &mpsc::Sender<(LinkId, Told)>,
+    ) -> Result<Never, LinkError> {
+        let stream = timeout(PATIENCE, address.connect()).await.map_err(|_| LinkError::Late)??;
+        let (mut read, mut write) = tokio::io::split(stream);
+        let mut input = BytesMut::new();
+        let hands = shake(&mut read, &mut write, &mut input, means.password.clone());
+        let init = timeout(PATIENCE, hands).await.map_err(|_| LinkError::Late)??;
+        let mut link = Self {
+            id,
+            means,
+            told: told.clone(),
+            began: Instant::now(),
+            name: init.name,
+            picture: Framebuffer::new(init.width, init.height)?,
+            changed: Region::default(),
+            refresh: None,
+            show: false,
+            loaded: false,
+            pace: Pace::new(),
+            pushes: false,
+            fences: false,
+            probe: None,
+            extended_keys: false,
+            resizes: false,
+            out: Vec::new(),
+        };
+        link.greet();
+        let mut server = FromServer::new(PixelFormat::XRGB);
+        let mut tick = interval(Duration::from_millis(4));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut probe = interval(PROBE);
+        loop {
+            while let Some(event) = server.step(&mut input, &mut link.picture)? {
+                link.hear(event).await;
+            }
+            if input.len() > limits::UNIT {
+                return Err(LinkError::HungUp);
+            }
+            input.reserve(64 << 10);
+            tokio::select! {
+                got = read.read_buf(&mut input) => if got? == 0 { return Err(LinkError::HungUp) },
+                wrote = write.write(&link.out), if !link.out.is_empty() => { link.out.drain(..wrote?); }
+                order = orders.recv(), if link.out.len() < OUT => link.obey(order.ok_or(LinkError::LetGo)?),
+                _ = tick.tick() => link.ask().await,
+                _ = probe.tick() => link.measure(),
+            }
+        }
+    }
+
+    fn greet(&mut self) {
+        ClientMessage::SetPixelFormat(PixelFormat::XRGB).write(&mut self.out);
+        let pixels = [Encoding::CopyRect, Encoding::Zrle, Encoding::Tight, Encoding::Hextile, Encoding::Zlib];
+        let mut encodings: Vec<i32> = pixels.iter().map(|encoding| encoding.number()).collect();
+        encodings.extend([Encoding::Rre.number(), Encoding::Raw.number()]);
+        encodings.extend([
+            pseudo::CURSOR,
+            pseudo::DESKTOP_SIZE,
+            pseudo::EXTENDED_DESKTOP_SIZE,
+            pseudo::LAST_RECT,
+            pseudo::QEMU_EXTENDED_KEY,
+            pseudo::FENCE,
+            pseudo::CONTINUOUS_UPDATES,
+        ]);
+        ClientMessage::SetEncodings(encodings).write(&mut self.out);
+        self.whole();
+    }
+
+    fn whole(&mut self) {
+        self.refresh = Some((0, Instant::now()));
+        self.pace.asked(self.began.elapsed());
+        let rect = self.picture.bounds();
+        ClientMessage::UpdateRequest { incremental: false, rect }.write(&mut self.out);
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Show => {
+                self.show = true;
+                self.whole();
+            }
+            Order::Say(ClientMessage::ExtendedKey { down, keysym, .. }) if !self.extended_keys => {
+                if keysym != 0 {
+                    ClientMessage::Key { down, keysym }.write(&mut self.out);
+                }
+            }
+            Order::Say(ClientMessage::SetDesktopSize { .. }) if !self.resizes => {}
+            Order::Say(message) => message.write(&mut self.out),
+        }
+    }
+
+    /// What is due by time: a request, or the end of the patience with a refresh.
+    async fn ask(&mut self) {
+        if self.refresh.is_some_and(|(_, since)| since.elapsed() > REFRESH) && self.loaded {
+            self.complete().await;
+        }
+        let now = self.began.elapsed();
+        if !self.pushes && self.out.is_empty() && self.pace.due(now) {
+            self.pace.asked(now);
+            let rect = self.picture.bounds();
+            ClientMessage::UpdateRequest { incremental: true, rect }.write(&mut self.out);
+        }
+    }
+
+    fn measure(&mut self) {
+        if self.fences && self.probe.is_none_or(|sent| sent.elapsed() > PATIENCE) {
+            self.probe = Some(Instant::now());
+            let flags = Fence::REQUEST | Fence::BLOCK_BEFORE;
+            ClientMessage::Fence(Fence { flags, payload: PROBE_MARK.to_vec() }).write(&mut self.out);
+        }
+    }
+
+    async fn hear(&mut self, event: ServerEvent) {
+        let live = self.means.display.lock().live == self.id;
+        match event {
+            ServerEvent::Damage(rect) => {
+                self.changed.add(rect);
+                if let Some((pixels, _)) = &mut self.refresh {
+                    *pixels += rect.area() as u64;
+                }
+            }
+            ServerEvent::UpdateEnd => self.update_end().await,
+            ServerEvent::DesktopSize { .. } => self.resized(Vec::new()),
+            ServerEvent::ExtendedDesktopSize { status, screens, .. } => {
+                self.resizes = true;
+                if status == 0 {
+                    self.resized(screens);
+                }
+            }
+            ServerEvent::Cursor(cursor) if live || self.show => self.means.display.lock().set_cursor(cursor),
+            ServerEvent::ExtendedKeys => self.extended_keys = true,
+            ServerEvent::Bell if live => self.means.display.lock().ring(),
+            ServerEvent::CutText(text) if live => self.means.display.lock().set_cut(text),
+            ServerEvent::Fence(fence) => self.fence(fence),
+            ServerEvent::EndOfContinuousUpdates if !self.pushes => {
+                self.pushes = true;
+                self.push();
+            }
+            _ => {}
+        }
+    }
+
+    fn push(&mut self) {
+        let rect = self.picture.bounds();
+        ClientMessage::ContinuousUpdates { enable: true, rect }.write(&mut self.out);
+    }
+
+    fn resized(&mut self, screens: Vec<vmgl_rfb::Screen>) {
+        let mut shown = self.means.display.lock();
+        if shown.live == self.id {
+            self.changed.add(self.picture.bounds());
+            shown.publish(&self.picture, &self.changed);
+            shown.screens = screens;
+        }
+        drop(shown);
+        self.changed = Region::default();
+        if self.pushes {
+            self.push();
+        }
+        self.whole();
+    }
+
+    fn fence(&mut self, fence: Fence) {
+        self.fences = true;
+        if fence.flags & Fence::REQUEST != 0 {
+            ClientMessage::Fence(fence.answer()).write(&mut self.out);
+        } else if fence.payload == PROBE_MARK
+            && let Some(sent) = self.probe.take()
+        {
+            self.pace.trip(sent.elapsed());
+            if self.means.display.lock().live == self.id {
+                self.means.tap.event(sensors::Event::Rtt(sent.elapsed()));
+            }
+        }
+    }
+
+    async fn update_end(&mut self) {
+        self.pace.answered(self.began.elapsed());
+        let all = self.picture.bounds().area() as u64;
+        if self.refresh.is_some_and(|(pixels, _)| pixels >= all) {
+            self.complete().await;
+        }
+        let mut shown = self.means.display.lock();
+        if shown.live == self.id {
+            let area = shown.publish(&self.picture, &self.changed);
+            drop(shown);
+            if area > 0 {
+                self.means.tap.event(sensors::Event::Update { area });
+            }
+        }
+        self.changed = Region::default();
+    }
+
+    /// The whole picture is there.
+    async fn complete(&mut self) {
+        self.refresh = None;
+        if self.show {
+            self.show = false;
+            {
+                let mut shown = self.means.display.lock();
+                shown.live = self.id;
+                self.changed.add(self.picture.bounds());
+                shown.publish(&self.picture, &self.changed);
+                shown.name.clone_from(&self.name);
+            }
+            let _closing = self.told.send((self.id, Told::Shown)).await;
+        } else if !self.loaded {
+            let _closing = self.told.send((self.id, Told::Loaded)).await;
+        }
+        self.loaded = true;
+    }
+}
+
+async fn shake(
+    read: &mut ReadHalf<Box<dyn Stream>>,
+    write: &mut WriteHalf<Box<dyn Stream>>,
+    input: &mut BytesMut,
+    password: Option<Vec<u8>>,
+) -> Result<ServerInit, LinkError> {
+    let mut hands = ClientHandshake::new(password, true);
+    loop {
+        let mut out = Vec::new();
+        let init = hands.step(input, &mut out)?;
+        write.write_all(&out).await?;
+        if let Some(init) = init {
+            return Ok(init);
+        }
+        if read.read_buf(input).await? == 0 {
+            return Err(LinkError::HungUp);
+        }
+    }
+}
