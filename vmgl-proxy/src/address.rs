@@ -127,7 +127,10 @@ impl Listener {
             Self::Tcp(listener) => format!("tcp:{}", listener.local_addr()?),
             Self::Unix(listener) => {
                 let at = listener.local_addr()?;
-                format!("unix:{}", at.as_pathname().map(|path| path.display().to_string()).unwrap_or_default())
+                format!(
+                    "unix:{}",
+                    at.as_pathname().map(|path| path.display().to_string()).unwrap_or_default()
+                )
             }
         })
     }

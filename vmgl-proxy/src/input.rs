@@ -145,7 +145,8 @@ impl Input {
 
     fn key(&mut self, viewer: u64, key: Key, down: bool) {
         self.viewers.entry(viewer).or_default().hear(key, down);
-        if !down || self.holds(key) {
+        // A release counts when nobody else holds the key, a press when it is among those held.
+        if down == self.holds(key) {
             self.wait(key.message(down));
         }
     }
@@ -178,7 +179,8 @@ impl Input {
         self.queue.clear();
         let let_go: Vec<Key> = self.told.keys.iter().copied().filter(|key| !self.holds(*key)).collect();
         self.queue.extend(let_go.into_iter().map(|key| key.message(false)));
-        let mut pressed: Vec<Key> = self.viewers.values().flat_map(|held| held.keys.iter().copied()).collect();
+        let mut pressed: Vec<Key> =
+            self.viewers.values().flat_map(|held| held.keys.iter().copied()).collect();
         pressed.sort();
         pressed.dedup();
         pressed.retain(|key| !self.told.keys.contains(key));

@@ -21,10 +21,13 @@ const VIEWERS: usize = 64;
 ///
 /// ADDR is tcp:HOST:PORT or unix:PATH.
 #[derive(Parser)]
-#[command(version, after_help = "Examples:
+#[command(
+    version,
+    after_help = "Examples:
   vmgl-proxy serve --upstream unix:/run/agent.vnc --listen tcp:127.0.0.1:5900 --ctl /run/proxy.ctl
   vmgl-proxy ctl /run/proxy.ctl prepare tcp:127.0.0.1:5942
-  vmgl-proxy ctl /run/proxy.ctl rehome")]
+  vmgl-proxy ctl /run/proxy.ctl rehome"
+)]
 struct Args {
     #[command(subcommand)]
     what: What,
@@ -91,15 +94,7 @@ async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Args::parse().what {
         What::Ctl { path, what } => tell(&path, what).await,
-        What::Serve {
-            upstream,
-            listen,
-            ctl,
-            trace,
-            view_only,
-            password_file,
-            upstream_password_file,
-        } => {
+        What::Serve { upstream, listen, ctl, trace, view_only, password_file, upstream_password_file } => {
             let means = Means {
                 display: Display::new(Framebuffer::new(1024, 768)?),
                 tap: Tap::new(trace.as_deref()).context("the trace's file")?,

@@ -38,7 +38,7 @@ impl Region {
         for rect in std::mem::take(&mut self.rects) {
             let part = rect.intersect(&within);
             if part.is_empty() {
-                self.rects.push(rect);
+                self.add(rect);
                 continue;
             }
             inside.push(part);

@@ -39,7 +39,9 @@ impl Tap {
     pub fn new(trace: Option<&Path>) -> io::Result<Self> {
         let settings = Settings::default();
         let trace = match trace {
-            Some(path) => Some(Writer::new(File::create(path)?, &Header::new("by vmgl-proxy serve --trace", None))?),
+            Some(path) => {
+                Some(Writer::new(File::create(path)?, &Header::new("by vmgl-proxy serve --trace", None))?)
+            }
             None => None,
         };
         let state = State { sensors: Sensors::new(settings), trace, buttons: 0 };

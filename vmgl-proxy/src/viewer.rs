@@ -144,7 +144,11 @@ impl Viewer {
     }
 
     /// What a message changes here; what is for the server is given back.
-    fn hear(&mut self, message: ClientMessage, display: &Display) -> Result<Option<ClientMessage>, ViewerError> {
+    fn hear(
+        &mut self,
+        message: ClientMessage,
+        display: &Display,
+    ) -> Result<Option<ClientMessage>, ViewerError> {
         match message {
             ClientMessage::SetPixelFormat(format) => {
                 format.check()?;
@@ -239,7 +243,10 @@ impl Viewer {
         }
         // A new size has to be the last of its update: pixels come with the next.
         if update.rects() == 0 {
-            if self.wants.has(pseudo::CURSOR) && std::mem::take(&mut debt.cursor) && let Some(cursor) = cursor {
+            if self.wants.has(pseudo::CURSOR)
+                && std::mem::take(&mut debt.cursor)
+                && let Some(cursor) = cursor
+            {
                 update.cursor(&self.encoder, cursor);
             }
             let known = Rect::new(0, 0, self.size.0, self.size.1);

@@ -1,6 +1,6 @@
 //! Viewers and servers that break the rules harm nobody else.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
@@ -22,7 +22,7 @@ fn viewers_that_break_the_rules_harm_no_other() {
         b"RFB 003.008\n\x63",
         &[&begin[..], &[99]].concat(),
         &[&begin[..], &[248, 0, 0, 0, 0, 0, 0, 0, 255]].concat(),
-        &[&begin[..], &[0, 0, 0, 0, 7, 7, 0, 1]].concat(),
+        &[&begin[..], &[0, 0, 0, 0, 7, 7, 0, 1], &[0; 12]].concat(),
     ];
     let _half = bad.map(|bytes| {
         let mut stream = UnixStream::connect(&proxy.door).unwrap();
@@ -79,7 +79,12 @@ fn servers_that_break_the_rules_are_left_and_viewers_stay() {
     ];
     for (why, bytes) in cases {
         let listener = UnixListener::bind(&bad).unwrap();
-        let server = std::thread::spawn(move || listener.accept().unwrap().0.write_all(&bytes).unwrap());
+        let server = std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            stream.write_all(&bytes).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap_or_default();
+        });
         let refused = proxy.ctl(&["rehome", &unix(&bad)]).unwrap_err();
         assert!(refused.contains(why), "{why}: {refused}");
         server.join().unwrap();

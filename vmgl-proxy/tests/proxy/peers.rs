@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use serde_json::Value;
 use vmgl_rfb::{
-    ClientHandshake, ClientMessage, Encoder, Encoding, Framebuffer, FromServer, FromViewer, PixelFormat, Rect,
-    Security, ServerEvent, ServerHandshake, ServerInit, Update, pseudo,
+    ClientHandshake, ClientMessage, Encoder, Encoding, Framebuffer, FromServer, FromViewer, PixelFormat,
+    Rect, Security, ServerEvent, ServerHandshake, ServerInit, Update, pseudo,
 };
 
 /// Longest wait for anything.
@@ -76,7 +76,9 @@ impl Proxy {
     }
 
     pub(crate) fn attached(&self) {
-        eventually("a server is shown", || (self.ctl(&["status"]).ok()?["phase"] == "attached").then_some(()));
+        eventually("a server is shown", || {
+            (self.ctl(&["status"]).ok()?["phase"] == "attached").then_some(())
+        });
     }
 }
 
@@ -242,5 +244,7 @@ fn serve(mut stream: UnixStream, colour: u32, sender: &mpsc::Sender<ClientMessag
 
 /// Whether all of it has this colour.
 pub(crate) fn is(colour: u32) -> impl Fn(&Framebuffer) -> bool {
-    move |picture| picture.bounds() == Rect::new(0, 0, 64, 48) && picture.pixels().iter().all(|p| *p == colour)
+    move |picture| {
+        picture.bounds() == Rect::new(0, 0, 64, 48) && picture.pixels().iter().all(|p| *p == colour)
+    }
 }

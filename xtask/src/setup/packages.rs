@@ -73,6 +73,8 @@ pub(super) const PACKAGES: &[Package] = &[
     package("openssh-server", For::Test, "links between sites", Sign::Program("sshd")),
     package("openssh-client", For::Test, "links between sites", Sign::Program("ssh")),
     package("tigervnc-standalone-server", For::Test, "a VNC server", Sign::Program("Xvnc")),
+    package("x11-xserver-utils", For::Test, "a screen that changes its size", Sign::Program("xrandr")),
+    package("xterm", For::Test, "a program that draws", Sign::Program("xterm")),
     package("imagemagick", For::Test, "pictures on an X screen", Sign::Program("import")),
     package("iperf3", For::Test, "measuring the WAN of the tests", Sign::Program("iperf3")),
     package("iputils-ping", For::Test, "measuring the WAN of the tests", Sign::Program("ping")),
