@@ -24,7 +24,7 @@ pub(crate) fn spoken(time: Duration) -> String {
         0 if time.subsec_millis() > 0 => format!("{} ms", time.as_millis()),
         0..100 if time.subsec_millis() >= 50 => format!("{:.1} s", time.as_secs_f64()),
         0..100 => format!("{seconds} s"),
-        100..3600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        100..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         100..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }

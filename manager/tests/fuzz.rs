@@ -1,5 +1,7 @@
 //! Whatever a profile or a trace holds: it is read or refused with a place, and what was read can be used.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use manager::condition;
 use manager::profile::{Profile, check, read};
 use manager::replay::{Options, replay, svg, table};

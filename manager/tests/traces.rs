@@ -4,6 +4,8 @@
 //! `traces/NAME.PROFILE.expected` is what `snowbird profile replay PROFILE traces/NAME.jsonl` prints. Traces are made by
 //! `examples/traces`; what the agent really did is in their headers.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;

@@ -6,6 +6,7 @@
 
 mod fetch;
 mod pull;
+mod window;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -66,8 +66,8 @@ fn with_prefetch_off_nothing_comes_unasked() {
     let world = World::new();
     let (_a, b, _image) = read_at_the_other_site(&world);
     let export = b.attach_with("d", &["--prefetch", "off"]);
-    read(&export, &[100]);
-    assert_eq!((fetched(&b, "demand"), fetched(&b, "prefetched")), (1, 0));
+    read(&export, &READ);
+    assert_eq!((fetched(&b, "demand"), fetched(&b, "prefetched")), (READ.len() as u64, 0));
 }
 
 #[test]

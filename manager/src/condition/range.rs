@@ -79,6 +79,12 @@ impl Ranges {
         }
     }
 
+    /// How many alternatives they are: what working with them costs.
+    #[must_use]
+    pub fn alternatives(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether no reading is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {

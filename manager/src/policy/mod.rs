@@ -116,6 +116,8 @@ impl Policy {
     /// One poll. A decision of [`Action::Move`] begins a move: the policy waits for [`Policy::moved`].
     pub fn step(&mut self, now: Duration, readings: &Readings, situation: &Situation) -> Option<Decision> {
         if self.moving.is_some() {
+            // The agent runs where it was until it has moved: its phase goes on.
+            self.notice_phases(now, readings, situation);
             return None;
         }
         self.notice_site(now, situation);
@@ -126,7 +128,7 @@ impl Policy {
             return None;
         }
         let place = &self.profile.state(to).place;
-        if situation.sites_of(place).iter().any(|site| *site == situation.site) {
+        if situation.sites_of(place).contains(&situation.site) {
             self.enter(to);
             return None;
         }

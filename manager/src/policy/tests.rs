@@ -173,6 +173,23 @@ fn what_was_predicted_is_compared_with_what_came() {
     );
 }
 
+/// While it migrates the agent still runs, and its work goes on where it was.
+#[test]
+fn the_time_of_a_migration_is_time_of_the_phase_where_it_began() {
+    let mut policy = builtin();
+    policy.history.note_length("crunch", "desk", 300.0);
+    for now in 10..=200 {
+        if now == 70 {
+            policy.moved(s(now), &Outcome::Arrived);
+        }
+        let readings = if now <= 160 { busy() } else { Readings::default() };
+        policy.step(s(now), &readings, &at(if now < 70 { "desk" } else { "cluster" }));
+    }
+    policy.step(s(300), &Readings::default(), &at("cluster"));
+    // 60 s at the desk, and 240 s of its work in 90 s.
+    assert_eq!(policy.history().speedup("desk", "cluster"), Some((240.0 / 90.0, 1)));
+}
+
 #[test]
 fn a_hold_is_counted_in_polls_and_a_higher_rule_blocks_while_it_is_counted() {
     let text = Profile::embedded_text("builtin").unwrap().replace("hold = 1 ", "hold = 3 ");

@@ -1,5 +1,6 @@
 //! What a profile says that nobody can have meant: found by looking at its rules, before any reading.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use thiserror::Error;
@@ -9,6 +10,8 @@ use crate::condition::{Ranges, satisfiable};
 
 /// Most steps of the search for loops.
 const STEPS_MAX: usize = 20_000;
+/// Most alternatives that are looked at altogether: the profiles that are part of the program need a few dozen.
+const WORK_MAX: usize = 100_000;
 
 /// A thing to look at, with its line.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -82,11 +85,14 @@ pub enum WarningKind {
 /// Everything odd about a profile, by line.
 #[must_use]
 pub fn check(profile: &Profile) -> Vec<Warning> {
-    let mut found = Found { profile, warnings: Vec::new() };
+    let mut found = Found { profile, warnings: Vec::new(), work: Cell::new(0) };
     found.unreachable();
     found.conditions();
     found.overlapping();
     found.loops();
+    if found.work.get() > WORK_MAX {
+        found.warn(1, WarningKind::NotJudged { what: "the profile as a whole".to_owned() });
+    }
     found.warnings.sort_by_key(|warning| warning.line);
     found.warnings.dedup();
     found.warnings
@@ -95,6 +101,7 @@ pub fn check(profile: &Profile) -> Vec<Warning> {
 struct Found<'a> {
     profile: &'a Profile,
     warnings: Vec<Warning>,
+    work: Cell<usize>,
 }
 
 impl<'a> Found<'a> {
@@ -154,8 +161,14 @@ impl<'a> Found<'a> {
 
     /// Of `ranges` the readings with which the rule is the one that is taken in a state.
     fn takes_its_turn(&self, state: usize, rule: &Rule, ranges: Ranges) -> Option<Ranges> {
+        if self.work.get() > WORK_MAX {
+            return None;
+        }
         let mut above = self.of(state).filter(|other| other.priority > rule.priority);
-        above.try_fold(ranges.and(&rule.when, true)?, |ranges, other| ranges.and(&other.when, false))
+        above.try_fold(ranges.and(&rule.when, true)?, |ranges, other| {
+            self.work.set(self.work.get() + 1 + ranges.alternatives());
+            if self.work.get() > WORK_MAX { None } else { ranges.and(&other.when, false) }
+        })
     }
 
     fn overlapping(&mut self) {
@@ -270,6 +283,29 @@ mod tests {
             let found = warnings(&rules);
             assert!(found.iter().any(|warning| warning.contains(expected)), "{rules:?}: {found:?}");
         }
+    }
+
+    /// Hundreds of rules that overrule each other everywhere, each of many alternatives.
+    #[test]
+    fn a_profile_too_large_to_judge_is_told_so_soon() {
+        let mut text = "version = 1\n".to_owned();
+        for state in 0..32 {
+            text += &format!("[states.s{state}]\nplace = \"p{state}\"\n");
+        }
+        for rule in 0..250u32 {
+            let when = format!(
+                "(cpu > 0.{rule:03} or host > 0.5) and (fps < 20 or inputs > {rule}) and rtt > {rule}ms"
+            );
+            let to = rule % 32;
+            text += &format!(
+                "[[transitions]]\nfrom = \"*\"\nto = \"s{to}\"\npriority = {rule}\nwhen = \"{when}\"\n"
+            );
+        }
+        let began = std::time::Instant::now();
+        let found = check(&read(&text).unwrap());
+        let told = |w: &Warning| matches!(&w.kind, WarningKind::NotJudged { what } if what.contains("whole"));
+        assert!(found.iter().any(told), "{found:?}");
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
     }
 
     #[test]

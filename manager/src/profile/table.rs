@@ -9,6 +9,9 @@ use toml::de::{DeTable, DeValue};
 use super::ProfileError;
 use crate::words::{did_you_mean, duration};
 
+/// A table in a table of tables: its name, where that is, and its keys.
+pub(super) type Entry<'a> = (&'a str, Range<usize>, Table<'a>);
+
 /// A table being read.
 pub(super) struct Table<'a> {
     text: &'a str,
@@ -96,10 +99,7 @@ impl<'a> Table<'a> {
     }
 
     /// The entries of a table of tables, in the order of the file.
-    pub(super) fn entries(
-        &mut self,
-        key: &'static str,
-    ) -> Result<Vec<(&'a str, Range<usize>, Table<'a>)>, ProfileError> {
+    pub(super) fn entries(&mut self, key: &'static str) -> Result<Vec<Entry<'a>>, ProfileError> {
         let Some(value) = self.value(key) else { return Ok(Vec::new()) };
         let table = Table::new(self.text, format!("[{key}]"), value)?.table;
         let mut entries = Vec::new();

@@ -101,7 +101,7 @@ impl Keeper {
             }
         });
         let mut traces: Vec<Trace> = futures::future::join_all(asked).await.into_iter().flatten().collect();
-        traces.push(self.trace());
+        traces.push(tokio::task::block_in_place(|| self.trace()));
         traces.sort_by_key(|trace| trace.epoch);
         traces.into_iter().reduce(|older, newer| older.after(newer.chunks, newer.epoch)).unwrap_or_default()
     }

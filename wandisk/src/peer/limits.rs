@@ -56,8 +56,10 @@ pub const SMALL_ANSWER: usize = 64 << 10;
 /// Messages waiting to be sent, of each class.
 pub const QUEUE: usize = 32;
 
-/// Sessions of one site kept at most: its bulk connections, and one left over from before a cut.
-pub const SESSIONS_A_SITE: usize = 8;
+/// Connections that are dialled to one site at a time, while the line takes more than fewer of them carry.
+pub const LINK_WIDTH_MAX: usize = 6;
+/// Sessions of one site kept at most: those that either end dialled, and some left over from before a cut.
+pub const SESSIONS_A_SITE: usize = 16;
 /// Sessions that peers opened, of all sites.
 pub const SESSIONS_MAX: usize = 64;
 /// Sites that a request may have passed.
@@ -73,6 +75,7 @@ pub const ADDRESS_MAX: usize = 512;
 pub const LEASE_MAX: Duration = Duration::from_secs(60);
 
 const _: () = assert!(ASKING_MAX < ASKED_MAX);
+const _: () = assert!(SESSIONS_A_SITE > 2 * LINK_WIDTH_MAX && SESSIONS_MAX >= 4 * SESSIONS_A_SITE);
 const _: () = assert!(ANSWERS_MAX >= BODY_MAX && ANSWERS_MAX / 1024 <= u32::MAX as usize);
 const _: () = assert!(ASKED_BYTES_MAX >= 8 * BODY_MAX);
 // A site asks with the description of a basis: 192 of the longest fit.

@@ -1,10 +1,12 @@
-//! The other sites, as one keeper talks to them: sessions accepted and kept (`reach` dials them, `requests` uses them).
+//! The other sites, as one keeper talks to them: sessions accepted and kept (`reach` dials them, `requests` uses them,
+//! `width` has more of them where a line is long and fat).
 //!
 //! A session carries requests both ways, so a site behind NAT that dialled out is asked through its own connection.
 //! Where no session can be had, any other session's site is asked to pass the request on.
 
 mod reach;
 mod requests;
+mod width;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -127,6 +129,21 @@ impl Peers {
         let of_site = sessions.get_mut(&site)?;
         of_site.retain(|s| !s.is_closed());
         of_site.last().cloned()
+    }
+
+    /// Of the live sessions with a site, the one over which least is asked: for what nobody waits for.
+    ///
+    /// Only those that the peer was heard on since the newest began, which a session from before a cut was not.
+    fn least_asked(&self, site: SiteId) -> Option<Session> {
+        let newest = self.live(site)?;
+        let sessions = self.sessions();
+        let of_site = sessions.get(&site).map_or(&[][..], Vec::as_slice);
+        let fresh = of_site.iter().filter(|s| !s.is_closed() && s.heard_since(&newest));
+        fresh.min_by_key(|s| s.asking()).cloned().or(Some(newest))
+    }
+
+    fn is_ending(&self) -> bool {
+        *self.ending.borrow()
     }
 
     /// Is there a session with a site now?

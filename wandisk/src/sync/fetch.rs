@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
+use tokio::task::JoinSet;
 use wandisk_io::IoError;
 
+use super::window::Window;
 use crate::keeper::to_the_end::Asker;
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, Refusal};
 use crate::peer::message::{Progress, SyncOptions, SyncReport};
 
-/// Chunks asked for at a time: enough for a long fat link, bounded in memory.
-const IN_FLIGHT: usize = 96;
 /// Chunks whose older records are withdrawn in one commit.
 const BATCH: usize = 4096;
+
 impl Keeper {
     /// Fetches every chunk that is not here, many at a time.
     pub(crate) async fn fetch_missing(
@@ -28,35 +28,43 @@ impl Keeper {
         let total = self.engine.missing_count().0;
         let stats = self.engine.fetch_stats();
         let bytes_at_start = stats.bytes_in.load(Ordering::Relaxed);
-        let (began, mut fetched, mut start) = (Instant::now(), 0u64, 0);
+        let (began, mut fetched) = (Instant::now(), 0u64);
+        let mut window = Window::new(self.engine.hot_chunk_size(), began);
+        // Tasks of their own: one that holds a lock goes on while this one waits for something else.
+        let mut fetches = JoinSet::new();
+        let (mut batch, mut start) = (Vec::new().into_iter(), Some(0));
         loop {
-            let batch = self.engine.missing_from(start, BATCH);
-            let Some(last) = batch.last().copied() else { break };
-            self.engine.withdraw_bases(&batch).await.map_err(|e| Refusal::failed(&e))?;
-            asker.is_there()?;
-            let mut fetches = futures::stream::iter(batch)
-                .map(|chunk| {
+            // Batches follow each other without a gap: the next one begins while the last chunks of this one come.
+            while fetches.len() < window.chunks() {
+                if let Some(chunk) = batch.next() {
                     let engine = Arc::clone(&self.engine);
-                    async move { (chunk, engine.bring(chunk, false).await) }
-                })
-                .buffer_unordered(IN_FLIGHT);
-            while let Some((chunk, result)) = fetches.next().await {
-                result.map_err(|e| {
-                    Refusal::new(Code::Failed, format!("chunk {chunk} could not be fetched: {e}"))
-                        .hint(self.what_to_do_about(e))
-                })?;
-                asker.is_there()?;
-                fetched += 1;
-                done.chunks += 1;
-                let bytes = stats.bytes_in.load(Ordering::Relaxed) - bytes_at_start;
-                report(Progress { phase: "chunks".to_owned(), total, done: fetched, bytes });
-                if let Some(rate) = options.rate {
-                    hold_to_rate(began, bytes, rate).await;
+                    fetches.spawn(async move { (chunk, engine.bring(chunk, false).await) });
+                } else if let Some(from) = start {
+                    let next = self.engine.missing_from(from, BATCH);
+                    start = next.last().map(|last| last + 1);
+                    self.engine.withdraw_bases(&next).await.map_err(|e| Refusal::failed(&e))?;
+                    asker.is_there()?;
+                    batch = next.into_iter();
+                } else {
+                    break;
                 }
             }
-            start = last + 1;
+            let Some(ended) = fetches.join_next().await else { return Ok(()) };
+            let (chunk, result) = ended.map_err(|e| Refusal::failed(&e))?;
+            result.map_err(|e| {
+                Refusal::new(Code::Failed, format!("chunk {chunk} could not be fetched: {e}"))
+                    .hint(self.what_to_do_about(e))
+            })?;
+            asker.is_there()?;
+            fetched += 1;
+            done.chunks += 1;
+            window.came(Instant::now());
+            let bytes = stats.bytes_in.load(Ordering::Relaxed) - bytes_at_start;
+            report(Progress { phase: "chunks".to_owned(), total, done: fetched, bytes });
+            if let Some(rate) = options.rate {
+                hold_to_rate(began, bytes, rate).await;
+            }
         }
-        Ok(())
     }
 
     fn what_to_do_about(&self, error: IoError) -> String {

@@ -81,6 +81,18 @@ impl Flaky {
     fn mount(&self) {
         sh(&format!("mount -o {NO_COMMITS} /dev/mapper/flaky {STORE}"));
     }
+
+    /// The machine is started again: everything is there that was flushed in rounds, and what is read first stays.
+    #[track_caller]
+    fn boots_with(&self, story: &Story, who: &str) {
+        machine::new_boot();
+        self.mount();
+        let read = self.read();
+        story.judge(usize::from(FLUSHES), &read, who);
+        self.a.ok(["verify", "d"]);
+        assert!(self.read() == read, "what was read first did not stay");
+        machine::old_boot();
+    }
 }
 
 impl Drop for Flaky {
@@ -89,6 +101,17 @@ impl Drop for Flaky {
             self.unmount();
             sh("dmsetup remove --noudevsync --retry flaky");
         }
+    }
+}
+
+/// Rounds of acknowledged writes, each with a flush that is.
+const FLUSHES: u8 = 4;
+
+fn flushed_rounds(rng: &mut Rng, client: &mut Raw, story: &mut Story) {
+    for round in 0..u64::from(FLUSHES) {
+        scribble(rng, client, story, 2 + round * 8, 8);
+        flush(client);
+        story.flushed();
     }
 }
 
@@ -151,11 +174,7 @@ fn a_medium_that_failed_for_long_has_what_was_flushed_before() {
     let mut rng = seed();
     let mut story = Story::new(SECTORS, 1);
     let mut client = flaky.client();
-    for round in 0..4 {
-        scribble(&mut rng, &mut client, &mut story, 2 + round * 8, 8);
-        flush(&mut client);
-        story.flushed();
-    }
+    flushed_rounds(&mut rng, &mut client, &mut story);
     scribble(&mut rng, &mut client, &mut story, 40, 8);
 
     flaky.writes_are(Writes::Failed);
@@ -168,13 +187,7 @@ fn a_medium_that_failed_for_long_has_what_was_flushed_before() {
 
     flaky.unmount();
     flaky.writes_are(Writes::Done);
-    machine::new_boot();
-    flaky.mount();
-    let read = flaky.read();
-    story.judge(4, &read, "after the repair");
-    flaky.a.ok(["verify", "d"]);
-    assert!(flaky.read() == read, "what was read first did not stay");
-    machine::old_boot();
+    flaky.boots_with(&story, "after the repair");
 }
 
 #[test]
@@ -183,11 +196,7 @@ fn a_medium_that_lied_before_a_power_cut_has_what_was_flushed_before_it_lied() {
     let mut rng = seed();
     let mut story = Story::new(SECTORS, 1);
     let mut client = flaky.client();
-    for round in 0..4 {
-        scribble(&mut rng, &mut client, &mut story, 2 + round * 8, 8);
-        flush(&mut client);
-        story.flushed();
-    }
+    flushed_rounds(&mut rng, &mut client, &mut story);
     flaky.writes_are(Writes::Dropped);
     scribble(&mut rng, &mut client, &mut Story::new(SECTORS, 1), 40, 20);
     flush(&mut client);
@@ -196,11 +205,5 @@ fn a_medium_that_lied_before_a_power_cut_has_what_was_flushed_before_it_lied() {
     // Nothing that is still in memory reaches the device.
     flaky.unmount();
     flaky.writes_are(Writes::Done);
-    machine::new_boot();
-    flaky.mount();
-    let read = flaky.read();
-    story.judge(4, &read, "after the power cut");
-    flaky.a.ok(["verify", "d"]);
-    assert!(flaky.read() == read, "what was read first did not stay");
-    machine::old_boot();
+    flaky.boots_with(&story, "after the power cut");
 }

@@ -68,12 +68,45 @@ pub(super) fn here(here: &Here) -> Result<()> {
     wandisk(&["init", "--site", "bench"])?;
     wandisk(&["create", "d", "--size", SIZE])?;
     wandisk(&["attach", "d", "--ublk", "--id", "20"])?;
-    let loop_file = at("loop.img");
-    process::output(Command::new("truncate").args(["-s", SIZE]).arg(&loop_file))?;
+    fill("/dev/ublkb20")?;
+    let ours = peer("wandisk", "/dev/ublkb20");
+    // First in the mode that WANDisk has: through the page cache. Then in its own, past it.
+    let result =
+        [("buffered", Some("--buffered-io")), ("O_DIRECT", None)].into_iter().try_for_each(|(mode, flag)| {
+            println!("\nrublk's file: {mode}");
+            add_rublk(here, flag)?;
+            let result = fill("/dev/ublkb21")
+                .and_then(|()| fio::compare(&ours, &[peer("rublk loop", "/dev/ublkb21")], &here.runs));
+            Command::new(at("rublk")).args(["del", "-n", "21"]).stdout(Stdio::null()).status().ok();
+            result
+        });
+    wandisk(&["detach", "d"])?;
+    result
+}
+
+fn peer(name: &str, device: &str) -> Peer {
+    Peer { name: name.to_owned(), words: words(device) }
+}
+
+/// Every block of the device written, so every chunk marked and every block of its file allocated.
+fn fill(device: &str) -> Result<()> {
+    wait_for(Path::new(device))?;
+    let mut dd = Command::new("dd");
+    dd.args(["if=/dev/zero", "bs=1M", "oflag=direct", "count=1024"]).arg(format!("of={device}"));
+    process::output(&mut dd).map(drop)
+}
+
+/// `/dev/ublkb21` by rublk, over a new file beside ours.
+fn add_rublk(here: &Here, flag: Option<&str>) -> Result<()> {
+    let file = here.dir.join("loop.img");
+    fs::remove_file(&file).ok();
+    process::output(Command::new("truncate").args(["-s", SIZE]).arg(&file))?;
     // It goes to the background by itself and must not hold our pipe.
-    let added = Command::new(at("rublk"))
-        .args(["add", "loop", "-n", "21", "-q", "2", "-f"])
-        .arg(&loop_file)
+    let added = Command::new(here.dir.join("rublk"))
+        .args(["add", "loop", "-n", "21", "-q", "2"])
+        .args(flag)
+        .arg("-f")
+        .arg(&file)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -81,19 +114,5 @@ pub(super) fn here(here: &Here) -> Result<()> {
     if !added.success() {
         bail!("rublk add: {added}");
     }
-    let (ours, theirs) = ("/dev/ublkb20", "/dev/ublkb21");
-    for device in [ours, theirs] {
-        wait_for(Path::new(device))?;
-        // Every chunk written and marked, every block allocated, at both.
-        process::output(
-            Command::new("dd")
-                .args(["if=/dev/zero", "bs=1M", "oflag=direct", "count=1024"])
-                .arg(format!("of={device}")),
-        )?;
-    }
-    let peer = |name: &str, device: &str| Peer { name: name.to_owned(), words: words(device) };
-    let result = fio::compare(&peer("wandisk", ours), &[peer("rublk loop", theirs)], &here.runs);
-    Command::new(at("rublk")).args(["del", "-n", "21"]).stdout(Stdio::null()).status().ok();
-    wandisk(&["detach", "d"])?;
-    result
+    Ok(())
 }

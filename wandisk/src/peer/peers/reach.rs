@@ -123,6 +123,7 @@ impl Peers {
             note_site_id(home, &entry.name, found);
         }
         self.keep(session.clone());
+        self.look_after_width(home.clone(), entry.clone(), session.clone());
         Ok(session)
     }
 

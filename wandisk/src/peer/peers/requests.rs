@@ -54,7 +54,13 @@ impl Handler for Desk {
         let (peers, mode, refusals) = (self.peers.upgrade(), self.mode, Arc::clone(&self.refusals));
         async move {
             let ending = || Refusal::new(Code::Again, "the keeper is ending");
-            let result = peers.ok_or_else(ending)?.take(&peer, mode, parts, progress).await;
+            let peers = peers.ok_or_else(ending)?;
+            let result = peers.take(&peer, mode, parts, progress).await;
+            if result.is_err() && peers.is_ending() {
+                // It may have failed because links end. Whoever asked hears that the keeper does, and asks the next one.
+                drop(peers);
+                return std::future::pending().await;
+            }
             refusals.note(&peer, &result);
             result
         }
@@ -125,6 +131,8 @@ impl Peers {
                 Ok(session) => session,
                 Err(why) => break why,
             };
+            let session = Some(session).filter(|_| class == Class::Demand).or_else(|| self.least_asked(to));
+            let Some(session) = session else { continue };
             match self.over(&session, &envelope, body.clone(), class, progress.clone()).await {
                 // A session that was kept may have died unnoticed, and any may have met a keeper that is just ending:
                 // every request can be asked twice.

@@ -13,6 +13,7 @@
 
 mod receive;
 mod send;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -121,6 +122,9 @@ struct Shared {
     /// Nothing more will be sent: the peer has been told why, if it could be.
     silent: watch::Sender<bool>,
     rtt_us: AtomicU64,
+    shortest_rtt_us: AtomicU64,
+    /// Requests of the peer that are worked on or whose answers wait to be sent.
+    in_hand: AtomicU64,
     heard_ms: AtomicU64,
     traffic: Traffic,
     began: Instant,
@@ -232,6 +236,8 @@ impl Session {
             closed: watch::Sender::new(None),
             silent: watch::Sender::new(false),
             rtt_us: AtomicU64::new(u64::MAX),
+            shortest_rtt_us: AtomicU64::new(u64::MAX),
+            in_hand: AtomicU64::new(0),
             heard_ms: AtomicU64::new(0),
             traffic: Traffic::default(),
             began: Instant::now(),
@@ -261,13 +267,6 @@ impl Session {
     #[must_use]
     pub fn age(&self) -> Duration {
         self.shared.began.elapsed()
-    }
-
-    /// Round trip time, once measured.
-    #[must_use]
-    pub fn rtt(&self) -> Option<Duration> {
-        let us = self.shared.rtt_us.load(Ordering::Relaxed);
-        (us != u64::MAX).then(|| Duration::from_micros(us))
     }
 
     /// Has it ended?

@@ -59,6 +59,22 @@ impl Drop for InHand {
     }
 }
 
+/// A request in hand; counted until its answer is queued or it is given up.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn of(shared: &Arc<Shared>) -> Counted {
+        shared.in_hand.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(shared))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.in_hand.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Working {
     /// Room for one more request, if the peer may have it.
     fn admit(&mut self, message: &Message) -> Result<InHand, String> {
@@ -174,7 +190,9 @@ fn take_message(
             let sent = Duration::from_micros(message.id);
             let rtt = shared.began.elapsed().checked_sub(sent);
             let rtt = rtt.ok_or_else(|| "the far side answered a ping that was not sent".to_owned())?;
-            shared.rtt_us.store(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX - 1), Ordering::Relaxed);
+            let us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX - 1);
+            shared.rtt_us.store(us, Ordering::Relaxed);
+            shared.shortest_rtt_us.fetch_min(us, Ordering::Relaxed);
         }
         Kind::Bye => return Err(frame::printable(&message.parts.0)),
     }
@@ -191,6 +209,7 @@ async fn work(shared: Arc<Shared>, id: u64, parts: Parts, handler: Arc<dyn Handl
             }
         })
     };
+    let _counted = Counted::of(&shared);
     let class = handler.class_of(&parts);
     let units = send::room_units(handler.room_for(&parts));
     let room = shared.room(class).acquire_many_owned(units).await.ok();

@@ -288,3 +288,18 @@ async fn what_a_peer_says_cannot_steer_a_terminal() {
     let Err(RequestError::Refused(refusal)) = asked.await.unwrap() else { panic!("it was refused") };
     assert!(refusal.message.starts_with("no [2J forged") && refusal.message.len() <= 1000, "{refusal}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_in_use_while_either_end_waits() {
+    let (a, b) = pair(1 << 16).await;
+    let asker = a.clone();
+    let asked =
+        tokio::spawn(
+            async move { asker.request((b"wait".to_vec(), Bytes::new()), Class::Demand, None).await },
+        );
+    settle().await;
+    assert!(!a.is_unused() && !b.is_unused());
+    asked.abort();
+    settle().await;
+    assert!(a.is_unused() && b.is_unused());
+}

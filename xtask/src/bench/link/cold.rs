@@ -1,15 +1,16 @@
 //! Reads of chunks that are elsewhere, one at a time, beside what the line itself needs.
 
+use std::fs;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use super::{Arguments, Bench};
-use crate::process;
 use crate::wan::{self, TCP_HEADERS, show_time};
+use crate::{process, workspace};
 
 /// A chunk, as disks have it unless told otherwise.
 const CHUNK: f64 = 131_072.0;
@@ -46,19 +47,27 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
 
 /// The median and the 90th percentile of so many reads of different chunks in the range.
 fn reads(uri: &str, range: Range<u64>, count: u32, pause: u32) -> Result<(Duration, Duration)> {
+    let log = workspace::target().join(format!("cold-{}", std::process::id()));
     let mut fio = Command::new("fio");
     fio.args(["--name=cold", "--ioengine=nbd", "--rw=randread", "--bs=128k", "--iodepth=1"]);
-    fio.args(["--output-format=json", "--percentile_list=50:90"]);
     fio.arg(format!("--uri={uri}")).arg(format!("--number_ios={count}"));
     fio.arg(format!("--offset={}", range.start)).arg(format!("--size={}", range.end - range.start));
+    // Its percentiles are of classes that are milliseconds wide; its log tells each read to the nanosecond.
+    fio.arg(format!("--write_lat_log={}", log.display())).arg("--output=/dev/null");
     if pause > 0 {
         fio.arg(format!("--thinktime={pause}s")).arg("--thinktime_blocks=1");
     }
-    let said = process::output(&mut fio)?;
-    // Remarks may stand before it.
-    let report = said.find('{').map_or("", |at| &said[at..]);
-    let report: Value = serde_json::from_str(report).with_context(|| format!("fio gave no JSON: {said}"))?;
-    let latency = &report["jobs"][0]["read"]["clat_ns"]["percentile"];
-    let at = |key: &str| latency[key].as_u64().map(Duration::from_nanos).context("fio told no latency");
-    Ok((at("50.000000")?, at("90.000000")?))
+    process::output(&mut fio)?;
+    let mut times = Vec::new();
+    for kind in ["lat", "clat", "slat"] {
+        let file = PathBuf::from(format!("{}_{kind}.1.log", log.display()));
+        if kind == "lat" {
+            let text = fs::read_to_string(&file).context("fio told no latencies")?;
+            times.extend(text.lines().filter_map(|line| line.split(',').nth(1)?.trim().parse::<u64>().ok()));
+        }
+        fs::remove_file(file).ok();
+    }
+    times.sort_unstable();
+    let at = |part: usize| times.get(times.len() * part / 10).copied().map(Duration::from_nanos);
+    Ok((at(5).context("fio told no latency")?, at(9).context("fio told no latency")?))
 }

@@ -3,7 +3,10 @@
 //! Two sites in two network namespaces, joined by [`wan`](crate::wan): real TCP, real sshd. Peers alternate
 //! with WANDisk in one tunnel, and medians are shown. A tunnel's own CPU time is paid by the same processors.
 
+mod changed;
 mod cold;
+mod hand_over;
+mod plot;
 mod sync;
 
 use std::fs::{self, File};
@@ -17,10 +20,12 @@ use crate::wan::{self, Tunnel, Wan};
 use crate::{process, setup, workspace};
 
 /// What to measure, over which line.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask bench link sync --rate 100mbit --rtt 66ms --size 256m
-  cargo xtask bench link cold --rtt 100ms")]
+  cargo xtask bench link sync --rate 1gbit --rtt 100ms --connections 6
+  cargo xtask bench link cold --rtt 100ms
+  cargo xtask bench link changed --size 8g --runs 1")]
 pub(crate) struct Arguments {
     /// What.
     what: What,
@@ -29,6 +34,9 @@ pub(crate) struct Arguments {
     /// Runs of each peer; the median is shown.
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// Connections that `ssh cat` and iperf3 have at once; by default one, and as many as fill the line.
+    #[arg(long, default_value_t = 1)]
+    connections: u64,
     /// Bytes of the disk.
     #[arg(long, default_value = "2g", value_parser = wan::bytes)]
     size: u64,
@@ -40,6 +48,12 @@ enum What {
     Sync,
     /// Reads of chunks that are not here, one at a time.
     Cold,
+    /// `sync` after one 4 KiB block of a hundred was written, beside rsync and bdsync.
+    Changed,
+    /// `sync` over lines of several lengths, drawn to docs/bench/link.svg.
+    Plot,
+    /// The hand-over of a sparse disk of 1 TiB, 10 000 of whose chunks have changed.
+    HandOver,
 }
 
 /// Two sites with a disk of noise at the first.
@@ -47,6 +61,8 @@ enum What {
 struct Bench {
     /// Goes first, with its processes.
     sites: Sites,
+    /// The noise, as a file.
+    image: PathBuf,
     _folder: Folder,
 }
 
@@ -64,19 +80,37 @@ impl Drop for Folder {
 pub(super) fn main(arguments: &Arguments) -> Result<()> {
     setup::ensure_all()?;
     process::run(workspace::cargo().args(["build", "--quiet", "--release", "--package", "wandisk"]))?;
-    let dir = workspace::target().join(format!("bench-link-{}", std::process::id()));
-    fs::create_dir_all(&dir)?;
-    let folder = Folder(dir.clone());
-    let image = dir.join("noise.img");
-    noise(&image, arguments.size, arguments.wan.seed)?;
-    let tunnel = Tunnel::make(&arguments.wan.shape())?;
-    let sites = Sites::over(tunnel, &dir, &workspace::target().join("release/wandisk"))?;
-    let bench = Bench { sites, _folder: folder };
-    let from = image.to_str().context("the folder's path is no UTF-8")?;
-    bench.sites.a.wandisk(&["create", "d", "--from", from])?;
+    if arguments.what == What::Plot {
+        return plot::measure(arguments);
+    }
+    let bench = Bench::make(arguments)?;
     match arguments.what {
-        What::Sync => sync::measure(&bench, &image, arguments),
+        What::Sync | What::Plot => sync::measure(&bench, arguments).map(drop),
         What::Cold => cold::measure(&bench, arguments),
+        What::Changed => changed::measure(&bench, arguments),
+        What::HandOver => hand_over::measure(&bench, arguments),
+    }
+}
+
+impl Bench {
+    /// Makes the line, the sites at its ends, and a disk of noise.
+    fn make(arguments: &Arguments) -> Result<Bench> {
+        let dir = workspace::target().join(format!("bench-link-{}", std::process::id()));
+        fs::create_dir_all(&dir)?;
+        let folder = Folder(dir.clone());
+        let image = dir.join("noise.img");
+        let with_disk = arguments.what != What::HandOver;
+        if with_disk {
+            noise(&image, arguments.size, arguments.wan.seed)?;
+        }
+        let tunnel = Tunnel::make(&arguments.wan.shape())?;
+        let sites = Sites::over(tunnel, &dir, &workspace::target().join("release/wandisk"))?;
+        let bench = Bench { sites, image, _folder: folder };
+        if with_disk {
+            let from = bench.image.to_str().context("the folder's path is no UTF-8")?;
+            bench.sites.a.wandisk(&["create", "d", "--from", from])?;
+        }
+        Ok(bench)
     }
 }
 

@@ -1,0 +1,158 @@
+//! How many connections a busy link has: more of them while each is as full as a connection can be.
+//!
+//! An SSH server lets no more than 2 MiB be under way on a connection, and a kernel not much more on a TCP socket: on a
+//! long fat line one connection brings 2 MiB a round trip, however fast the line. So whoever dialled a site looks at
+//! what goes over its sessions there, and dials more where they are full, up to a bound; when nothing has gone
+//! over them for a while, one is left. Bulk requests are spread over what there is, at either end.
+//!
+//! Invariant: no session is closed here over which either end is still waiting for an answer.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wandisk_store::{Home, SiteEntry};
+
+use super::Peers;
+use crate::peer::dial;
+use crate::peer::limits::LINK_WIDTH_MAX;
+use crate::peer::permit::Mode;
+use crate::peer::session::Session;
+
+/// Sessions are looked at this often.
+const LOOK: Duration = Duration::from_millis(250);
+/// Bytes under way on a connection that is as full as it gets: half of what an SSH server lets be.
+const FULL: f64 = (1 << 20) as f64;
+/// Less than this is no traffic but pings, in bytes a second.
+const QUIET: f64 = 4096.0;
+/// Without traffic for this long, the further connections are closed.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// How many connections there should be, of so many, over which so many bytes a second go, either way the busier.
+fn wanted(connections: usize, rate: f64, round_trip: Duration) -> usize {
+    let under_way = rate * round_trip.as_secs_f64();
+    if connections == 0 || under_way < FULL * connections as f64 {
+        return connections;
+    }
+    // Many at once: a dial takes ten round trips, and each connection begins slowly.
+    (connections * 3).min(LINK_WIDTH_MAX.max(connections))
+}
+
+/// What has gone over some sessions so far, the busier way.
+#[derive(Clone, Copy, Default)]
+struct Gone {
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl Gone {
+    fn over(sessions: &[Session]) -> Gone {
+        let each = sessions.iter().map(Session::bytes);
+        each.fold(Gone::default(), |sum, (bytes_in, bytes_out)| Gone {
+            bytes_in: sum.bytes_in + bytes_in,
+            bytes_out: sum.bytes_out + bytes_out,
+        })
+    }
+
+    /// Bytes a second since then.
+    fn rate(self, then: Gone, took: Duration) -> f64 {
+        let bytes_in = self.bytes_in.saturating_sub(then.bytes_in);
+        let bytes_out = self.bytes_out.saturating_sub(then.bytes_out);
+        bytes_in.max(bytes_out) as f64 / took.as_secs_f64().max(1e-3)
+    }
+}
+
+impl Peers {
+    /// Looks after the width of the link that a session which was dialled has begun, until its last session has ended.
+    pub(super) fn look_after_width(self: &Arc<Self>, home: Home, entry: SiteEntry, first: Session) {
+        tokio::spawn(look_after(Arc::downgrade(self), home, entry, first));
+    }
+
+    /// One more connection of a link; none if it cannot be had.
+    async fn one_more(self: &Arc<Self>, home: &Home, entry: &SiteEntry, first: &Session) -> Option<Session> {
+        let desk = self.desk(Mode::of_dialled(entry, home.sites()));
+        match dial::session(home, entry, &self.hello(), desk).await {
+            Ok(session) if session.peer().site == first.peer().site => {
+                self.keep(session.clone());
+                Some(session)
+            }
+            Ok(session) => {
+                session.close("another site was expected");
+                None
+            }
+            Err(why) => {
+                tracing::info!(site = entry.name, why, "the link gets no further connection");
+                None
+            }
+        }
+    }
+}
+
+async fn look_after(peers: Weak<Peers>, home: Home, entry: SiteEntry, first: Session) {
+    let mut sessions = vec![first.clone()];
+    let mut may_grow = true;
+    let (mut then, mut at, mut busy_at) = (Gone::over(&sessions), Instant::now(), Instant::now());
+    loop {
+        tokio::time::sleep(LOOK).await;
+        sessions.retain(|session| !session.is_closed());
+        let (Some(peers), false) = (peers.upgrade(), sessions.is_empty()) else { return };
+        if peers.is_ending() {
+            return;
+        }
+        let (now, moment) = (Gone::over(&sessions), Instant::now());
+        let rate = now.rate(then, moment - at);
+        (then, at) = (now, moment);
+        if rate > QUIET {
+            busy_at = moment;
+        }
+        let round_trip = sessions.iter().filter_map(Session::shortest_rtt).min().unwrap_or_default();
+        let more = wanted(sessions.len(), rate, round_trip) - sessions.len();
+        if may_grow && more > 0 {
+            // Another copy of this task is not: dials may take long, and nothing else is to be done meanwhile.
+            let dials = (0..more).map(|_| peers.one_more(&home, &entry, &first));
+            let dialled = futures::future::join_all(dials).await;
+            may_grow = dialled.iter().all(Option::is_some);
+            sessions.extend(dialled.into_iter().flatten());
+            tracing::debug!(site = entry.name, connections = sessions.len(), rate, "the link is wider");
+            (then, at) = (Gone::over(&sessions), Instant::now());
+        } else if busy_at.elapsed() > IDLE && sessions.len() > 1 {
+            // The first that can be: what is asked next goes over the newest.
+            if let Some(at) = sessions.iter().position(Session::is_unused) {
+                sessions.remove(at).close("the link is quiet");
+                (then, may_grow) = (Gone::over(&sessions), true);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAR: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn a_long_fat_line_gets_connections_until_they_fill_it() {
+        // What a server lets through at most, on a line of 1 Gbit/s.
+        let flows = |connections: usize| (connections as f64 * 18e6).min(120e6);
+        let mut connections = 1;
+        for _ in 0..4 {
+            connections = wanted(connections, flows(connections), FAR);
+        }
+        assert_eq!(connections, LINK_WIDTH_MAX);
+    }
+
+    #[test]
+    fn a_line_that_one_connection_fills_has_one() {
+        assert_eq!(wanted(1, 12.5e6, Duration::from_millis(66)), 1);
+        assert_eq!(wanted(1, 1.25e9, Duration::from_micros(200)), 1);
+        assert_eq!(wanted(1, 1e9, Duration::ZERO), 1);
+    }
+
+    #[test]
+    fn there_are_never_more_than_a_few() {
+        for connections in 1..=2 * LINK_WIDTH_MAX {
+            assert!(wanted(connections, f64::MAX, FAR) <= LINK_WIDTH_MAX.max(connections));
+        }
+    }
+}

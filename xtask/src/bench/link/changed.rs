@@ -1,0 +1,114 @@
+//! `sync` of a disk that both sites have, after some of its blocks were written, beside rsync and bdsync.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use super::{Arguments, Bench, median};
+use crate::process;
+use crate::sites::PORT;
+use crate::wan::show_time;
+
+/// One block of this many is written.
+const ONE_OF: u64 = 100;
+
+/// Seconds, and bytes on the wire both ways, of each run.
+#[derive(Default)]
+struct Row {
+    seconds: Vec<f64>,
+    bytes: Vec<f64>,
+}
+
+/// Measures.
+pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
+    let image = &bench.image;
+    let (a, b) = (&bench.sites.a, &bench.sites.b);
+    let there = |name: &str| image.with_file_name(name);
+    let (by_rsync, by_bdsync) = (there("rsync.img"), there("bdsync.img"));
+    for copy in [&by_rsync, &by_bdsync] {
+        process::output(Command::new("cp").args(["--sparse=never"]).arg(image).arg(copy))?;
+    }
+    a.ask(&["sync", "d", "--site", "b"])?;
+    let report = a.ask(&["attach", "d", "--nbd"])?;
+    let uri = report["uri"].as_str().context("attach names no URI")?.to_owned();
+    let with_bdsync = process::find("bdsync").is_some();
+    if !with_bdsync {
+        println!("bdsync is not installed: it is left out");
+    }
+    let remote = format!("ssh -F {} -p {PORT}", a.ssh_config.display());
+    let host = format!("root@{}", b.address);
+    let (mut ours, mut rsync, mut bdsync) = (Row::default(), Row::default(), Row::default());
+    let changed = (arguments.size / ONE_OF) & !0xfff;
+    for run in 1..=arguments.runs {
+        let seed = arguments.wan.seed + run as u64;
+        write(&["--ioengine=nbd", &format!("--uri={uri}")], arguments.size, changed, seed)?;
+        write(
+            &["--ioengine=psync", &format!("--filename={}", image.display())],
+            arguments.size,
+            changed,
+            seed,
+        )?;
+        time(bench, &mut ours, || {
+            let report = a.ask(&["sync", "d", "--site", "b"])?;
+            if report["missing"] != 0 {
+                bail!("the sync is not whole: {report}");
+            }
+            Ok(())
+        })?;
+        time(bench, &mut rsync, || {
+            let mut rsync = a.inside("rsync");
+            rsync.args(["--inplace", "--no-whole-file", "--ignore-times", "-z", "-e", &remote]);
+            rsync.arg(image).arg(format!("{host}:{}", by_rsync.display()));
+            process::output(&mut rsync).map(drop)
+        })?;
+        if with_bdsync {
+            time(bench, &mut bdsync, || {
+                let (from, to) = (image.display(), by_bdsync.display());
+                let script = format!(
+                    "set -o pipefail; bdsync '{remote} {host} bdsync --server' {from} {to} | gzip -1 | {remote} {host} 'gunzip | bdsync --patch={to}'"
+                );
+                process::output(a.inside("bash").args(["-c", &script])).map(drop)
+            })?;
+        }
+    }
+    let judge = if with_bdsync { &by_bdsync } else { &by_rsync };
+    process::output(Command::new("cmp").arg(image).arg(judge)).context("a peer's copy is not right")?;
+    println!(
+        "\n{:<20}{:>12}{:>16}{:>20}",
+        format!("{changed} bytes new"),
+        "time",
+        "on the wire",
+        "of what is new"
+    );
+    for (name, row) in
+        [("wandisk sync", &mut ours), ("rsync --inplace -z", &mut rsync), ("bdsync | gzip -1", &mut bdsync)]
+    {
+        if row.seconds.is_empty() {
+            continue;
+        }
+        let (seconds, bytes) = (median(&mut row.seconds), median(&mut row.bytes));
+        let took = show_time(std::time::Duration::from_secs_f64(seconds));
+        println!("{name:<20}{took:>12}{bytes:>16.0}{:>20.3}", bytes / changed as f64);
+    }
+    a.ask(&["detach", "d"])?;
+    Ok(())
+}
+
+/// Runs it, and notes what it took.
+fn time(bench: &Bench, row: &mut Row, what: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (before, began) = (bench.sites.moved()?, Instant::now());
+    what()?;
+    row.seconds.push(began.elapsed().as_secs_f64());
+    row.bytes.push((bench.sites.moved()? - before) as f64);
+    Ok(())
+}
+
+/// Writes so many bytes in 4 KiB blocks at random places, no place twice; the same places for the same seed.
+fn write(to: &[&str], size: u64, changed: u64, seed: u64) -> Result<()> {
+    let mut fio = Command::new("fio");
+    fio.args(["--name=change", "--rw=randwrite", "--bs=4k", "--refill_buffers", "--end_fsync=1"]);
+    fio.args(["--output=/dev/null", &format!("--randseed={seed}")]);
+    fio.args(to).arg(format!("--size={size}")).arg(format!("--io_size={changed}"));
+    process::output(&mut fio).map(drop)
+}
