@@ -73,7 +73,8 @@ pub struct Hub {
     input: Input,
     means: Means,
     links: Vec<Link>,
-    told: (mpsc::Sender<(LinkId, Told)>, mpsc::Receiver<(LinkId, Told)>),
+    tell: mpsc::Sender<(LinkId, Told)>,
+    told: mpsc::Receiver<(LinkId, Told)>,
     again: bool,
     waits: Option<oneshot::Sender<Answer>>,
     shown: u64,
@@ -104,12 +105,14 @@ impl Hub {
     pub fn start(upstream: Address, means: Means) -> Ways {
         let (said, heard) = mpsc::channel(QUEUE);
         let (ask, asked) = mpsc::channel(QUEUE);
+        let (tell, told) = mpsc::channel(QUEUE);
         let mut hub = Self {
             machine: Rehome::new(upstream),
             input: Input::default(),
             means,
             links: Vec::new(),
-            told: mpsc::channel(QUEUE),
+            tell,
+            told,
             again: false,
             waits: None,
             shown: 0,
@@ -141,7 +144,7 @@ impl Hub {
                     Some((ask, answer)) => self.answer(ask, answer).await,
                     None => return,
                 },
-                told = self.told.1.recv() => if let Some((id, told)) = told {
+                told = self.told.recv() => if let Some((id, told)) = told {
                     self.told(id, told).await;
                 },
                 () = sleep(AGAIN), if self.again => {
@@ -149,7 +152,7 @@ impl Hub {
                     self.step(Event::Again).await;
                 }
                 permit = room(orders.as_ref()), if orders.is_some() => {
-                    if let Some(permit) = permit && let Some(message) = self.input.next() {
+                    if let Some(permit) = permit && let Some(message) = self.input.take() {
                         permit.send(Order::Say(message));
                     }
                 }
@@ -191,7 +194,7 @@ impl Hub {
             match action {
                 Action::Connect(id, address) => {
                     let (orders, taken) = mpsc::channel(QUEUE);
-                    let run = link::run(id, address, self.means.clone(), taken, self.told.0.clone());
+                    let run = link::run(id, address, self.means.clone(), taken, self.tell.clone());
                     self.links.push(Link { id, orders, task: tokio::spawn(run) });
                 }
                 Action::Show(id) => {

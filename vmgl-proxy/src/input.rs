@@ -2,7 +2,8 @@
 //!
 //! While no server is there input waits, bounded. A new server knows of nothing held: what the old one was
 //! told is held is pressed again before anything else, so what is still held stays held, and what was let
-//! go in the gap arrives as press and release (QEMU drops a release whose press it never saw).
+//! go in the gap arrives as press and release (QEMU drops a release whose press it never saw). It is told too
+//! where the pointer is: a server that believes it elsewhere draws it into its picture (TigerVNC does).
 //!
 //! Invariant: a viewer that goes away holds nothing any more; another's buttons stay as they are.
 //! Invariant: at most [`QUEUE`] messages wait. When there are more, what waited is forgotten but for what
@@ -56,7 +57,8 @@ pub struct Input {
     queue: VecDeque<ClientMessage>,
     /// What the server knows to be held.
     told: Held,
-    at: (u16, u16),
+    /// Where the pointer is, once somebody said so.
+    at: Option<(u16, u16)>,
     lost: u64,
 }
 
@@ -72,7 +74,7 @@ impl Input {
             }
             ClientMessage::Pointer { buttons, x, y } => {
                 self.viewers.entry(viewer).or_default().buttons = buttons;
-                self.at = (x, y);
+                self.at = Some((x, y));
                 self.point();
             }
             other => self.wait(other),
@@ -95,7 +97,7 @@ impl Input {
     /// The server is another one from here on, that knows of nothing held.
     pub fn new_server(&mut self) {
         let told = std::mem::take(&mut self.told);
-        if told.buttons != 0 {
+        if self.at.is_some() {
             self.queue.push_front(self.pointer(told.buttons));
         }
         for key in told.keys.iter().rev() {
@@ -110,7 +112,7 @@ impl Input {
     }
 
     /// The next message to send; it counts as told.
-    pub fn next(&mut self) -> Option<ClientMessage> {
+    pub fn take(&mut self) -> Option<ClientMessage> {
         let message = self.queue.pop_front()?;
         match &message {
             ClientMessage::Key { down, keysym } => {
@@ -167,7 +169,8 @@ impl Input {
     }
 
     fn pointer(&self, buttons: u8) -> ClientMessage {
-        ClientMessage::Pointer { buttons, x: self.at.0, y: self.at.1 }
+        let (x, y) = self.at.unwrap_or_default();
+        ClientMessage::Pointer { buttons, x, y }
     }
 
     fn wait(&mut self, message: ClientMessage) {
@@ -210,7 +213,7 @@ mod tests {
     }
 
     fn all(input: &mut Input) -> Vec<ClientMessage> {
-        std::iter::from_fn(|| input.next()).collect()
+        std::iter::from_fn(|| input.take()).collect()
     }
 
     #[test]
@@ -232,6 +235,17 @@ mod tests {
         input.hear(1, key(8, true));
         input.new_server();
         assert_eq!(all(&mut input), [key(7, true), key(7, false), key(8, true)]);
+    }
+
+    #[test]
+    fn a_new_server_is_told_where_the_pointer_is_once_it_is_known() {
+        let mut input = Input::default();
+        input.new_server();
+        assert_eq!(all(&mut input), []);
+        input.hear(1, pointer(0, 5));
+        all(&mut input);
+        input.new_server();
+        assert_eq!(all(&mut input), [pointer(0, 5)]);
     }
 
     #[test]
@@ -286,7 +300,7 @@ mod tests {
                     0 | 1 => input.hear(viewer, key(number, down)),
                     2 => input.hear(viewer, pointer(u8::try_from(number).unwrap_or(0), 3)),
                     3 => { if down { input.new_server() } else { input.gone(viewer) } }
-                    _ => { input.next(); }
+                    _ => { input.take(); }
                 }
             }
             all(&mut input);

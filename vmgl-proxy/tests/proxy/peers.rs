@@ -15,7 +15,9 @@ use vmgl_rfb::{
 };
 
 /// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Most bytes read at once.
+const PIECE: usize = 16 << 10;
 
 /// Waits until it is so.
 pub(crate) fn eventually<T>(what: &str, mut so: impl FnMut() -> Option<T>) -> T {
@@ -143,7 +145,7 @@ impl Viewer {
             stream.write_all(&std::mem::take(&mut out)).unwrap();
             match init {
                 Some(init) => break init,
-                None => read(&mut stream, &mut input),
+                None => drop(read(&mut stream, &mut input)),
             }
         };
         let picture = Framebuffer::new(init.width, init.height).unwrap();
@@ -167,9 +169,9 @@ impl Viewer {
         self.say(&ClientMessage::UpdateRequest { incremental, rect });
     }
 
-    /// Takes what comes within a moment; the connection must not end.
+    /// Takes what is there, or comes within a moment; the connection must not end.
     pub(crate) fn look(&mut self) {
-        read(&mut self.stream, &mut self.input);
+        while read(&mut self.stream, &mut self.input) == PIECE {}
         while let Some(event) = self.server.step(&mut self.input, &mut self.picture).unwrap() {
             if event == ServerEvent::UpdateEnd {
                 self.updates += 1;
@@ -186,14 +188,19 @@ impl Viewer {
     }
 }
 
-fn read(stream: &mut UnixStream, input: &mut BytesMut) {
-    let mut piece = [0; 64 << 10];
+/// How many bytes came.
+fn read(stream: &mut UnixStream, input: &mut BytesMut) -> usize {
+    let mut piece = [0; PIECE];
     match stream.read(&mut piece) {
         Ok(n) => {
             assert!(n > 0, "the proxy hung up");
             input.extend_from_slice(&piece[..n]);
+            n
         }
-        Err(late) => assert_eq!(late.kind(), std::io::ErrorKind::WouldBlock),
+        Err(late) => {
+            assert_eq!(late.kind(), std::io::ErrorKind::WouldBlock);
+            0
+        }
     }
 }
 
