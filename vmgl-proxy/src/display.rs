@@ -101,6 +101,14 @@ impl Shown {
         differs.area()
     }
 
+    /// The desktop is divided so from now on.
+    pub fn set_screens(&mut self, screens: &[Screen]) {
+        if self.screens != screens {
+            self.screens = screens.to_vec();
+            self.owe(|debt| debt.size = true);
+        }
+    }
+
     /// The cursor looks so from now on.
     pub fn set_cursor(&mut self, cursor: Cursor) {
         if self.cursor.as_ref() != Some(&cursor) {

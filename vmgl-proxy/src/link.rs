@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use vmgl_rfb::{
     ClientHandshake, ClientMessage, Encoding, Fence, Framebuffer, FromServer, HandshakeError, PixelFormat,
-    ProtocolError, ServerEvent, ServerInit, limits, pseudo,
+    ProtocolError, Screen, ServerEvent, ServerInit, limits, pseudo,
 };
 
 use crate::address::{Address, Stream};
@@ -110,6 +110,10 @@ struct Link {
     began: Instant,
     name: String,
     picture: Framebuffer,
+    /// The size that the server said last.
+    size: (u16, u16),
+    /// How its desktop is divided, as far as it said.
+    screens: Vec<Screen>,
     changed: Region,
     /// Pixels that came of the whole picture that was asked for, and since when; `None` when it is there.
     refresh: Option<(u64, Instant)>,
@@ -146,6 +150,8 @@ impl Link {
             began: Instant::now(),
             name: init.name,
             picture: Framebuffer::new(init.width, init.height)?,
+            size: (init.width, init.height),
+            screens: Vec::new(),
             changed: Region::default(),
             refresh: None,
             show: false,
@@ -278,19 +284,27 @@ impl Link {
         ClientMessage::ContinuousUpdates { enable: true, rect }.write(&mut self.out);
     }
 
-    fn resized(&mut self, screens: Vec<vmgl_rfb::Screen>) {
+    /// The server said its size, which may be the one it had: every request for the whole is answered so.
+    fn resized(&mut self, screens: Vec<Screen>) {
+        let size = (self.picture.width(), self.picture.height());
+        let changed = std::mem::replace(&mut self.size, size) != size;
+        self.screens = screens;
         let mut shown = self.means.display.lock();
         if shown.live == self.id {
-            self.changed.add(self.picture.bounds());
-            shown.publish(&self.picture, &self.changed);
-            shown.screens = screens;
+            if changed {
+                self.changed.add(self.picture.bounds());
+                shown.publish(&self.picture, &self.changed);
+            }
+            shown.set_screens(&self.screens);
         }
         drop(shown);
-        self.changed = Region::default();
-        if self.pushes {
-            self.push();
+        if changed {
+            self.changed = Region::default();
+            if self.pushes {
+                self.push();
+            }
+            self.whole();
         }
-        self.whole();
     }
 
     fn fence(&mut self, fence: Fence) {
@@ -334,6 +348,7 @@ impl Link {
                 shown.live = self.id;
                 self.changed.add(self.picture.bounds());
                 shown.publish(&self.picture, &self.changed);
+                shown.set_screens(&self.screens);
                 shown.name.clone_from(&self.name);
             }
             let _closing = self.told.send((self.id, Told::Shown)).await;

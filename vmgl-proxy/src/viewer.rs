@@ -164,7 +164,11 @@ impl Viewer {
                 let whole = Rect::new(0, 0, self.size.0, self.size.1);
                 let rect = rect.intersect(&whole);
                 if !incremental {
-                    self.owe(display, |debt| debt.damage.add(rect));
+                    // Who knows about screens is told of them each time, by the protocol.
+                    self.owe(display, |debt| {
+                        debt.damage.add(rect);
+                        debt.size = true;
+                    });
                 }
                 self.asked = Some(if self.asked.is_some() { whole } else { rect });
             }

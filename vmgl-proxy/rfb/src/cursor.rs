@@ -35,7 +35,9 @@ pub(crate) fn parse(rect: Rect, codec: &PixelCodec, bytes: &[u8]) -> Cursor {
         |x: usize, y: usize| mask.get(y * stride + x / 8).is_some_and(|byte| byte & (0x80 >> (x % 8)) != 0);
     let visible = (0..usize::from(rect.h)).flat_map(|y| (0..usize::from(rect.w)).map(move |x| (x, y)));
     let visible = visible.map(|(x, y)| bit(x, y)).collect();
-    Cursor { width: rect.w, height: rect.h, hot_x: rect.x, hot_y: rect.y, pixels, visible }
+    // A hot spot outside is for no viewer to deal with: the nearest pixel points.
+    let (hot_x, hot_y) = (rect.x.min(rect.w.saturating_sub(1)), rect.y.min(rect.h.saturating_sub(1)));
+    Cursor { width: rect.w, height: rect.h, hot_x, hot_y, pixels, visible }
 }
 
 impl Cursor {

@@ -67,7 +67,7 @@ pub enum ProtocolError {
     /// A rectangle that is not inside the framebuffer.
     #[error("rectangle {0:?} is outside the framebuffer")]
     Outside(Rect),
-    /// A cursor larger than the bounds, or with its hot spot outside.
+    /// A cursor larger than the bounds.
     #[error("a cursor of {0:?} is beyond the bounds")]
     Cursor(Rect),
     /// A fence longer than the protocol allows.

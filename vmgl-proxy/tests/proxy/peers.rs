@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -206,19 +207,31 @@ fn read(stream: &mut UnixStream, input: &mut BytesMut) -> usize {
 
 /// A server of one colour that passes on what it is told but requests.
 pub(crate) fn notes(path: &Path, colour: u32) -> mpsc::Receiver<ClientMessage> {
+    counts(path, colour).0
+}
+
+/// As [`notes`], with the number of times the whole picture was asked for.
+pub(crate) fn counts(path: &Path, colour: u32) -> (mpsc::Receiver<ClientMessage>, Arc<AtomicUsize>) {
     let listener = UnixListener::bind(path).unwrap();
     let (sender, receiver) = mpsc::channel();
+    let wholes = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&wholes);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let sender = sender.clone();
-            std::thread::spawn(move || serve(stream.unwrap(), colour, &sender));
+            let (sender, count) = (sender.clone(), Arc::clone(&count));
+            std::thread::spawn(move || serve(stream.unwrap(), colour, &sender, &count));
         }
     });
-    receiver
+    (receiver, wholes)
 }
 
 /// Until the client leaves.
-fn serve(mut stream: UnixStream, colour: u32, sender: &mpsc::Sender<ClientMessage>) -> Option<()> {
+fn serve(
+    mut stream: UnixStream,
+    colour: u32,
+    sender: &mpsc::Sender<ClientMessage>,
+    wholes: &AtomicUsize,
+) -> Option<()> {
     let mut picture = Framebuffer::new(64, 48).unwrap();
     picture.fill(picture.bounds(), colour);
     let (mut input, mut out, mut piece) = (BytesMut::new(), Vec::new(), [0; 4096]);
@@ -235,6 +248,11 @@ fn serve(mut stream: UnixStream, colour: u32, sender: &mpsc::Sender<ClientMessag
         while let Some(message) = reader.step(&mut input).ok()? {
             match message {
                 ClientMessage::UpdateRequest { incremental: false, rect } => {
+                    wholes.fetch_add(1, Ordering::SeqCst);
+                    // As the protocol has it, with each whole picture and in an update of its own.
+                    let mut update = Update::begin(&mut out);
+                    update.extended_desktop_size(0, 0, (64, 48), &[]);
+                    update.end();
                     let mut update = Update::begin(&mut out);
                     update.pixels(&mut encoder, Encoding::Raw, &picture, rect);
                     update.end();

@@ -1,8 +1,11 @@
 //! What viewers see through the proxy is what the server shows.
 
-use vmgl_rfb::Encoding;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use crate::peers::{Proxy, Viewer, Xvnc};
+use vmgl_rfb::{ClientMessage, Encoding};
+
+use crate::peers::{Proxy, Viewer, Xvnc, counts, is};
 
 #[test]
 fn viewers_of_every_encoding_see_at_once_what_x_shows() {
@@ -36,4 +39,23 @@ fn a_new_size_reaches_viewers_with_its_picture() {
     let truth = server.truth();
     assert_eq!(truth.len(), 800 * 600);
     viewer.sees("the new size", |shown| shown.pixels() == truth);
+}
+
+#[test]
+fn a_server_that_says_its_size_each_time_is_not_asked_for_the_whole_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = dir.path().join("a");
+    let (told, wholes) = counts(&server, 0x11);
+    let proxy = Proxy::start(dir.path(), &server, &[]);
+    let mut viewer = Viewer::connect(&proxy.door, Encoding::Raw, None).unwrap();
+    viewer.sees("the server", is(0x11));
+    // Each key is a way there after the answers before it.
+    for keysym in 1..100 {
+        let key = ClientMessage::Key { down: true, keysym };
+        viewer.say(&key);
+        assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(key));
+        viewer.say(&ClientMessage::Key { down: false, keysym });
+        told.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+    assert_eq!(wholes.load(Ordering::SeqCst), 2, "once to load it and once to show it");
 }

@@ -119,7 +119,11 @@ impl Encoder {
     }
 }
 
-/// An update that is being written: its number of rectangles is filled in at its end.
+/// Most rectangles of one update: 65535 says that their number is not known.
+const RECTS: u16 = u16::MAX - 1;
+
+/// An update that is being written: its number of rectangles is filled in at its end. What is more than
+/// one can say goes on in another behind it.
 #[derive(Debug)]
 pub struct Update<'a> {
     out: &'a mut Vec<u8>,
@@ -135,14 +139,18 @@ impl<'a> Update<'a> {
         Self { out, start, rects: 0 }
     }
 
-    /// How many rectangles it has; what would be more than 65534 has to go into another update.
+    /// How many rectangles it has.
     #[must_use]
     pub fn rects(&self) -> u16 {
         self.rects
     }
 
     /// Ends it; one without a rectangle leaves nothing behind.
-    pub fn end(self) {
+    pub fn end(mut self) {
+        self.close();
+    }
+
+    fn close(&mut self) {
         if self.rects == 0 {
             self.out.truncate(self.start);
         } else if let Some(count) = self.out.get_mut(self.start + 2..self.start + 4) {
@@ -164,10 +172,13 @@ impl<'a> Update<'a> {
         }
         match encoding {
             Encoding::Raw | Encoding::CopyRect => self.raw(encoder, framebuffer, rect),
-            Encoding::Rre => {
-                self.head(rect, encoding.number());
-                rre::write(framebuffer, rect, &encoder.whole, self.out);
-            }
+            Encoding::Rre => match rre::pack(framebuffer, rect, &encoder.whole) {
+                Some(packed) => {
+                    self.head(rect, encoding.number());
+                    self.out.extend(packed);
+                }
+                None => self.raw(encoder, framebuffer, rect),
+            },
             Encoding::Hextile => {
                 self.head(rect, encoding.number());
                 hextile::write(framebuffer, rect, &encoder.whole, self.out);
@@ -237,8 +248,14 @@ impl<'a> Update<'a> {
     }
 
     fn head(&mut self, rect: Rect, number: i32) {
+        if self.rects == RECTS {
+            self.close();
+            self.start = self.out.len();
+            self.out.extend([0; 4]);
+            self.rects = 0;
+        }
         rect.write(self.out);
         self.out.extend(number.to_be_bytes());
-        self.rects = self.rects.saturating_add(1);
+        self.rects += 1;
     }
 }

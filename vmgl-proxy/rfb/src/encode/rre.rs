@@ -4,15 +4,22 @@ use crate::framebuffer::{Framebuffer, Rect};
 use crate::pixel::PixelCodec;
 use crate::wire::put_len;
 
-pub(super) fn write(framebuffer: &Framebuffer, rect: Rect, codec: &PixelCodec, out: &mut Vec<u8>) {
+/// The rectangle's body, or `None` when that is not shorter than its pixels.
+pub(super) fn pack(framebuffer: &Framebuffer, rect: Rect, codec: &PixelCodec) -> Option<Vec<u8>> {
     let background = framebuffer.row(rect.x, rect.y, 1).first().copied().unwrap_or(0);
     let subs = rectangles(framebuffer, rect, background);
-    put_len(out, subs.len());
-    codec.write(background, out);
-    for (colour, sub) in subs {
-        codec.write(colour, out);
-        sub.write(out);
+    let len = 4 + codec.len() + subs.len() * (codec.len() + 8);
+    if len >= rect.area() * codec.len() {
+        return None;
     }
+    let mut out = Vec::with_capacity(len);
+    put_len(&mut out, subs.len());
+    codec.write(background, &mut out);
+    for (colour, sub) in subs {
+        codec.write(colour, &mut out);
+        sub.write(&mut out);
+    }
+    Some(out)
 }
 
 /// What differs from the background, as rectangles of one colour, from the corner of `rect`.

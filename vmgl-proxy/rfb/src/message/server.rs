@@ -8,7 +8,7 @@ use crate::cursor::{self, Cursor};
 use crate::decode::Decoder;
 use crate::encoding::{Encoding, pseudo};
 use crate::error::ProtocolError;
-use crate::framebuffer::{Framebuffer, Rect, check_size};
+use crate::framebuffer::{Framebuffer, Rect};
 use crate::limits;
 use crate::pixel::PixelFormat;
 use crate::wire::Reader;
@@ -41,7 +41,7 @@ pub enum ServerEvent {
     ExtendedDesktopSize {
         /// 0: the server itself; 1: this client asked; 2: another client asked.
         reason: u16,
-        /// 0: done; else the refusal, and nothing has changed.
+        /// 0: so it is; else the refusal of what this client asked for, and nothing has changed.
         status: u16,
         /// Pixels.
         width: u16,
@@ -238,12 +238,11 @@ impl FromServer {
             }
             pseudo::EXTENDED_DESKTOP_SIZE => {
                 let Some(screens) = screens(&mut from) else { return Ok(None) };
-                check_size(rect.w, rect.h)?;
-                // The reason 1 with a status is a refusal: it says the size there is.
-                if rect.y == 0 {
+                // Only who asked is refused; with other reasons the status has no meaning.
+                let (reason, status) = (rect.x, if rect.x == 1 { rect.y } else { 0 });
+                if status == 0 {
                     framebuffer.resize(rect.w, rect.h)?;
                 }
-                let (reason, status) = (rect.x, rect.y);
                 let (width, height) = (rect.w, rect.h);
                 Some(ServerEvent::ExtendedDesktopSize { reason, status, width, height, screens })
             }
