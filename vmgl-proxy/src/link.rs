@@ -7,6 +7,7 @@
 //! Invariant: only the link that [`crate::display::Shown::live`] names publishes.
 //! Invariant: what is to be written is bounded: no word is taken from the hub while the server does not read.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -16,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use vmgl_rfb::{
     ClientHandshake, ClientMessage, Encoding, Fence, Framebuffer, FromServer, HandshakeError, PixelFormat,
-    ProtocolError, Screen, ServerEvent, ServerInit, limits, pseudo,
+    ProtocolError, Rect, Screen, ServerEvent, ServerInit, limits, pseudo,
 };
 
 use crate::address::{Address, Stream};
@@ -34,6 +35,8 @@ const OUT: usize = 64 << 10;
 const REFRESH: Duration = Duration::from_secs(2);
 /// Time between measurements of the round trip.
 const PROBE: Duration = Duration::from_secs(1);
+/// Most requests that are remembered for the answers owed to them.
+const OWED: usize = 16;
 const PROBE_MARK: &[u8] = b"vmgl-rtt";
 
 /// What the hub says to a link.
@@ -120,6 +123,10 @@ struct Link {
     show: bool,
     loaded: bool,
     pace: Pace,
+    /// When the update that comes began to come.
+    first: Option<Duration>,
+    /// When requests were sent to which the server owes its size, if it is one that says it.
+    owed: VecDeque<Instant>,
     pushes: bool,
     fences: bool,
     probe: Option<Instant>,
@@ -141,7 +148,8 @@ impl Link {
         let stream = timeout(PATIENCE, address.connect()).await.map_err(|_| LinkError::Late)??;
         let (mut read, mut write) = tokio::io::split(stream);
         let mut input = BytesMut::new();
-        let hands = shake(&mut read, &mut write, &mut input, means.password.clone());
+        let mut pace = Pace::new();
+        let hands = shake(&mut read, &mut write, &mut input, means.password.clone(), &mut pace);
         let init = timeout(PATIENCE, hands).await.map_err(|_| LinkError::Late)??;
         let mut link = Self {
             id,
@@ -156,7 +164,9 @@ impl Link {
             refresh: None,
             show: false,
             loaded: false,
-            pace: Pace::new(),
+            pace,
+            first: None,
+            owed: VecDeque::new(),
             pushes: false,
             fences: false,
             probe: None,
@@ -172,6 +182,9 @@ impl Link {
         loop {
             while let Some(event) = server.step(&mut input, &mut link.picture)? {
                 link.hear(event).await;
+            }
+            if server.in_update() && link.first.is_none() {
+                link.first = Some(link.began.elapsed());
             }
             if input.len() > limits::UNIT {
                 return Err(LinkError::HungUp);
@@ -208,7 +221,15 @@ impl Link {
     fn whole(&mut self) {
         self.refresh = Some((0, Instant::now()));
         self.pace.asked(self.began.elapsed());
-        let rect = self.picture.bounds();
+        self.anew(self.picture.bounds());
+    }
+
+    /// Asks for these pixels anew, with which the server owes its size.
+    fn anew(&mut self, rect: Rect) {
+        self.owed.push_back(Instant::now());
+        if self.owed.len() > OWED {
+            self.owed.clear();
+        }
         ClientMessage::UpdateRequest { incremental: false, rect }.write(&mut self.out);
     }
 
@@ -234,6 +255,14 @@ impl Link {
             self.complete().await;
         }
         let now = self.began.elapsed();
+        if !self.pushes && self.pace.trip_due(now) {
+            self.pace.measuring(now);
+            if self.resizes && !self.fences {
+                // One pixel: the word about the size comes at once, whether the picture changes or not.
+                self.owed.clear();
+                self.anew(Rect::new(0, 0, 1, 1));
+            }
+        }
         if !self.pushes && self.out.is_empty() && self.pace.due(now) {
             self.pace.asked(now);
             let rect = self.picture.bounds();
@@ -260,8 +289,13 @@ impl Link {
             }
             ServerEvent::UpdateEnd => self.update_end().await,
             ServerEvent::DesktopSize { .. } => self.resized(Vec::new()),
-            ServerEvent::ExtendedDesktopSize { status, screens, .. } => {
+            ServerEvent::ExtendedDesktopSize { reason, status, screens, .. } => {
                 self.resizes = true;
+                if reason == 0
+                    && let Some(sent) = self.owed.pop_front()
+                {
+                    self.trip(sent.elapsed());
+                }
                 if status == 0 {
                     self.resized(screens);
                 }
@@ -299,6 +333,8 @@ impl Link {
         }
         drop(shown);
         if changed {
+            // Nobody asked for this word.
+            self.owed.clear();
             self.changed = Region::default();
             if self.pushes {
                 self.push();
@@ -314,15 +350,24 @@ impl Link {
         } else if fence.payload == PROBE_MARK
             && let Some(sent) = self.probe.take()
         {
-            self.pace.trip(sent.elapsed());
-            if self.means.display.lock().live == self.id {
-                self.means.tap.event(sensors::Event::Rtt(sent.elapsed()));
-            }
+            self.trip(sent.elapsed());
+        }
+    }
+
+    fn trip(&mut self, trip: Duration) {
+        self.pace.trip(trip);
+        if self.means.display.lock().live == self.id {
+            self.means.tap.event(sensors::Event::Rtt(trip));
         }
     }
 
     async fn update_end(&mut self) {
-        self.pace.answered(self.began.elapsed());
+        let now = self.began.elapsed();
+        let first = self.first.take().unwrap_or(now);
+        // What answers a request for the size alone is no picture.
+        if !self.changed.is_empty() {
+            self.pace.answered(first, now);
+        }
         let all = self.picture.bounds().area() as u64;
         if self.refresh.is_some_and(|(pixels, _)| pixels >= all) {
             self.complete().await;
@@ -364,17 +409,26 @@ async fn shake(
     write: &mut WriteHalf<Box<dyn Stream>>,
     input: &mut BytesMut,
     password: Option<Vec<u8>>,
+    pace: &mut Pace,
 ) -> Result<ServerInit, LinkError> {
     let mut hands = ClientHandshake::new(password, true);
+    let mut said: Option<Instant> = None;
     loop {
         let mut out = Vec::new();
         let init = hands.step(input, &mut out)?;
         write.write_all(&out).await?;
         if let Some(init) = init {
+            pace.measuring(Duration::ZERO);
             return Ok(init);
+        }
+        if !out.is_empty() {
+            said = Some(Instant::now());
         }
         if read.read_buf(input).await? == 0 {
             return Err(LinkError::HungUp);
+        }
+        if let Some(said) = said.take() {
+            pace.trip(said.elapsed());
         }
     }
 }

@@ -101,6 +101,12 @@ impl FromServer {
         self.decoder.set_format(format);
     }
 
+    /// Whether an update has begun that is not complete.
+    #[must_use]
+    pub fn in_update(&self) -> bool {
+        matches!(self.state, State::Update(_) | State::Pixels(..))
+    }
+
     /// Takes what it understands off the front of `input`, draws into `framebuffer`, and says the next
     /// event; `None` when more bytes are needed. Call it until it says `None`.
     ///
