@@ -231,7 +231,9 @@ fn an_update_of_more_rectangles_than_it_can_say_goes_on_in_another() {
 fn rre_is_never_longer_than_raw() {
     let mut noise = Framebuffer::new(40, 40).unwrap();
     for y in 0..40 {
-        (0..).zip(noise.row_mut(0, y, 40)).for_each(|(x, pixel)| *pixel = x * 7919 ^ u32::from(y) * 104_729);
+        (0..)
+            .zip(noise.row_mut(0, y, 40))
+            .for_each(|(x, pixel)| *pixel = (x * 7919) ^ (u32::from(y) * 104_729));
     }
     let mut encoder = Encoder::new(PixelFormat::XRGB, None);
     let mut len = |encoding| {
