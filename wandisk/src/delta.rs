@@ -5,6 +5,7 @@
 
 use std::io::{Cursor, Read};
 
+use bytes::Bytes;
 use librsync::SignatureType;
 use librsync::whole::signature_with_options;
 use serde::{Deserialize, Serialize};
@@ -80,9 +81,9 @@ pub fn description_max(chunk_size: usize) -> usize {
 ///
 /// # Errors
 /// If librsync or zstd fail; a description that is not one only costs the delta.
-pub fn encode(bytes: &[u8], hash: &[u8; 32], basis: &[u8]) -> Result<(Form, Vec<u8>), DeltaError> {
+pub fn encode(bytes: &Bytes, hash: &[u8; 32], basis: &[u8]) -> Result<(Form, Bytes), DeltaError> {
     if basis.len() >= 32 && basis[..32] == hash[..] {
-        return Ok((Form::Same, Vec::new()));
+        return Ok((Form::Same, Bytes::new()));
     }
     let mut best = (Form::Raw, bytes.len());
     let mut body = Vec::new();
@@ -104,9 +105,9 @@ pub fn encode(bytes: &[u8], hash: &[u8; 32], basis: &[u8]) -> Result<(Form, Vec<
         }
     }
     if best.0 == Form::Raw {
-        body = bytes.to_vec();
+        return Ok((Form::Raw, bytes.clone()));
     }
-    Ok((best.0, body))
+    Ok((best.0, Bytes::from(body)))
 }
 
 /// `None` if the signature is not one: it is foreign, and a literal serves as well.
@@ -168,7 +169,8 @@ mod tests {
     fn travel(new: &[u8], basis: Option<&[u8]>) -> (Form, usize, Option<Vec<u8>>) {
         let description = describe_basis(basis).unwrap();
         assert!(description.len() <= description_max(CHUNK));
-        let (form, body) = encode(new, blake3::hash(new).as_bytes(), &description).unwrap();
+        let (form, body) =
+            encode(&Bytes::copy_from_slice(new), blake3::hash(new).as_bytes(), &description).unwrap();
         let back = decode(form, &body, basis, CHUNK).unwrap();
         (form, body.len(), back)
     }
@@ -236,7 +238,7 @@ mod tests {
         #[test]
         fn foreign_signatures_only_cost_the_delta(description in prop::collection::vec(any::<u8>(), 0..2000)) {
             let bytes = noise(7, CHUNK);
-            let (form, body) = encode(&bytes, blake3::hash(&bytes).as_bytes(), &description).unwrap();
+            let (form, body) = encode(&Bytes::copy_from_slice(&bytes), blake3::hash(&bytes).as_bytes(), &description).unwrap();
             prop_assert_eq!(form, Form::Raw);
             prop_assert_eq!(body, bytes);
         }

@@ -294,7 +294,8 @@ fn deltas() -> Vec<Vec<u8>> {
     let (old, mut new) = (noise(1), noise(1));
     new[5000..9000].copy_from_slice(&noise(2)[..4000]);
     let description = delta::describe_basis(Some(&old)).unwrap();
-    let (form, body) = delta::encode(&new, blake3::hash(&new).as_bytes(), &description).unwrap();
+    let (form, body) =
+        delta::encode(&Bytes::copy_from_slice(&new), blake3::hash(&new).as_bytes(), &description).unwrap();
     assert_eq!(form, Form::Delta);
     let mut copies = 0x7273_0236u32.to_be_bytes().to_vec();
     for _ in 0..50 {
@@ -334,7 +335,7 @@ wandisk_fuzz::target!(
         let before = peak();
         move |description: &[u8]| {
             let description = &description[..description.len().min(delta::description_max(CHUNK))];
-            let (form, body) = delta::encode(&bytes, &hash, description).unwrap();
+            let (form, body) = delta::encode(&Bytes::copy_from_slice(&bytes), &hash, description).unwrap();
             assert!(body.len() <= CHUNK, "{form:?}");
             assert!(peak().saturating_sub(before) < 64 << 20, "{} MiB", (peak() - before) >> 20);
         }

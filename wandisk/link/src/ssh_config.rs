@@ -79,10 +79,19 @@ const FOR_LINKS: [&str; 9] = [
     "EscapeChar=none",
 ];
 
-/// The `ssh` program with everything, for what cannot be done from inside this process.
-pub(crate) fn program(host: &SshHost, far_command: &str, config: Option<&Path>) -> Vec<String> {
+/// For a connection of its own: one that is shared with others is no wider for one more.
+const OF_ITS_OWN: &str = "ControlPath=none";
+
+/// The `ssh` program with everything, for what cannot be done from inside this process, or `by_program` for what should not.
+pub(crate) fn program(
+    host: &SshHost,
+    far_command: &str,
+    config: Option<&Path>,
+    by_program: bool,
+) -> Vec<String> {
     let mut words = program_words(config);
-    words.extend(FOR_LINKS.iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]));
+    let own = by_program.then_some(&OF_ITS_OWN);
+    words.extend(FOR_LINKS.iter().chain(own).flat_map(|option| ["-o".to_owned(), (*option).to_owned()]));
     words.extend(["-a".to_owned(), "-x".to_owned()]);
     words.extend(host_words(host));
     words.push(far_command.to_owned());

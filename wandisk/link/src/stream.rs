@@ -176,6 +176,23 @@ impl AsyncWrite for Stream {
         }
     }
 
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.inner {
+            Inner::Program { stdin: Some(stdin), .. } => Pin::new(stdin).poll_write_vectored(cx, bufs),
+            Inner::Program { stdin: None, .. } => Poll::Ready(Err(ended())),
+            #[cfg(feature = "ssh")]
+            Inner::Ssh(near) => Pin::new(near).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.inner {
             Inner::Program { stdin: Some(stdin), .. } => Pin::new(stdin).poll_flush(cx),

@@ -40,7 +40,10 @@ pub fn main() -> ExitCode {
     if let args::Command::Serve(args) = &cli.command {
         return serve::main(&cli, args);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(crate::engine::THREADS)
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(e) => return output::failed(&cli, &output::Failure::from(e)),

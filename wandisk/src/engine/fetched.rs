@@ -52,7 +52,7 @@ impl<S: Store> Engine<S> {
             // A durable row says that an older version's bytes are there. It must not be believed after a crash.
             self.commit_rows().await?;
         }
-        S::blocking(|| {
+        S::brief(|| {
             self.intents.set(chunk, Intent::Replacing)?;
             match bytes {
                 Some(bytes) => self.data.write_chunk(chunk, bytes),

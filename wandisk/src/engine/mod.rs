@@ -61,6 +61,7 @@ use stats::LaneStats;
 
 pub use fetched::StoreOutcome;
 pub use files::Files;
+pub(crate) use files::THREADS;
 pub use meta::MetaError;
 pub use publish::Published;
 pub use rows::{RowsError, WireRow};
@@ -366,6 +367,9 @@ impl<S: Store> Engine<S> {
         let _turn = self.grace.lock().await;
         let deadline = std::time::Instant::now() + GRACE_DEADLINE;
         let mut grace = self.hot.gate().grace();
+        if grace.ended_by(std::time::Instant::now()) {
+            return Ok(());
+        }
         while !S::blocking(|| grace.ended_by(std::time::Instant::now() + S::GRACE_SLICE)) {
             if std::time::Instant::now() >= deadline {
                 return Err(EngineError::Busy);

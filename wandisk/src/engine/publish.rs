@@ -3,6 +3,7 @@
 //! Order: writers out (a grace period) → bytes read → their row says "no longer fresh" → data synced, rows durable →
 //! only then the bytes are given to the caller. The next write makes a new version.
 
+use bytes::Bytes;
 use wandisk_io::ChunkState;
 use wandisk_store::{HashRow, Image, Row, Store};
 
@@ -16,7 +17,7 @@ pub struct Published {
     /// Its row.
     pub row: Row,
     /// Its bytes, chunk-size long; `None`: zeros.
-    pub bytes: Option<Vec<u8>>,
+    pub bytes: Option<Bytes>,
     /// BLAKE3 of the bytes.
     pub hash: [u8; 32],
 }
@@ -72,8 +73,11 @@ impl<S: Store> Engine<S> {
         let mut must_flush = false;
         for chunk in chunks.iter().copied().filter(|c| self.is_here(*c)) {
             let row = self.state().table.get(chunk);
-            let bytes =
-                if row.zero { None } else { Some(self.data.read_chunk(chunk).map_err(EngineError::Data)?) };
+            let bytes = if row.zero {
+                None
+            } else {
+                Some(Bytes::from(self.data.read_chunk(chunk).map_err(EngineError::Data)?))
+            };
             let hash = bytes
                 .as_ref()
                 .map_or_else(|| zero_hash(self.hot.chunk_size()), |b| *blake3::hash(b).as_bytes());

@@ -265,10 +265,12 @@ impl Keeper {
             // Whether it is durable is not known: the disk stays shut until its next keeper reads what is.
             Err(e) => return Err(e.named(&self.engine.meta())),
         }
-        let granted = self.grant(attempt).await;
+        let granted = self.offer_grant(attempt).await;
+        // It is the target's now; what is noted here after that keeps nobody waiting.
         let freeze_ms = prepared.frozen.elapsed().as_secs_f64() * 1e3;
         self.device_is_dead().await;
         granted?;
+        self.note_granted(attempt).await?;
         Ok(MoveReport {
             to: self.site_name(attempt.to),
             epoch: attempt.epoch.0,
@@ -279,13 +281,18 @@ impl Keeper {
         })
     }
 
-    /// Offers the grant until it is taken; it may be repeated for ever.
+    /// Offers the grant until it is taken, and notes that; it may be repeated for ever.
     pub async fn grant(&self, attempt: Attempt) -> Result<(), Refusal> {
+        self.offer_grant(attempt).await?;
+        self.note_granted(attempt).await
+    }
+
+    async fn offer_grant(&self, attempt: Attempt) -> Result<(), Refusal> {
         let patience = Instant::now() + GRANT_PATIENCE;
         loop {
             let asked = self.peers.ask(attempt.to, Ask::Grant { attempt }, Bytes::new()).await;
             match asked {
-                Ok((Answer::Done, _)) => break,
+                Ok((Answer::Done, _)) => return Ok(()),
                 Ok(_) => {
                     return Err(Refusal::failed(&PeerError::Confused { site: self.site_name(attempt.to) }));
                 }
@@ -310,6 +317,9 @@ impl Keeper {
                 Err(_) => tokio::time::sleep(Duration::from_millis(300)).await,
             }
         }
+    }
+
+    async fn note_granted(&self, attempt: Attempt) -> Result<(), Refusal> {
         apply_named(&self.engine, move |meta| {
             rules::done(meta, &attempt);
             Ok(())

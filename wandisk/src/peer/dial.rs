@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use wandisk_link::{Address, DialOptions};
+use wandisk_link::{Address, DialOptions, Stream};
 use wandisk_store::{DiskId, Home, SiteEntry};
 
 use super::error::{Code, Refusal, chain};
@@ -34,23 +34,44 @@ fn free_bytes(home: &Home) -> Option<u64> {
     Some(stat.f_bavail * stat.f_frsize)
 }
 
-/// Dials a site and starts a session.
+/// Dials a site.
+///
+/// # Errors
+/// A sentence about what went wrong on the way.
+pub async fn link(entry: &SiteEntry) -> Result<Stream, String> {
+    link_by(entry, false).await
+}
+
+/// As [`link`], for much at a time: by the `ssh` program, which is quicker once it runs.
+///
+/// # Errors
+/// A sentence about what went wrong on the way.
+pub async fn bulk_link(entry: &SiteEntry) -> Result<Stream, String> {
+    link_by(entry, true).await
+}
+
+async fn link_by(entry: &SiteEntry, by_program: bool) -> Result<Stream, String> {
+    let address = Address::parse(&entry.address).map_err(|e| chain(&e))?;
+    let options = DialOptions {
+        remote_home: entry.remote_home.clone(),
+        remote_wandisk: entry.remote_wandisk.clone(),
+        by_program,
+        ..DialOptions::default()
+    };
+    wandisk_link::dial(&address, &options).await.map_err(|e| chain(&e))
+}
+
+/// Starts a session over a link to a site.
 ///
 /// # Errors
 /// A sentence about what went wrong on the way.
 pub async fn session(
+    stream: Stream,
     home: &Home,
     entry: &SiteEntry,
     hello: &HelloFields,
     desk: Arc<dyn Handler>,
 ) -> Result<Session, String> {
-    let address = Address::parse(&entry.address).map_err(|e| chain(&e))?;
-    let options = DialOptions {
-        remote_home: entry.remote_home.clone(),
-        remote_wandisk: entry.remote_wandisk.clone(),
-        ..DialOptions::default()
-    };
-    let stream = wandisk_link::dial(&address, &options).await.map_err(|e| chain(&e))?;
     let said = stream.stderr();
     let session = match Session::start(stream, hello, desk).await {
         Ok(session) => session,
@@ -97,19 +118,27 @@ impl Handler for Silent {
 /// # Errors
 /// A sentence about what went wrong on the way.
 pub async fn lobby_session(home: &Home, entry: &SiteEntry) -> Result<Session, String> {
-    session(home, entry, &hello(home, None), Arc::new(Silent)).await
+    session(link(entry).await?, home, entry, &hello(home, None), Arc::new(Silent)).await
 }
 
-/// Asks a site's lobby to create a replica of a disk, if it has none.
+/// Asks a site's lobby, in a talk that is kept or a new one, to create a replica of a disk if it has none.
 ///
 /// # Errors
 /// [`Code::NoRoute`] if the site cannot be reached, else what it said.
-pub async fn create_replica(home: &Home, entry: &SiteEntry, facts: &Facts) -> Result<(), Refusal> {
+pub async fn create_replica(
+    home: &Home,
+    entry: &SiteEntry,
+    kept: Option<Session>,
+    facts: &Facts,
+) -> Result<(), Refusal> {
     let name = &entry.name;
-    let session = lobby_session(home, entry).await.map_err(|why| {
-        Refusal::new(Code::NoRoute, format!("site {name} cannot be reached: {why}"))
-            .hint(format!("see `wandisk site check {name}`"))
-    })?;
+    let session = match kept {
+        Some(session) => session,
+        None => lobby_session(home, entry).await.map_err(|why| {
+            Refusal::new(Code::NoRoute, format!("site {name} cannot be reached: {why}"))
+                .hint(format!("see `wandisk site check {name}`"))
+        })?,
+    };
     if entry.id.is_some_and(|id| id != session.peer().site) {
         session.close("another site was expected");
         return Err(Refusal::new(Code::NoRoute, format!("another site answers at {}", entry.address)));

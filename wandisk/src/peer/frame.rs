@@ -10,7 +10,7 @@
 
 use std::io;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::error::tame;
@@ -248,8 +248,8 @@ pub async fn send(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::
     bytes.extend_from_slice(&frame.id.to_le_bytes());
     bytes.extend_from_slice(&u32::try_from(frame.head.len()).map_err(io::Error::other)?.to_le_bytes());
     bytes.extend_from_slice(&frame.head);
-    stream.write_all(&bytes).await?;
-    stream.write_all(&frame.piece).await?;
+    // Together, where the stream takes that: each call wakes whoever carries the bytes on.
+    stream.write_all_buf(&mut Bytes::from(bytes).chain(frame.piece.clone())).await?;
     Ok(UNCOUNTED + 4 + content)
 }
 

@@ -1,9 +1,10 @@
-//! The other sites, as one keeper talks to them: sessions accepted and kept (`reach` dials them, `requests` uses them,
-//! `width` has more of them where a line is long and fat).
+//! The other sites, as one keeper talks to them: sessions accepted and kept (`reach` dials them, some links `ahead`,
+//! `requests` uses them, `width` has more of them where a line is long and fat).
 //!
 //! A session carries requests both ways, so a site behind NAT that dialled out is asked through its own connection.
 //! Where no session can be had, any other session's site is asked to pass the request on.
 
+mod ahead;
 mod reach;
 mod requests;
 mod width;
@@ -39,6 +40,7 @@ pub struct Peers {
     keeper: OnceLock<Weak<Keeper>>,
     sessions: Mutex<HashMap<SiteId, Vec<Session>>>,
     dialling: Mutex<HashMap<SiteId, Arc<tokio::sync::Mutex<Option<Failure>>>>>,
+    ahead: ahead::Ahead,
     inbound: tokio::sync::Semaphore,
     ending: watch::Sender<bool>,
 }
@@ -60,6 +62,7 @@ impl Peers {
             keeper: OnceLock::new(),
             sessions: Mutex::default(),
             dialling: Mutex::default(),
+            ahead: ahead::Ahead::default(),
             inbound: tokio::sync::Semaphore::new(SESSIONS_MAX),
             ending: watch::Sender::new(false),
         })

@@ -37,6 +37,11 @@ pub trait Store: Sized + Send + Sync + 'static {
     /// Runs work that blocks its thread on storage.
     fn blocking<T>(work: impl FnOnce() -> T) -> T;
 
+    /// Runs work that only copies to or from the page cache, unless storage is slow.
+    fn brief<T>(work: impl FnOnce() -> T) -> T {
+        Self::blocking(work)
+    }
+
     /// Keeps image and table as they are now beside the disk, in place of what was kept before; `false` where that cannot be
     /// done without copying the bytes. See [`Making`](crate::moment::Making).
     fn keep_moment(

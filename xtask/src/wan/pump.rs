@@ -21,6 +21,19 @@ const AT_ONCE: usize = 32;
 /// How long a pump may not notice that it is to end.
 const NOTICE: Duration = Duration::from_millis(100);
 
+/// Packets, or the room for them: each is used again, since fresh memory costs more than the bytes in it.
+#[derive(Debug)]
+pub(super) struct Frame {
+    room: Box<[u8]>,
+    length: usize,
+}
+
+impl Frame {
+    fn new() -> Frame {
+        Frame { room: vec![0; LARGEST].into(), length: 0 }
+    }
+}
+
 /// A way in motion; stopped when dropped.
 #[derive(Debug)]
 pub(super) struct Pump {
@@ -32,7 +45,7 @@ impl Pump {
     pub(super) fn start(
         from: Arc<SyncDevice>,
         to: Arc<SyncDevice>,
-        line: Line<Vec<u8>>,
+        line: Line<Frame>,
         offload: bool,
     ) -> Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
@@ -64,23 +77,24 @@ impl Drop for Pump {
 fn carry(
     from: &SyncDevice,
     to: &SyncDevice,
-    mut line: Line<Vec<u8>>,
+    mut line: Line<Frame>,
     offload: bool,
     ended: &AtomicBool,
 ) -> Result<Counts> {
     // A real WAN takes no turns with the programs at its ends. Without the right to it, it is later.
     rustix::process::setpriority_process(Some(rustix::thread::gettid()), -15).ok();
     let start = Instant::now();
-    let mut frame = vec![0; LARGEST];
+    let mut spare = Vec::new();
     while !ended.load(Ordering::Relaxed) {
         while let Some(frame) = line.arrived(start.elapsed()) {
-            match write(to, &frame) {
+            match write(to, &frame.room[..frame.length]) {
                 // A namespace that is coming up or going down takes nothing: lost, as on any network.
                 Ok(_) | Err(Errno::IO | Errno::NOBUFS | Errno::INVAL | Errno::AGAIN) => {}
                 Err(error) => return Err(error).context("cannot write to a TUN device"),
             }
+            spare.push(frame);
         }
-        if take(from, &mut line, offload, &mut frame, start)? == 0 {
+        if take(from, &mut line, offload, &mut spare, start)? == 0 {
             rest(from, &line, start)?;
         }
     }
@@ -90,29 +104,33 @@ fn carry(
 /// Takes frames from the device; how many.
 fn take(
     from: &SyncDevice,
-    line: &mut Line<Vec<u8>>,
+    line: &mut Line<Frame>,
     offload: bool,
-    frame: &mut [u8],
+    spare: &mut Vec<Frame>,
     start: Instant,
 ) -> Result<usize> {
     for taken in 0..AT_ONCE {
-        let length = match read(from, &mut *frame) {
+        let mut next = spare.pop().unwrap_or_else(Frame::new);
+        next.length = match read(from, &mut *next.room) {
             Ok(length) => length,
-            // EIO: the device is down.
-            Err(Errno::AGAIN | Errno::IO | Errno::INTR) => return Ok(taken),
-            Err(error) => return Err(error).context("cannot read a TUN device"),
+            Err(error) => {
+                spare.push(next);
+                // EIO: the device is down.
+                let down = matches!(error, Errno::AGAIN | Errno::IO | Errno::INTR);
+                return if down { Ok(taken) } else { Err(error).context("cannot read a TUN device") };
+            }
         };
-        let frame = &frame[..length];
-        let bytes = if offload { frame::wire_bytes(frame) } else { u64::try_from(length).ok() };
+        let packets = &next.room[..next.length];
+        let bytes = if offload { frame::wire_bytes(packets) } else { u64::try_from(next.length).ok() };
         if let Some(bytes) = bytes {
-            line.offer(start.elapsed(), bytes, frame.to_vec());
+            line.offer(start.elapsed(), bytes, next);
         }
     }
     Ok(AT_ONCE)
 }
 
 /// Waits for a frame, the next arrival, or the time to look whether this is the end.
-fn rest(from: &SyncDevice, line: &Line<Vec<u8>>, start: Instant) -> Result<()> {
+fn rest(from: &SyncDevice, line: &Line<Frame>, start: Instant) -> Result<()> {
     let left = line.next_arrival().map_or(NOTICE, |at| at.saturating_sub(start.elapsed())).min(NOTICE);
     let left = Timespec::try_from(left).context("a wait is too long")?;
     match poll(&mut [PollFd::from_borrowed_fd(from.as_fd(), PollFlags::IN)], Some(&left)) {

@@ -31,9 +31,13 @@ impl Peers {
                 return Ok(id);
             }
             // The site itself is asked: it may never have seen the disk.
-            let session = dial::lobby_session(&home, entry).await.map_err(|why| unreachable(name, &why))?;
+            self.ahead.dial(entry);
+            let session = dial::lobby_session(&home, entry).await.map_err(|why| {
+                self.ahead.forget(entry);
+                unreachable(name, &why)
+            })?;
             let found = session.peer().site;
-            session.close("that was all");
+            self.ahead.keep_lobby(session);
             note_site_id(&home, name, found);
             return Ok(found);
         }
@@ -111,9 +115,16 @@ impl Peers {
         entry: &SiteEntry,
         expected: Option<SiteId>,
     ) -> Result<Session, String> {
-        let session =
-            dial::session(home, entry, &self.hello(), self.desk(Mode::of_dialled(entry, home.sites())))
-                .await?;
+        let desk = self.desk(Mode::of_dialled(entry, home.sites()));
+        let begin = async |link| dial::session(link, home, entry, &self.hello(), Arc::clone(&desk)).await;
+        let ahead = match self.ahead.link(entry).await {
+            Some(link) => begin(link).await.ok(),
+            None => None,
+        };
+        let session = match ahead {
+            Some(session) => session,
+            None => begin(dial::link(entry).await?).await?,
+        };
         let found = session.peer().site;
         if expected.is_some_and(|expected| expected != found) {
             session.close("another site was expected");
@@ -141,10 +152,14 @@ impl Peers {
         let Some(entry) = self.entry_for(&home, site).or_else(|| home.site_by_id(site).cloned()) else {
             return Ok(());
         };
-        match dial::create_replica(&home, &entry, facts).await {
-            Ok(()) => Ok(()),
+        self.ahead.dial(&entry);
+        let created = dial::create_replica(&home, &entry, self.ahead.lobby(site), facts).await;
+        if created.is_err() {
+            self.ahead.forget(&entry);
+        }
+        match created {
             Err(e) if e.code == Code::NoRoute && !self.relays(&[]).is_empty() => Ok(()),
-            Err(e) => Err(e),
+            created => created,
         }
     }
 }

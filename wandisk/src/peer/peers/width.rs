@@ -20,7 +20,7 @@ use crate::peer::permit::Mode;
 use crate::peer::session::Session;
 
 /// Sessions are looked at this often.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(100);
 /// Bytes under way on a connection that is as full as it gets: half of what an SSH server lets be.
 const FULL: f64 = (1 << 20) as f64;
 /// Less than this is no traffic but pings, in bytes a second.
@@ -34,8 +34,8 @@ fn wanted(connections: usize, rate: f64, round_trip: Duration) -> usize {
     if connections == 0 || under_way < FULL * connections as f64 {
         return connections;
     }
-    // Many at once: a dial takes ten round trips, and each connection begins slowly.
-    (connections * 3).min(LINK_WIDTH_MAX.max(connections))
+    // All at once: a dial takes ten round trips, and each connection begins slowly.
+    LINK_WIDTH_MAX.max(connections)
 }
 
 /// What has gone over some sessions so far, the busier way.
@@ -71,7 +71,11 @@ impl Peers {
     /// One more connection of a link; none if it cannot be had.
     async fn one_more(self: &Arc<Self>, home: &Home, entry: &SiteEntry, first: &Session) -> Option<Session> {
         let desk = self.desk(Mode::of_dialled(entry, home.sites()));
-        match dial::session(home, entry, &self.hello(), desk).await {
+        let session = match dial::bulk_link(entry).await {
+            Ok(link) => dial::session(link, home, entry, &self.hello(), desk).await,
+            Err(why) => Err(why),
+        };
+        match session {
             Ok(session) if session.peer().site == first.peer().site => {
                 self.keep(session.clone());
                 Some(session)

@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     /// Connections that `ssh cat` and iperf3 have at once; by default one, and as many as fill the line.
     #[arg(long, default_value_t = 1)]
     connections: u64,
+    /// Where the sites keep what they have; on a tmpfs, syncs take no time.
+    #[arg(long)]
+    dir: Option<PathBuf>,
     /// Bytes of the disk.
     #[arg(long, default_value = "2g", value_parser = wan::bytes)]
     size: u64,
@@ -95,7 +98,8 @@ pub(super) fn main(arguments: &Arguments) -> Result<()> {
 impl Bench {
     /// Makes the line, the sites at its ends, and a disk of noise.
     fn make(arguments: &Arguments) -> Result<Bench> {
-        let dir = workspace::target().join(format!("bench-link-{}", std::process::id()));
+        let below = arguments.dir.clone().unwrap_or_else(workspace::target);
+        let dir = below.join(format!("bench-link-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
         let folder = Folder(dir.clone());
         let image = dir.join("noise.img");
