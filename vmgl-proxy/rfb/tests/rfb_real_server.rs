@@ -2,16 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
+mod qemu;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use vmgl_rfb::{
     ClientHandshake, ClientMessage, Encoding, Framebuffer, FromServer, PixelFormat, ServerEvent, pseudo,
 };
+
+use qemu::Qemu;
 
 struct Killed(Child);
 
@@ -100,76 +104,16 @@ fn xvnc_shows_in_every_encoding_what_x_has() {
     }
 }
 
-/// QEMU's picture by its own account, when there is one.
-fn dump(monitor: &mut UnixStream, file: &Path) -> Option<(usize, Vec<u32>)> {
-    say(monitor, &format!("screendump {}", file.display()));
-    let bytes = std::fs::read(file).ok()?;
-    let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
-    let mut line = || std::str::from_utf8(lines.next()?).ok();
-    assert_eq!(line()?, "P6");
-    let width = line()?.split(' ').next()?.parse().ok()?;
-    assert_eq!(line()?, "255");
-    let pixels = lines.next()?.as_chunks::<3>().0.iter();
-    Some((width, pixels.map(|[r, g, b]| u32::from_be_bytes([0, *r, *g, *b])).collect()))
-}
-
-/// Says a word to QEMU's monitor and waits until it is done.
-fn say(monitor: &mut UnixStream, word: &str) {
-    monitor.write_all(format!("{word}\n").as_bytes()).unwrap();
-    prompt(monitor);
-}
-
-/// Waits until the monitor wants a word.
-fn prompt(monitor: &mut UnixStream) {
-    let mut heard = Vec::new();
-    while !heard.ends_with(b"\n(qemu) ") {
-        let mut piece = [0; 4096];
-        let n = monitor.read(&mut piece).unwrap();
-        assert!(n > 0, "QEMU ended");
-        heard.extend_from_slice(&piece[..n]);
-    }
-}
-
 #[test]
 fn qemu_shows_in_every_encoding_what_it_has() {
     let dir = tempfile::tempdir().unwrap();
-    let [vnc, monitor, file] = ["vnc", "monitor", "dump"].map(|name| dir.path().join(name));
-    let qemu = Command::new("qemu-system-x86_64")
-        .args(["-nodefaults", "-accel", "tcg", "-m", "32", "-vga", "std", "-vnc"])
-        .arg(format!("unix:{}", vnc.display()))
-        .arg("-monitor")
-        .arg(format!("unix:{},server,nowait", monitor.display()))
-        .stdin(Stdio::null())
-        .spawn();
-    let _qemu = Killed(qemu.expect("QEMU is installed by xtask setup"));
-    let began = Instant::now();
-    let wait = |what: &str| {
-        assert!(began.elapsed() < Duration::from_secs(120), "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let mut monitor = loop {
-        match UnixStream::connect(&monitor) {
-            Ok(stream) => break stream,
-            Err(_) => wait("the monitor"),
-        }
-    };
-    monitor.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    prompt(&mut monitor);
-    // A BIOS that finds nothing to start says so on a text screen.
-    let shows = |pixels: &[u32]| pixels.iter().filter(|pixel| **pixel != 0).count() > 500;
-    while !dump(&mut monitor, &file).is_some_and(|(width, pixels)| width == 720 && shows(&pixels)) {
-        wait("the BIOS's text");
-    }
-    say(&mut monitor, "stop");
-    let (width, truth) = dump(&mut monitor, &file).unwrap();
-    assert!(shows(&truth));
+    let vnc = dir.path().join("vnc");
+    let mut qemu = Qemu::start(dir.path(), &vnc);
+    let (width, truth) = qemu.stopped();
     for encoding in Encoding::ALL {
         let shown = screen(&vnc, encoding);
         let wrong = shown.pixels().iter().zip(&truth).filter(|(a, b)| a != b).count();
-        assert_eq!(
-            (wrong, usize::from(shown.width()), shown.pixels().len()),
-            (0, width, truth.len()),
-            "{encoding:?}"
-        );
+        let size = (usize::from(shown.width()), shown.pixels().len());
+        assert_eq!((wrong, size), (0, (width, truth.len())), "{encoding:?}");
     }
 }

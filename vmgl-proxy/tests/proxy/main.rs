@@ -5,4 +5,6 @@
 mod hostile;
 mod peers;
 mod pictures;
+#[path = "../../rfb/tests/qemu/mod.rs"]
+mod qemu;
 mod rehoming;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use vmgl_rfb::{ClientMessage, Encoding};
 
 use crate::peers::{Proxy, Viewer, Xvnc, counts, is};
+use crate::qemu::Qemu;
 
 #[test]
 fn viewers_of_every_encoding_see_at_once_what_x_shows() {
@@ -58,4 +59,20 @@ fn a_server_that_says_its_size_each_time_is_not_asked_for_the_whole_again() {
         told.recv_timeout(Duration::from_secs(60)).unwrap();
     }
     assert_eq!(wholes.load(Ordering::SeqCst), 2, "once to load it and once to show it");
+}
+
+#[test]
+fn a_server_without_continuous_updates_is_asked_and_all_it_changes_is_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let vnc = dir.path().join("vnc");
+    let mut qemu = Qemu::start(dir.path(), &vnc);
+    // From the first screen on, which has another size: what the BIOS writes comes while it is looked at.
+    let proxy = Proxy::start(dir.path(), &vnc, &[]);
+    let mut viewers = [Encoding::Zrle, Encoding::Tight]
+        .map(|encoding| Viewer::connect(&proxy.door, encoding, None).unwrap());
+    let (width, truth) = qemu.stopped();
+    for viewer in &mut viewers {
+        viewer.sees("the BIOS's text", |shown| shown.pixels() == truth);
+        assert_eq!(usize::from(viewer.picture.width()), width);
+    }
 }
