@@ -7,25 +7,26 @@
 //! Invariant: only the link that [`crate::display::Shown::live`] names publishes.
 //! Invariant: what is to be written is bounded: no word is taken from the hub while the server does not read.
 
+mod shake;
+mod words;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use vmgl_rfb::{
-    ClientHandshake, ClientMessage, Encoding, Fence, Framebuffer, FromServer, HandshakeError, PixelFormat,
-    ProtocolError, Rect, Screen, ServerEvent, ServerInit, limits, pseudo,
+    ClientMessage, Encoding, Fence, Framebuffer, FromServer, PixelFormat, Rect, Screen, ServerEvent, limits,
+    pseudo,
 };
 
-use crate::address::{Address, Stream};
-use crate::display::Display;
+use crate::address::Address;
 use crate::pace::Pace;
 use crate::region::Region;
 use crate::rehome::LinkId;
-use crate::tap::Tap;
+pub use words::{LinkError, Means, Order, Told};
 
 /// How long connecting and the handshake may take, each.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,60 +39,6 @@ const PROBE: Duration = Duration::from_secs(1);
 /// Most requests that are remembered for the answers owed to them.
 const OWED: usize = 16;
 const PROBE_MARK: &[u8] = b"vmgl-rtt";
-
-/// What the hub says to a link.
-#[derive(Debug)]
-pub enum Order {
-    /// Fetch the whole picture and show it from then on.
-    Show,
-    /// Tell the server this.
-    Say(ClientMessage),
-}
-
-/// What a link says to the hub.
-#[derive(Debug)]
-pub enum Told {
-    /// It has the whole picture.
-    Loaded,
-    /// It is shown.
-    Shown,
-    /// It ended.
-    Gone(LinkError),
-}
-
-/// Why a link ended.
-#[derive(Debug, Error)]
-pub enum LinkError {
-    /// The connection.
-    #[error("the connection: {0}")]
-    Io(#[from] std::io::Error),
-    /// The handshake.
-    #[error("the handshake: {0}")]
-    Handshake(#[from] HandshakeError),
-    /// What the server sent.
-    #[error("the server does not keep to the protocol: {0}")]
-    Protocol(#[from] ProtocolError),
-    /// No answer.
-    #[error("no answer within {PATIENCE:?}")]
-    Late,
-    /// The server closed the connection.
-    #[error("the server hung up")]
-    HungUp,
-    /// The proxy let it go.
-    #[error("it was let go")]
-    LetGo,
-}
-
-/// What a link needs beside its address.
-#[derive(Debug, Clone)]
-pub struct Means {
-    /// Where to publish.
-    pub display: Display,
-    /// Where to tell of updates.
-    pub tap: Tap,
-    /// The server's password, if it wants one.
-    pub password: Option<Vec<u8>>,
-}
 
 /// Runs a link until it ends; what it has to say goes to `told`.
 pub async fn run(
@@ -149,7 +96,7 @@ impl Link {
         let (mut read, mut write) = tokio::io::split(stream);
         let mut input = BytesMut::new();
         let mut pace = Pace::new();
-        let hands = shake(&mut read, &mut write, &mut input, means.password.clone(), &mut pace);
+        let hands = shake::shake(&mut read, &mut write, &mut input, means.password.clone(), &mut pace);
         let init = timeout(PATIENCE, hands).await.map_err(|_| LinkError::Late)??;
         let mut link = Self {
             id,
@@ -401,34 +348,5 @@ impl Link {
             let _closing = self.told.send((self.id, Told::Loaded)).await;
         }
         self.loaded = true;
-    }
-}
-
-async fn shake(
-    read: &mut ReadHalf<Box<dyn Stream>>,
-    write: &mut WriteHalf<Box<dyn Stream>>,
-    input: &mut BytesMut,
-    password: Option<Vec<u8>>,
-    pace: &mut Pace,
-) -> Result<ServerInit, LinkError> {
-    let mut hands = ClientHandshake::new(password, true);
-    let mut said: Option<Instant> = None;
-    loop {
-        let mut out = Vec::new();
-        let init = hands.step(input, &mut out)?;
-        write.write_all(&out).await?;
-        if let Some(init) = init {
-            pace.measuring(Duration::ZERO);
-            return Ok(init);
-        }
-        if !out.is_empty() {
-            said = Some(Instant::now());
-        }
-        if read.read_buf(input).await? == 0 {
-            return Err(LinkError::HungUp);
-        }
-        if let Some(said) = said.take() {
-            pace.trip(said.elapsed());
-        }
     }
 }

@@ -30,7 +30,7 @@ impl Qemu {
             .arg(format!("unix:{},server,nowait", socket.display()))
             .stdin(Stdio::null())
             .spawn()
-            .expect("QEMU is installed by xtask setup");
+            .unwrap();
         let monitor = until("QEMU's monitor", || {
             assert!(process.try_wait().unwrap().is_none(), "QEMU ended");
             UnixStream::connect(&socket).ok()
