@@ -1,0 +1,152 @@
+//! Where a peer is: `tcp:HOST:PORT` or `unix:PATH`; connecting to it and listening there.
+//!
+//! Invariant: a socket file is only replaced when nobody answers at it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// Both halves of a connection, whatever it runs over.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// An address of a VNC server or of the proxy's own door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// `HOST:PORT`.
+    Tcp(String),
+    /// A socket file.
+    Unix(PathBuf),
+}
+
+/// What is no address.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{0:?} is no address: tcp:HOST:PORT or unix:PATH")]
+pub struct NoAddress(String);
+
+impl FromStr for Address {
+    type Err = NoAddress;
+
+    fn from_str(text: &str) -> Result<Self, NoAddress> {
+        let no = || NoAddress(text.to_owned());
+        match text.split_once(':') {
+            Some(("unix", path)) if !path.is_empty() => Ok(Self::Unix(path.into())),
+            Some(("tcp", rest)) => match rest.rsplit_once(':') {
+                Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                    Ok(Self::Tcp(rest.to_owned()))
+                }
+                _ => Err(no()),
+            },
+            _ => Err(no()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(at) => write!(f, "tcp:{at}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Address {
+    /// Connects; small messages are sent at once.
+    ///
+    /// # Errors
+    /// What connecting gives.
+    pub async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Tcp(at) => {
+                let stream = TcpStream::connect(at).await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+            Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        })
+    }
+
+    /// Listens.
+    ///
+    /// # Errors
+    /// What binding gives; a socket file at which somebody answers is in use.
+    pub async fn listen(&self) -> io::Result<Listener> {
+        match self {
+            Self::Tcp(at) => TcpListener::bind(at).await.map(Listener::Tcp),
+            Self::Unix(path) => {
+                match UnixStream::connect(path).await {
+                    Ok(_answers) => return Err(io::ErrorKind::AddrInUse.into()),
+                    Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
+                        std::fs::remove_file(path)?;
+                    }
+                    Err(_) => {}
+                }
+                UnixListener::bind(path).map(Listener::Unix)
+            }
+        }
+    }
+}
+
+/// A door.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A socket file.
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// The next who comes, and where from.
+    ///
+    /// # Errors
+    /// What accepting gives.
+    pub async fn accept(&self) -> io::Result<(Box<dyn Stream>, String)> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let (stream, from) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                (Box::new(stream), from.to_string())
+            }
+            Self::Unix(listener) => (Box::new(listener.accept().await?.0), "unix".to_owned()),
+        })
+    }
+
+    /// Where it listens, with the port that was given for port 0.
+    ///
+    /// # Errors
+    /// What the system gives.
+    pub fn address(&self) -> io::Result<String> {
+        Ok(match self {
+            Self::Tcp(listener) => format!("tcp:{}", listener.local_addr()?),
+            Self::Unix(listener) => {
+                let at = listener.local_addr()?;
+                format!(
+                    "unix:{}",
+                    at.as_pathname().map(|path| path.display().to_string()).unwrap_or_default()
+                )
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_as_it_is_written_and_others_are_refused() {
+        for good in ["tcp:localhost:5900", "tcp:[::1]:0", "unix:/run/vnc"] {
+            assert_eq!(good.parse::<Address>().map(|at| at.to_string()), Ok(good.to_owned()));
+        }
+        for bad in ["", "tcp:", "tcp:host", "tcp::1", "tcp:h:65536", "unix:", "udp:h:1"] {
+            assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+}

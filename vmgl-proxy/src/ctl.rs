@@ -1,0 +1,154 @@
+//! `ctl`: a unix socket (mode 0600) that takes one line of JSON a question and gives one a answer.
+//!
+//! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"prepare","to":ADDR}`, `{"do":"rehome"}` (with `"to"`, or
+//! to what is prepared), `{"do":"cancel"}`. Answers are `{"ok":…}` or `{"error":"…"}`; prepare and rehome
+//! answer when they are done.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+
+use crate::address::{Address, Listener};
+use crate::hub::{Ask, Ways};
+use crate::link::Means;
+use crate::rehome::Event;
+
+/// Longest line, in bytes.
+const LINE: u64 = 8 << 10;
+/// Most conversations at once; others wait to be accepted.
+const MOST: usize = 32;
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Command {
+    /// How it stands.
+    Status {},
+    /// Who looks.
+    Viewers {},
+    /// Load ahead.
+    Prepare {
+        /// The new server.
+        to: String,
+    },
+    /// Show the prepared one or `to`.
+    Rehome {
+        /// The new server, if it is not prepared.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+    },
+    /// Stay.
+    Cancel {},
+}
+
+/// Answers at `path` until accepting fails.
+///
+/// # Errors
+/// What listening and accepting give.
+pub async fn serve(path: &Path, ways: Ways, means: Means) -> io::Result<()> {
+    let listener = Address::Unix(path.to_owned()).listen().await?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    answer_all(listener, ways, means).await
+}
+
+async fn answer_all(listener: Listener, ways: Ways, means: Means) -> io::Result<()> {
+    let mut tasks = tokio::task::JoinSet::new();
+    loop {
+        while tasks.len() >= MOST {
+            tasks.join_next().await;
+        }
+        let (stream, _) = listener.accept().await?;
+        let (ways, means) = (ways.clone(), means.clone());
+        tasks.spawn(async move {
+            let (read, mut write) = tokio::io::split(stream);
+            let mut lines = BufReader::new(read);
+            loop {
+                let mut line = Vec::new();
+                let read = (&mut lines).take(LINE).read_until(b'\n', &mut line).await;
+                if !read.is_ok_and(|len| len > 0) || line.last() != Some(&b'\n') {
+                    return;
+                }
+                let said = match serde_json::from_slice(&line) {
+                    Ok(command) => answer(command, &ways, &means).await,
+                    Err(fault) => Err(format!("no command: {fault}")),
+                };
+                let mut said = match said {
+                    Ok(value) => json!({ "ok": value }),
+                    Err(why) => json!({ "error": why }),
+                }
+                .to_string();
+                said.push('\n');
+                if write.write_all(said.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        while tasks.try_join_next().is_some() {}
+    }
+}
+
+async fn answer(command: Command, ways: &Ways, means: &Means) -> Result<Value, String> {
+    let parse = |to: String| to.parse::<Address>().map_err(|fault| fault.to_string());
+    let ask = match command {
+        Command::Viewers {} => return Ok(viewers(means)),
+        Command::Status {} => Ask::Status,
+        Command::Prepare { to } => Ask::Change(Event::Prepare(parse(to)?)),
+        Command::Rehome { to } => Ask::Change(Event::Rehome(to.map(parse).transpose()?)),
+        Command::Cancel {} => Ask::Change(Event::Cancel),
+    };
+    let (place, answer) = oneshot::channel();
+    let ended = |_| "the proxy ends".to_owned();
+    ways.ask.send((ask, place)).await.map_err(|_| "the proxy ends".to_owned())?;
+    let status = answer.await.map_err(ended)??;
+    let mut status = serde_json::to_value(status).map_err(|fault| fault.to_string())?;
+    if let Some(fields) = status.as_object_mut() {
+        fields.insert("viewers".to_owned(), means.display.lock().viewers.len().into());
+        let readings = serde_json::to_value(means.tap.readings()).map_err(|fault| fault.to_string())?;
+        fields.insert("readings".to_owned(), readings);
+    }
+    Ok(status)
+}
+
+fn viewers(means: &Means) -> Value {
+    let shown = means.display.lock();
+    let list = shown.viewers.iter().map(|(id, viewer)| {
+        let owed = viewer.debt.damage.area();
+        json!({ "id": id, "from": viewer.from, "updates": viewer.updates, "bytes": viewer.bytes, "owed_pixels": owed })
+    });
+    list.collect()
+}
+
+/// Asks the proxy at `path` and gives its answer.
+///
+/// # Errors
+/// When nobody answers there, or with the reason why it was not done.
+pub async fn ask(path: &Path, command: &Command) -> Result<Value, AskError> {
+    let mut stream = UnixStream::connect(path).await?;
+    let mut line = serde_json::to_vec(command).map_err(io::Error::from)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let mut said = String::new();
+    BufReader::new(stream.take(1 << 20)).read_line(&mut said).await?;
+    let mut said: Value = serde_json::from_str(&said).map_err(io::Error::from)?;
+    match said.get("error").and_then(Value::as_str) {
+        Some(why) => Err(AskError::Refused(why.to_owned())),
+        None => Ok(said["ok"].take()),
+    }
+}
+
+/// Why a question had no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The socket.
+    #[error("the proxy does not answer: {0}")]
+    Io(#[from] io::Error),
+    /// The proxy said no.
+    #[error("{0}")]
+    Refused(String),
+}

@@ -1,0 +1,198 @@
+//! The picture between the server and the viewers, and what each viewer has not got yet.
+//!
+//! A link draws into a picture of its own and publishes what changed when an update is complete, so viewers
+//! see whole updates, and after a re-home only what differs. A viewer that is slow misses pictures between,
+//! never the last one: its debt is one [`Region`].
+//!
+//! Invariant: the lock is held for copying and encoding only, never across a wait.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use vmgl_rfb::{Cursor, CutText, Framebuffer, Rect, Screen};
+
+use crate::region::Region;
+
+/// Pictures are compared in squares of this side.
+const TILE: u16 = 32;
+
+/// What a viewer is owed.
+#[derive(Debug, Default)]
+pub struct Debt {
+    /// Pixels.
+    pub damage: Region,
+    /// The size.
+    pub size: bool,
+    /// The cursor.
+    pub cursor: bool,
+    /// Bells; several are one.
+    pub bell: bool,
+    /// The clipboard.
+    pub cut: bool,
+}
+
+/// A viewer, as the display and `ctl viewers` know it.
+#[derive(Debug)]
+pub struct Viewer {
+    /// Where it comes from.
+    pub from: String,
+    /// What it is owed.
+    pub debt: Debt,
+    /// Updates that were sent to it.
+    pub updates: u64,
+    /// Bytes that were sent to it.
+    pub bytes: u64,
+    wake: Arc<Notify>,
+}
+
+/// What is shown.
+#[derive(Debug)]
+pub struct Shown {
+    /// The picture.
+    pub picture: Framebuffer,
+    /// The desktop's name.
+    pub name: String,
+    /// How the desktop is divided, as far as the server said.
+    pub screens: Vec<Screen>,
+    /// The cursor, when the server leaves it to viewers.
+    pub cursor: Option<Cursor>,
+    /// The clipboard's last text.
+    pub cut: Option<CutText>,
+    /// The link that may publish; 0 before the first.
+    pub live: u64,
+    /// Who looks.
+    pub viewers: BTreeMap<u64, Viewer>,
+    last: u64,
+}
+
+impl Shown {
+    fn owe(&mut self, what: impl Fn(&mut Debt)) {
+        for viewer in self.viewers.values_mut() {
+            what(&mut viewer.debt);
+            viewer.wake.notify_one();
+        }
+    }
+
+    /// Takes a link's picture over where it differs, and says how many pixels' tiles that were.
+    pub fn publish(&mut self, from: &Framebuffer, changed: &Region) -> u64 {
+        if (from.width(), from.height()) != (self.picture.width(), self.picture.height()) {
+            self.picture = from.clone();
+            self.screens = Vec::new();
+            let all = self.picture.bounds();
+            self.owe(|debt| {
+                debt.damage = Region::default();
+                debt.damage.add(all);
+                debt.size = true;
+            });
+            return all.area() as u64;
+        }
+        let mut differs = Region::default();
+        for rect in changed.rects() {
+            for tile in rect.intersect(&from.bounds()).tiles(TILE, TILE) {
+                if take_over(&mut self.picture, from, tile) {
+                    differs.add(tile);
+                }
+            }
+        }
+        if !differs.is_empty() {
+            self.owe(|debt| debt.damage.add_all(&differs));
+        }
+        differs.area()
+    }
+
+    /// The desktop is divided so from now on.
+    pub fn set_screens(&mut self, screens: &[Screen]) {
+        if self.screens != screens {
+            self.screens = screens.to_vec();
+            self.owe(|debt| debt.size = true);
+        }
+    }
+
+    /// The cursor looks so from now on.
+    pub fn set_cursor(&mut self, cursor: Cursor) {
+        if self.cursor.as_ref() != Some(&cursor) {
+            self.cursor = Some(cursor);
+            self.owe(|debt| debt.cursor = true);
+        }
+    }
+
+    /// A bell.
+    pub fn ring(&mut self) {
+        self.owe(|debt| debt.bell = true);
+    }
+
+    /// The server's clipboard has this text.
+    pub fn set_cut(&mut self, text: CutText) {
+        self.cut = Some(text);
+        self.owe(|debt| debt.cut = true);
+    }
+
+    /// A viewer comes; it is owed what is not the picture (that it asks for).
+    pub fn add(&mut self, from: String) -> (u64, Arc<Notify>) {
+        self.last += 1;
+        let wake = Arc::new(Notify::new());
+        let debt = Debt { cursor: true, ..Debt::default() };
+        let viewer = Viewer { from, debt, updates: 0, bytes: 0, wake: Arc::clone(&wake) };
+        self.viewers.insert(self.last, viewer);
+        (self.last, wake)
+    }
+}
+
+fn take_over(to: &mut Framebuffer, from: &Framebuffer, tile: Rect) -> bool {
+    let mut differs = false;
+    for y in tile.y..tile.y + tile.h {
+        let (old, new) = (to.row_mut(tile.x, y, tile.w), from.row(tile.x, y, tile.w));
+        if *old != *new && old.len() == new.len() {
+            old.copy_from_slice(new);
+            differs = true;
+        }
+    }
+    differs
+}
+
+/// What is shown, shared.
+#[derive(Debug, Clone)]
+pub struct Display(Arc<Mutex<Shown>>);
+
+impl Display {
+    /// A display that shows `picture`.
+    #[must_use]
+    pub fn new(picture: Framebuffer) -> Self {
+        Self(Arc::new(Mutex::new(Shown {
+            picture,
+            name: "vmgl-proxy".to_owned(),
+            screens: Vec::new(),
+            cursor: None,
+            cut: None,
+            live: 0,
+            viewers: BTreeMap::new(),
+            last: 0,
+        })))
+    }
+
+    /// What is shown, locked.
+    pub fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_new_picture_a_viewer_is_owed_the_difference_only() {
+        let display = Display::new(Framebuffer::new(640, 480).unwrap());
+        let mut shown = display.lock();
+        let (id, _) = shown.add("test".to_owned());
+        let mut other = Framebuffer::new(640, 480).unwrap();
+        other.fill(Rect::new(100, 100, 3, 3), 0xff);
+        let mut all = Region::default();
+        all.add(other.bounds());
+        shown.publish(&other, &all);
+        assert_eq!(shown.picture, other);
+        assert_eq!(shown.viewers[&id].debt.damage.rects(), [Rect::new(96, 96, TILE, TILE)]);
+    }
+}

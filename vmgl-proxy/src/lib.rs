@@ -1,0 +1,28 @@
+//! The display proxy: viewers connect to it and stay connected while the VNC server behind it changes.
+//!
+//! [`Hub`] owns the way to the server (a [`link`], and a second one while a move is prepared), [`viewer`]
+//! serves one viewer, and [`display`] is the picture between them. What decides is pure and has no clock:
+//! [`rehome`] which server is shown, [`input`] what keys and buttons a server has to be told,
+//! [`pace`] when a server is asked for more, [`region`] what a viewer has not got yet.
+//!
+//! Invariant: a viewer's connection ends only by the viewer, by its own fault, or with the proxy.
+//! Invariant: memory is bounded: pictures by the protocol's limits, a viewer by one encoded update and
+//! one [`region::Region`], input in a gap by [`input::QUEUE`].
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod ctl;
+pub mod display;
+pub mod hub;
+pub mod input;
+pub mod link;
+pub mod pace;
+pub mod region;
+pub mod rehome;
+pub mod tap;
+pub mod viewer;
+pub mod wan;
+
+pub use address::Address;
+pub use hub::Hub;
