@@ -157,7 +157,11 @@ impl Keeper {
         let Some(bytes) = published.bytes else {
             return Ok((Answer::Chunk { form: Form::Zero, hash }, Bytes::new()));
         };
-        let encoded = tokio::task::spawn_blocking(move || delta::encode(&bytes, &published.hash, &basis));
+        let engine = Arc::clone(&self.engine);
+        self.peers.note_rates(&engine.fetch_stats().ledger);
+        let encoded = tokio::task::spawn_blocking(move || {
+            delta::encode(&bytes, &published.hash, &basis, &engine.fetch_stats().ledger)
+        });
         let (form, body) =
             encoded.await.map_err(|e| Refusal::failed(&e))?.map_err(|e| Refusal::failed(&e))?;
         self.engine.fetch_stats().bytes_out.fetch_add(body.len() as u64, Ordering::Relaxed);
