@@ -11,7 +11,8 @@ use wandisk_store::{
     DiskDir, DiskId, DiskMeta, Epoch, Home, KnownSite, LineageId, OpenError, Residency, Row, SiteId, Version,
 };
 
-use crate::delta::{self, Form};
+use crate::delta::choice::Way;
+use crate::delta::{self, Form, Ledger};
 use crate::engine::Engine;
 use crate::peer::error::{Code, Refusal};
 use crate::peer::facts;
@@ -293,9 +294,9 @@ fn peak() -> u64 {
 fn deltas() -> Vec<Vec<u8>> {
     let (old, mut new) = (noise(1), noise(1));
     new[5000..9000].copy_from_slice(&noise(2)[..4000]);
-    let description = delta::describe_basis(Some(&old)).unwrap();
-    let (form, body) =
-        delta::encode(&Bytes::copy_from_slice(&new), blake3::hash(&new).as_bytes(), &description).unwrap();
+    let description = delta::describe_basis(Way::Rolling, Some(&old)).unwrap();
+    let (hash, new) = (blake3::hash(&new), Bytes::from(new));
+    let (form, body) = delta::encode(&new, hash.as_bytes(), &description, &Ledger::default()).unwrap();
     assert_eq!(form, Form::Delta);
     let mut copies = 0x7273_0236u32.to_be_bytes().to_vec();
     for _ in 0..50 {
@@ -310,8 +311,9 @@ wandisk_fuzz::target!(chunks_of_every_form, 12_000, deltas(), {
     let before = peak();
     move |bytes: &[u8]| {
         let packed = zstd::bulk::compress(bytes, 1).unwrap();
-        for form in [Form::Zero, Form::Same, Form::Delta, Form::Zstd, Form::Raw] {
-            for body in [bytes, &packed] {
+        for form in Form::ALL {
+            // The last one: three blocks that differ, packed.
+            for body in [bytes, &packed, &[&[7, 0, 0, 0], &packed[..]].concat()] {
                 if let Ok(Some(made)) = delta::decode(form, body, Some(&basis), CHUNK) {
                     assert_eq!(made.len(), CHUNK);
                 }
@@ -326,8 +328,9 @@ wandisk_fuzz::target!(
     descriptions_of_a_basis,
     5_000,
     vec![
-        delta::describe_basis(Some(&noise(1))).unwrap(),
-        delta::describe_basis(Some(&noise(1)[..16 << 10])).unwrap()
+        delta::describe_basis(Way::Blocks, Some(&noise(1))).unwrap(),
+        delta::describe_basis(Way::Rolling, Some(&noise(1))).unwrap(),
+        delta::describe_basis(Way::Rolling, Some(&noise(1)[..16 << 10])).unwrap()
     ],
     {
         let bytes = noise(1);
@@ -335,7 +338,9 @@ wandisk_fuzz::target!(
         let before = peak();
         move |description: &[u8]| {
             let description = &description[..description.len().min(delta::description_max(CHUNK))];
-            let (form, body) = delta::encode(&Bytes::copy_from_slice(&bytes), &hash, description).unwrap();
+            let (form, body) =
+                delta::encode(&Bytes::copy_from_slice(&bytes), &hash, description, &Ledger::default())
+                    .unwrap();
             assert!(body.len() <= CHUNK, "{form:?}");
             assert!(peak().saturating_sub(before) < 64 << 20, "{} MiB", (peak() - before) >> 20);
         }

@@ -280,7 +280,9 @@ impl<S: Store> Engine<S> {
                 return Ok(Opened::InPlace);
             }
             let is_cold = |engine: &Self| engine.hot.state(chunk) == ChunkState::COLD;
-            if is_cold(self) && matches!(cover, Cover::Part(_)) {
+            if is_cold(self) {
+                // One that was brought ahead too, however much of it is to be written: a flush may be about to say in its
+                // row that it is held, and that must not be said of what is being replaced.
                 self.open_if_here(chunk);
             }
             if is_cold(self) && !self.need_not_wait(chunk, &cover) {

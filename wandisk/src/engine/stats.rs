@@ -6,6 +6,7 @@ use serde::Serialize;
 use wandisk_store::{Counts, Row, Store};
 
 use super::Engine;
+use crate::delta::Ledger;
 
 /// Requests counted on one lane; a line of its own, so that queues do not slow each other down.
 #[repr(align(128))]
@@ -58,6 +59,8 @@ pub struct FetchStats {
     pub literal: AtomicU64,
     /// Requests that wait for a fetch now.
     pub waiting: AtomicU64,
+    /// Which ways chunks came and went, and what that saved.
+    pub ledger: Ledger,
 }
 
 impl FetchStats {
@@ -69,7 +72,7 @@ impl FetchStats {
             "demand": get(&self.demand), "prefetched": get(&self.prefetched), "prefetch_used": get(&self.prefetch_used),
             "bytes_in": get(&self.bytes_in), "bytes_out": get(&self.bytes_out),
             "same": get(&self.same), "zero": get(&self.zero), "delta": get(&self.delta),
-            "literal": get(&self.literal), "waiting": get(&self.waiting),
+            "literal": get(&self.literal), "waiting": get(&self.waiting), "ways": self.ledger.to_json(),
         })
     }
 }

@@ -158,12 +158,15 @@ impl Keeper {
         let Some(bytes) = published.bytes else {
             return Ok((Answer::Chunk { form: Form::Zero, hash }, Bytes::new()));
         };
-        let encode = move || delta::encode(&bytes, &published.hash, &basis);
-        // A signature is foreign, and what it costs to look for its blocks is not known; all else is a moment.
-        let encoded = if described {
-            tokio::task::spawn_blocking(encode).await.map_err(|e| Refusal::failed(&e))?
-        } else {
+        let engine = Arc::clone(&self.engine);
+        self.peers.note_rates(&engine.fetch_stats().ledger);
+        let quick = !described && engine.fetch_stats().ledger.level() == 0;
+        let encode = move || delta::encode(&bytes, &published.hash, &basis, &engine.fetch_stats().ledger);
+        // A signature is foreign, and what it costs to look for its blocks is not known; higher levels take long.
+        let encoded = if quick {
             encode()
+        } else {
+            tokio::task::spawn_blocking(encode).await.map_err(|e| Refusal::failed(&e))?
         };
         let (form, body) = encoded.map_err(|e| Refusal::failed(&e))?;
         self.engine.fetch_stats().bytes_out.fetch_add(body.len() as u64, Ordering::Relaxed);

@@ -4,7 +4,8 @@
 //! hello: "WANDISK\n" (8) │ version u16 │ oldest version understood u16 │ length u32 │ JSON
 //! frame: length u32 │ kind u8 │ flags u8 (1: more follows) │ zero u16 │ id u64 │ head length u32 │ head │ piece of the body
 //! ```
-//! Little-endian; a frame's length counts what follows its first 16 bytes. Version 1 had no pieces.
+//! Little-endian; a frame's length counts what follows its first 16 bytes. Version 1 had no pieces, version 2 no
+//! deltas of blocks.
 //!
 //! Invariant: no memory is taken for a length before it is checked, and never more than a frame's.
 
@@ -19,8 +20,8 @@ use super::message::HelloFields;
 
 const MAGIC: &[u8; 8] = b"WANDISK\n";
 /// Version of the protocol that this program speaks, and the oldest it understands.
-pub const VERSION: u16 = 2;
-const OLDEST: u16 = 2;
+pub const VERSION: u16 = 3;
+const OLDEST: u16 = 3;
 /// Everything before the head.
 const HEADER_LEN: usize = 20;
 /// What of the header its length does not count.

@@ -29,7 +29,7 @@ pub struct Envelope {
 pub enum Ask {
     /// How the disk stands at your site → [`Standing`].
     Standing,
-    /// A chunk's bytes at a version. Body: description of the basis (BLAKE3, librsync signature) or nothing.
+    /// A chunk's bytes at a version. Body: description of the basis (as `delta` makes it) or nothing.
     /// → [`Answer::Chunk`] with the bytes in their form, or [`Answer::Newer`].
     Fetch {
         /// The chunk.

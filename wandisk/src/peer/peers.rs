@@ -24,6 +24,7 @@ use super::limits::{LAST_WORDS, SESSIONS_A_SITE, SESSIONS_MAX};
 use super::message::HelloFields;
 use super::permit::Mode;
 use super::session::Session;
+use crate::delta::{Direction, Ledger};
 use crate::engine::Engine;
 use crate::keeper::Keeper;
 
@@ -143,6 +144,17 @@ impl Peers {
         let of_site = sessions.get(&site).map_or(&[][..], Vec::as_slice);
         let fresh = of_site.iter().filter(|s| !s.is_closed() && s.heard_since(&newest));
         fresh.min_by_key(|s| s.asking()).cloned().or(Some(newest))
+    }
+
+    /// Tells what all links have carried so far.
+    pub fn note_rates(&self, ledger: &Ledger) {
+        let sessions = self.sessions();
+        let each = sessions.values().flatten().map(Session::bytes);
+        let (bytes_in, bytes_out) = each.fold((0, 0), |sum, bytes| (sum.0 + bytes.0, sum.1 + bytes.1));
+        drop(sessions);
+        let now = Instant::now();
+        ledger.carried(Direction::In, bytes_in, now);
+        ledger.carried(Direction::Out, bytes_out, now);
     }
 
     fn is_ending(&self) -> bool {

@@ -15,6 +15,7 @@ use super::error::chain;
 use super::facts::numbers_of;
 use super::message::{Answer, Ask};
 use super::rows;
+use crate::delta::choice::Way;
 use crate::delta::{self, Form};
 use crate::engine::{ChunkSource, Engine, FetchError, Got, Want, WireRow};
 
@@ -59,8 +60,7 @@ async fn fetch(
     want: &Want,
     deadline: Instant,
 ) -> Result<Got, FetchError> {
-    let description = delta::describe_basis(want.basis.as_deref()).unwrap_or_default();
-    let description = Bytes::from(description);
+    let mut asking = Asking::new(engine, want);
     let mut pause = RETRY_FIRST;
     loop {
         // Who is known to hold it first; then whoever knows the disk, since what is known of holders is advice.
@@ -79,7 +79,8 @@ async fn fetch(
         };
         let order = peers.by_nearness(known.clone()).into_iter().chain(peers.by_nearness(others));
         for site in order.filter(answers) {
-            let asked = ask(engine, peers, want, &description, site);
+            peers.note_rates(&engine.fetch_stats().ledger);
+            let asked = asking.ask(engine, peers, want, site);
             match tokio::time::timeout_at(deadline, asked).await {
                 Err(_) => return Err(FetchError::TimedOut),
                 Ok(Tried::Got(got)) => return Ok(got),
@@ -103,37 +104,98 @@ async fn fetch(
     }
 }
 
-async fn ask(engine: &Engine, peers: &Arc<Peers>, want: &Want, description: &Bytes, site: SiteId) -> Tried {
-    let lineage = engine.meta().lineages.get(usize::from(want.version.lineage())).copied();
-    let Some(lineage) = lineage else { return Tried::No };
-    let ask = Ask::Fetch { chunk: want.chunk, version: want.version, lineage, demand: want.demand };
-    let (answer, body) = match peers.ask(site, ask, description.clone()).await {
-        Ok(answered) => answered,
-        Err(e) => {
-            tracing::debug!(chunk = want.chunk, error = %chain(&e), "a holder could not give a chunk");
-            return Tried::No;
-        }
-    };
-    match answer {
-        Answer::Chunk { form, hash } => {
-            let got = check(engine, want, form, &hash, &body);
-            if got.is_none() {
-                tracing::warn!(chunk = want.chunk, %site, "a chunk came damaged and was thrown away");
+/// How a chunk is asked for: what is told of the basis here, and what that cost.
+struct Asking {
+    way: Way,
+    description: Bytes,
+    took: Duration,
+}
+
+impl Asking {
+    fn new(engine: &Engine, want: &Want) -> Asking {
+        let way = engine.fetch_stats().ledger.way(want.basis.as_ref().map(Vec::len));
+        let began = Instant::now();
+        let description = delta::describe_basis(way, want.basis.as_deref()).unwrap_or_default();
+        Asking { way, description: Bytes::from(description), took: began.elapsed() }
+    }
+
+    /// Asks one holder. Bytes that are not what was wanted are asked for once more, whole: short hashes of two
+    /// different blocks may be the same, and would be each time.
+    async fn ask(&mut self, engine: &Engine, peers: &Arc<Peers>, want: &Want, site: SiteId) -> Tried {
+        loop {
+            match self.ask_once(engine, peers, want, site).await {
+                Some(tried) => return tried,
+                None if self.description.is_empty() => {
+                    tracing::warn!(chunk = want.chunk, %site, "a chunk came damaged and was thrown away");
+                    return Tried::No;
+                }
+                None => {
+                    tracing::info!(chunk = want.chunk, %site, "a chunk's delta made something else: it is asked for whole");
+                    *self = Asking { way: Way::Whole, description: Bytes::new(), took: Duration::ZERO };
+                }
             }
-            got.map_or(Tried::No, Tried::Got)
         }
-        // The resident's own table is the table: nobody else's row counts against it.
-        Answer::Newer { .. } if engine.meta().is_resident() => Tried::No,
-        Answer::Newer { facts } => {
-            let adopted = async {
-                let numbers = numbers_of(engine, &facts).await.ok()?;
-                let rows = newer_row(&body, &numbers, want)?;
-                let lineage = *facts.lineages.last()?;
-                engine.adopt_newer_rows(lineage, &rows).await.ok()
-            };
-            if adopted.await.is_some() { Tried::Superseded } else { Tried::No }
+    }
+
+    /// `None`: what came is not the chunk.
+    async fn ask_once(
+        &self,
+        engine: &Engine,
+        peers: &Arc<Peers>,
+        want: &Want,
+        site: SiteId,
+    ) -> Option<Tried> {
+        let lineage = engine.meta().lineages.get(usize::from(want.version.lineage())).copied();
+        let Some(lineage) = lineage else { return Some(Tried::No) };
+        let ask = Ask::Fetch { chunk: want.chunk, version: want.version, lineage, demand: want.demand };
+        let (answer, body) = match peers.ask(site, ask, self.description.clone()).await {
+            Ok(answered) => answered,
+            Err(e) => {
+                tracing::debug!(chunk = want.chunk, error = %chain(&e), "a holder could not give a chunk");
+                return Some(Tried::No);
+            }
+        };
+        match answer {
+            Answer::Chunk { form, hash } => self.check(engine, want, form, &hash, &body).map(Tried::Got),
+            // The resident's own table is the table: nobody else's row counts against it.
+            Answer::Newer { .. } if engine.meta().is_resident() => Some(Tried::No),
+            Answer::Newer { facts } => {
+                let adopted = async {
+                    let numbers = numbers_of(engine, &facts).await.ok()?;
+                    let rows = newer_row(&body, &numbers, want)?;
+                    let lineage = *facts.lineages.last()?;
+                    engine.adopt_newer_rows(lineage, &rows).await.ok()
+                };
+                Some(if adopted.await.is_some() { Tried::Superseded } else { Tried::No })
+            }
+            _ => Some(Tried::No),
         }
-        _ => Tried::No,
+    }
+
+    /// The bytes, if they are what their hash says.
+    fn check(&self, engine: &Engine, want: &Want, form: Form, hash: &str, body: &[u8]) -> Option<Got> {
+        let chunk_size = usize::try_from(engine.hot_chunk_size()).ok()?;
+        let expected = *blake3::Hash::from_hex(hash).ok()?.as_bytes();
+        let began = Instant::now();
+        let bytes = delta::decode(form, body, want.basis.as_deref(), chunk_size).ok()?;
+        let took = self.took + began.elapsed();
+        let found = bytes.as_ref().map_or_else(|| engine.hash_of_zeros(), |b| *blake3::hash(b).as_bytes());
+        if found != expected {
+            return None;
+        }
+        let stats = engine.fetch_stats();
+        stats.ledger.came(self.way, form, chunk_size, body.len(), took);
+        let form_counter = match form {
+            Form::Zero => &stats.zero,
+            Form::Same => &stats.same,
+            Form::Blocks | Form::Delta => &stats.delta,
+            Form::Zstd | Form::Raw => &stats.literal,
+        };
+        form_counter.fetch_add(1, Ordering::Relaxed);
+        let kind = if want.demand { &stats.demand } else { &stats.prefetched };
+        kind.fetch_add(1, Ordering::Relaxed);
+        stats.bytes_in.fetch_add(body.len() as u64, Ordering::Relaxed);
+        Some(Got { bytes, hash: expected })
     }
 }
 
@@ -142,29 +204,6 @@ fn newer_row(body: &[u8], numbers: &[u8], want: &Want) -> Option<Vec<WireRow>> {
     let rows = rows::unpack(body, numbers)?;
     let fits = |row: &WireRow| row.chunk == want.chunk && row.version.counter() > want.version.counter();
     (rows.len() == 1 && rows.iter().all(fits)).then_some(rows)
-}
-
-/// The bytes, if they are what their hash says.
-fn check(engine: &Engine, want: &Want, form: Form, hash: &str, body: &[u8]) -> Option<Got> {
-    let chunk_size = usize::try_from(engine.hot_chunk_size()).ok()?;
-    let expected = *blake3::Hash::from_hex(hash).ok()?.as_bytes();
-    let bytes = delta::decode(form, body, want.basis.as_deref(), chunk_size).ok()?;
-    let found = bytes.as_ref().map_or_else(|| engine.hash_of_zeros(), |b| *blake3::hash(b).as_bytes());
-    if found != expected {
-        return None;
-    }
-    let stats = engine.fetch_stats();
-    let form_counter = match form {
-        Form::Zero => &stats.zero,
-        Form::Same => &stats.same,
-        Form::Delta => &stats.delta,
-        Form::Zstd | Form::Raw => &stats.literal,
-    };
-    form_counter.fetch_add(1, Ordering::Relaxed);
-    let kind = if want.demand { &stats.demand } else { &stats.prefetched };
-    kind.fetch_add(1, Ordering::Relaxed);
-    stats.bytes_in.fetch_add(body.len() as u64, Ordering::Relaxed);
-    Some(Got { bytes, hash: expected })
 }
 
 #[cfg(test)]

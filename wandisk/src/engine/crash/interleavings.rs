@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use wandisk_store::{HashRow, Residency};
 
@@ -245,6 +246,22 @@ fn bytes_wait_for_their_row_in_whosever_commit_it_is() {
         let (others, sent) = futures::join!(rig.engine.withdraw_bases(&[]), rig.publish(&[1]));
         others.unwrap();
         assert_eq!(sent.unwrap(), [1]);
+    });
+}
+
+/// A flush said that a chunk was held which had been brought ahead, and of which all was just being overwritten.
+#[test]
+fn a_chunk_that_is_being_replaced_is_not_said_to_be_held() {
+    let chunks = [Begin::Shared, Begin::ZeroOverBasis, Begin::Never];
+    while_commits_take_time("overwriting", chunks, async |rig: Rc<Rig>| {
+        Arc::clone(&rig.engine).bring_ahead(1).await.unwrap();
+        let brought = rig.engine.row(1).version;
+        let flush = async {
+            rig.flush().await.unwrap();
+            let stored = rig.site.lock().machine.table.load().table.get(1);
+            assert!(stored.version != brought || !stored.is_held(), "{stored:?}");
+        };
+        rig.write_across(sectors_of(1), 100, flush).await.unwrap();
     });
 }
 
