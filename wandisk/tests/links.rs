@@ -1,5 +1,7 @@
 //! How many connections a link has: as few logins as can be, more where one leaves a long line empty.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "these are tests")]
+
 mod framework;
 
 use std::time::Duration;
