@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::executor::ThreadPool;
-use wandisk_io::{Disk, IoError, Op};
+use wandisk_io::{Disk, IoError, IoFuture, Op, Ticket};
 
 use crate::buffers::{Receiver, Sender};
 use crate::data;
@@ -23,7 +23,7 @@ use crate::proto::request::{Plan, REQUEST_HEADER, Request, plan};
 use crate::proto::{Export, Session};
 use crate::registry::Membership;
 use crate::replier;
-use crate::tasks::{Seat, errno};
+use crate::tasks::{Asked, Seat, errno};
 use crate::wire::Wire;
 
 /// What a request without data counts for in memory, in bytes.
@@ -197,16 +197,21 @@ impl<D: Disk> Reader<'_, D> {
             return self.write_lifted(request, fua, lift);
         }
         if !self.received.fits(size) {
-            return self.write_later(request, fua, None);
+            return self.write_later(request, fua, None, None);
         }
         if !self.received.need(size, self.wire, &mut self.replies)? {
             return Err(End::Truncated);
         }
-        let Some(pass) = seat.disk.hot().try_begin(seat.lane, Op::Write, offset, u64::from(len)) else {
-            return self.write_later(request, fua, None);
+        let leave = match seat.ask_to_write(offset, u64::from(len), || self.has_room(size)) {
+            Asked::Now(leave) => leave,
+            Asked::Refused(e) => {
+                self.received.consume(size);
+                return self.wrote(request, fua, Err(e));
+            }
+            Asked::Later(begun) => return self.write_later(request, fua, None, begun),
         };
         let written = data::write(seat.disk.data(), &self.received.bytes()[..size], offset);
-        drop(pass);
+        let written = seat.end_write(leave, written);
         self.received.consume(size);
         self.wrote(request, fua, written)
     }
@@ -216,7 +221,8 @@ impl<D: Disk> Reader<'_, D> {
         let Request { offset, len, .. } = *request;
         let seat = &self.service.seat;
         let here = self.received.bytes().len();
-        let rest = len as usize - here;
+        let size = len as usize;
+        let rest = size - here;
         let mut patient = false;
         // All of it first: a pass is not held while a client is waited for.
         while lift.held() < rest {
@@ -231,13 +237,18 @@ impl<D: Disk> Reader<'_, D> {
                 Moved::Full => break,
             }
         }
-        let all_here = lift.held() == rest;
-        let pass = seat.disk.hot().try_begin(seat.lane, Op::Write, offset, u64::from(len));
-        let Some(pass) = pass.filter(|_| all_here) else {
-            return self.write_later(request, fua, Some(lift));
+        if lift.held() < rest {
+            return self.write_later(request, fua, Some(lift), None);
+        }
+        let written = match seat.ask_to_write(offset, u64::from(len), || self.has_room(size)) {
+            Asked::Now(leave) => {
+                let moved = data::write_lifted(seat.disk.data(), self.received.bytes(), &mut lift, offset);
+                seat.end_write(leave, moved)
+            }
+            // The pipe goes, with what is in it.
+            Asked::Refused(e) => Err(e),
+            Asked::Later(begun) => return self.write_later(request, fua, Some(lift), begun),
         };
-        let written = data::write_lifted(seat.disk.data(), self.received.bytes(), &mut lift, offset);
-        drop(pass);
         self.received.consume(here);
         if lift.held() == 0 {
             self.lift = Some(lift);
@@ -245,8 +256,14 @@ impl<D: Disk> Reader<'_, D> {
         self.wrote(request, fua, written)
     }
 
-    /// A write that waits for the disk, or whose data is longer than the buffer.
-    fn write_later(&mut self, request: &Request, fua: bool, lift: Option<Lift>) -> Result<(), End> {
+    /// A write that waits for the disk (for what has `begun`, if anything has), or whose data is longer than the buffer.
+    fn write_later(
+        &mut self,
+        request: &Request,
+        fua: bool,
+        lift: Option<Lift>,
+        begun: Option<IoFuture<Ticket>>,
+    ) -> Result<(), End> {
         let size = request.len as usize;
         let slot = self.slot(request, size + SMALL)?;
         let mut payload = vec![0; size];
@@ -255,7 +272,8 @@ impl<D: Disk> Reader<'_, D> {
             slot.withdraw();
             return Err(whole.err().map_or(End::Truncated, End::Socket));
         }
-        self.service.seat.spawn_write(&self.service.pool, slot, request.offset, payload, fua);
+        let seat = &self.service.seat;
+        seat.spawn_write(&self.service.pool, slot, (request.offset, payload), fua, begun);
         Ok(())
     }
 
@@ -276,10 +294,7 @@ impl<D: Disk> Reader<'_, D> {
         let Request { len, cookie, .. } = *request;
         let seat = &self.service.seat;
         match written {
-            Err(e) => {
-                seat.disk.failed(Op::Write, e.errno());
-                self.replies.push(&reply::simple(cookie, errno(e)), self.wire)?;
-            }
+            Err(e) => self.replies.push(&reply::simple(cookie, errno(e)), self.wire)?,
             Ok(()) => {
                 seat.disk.count(seat.lane, Op::Write, u64::from(len));
                 if fua {
@@ -307,6 +322,11 @@ impl<D: Disk> Reader<'_, D> {
     fn skip_payload(&mut self, request: &Request) -> Result<(), End> {
         let skipped = self.received.skip(request.payload() as usize, self.wire, &mut self.replies)?;
         if skipped { Ok(()) } else { Err(End::Truncated) }
+    }
+
+    /// Is there a slot for a write of so many bytes without waiting? It stays so: this thread alone takes slots.
+    fn has_room(&self, size: usize) -> bool {
+        !self.outbox.is_full(size + SMALL)
     }
 
     /// A place among the requests in flight. What is ready is sent before it is waited for.

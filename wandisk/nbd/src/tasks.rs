@@ -4,12 +4,12 @@
 //! answered, whatever happens: an error, a panic of the disk's, the pool's end.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::executor::ThreadPool;
-use wandisk_io::{Disk, IoError, Lane, Op, ZeroMode};
+use wandisk_io::{Disk, IoError, IoFuture, Lane, Op, Pass, Ticket, ZeroMode};
 
 use crate::data;
 use crate::outbox::Slot;
@@ -25,6 +25,30 @@ impl<D> Clone for Seat<D> {
     fn clone(&self) -> Self {
         Seat { disk: Arc::clone(&self.disk), lane: self.lane }
     }
+}
+
+/// Leave to write to `data.img`; given back before the client is answered.
+pub(crate) enum Leave<'d> {
+    Hot { _pass: Pass<'d> },
+    Cold(Ticket),
+}
+
+impl Leave<'_> {
+    /// The data was written, or could not be.
+    pub(crate) fn end(self, ok: bool) -> Result<(), IoError> {
+        match self {
+            Leave::Cold(ticket) => ticket.done(ok),
+            Leave::Hot { .. } => Ok(()),
+        }
+    }
+}
+
+/// What the disk says to a write, there and then.
+pub(crate) enum Asked<'d> {
+    Now(Leave<'d>),
+    Refused(IoError),
+    /// It has to be waited for: what has begun, or, if nothing has, the disk is to be asked again.
+    Later(Option<IoFuture<Ticket>>),
 }
 
 /// The errno of an error, as the protocol writes it.
@@ -45,16 +69,47 @@ impl<D: Disk> Seat<D> {
         noted.map(|()| read)
     }
 
-    async fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), IoError> {
-        let disk = &self.disk;
-        if let Some(_pass) = disk.hot().try_begin(self.lane, Op::Write, offset, bytes.len() as u64) {
-            return data::write(disk.data(), bytes, offset)
-                .inspect_err(|e| disk.failed(Op::Write, e.errno()));
+    /// Asks for leave to write `len` bytes, without waiting. What has begun keeps others from its chunks: only who has a slot
+    /// for it, or is sure to get one without waiting, may begin (`may_begin`).
+    pub(crate) fn ask_to_write(&self, offset: u64, len: u64, may_begin: impl FnOnce() -> bool) -> Asked<'_> {
+        if let Some(pass) = self.disk.hot().try_begin(self.lane, Op::Write, offset, len) {
+            return Asked::Now(Leave::Hot { _pass: pass });
         }
-        let ticket = Arc::clone(disk).begin(self.lane, Op::Write, offset, bytes.len() as u64).await?;
-        let written = data::write(disk.data(), bytes, offset);
-        let noted = ticket.done(written.is_ok());
-        written.inspect_err(|e| disk.failed(Op::Write, e.errno())).and(noted)
+        if !may_begin() {
+            return Asked::Later(None);
+        }
+        let disk = Arc::clone(&self.disk);
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            let mut begun = disk.begin(self.lane, Op::Write, offset, len);
+            match (&mut begun).now_or_never() {
+                Some(Ok(ticket)) => Asked::Now(Leave::Cold(ticket)),
+                Some(Err(e)) => Asked::Refused(e),
+                None => Asked::Later(Some(begun)),
+            }
+        }));
+        asked.unwrap_or_else(|_| {
+            tracing::error!("the disk panicked; the request failed with an I/O error");
+            Asked::Refused(IoError::Io)
+        })
+    }
+
+    /// The data of a write has been moved, or not: gives the leave back.
+    pub(crate) fn end_write(&self, leave: Leave<'_>, written: Result<(), IoError>) -> Result<(), IoError> {
+        let noted = leave.end(written.is_ok());
+        written.inspect_err(|e| self.disk.failed(Op::Write, e.errno())).and(noted)
+    }
+
+    async fn write(&self, offset: u64, bytes: &[u8], begun: Option<IoFuture<Ticket>>) -> Result<(), IoError> {
+        let begin = || Arc::clone(&self.disk).begin(self.lane, Op::Write, offset, bytes.len() as u64);
+        let leave = match begun {
+            Some(begun) => Leave::Cold(begun.await?),
+            None => match self.disk.hot().try_begin(self.lane, Op::Write, offset, bytes.len() as u64) {
+                Some(pass) => Leave::Hot { _pass: pass },
+                None => Leave::Cold(begin().await?),
+            },
+        };
+        let written = data::write(self.disk.data(), bytes, offset);
+        self.end_write(leave, written)
     }
 
     async fn flush_if(&self, asked: bool) -> Result<(), IoError> {
@@ -74,11 +129,18 @@ impl<D: Disk> Seat<D> {
         });
     }
 
-    /// A write that is cold, or too long to hold the reader thread up.
-    pub(crate) fn spawn_write(&self, pool: &ThreadPool, slot: Slot, offset: u64, bytes: Vec<u8>, fua: bool) {
+    /// A write that waits for what has `begun`, or is too long to hold the reader thread up.
+    pub(crate) fn spawn_write(
+        &self,
+        pool: &ThreadPool,
+        slot: Slot,
+        (offset, bytes): (u64, Vec<u8>),
+        fua: bool,
+        begun: Option<IoFuture<Ticket>>,
+    ) {
         let seat = self.clone();
         run(pool, slot, async move |slot: Slot| {
-            let mut done = seat.write(offset, &bytes).await;
+            let mut done = seat.write(offset, &bytes, begun).await;
             if done.is_ok() {
                 seat.disk.count(seat.lane, Op::Write, bytes.len() as u64);
                 drop(bytes);

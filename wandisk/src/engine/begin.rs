@@ -4,11 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use wandisk_io::{ChunkState, DetachedPass, IoError, Lane, Op, Ticket, WriteEnd};
-use wandisk_store::{Image, Intent, Row, SiteId, Store, Version};
+use wandisk_store::{Image, Intent, Row, Store, Version};
 
 use super::chunk_locks::ChunkGuard;
-use super::fetched::StoreOutcome;
-use super::{Access, Engine, FetchError, Want};
+use super::{Access, Engine};
 
 /// How a chunk was made fit for a write.
 enum Opened {
@@ -80,6 +79,9 @@ impl<S: Store> Engine<S> {
         len: u64,
     ) -> Result<Ticket, IoError> {
         self.check_request(op, offset, len)?;
+        if let Some(ticket) = self.begin_now(lane, op, offset, len) {
+            return Ok(ticket);
+        }
         let mut cold = Box::new(Cold { engine: Arc::clone(&self), pass: None, kept: Vec::new() });
         loop {
             // No chunk is kept over a wait: a freeze that ends overlays needs their locks.
@@ -108,20 +110,81 @@ impl<S: Store> Engine<S> {
                     }
                 }
             }
-            // Counted in first, then looked at again: a right that was withdrawn meanwhile is asked for anew.
-            let pass = self.hot.enter(lane);
-            let fit = self
-                .hot
-                .touched(offset, len)
-                .all(|chunk| self.is_fit(chunk, op, offset, len) || cold.keeps(chunk));
-            let shut = self.hot.gate().shut();
-            let kept_out = if op == Op::Read { shut.reads } else { shut.writes };
-            if fit && !kept_out {
-                cold.pass = Some(pass);
-                return Ok(Ticket::new(cold));
+            match self.let_in(lane, op, (offset, len), cold) {
+                Ok(ticket) => return Ok(ticket),
+                Err(back) => cold = back,
             }
-            self.hot.gate().leave(pass);
         }
+    }
+
+    /// As [`Engine::begin_cold`], for a request that need not wait: all it touches is here and, for a write, marked. Takes no
+    /// longer than its locks and one small write a chunk, so that a queue's own thread may ask.
+    pub(super) fn begin_now(self: &Arc<Self>, lane: Lane, op: Op, offset: u64, len: u64) -> Option<Ticket> {
+        self.check_request(op, offset, len).ok()?;
+        if *self.access.borrow() != Access::Open || self.is_poisoned() {
+            return None;
+        }
+        for chunk in self.hot.touched(offset, len) {
+            if self.is_fit(chunk, op, offset, len) {
+                continue;
+            }
+            match op {
+                Op::Read => {
+                    if !self.is_here(chunk) {
+                        return None;
+                    }
+                    self.note_wanted(chunk);
+                    self.read_ahead(chunk);
+                    self.open_if_here(chunk);
+                }
+                Op::Write => self.open_now(chunk)?,
+            }
+        }
+        let cold = Box::new(Cold { engine: Arc::clone(self), pass: None, kept: Vec::new() });
+        self.let_in(lane, op, (offset, len), cold).ok()
+    }
+
+    /// Opens a chunk for writes in place, if that needs no wait.
+    fn open_now(self: &Arc<Self>, chunk: u64) -> Option<()> {
+        let _guard = self.locks.try_lock(chunk)?;
+        if self.hot.state(chunk) == ChunkState::COLD && !self.open_if_here(chunk) {
+            return None;
+        }
+        let extent = self.extent_of(chunk);
+        let mut state = self.state();
+        if *self.access.borrow() != Access::Open || !state.extents.touch(extent) {
+            return None;
+        }
+        if self.hot.state(chunk) == ChunkState::COLD {
+            return None;
+        }
+        if self.hot.state(chunk) != ChunkState::WRITABLE {
+            self.open_version(&mut state, chunk).ok()?;
+        }
+        Some(())
+    }
+
+    /// Counted in first, then looked at again: a right that was withdrawn meanwhile is asked for anew.
+    fn let_in(
+        &self,
+        lane: Lane,
+        op: Op,
+        (offset, len): (u64, u64),
+        mut cold: Box<Cold<S>>,
+    ) -> Result<Ticket, Box<Cold<S>>> {
+        let pass = self.hot.enter(lane);
+        let fit = self
+            .hot
+            .touched(offset, len)
+            .all(|chunk| self.is_fit(chunk, op, offset, len) || cold.keeps(chunk));
+        let shut = self.hot.gate().shut();
+        let kept_out = if op == Op::Read { shut.reads } else { shut.writes };
+        if fit && !kept_out {
+            cold.pass = Some(pass);
+            return Ok(Ticket::new(cold));
+        }
+        self.hot.gate().leave(pass);
+        Err(cold)
     }
 
     pub(super) fn check_request(&self, op: Op, offset: u64, len: u64) -> Result<(), IoError> {
@@ -172,106 +235,6 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Brings a chunk here if its current bytes are not. There is one fetch however many wait for it.
-    pub(super) async fn make_readable(self: &Arc<Self>, chunk: u64, demand: bool) -> Result<(), IoError> {
-        if self.hot.state(chunk) != ChunkState::COLD {
-            return Ok(());
-        }
-        // A task of its own: a request that stops waiting must not leave a chunk half stored.
-        let engine = Arc::clone(self);
-        let fetch = self.runtime.spawn(async move { engine.bring_and_open(chunk, demand).await });
-        fetch.await.unwrap_or(Err(IoError::Io))
-    }
-
-    async fn bring_and_open(self: Arc<Self>, chunk: u64, demand: bool) -> Result<(), IoError> {
-        let _turn = self.fetch_turns.lock(chunk).await;
-        let _guard = self.bring_into_place(chunk, demand, None).await?;
-        self.open_if_here(chunk);
-        Ok(())
-    }
-
-    /// Brings a chunk ahead of demand; it stays cold for the hot path until it is first wanted.
-    pub(super) async fn bring_ahead(self: Arc<Self>, chunk: u64) -> Result<(), IoError> {
-        let _turn = self.fetch_turns.lock(chunk).await;
-        if self.is_here(chunk) {
-            return Ok(());
-        }
-        let _guard = self.bring_into_place(chunk, false, None).await?;
-        let mut state = self.state();
-        // A zero came with the table: nothing was fetched that could be of use. What a write has opened is in use.
-        if !state.table.get(chunk).zero && self.hot.state(chunk) == ChunkState::COLD {
-            state.ahead_of_demand.insert(chunk);
-        }
-        drop(state);
-        Ok(())
-    }
-
-    /// Lets the hot path at a chunk whose bytes are here. `true` if they are.
-    pub(super) fn open_if_here(&self, chunk: u64) -> bool {
-        let state = self.state();
-        let row = state.table.get(chunk);
-        let here = !row.exists() || row.is_held() || state.pending.get(&chunk) == Some(&row.version);
-        if here && self.hot.state(chunk) == ChunkState::COLD {
-            if state.ahead_of_demand.contains(&chunk) {
-                self.fetch_stats.prefetch_used.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            }
-            self.hot.set_state(chunk, ChunkState::READABLE);
-        }
-        drop(state);
-        if here {
-            self.state().ahead_of_demand.remove(&chunk);
-        }
-        here
-    }
-
-    /// The caller has the chunk's fetch turn, and gets its lock. While the bytes travel nobody has that.
-    pub(super) async fn bring_into_place(
-        &self,
-        chunk: u64,
-        demand: bool,
-        only: Option<Arc<[SiteId]>>,
-    ) -> Result<ChunkGuard, IoError> {
-        loop {
-            let guard = self.locks.lock(chunk).await;
-            let row = self.state().table.get(chunk);
-            if !row.exists() || self.is_here(chunk) {
-                return Ok(guard);
-            }
-            let stored = if row.zero {
-                self.store_fetched(chunk, row.version, None).await
-            } else {
-                let source = self.source.get().ok_or(IoError::Io)?;
-                let basis = self.basis_of(chunk).map_err(|_| IoError::Io)?;
-                drop(guard);
-                let want = Want { chunk, version: row.version, basis, demand, only: only.clone() };
-                let got = match source.fetch(want, self.fetch_timeout()).await {
-                    Ok(got) => got,
-                    Err(FetchError::Superseded) => continue,
-                    Err(FetchError::TimedOut) => return Err(IoError::TimedOut),
-                    Err(FetchError::NoHolder) => return Err(IoError::Io),
-                };
-                let _guard = self.locks.lock(chunk).await;
-                let stored = self.store_fetched(chunk, row.version, got.bytes.as_deref()).await;
-                if matches!(stored, Ok(StoreOutcome::Stored)) && self.row(chunk).version == row.version {
-                    self.keep_hash(chunk, row.version, got.hash);
-                }
-                stored
-            };
-            if let Err(e) = stored {
-                tracing::warn!(chunk, error = %e, "a fetched chunk could not be stored");
-                return Err(e.io());
-            }
-        }
-    }
-
-    /// Bytes that `data.img` has in a chunk's place, to be the basis of a delta.
-    pub(super) fn basis_of(&self, chunk: u64) -> std::io::Result<Option<Vec<u8>>> {
-        if !self.data.has_blocks(chunk) {
-            return Ok(None);
-        }
-        self.data.read_chunk(chunk).map(Some)
-    }
-
     async fn make_writable(self: &Arc<Self>, chunk: u64, cover: Cover) -> Result<Opened, IoError> {
         let extent = self.extent_of(chunk);
         loop {
@@ -313,22 +276,27 @@ impl<S: Store> Engine<S> {
                 drop(state);
                 return Ok(Opened::Kept(Kept { chunk, how, _guard: guard }));
             }
-            let mut row = state.table.get(chunk);
-            self.note_intent(chunk, Intent::Modified)?;
-            let still_open = row.fresh && row.is_held() && !row.zero;
-            if !still_open {
-                let older = row;
-                row = state.new_version(false);
-                state.table.set(chunk, row);
-                if state.pending.remove(&chunk).is_some() {
-                    // What lies under the write was fetched and is not durable: until it is, the row that says who has
-                    // it must stay the stored one, or a machine crash would lose bytes that were never written here.
-                    state.table.hold_back(chunk, older);
-                }
-            }
-            self.hot.set_state(chunk, ChunkState::WRITABLE);
+            self.open_version(&mut state, chunk)?;
             return Ok(Opened::InPlace);
         }
+    }
+
+    /// Lets writes at a chunk whose bytes are here and whose extent is hot, in a version of its own. The caller has its lock.
+    fn open_version(&self, state: &mut super::State, chunk: u64) -> Result<(), IoError> {
+        let older = state.table.get(chunk);
+        self.note_intent(chunk, Intent::Modified)?;
+        let still_open = older.fresh && older.is_held() && !older.zero;
+        if !still_open {
+            let row = state.new_version(false);
+            state.table.set(chunk, row);
+            if state.pending.remove(&chunk).is_some() {
+                // What lies under the write was fetched and is not durable: until it is, the row that says who has
+                // it must stay the stored one, or a machine crash would lose bytes that were never written here.
+                state.table.hold_back(chunk, older);
+            }
+        }
+        self.hot.set_state(chunk, ChunkState::WRITABLE);
+        Ok(())
     }
 
     /// Can a cold chunk be written before its bytes are here?

@@ -21,13 +21,19 @@ pub(super) type ChunkGuard = OwnedMutexGuard<()>;
 impl ChunkLocks {
     /// Waits for its turn on a chunk. Whoever locks several takes them in ascending order.
     pub(super) async fn lock(&self, chunk: u64) -> ChunkGuard {
-        let lock = {
-            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            if locks.len() >= SWEEP_AT {
-                locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-            }
-            Arc::clone(locks.entry(chunk).or_default())
-        };
-        lock.lock_owned().await
+        self.of(chunk).lock_owned().await
+    }
+
+    /// Takes a chunk's lock if nobody has it.
+    pub(super) fn try_lock(&self, chunk: u64) -> Option<ChunkGuard> {
+        self.of(chunk).try_lock_owned().ok()
+    }
+
+    fn of(&self, chunk: u64) -> Arc<AsyncMutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        if locks.len() >= SWEEP_AT {
+            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        }
+        Arc::clone(locks.entry(chunk).or_default())
     }
 }

@@ -139,6 +139,9 @@ where
     }
 
     fn begin(self: Arc<Self>, lane: Lane, op: Op, offset: u64, len: u64) -> IoFuture<Ticket> {
+        if let Some(ticket) = self.begin_now(lane, op, offset, len) {
+            return std::future::ready(Ok(ticket)).boxed();
+        }
         let engine = Arc::clone(&self);
         self.run(engine.begin_cold(lane, op, offset, len))
     }

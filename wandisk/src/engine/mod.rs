@@ -20,6 +20,7 @@
 
 mod ahead;
 mod begin;
+mod bring;
 mod chunk_locks;
 #[cfg(test)]
 mod crash;
@@ -28,6 +29,7 @@ mod fetched;
 mod files;
 mod flush;
 mod front;
+mod hot_extents;
 mod lost;
 mod marks;
 mod meta;
@@ -57,7 +59,8 @@ use wandisk_store::{
 };
 
 use chunk_locks::ChunkLocks;
-use marks::{HotExtents, MarkLimits};
+use hot_extents::HotExtents;
+use marks::MarkLimits;
 use stats::LaneStats;
 
 pub use fetched::StoreOutcome;
@@ -243,6 +246,8 @@ pub struct Engine<S: Store = Files> {
     placing: tokio::sync::RwLock<()>,
     grace: tokio::sync::Mutex<()>,
     cooling: tokio::sync::Mutex<()>,
+    /// Held by whoever commits marks, for all who want some.
+    marking: tokio::sync::Mutex<()>,
     meta_turn: tokio::sync::Mutex<()>,
     /// The filesystem was found not to share blocks.
     keeps_no_moments: AtomicBool,

@@ -12,7 +12,8 @@ use wandisk_store::{DiskDir, Intents, Opened, Store};
 
 use super::chunk_locks::ChunkLocks;
 use super::files::Files;
-use super::marks::{HotExtents, MarkLimits};
+use super::hot_extents::HotExtents;
+use super::marks::MarkLimits;
 use super::recover::recover;
 use super::stats::{FetchStats, LaneStats};
 use super::{Access, Engine, EngineError, LANES, State};
@@ -96,6 +97,7 @@ impl<S: Store> Engine<S> {
             keeps_no_moments: false.into(),
             grace: tokio::sync::Mutex::new(()),
             cooling: tokio::sync::Mutex::new(()),
+            marking: tokio::sync::Mutex::new(()),
             meta_turn: tokio::sync::Mutex::new(()),
             source: OnceLock::new(),
             lanes: (0..LANES).map(|_| LaneStats::default()).collect(),

@@ -1,0 +1,276 @@
+//! Which extents are hot, when each was last used, and which are likely to be wanted next.
+//!
+//! Pure. A durable mark costs a sync of the medium, so a commit takes more of them than are wanted:
+//! - those after a writer that goes through the disk in order: twice as many as it has behind it;
+//! - the whole neighbourhood of each, where several are wanted at once; the neighbourhoods double with each such commit.
+//!
+//! What was marked for nothing costs its turn in a bounded set, and a look after a machine crash: half of the room that is left
+//! is never given to it, and when half of what is dropped was never used there are no neighbourhoods until all marks go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Extents marked after a writer in order, and extents of a neighbourhood, at most: 128 MiB of disk.
+const REACH: u64 = 32;
+/// So many are wanted at once by those who write all over the disk.
+const MANY: usize = 4;
+
+/// The extents that are hot, and when each was last used.
+#[derive(Debug)]
+pub(super) struct HotExtents {
+    last_used: BTreeMap<u64, u64>,
+    clock: u64,
+    cooling: BTreeSet<u64>,
+    /// The table may say that they are hot, but nobody may rely on it. Counted, and dropped with the next ones.
+    doubtful: BTreeSet<u64>,
+    /// How often marks were dropped: one whose commit was on its way meanwhile may be gone.
+    drops: u64,
+    /// To be marked by the next commit.
+    wanted: BTreeSet<u64>,
+    /// Marked though nobody had wanted them, nor has since.
+    unused: BTreeSet<u64>,
+    /// Extents of a neighbourhood at the last commit, and at most.
+    spread: u64,
+    spread_max: u64,
+}
+
+impl Default for HotExtents {
+    fn default() -> Self {
+        HotExtents::loaded([])
+    }
+}
+
+impl HotExtents {
+    pub(super) fn loaded(extents: impl IntoIterator<Item = u64>) -> HotExtents {
+        HotExtents {
+            last_used: extents.into_iter().map(|e| (e, 0)).collect(),
+            clock: 0,
+            cooling: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+            drops: 0,
+            wanted: BTreeSet::new(),
+            unused: BTreeSet::new(),
+            spread: 1,
+            spread_max: REACH,
+        }
+    }
+
+    /// Is it hot? Notes the use.
+    pub(super) fn touch(&mut self, extent: u64) -> bool {
+        self.clock += 1;
+        let clock = self.clock;
+        self.unused.remove(&extent);
+        self.last_used.get_mut(&extent).map(|used| *used = clock).is_some()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = HotExtents {
+            drops: self.drops + 1,
+            clock: self.clock,
+            cooling: std::mem::take(&mut self.cooling),
+            ..HotExtents::default()
+        };
+    }
+
+    /// How many the table has at most, but for those that are on their way.
+    pub(super) fn len(&self) -> usize {
+        self.last_used.len() + self.doubtful.len()
+    }
+
+    pub(super) fn all(&self) -> Vec<u64> {
+        self.last_used.keys().copied().collect()
+    }
+
+    /// How often marks were dropped.
+    pub(super) fn drops(&self) -> u64 {
+        self.drops
+    }
+
+    fn contains(&self, extent: u64) -> bool {
+        self.last_used.contains_key(&extent)
+    }
+
+    /// Asks for a mark; `false` for one that is being dropped, which cannot be had before that has ended.
+    pub(super) fn want(&mut self, extent: u64) -> bool {
+        let is_cooling = self.cooling.contains(&extent);
+        if !is_cooling {
+            self.wanted.insert(extent);
+        }
+        !is_cooling
+    }
+
+    /// What the next commit is to mark, of a disk of `on_disk` extents: what is wanted, and what is likely to be. `first` comes
+    /// before all others: whoever commits has the mark that he needs, however little room there is. One who has it, or
+    /// cannot have it yet, commits nothing: two who marked for each other only what the other then has to drop would never end.
+    pub(super) fn take_wanted(&mut self, first: u64, on_disk: u64, hot_max: usize) -> Vec<u64> {
+        if self.contains(first) || self.cooling.contains(&first) {
+            return Vec::new();
+        }
+        let room = hot_max.saturating_sub(self.len());
+        let others = std::mem::take(&mut self.wanted).into_iter().filter(|e| *e != first);
+        let wanted: Vec<u64> = std::iter::once(first)
+            .chain(others)
+            .filter(|e| !self.contains(*e) && !self.cooling.contains(e))
+            .take(room)
+            .collect();
+        self.spread = if wanted.len() < MANY { 1 } else { (self.spread * 2).min(self.spread_max) };
+        let mut marks: BTreeSet<u64> = wanted.iter().copied().collect();
+        let ahead = marks.len() + (room - marks.len()) / 2;
+        for extent in &wanted {
+            let after = extent + 1..=extent.saturating_add(2 * self.run_before(*extent));
+            let around = extent - extent % self.spread..extent - extent % self.spread + self.spread;
+            for likely in after.take(usize::try_from(REACH).unwrap_or(0)).chain(around) {
+                let is_new = likely < on_disk && !self.contains(likely) && !self.cooling.contains(&likely);
+                if is_new && marks.len() < ahead && marks.insert(likely) {
+                    self.unused.insert(likely);
+                }
+            }
+        }
+        marks.into_iter().collect()
+    }
+
+    /// Hot extents right before this one, as far as they matter.
+    fn run_before(&self, extent: u64) -> u64 {
+        let before = (0..extent).rev().take_while(|e| self.contains(*e));
+        before.take(usize::try_from(REACH).unwrap_or(0)).count() as u64
+    }
+
+    /// Its mark is durable.
+    pub(super) fn insert(&mut self, extent: u64) {
+        self.clock += 1;
+        self.last_used.insert(extent, self.clock);
+        self.doubtful.remove(&extent);
+    }
+
+    /// Its mark is durable, or not.
+    pub(super) fn doubt(&mut self, extent: u64) {
+        self.unused.remove(&extent);
+        if !self.contains(extent) {
+            self.doubtful.insert(extent);
+        }
+    }
+
+    /// Takes out those that were used longest ago, `n` at most, and all that are in doubt. Nobody may rely on them any more;
+    /// none can be marked anew before [`HotExtents::end_cooling`].
+    pub(super) fn begin_cooling(&mut self, n: usize) -> (Vec<u64>, Vec<u64>) {
+        let mut by_use: Vec<_> = self.last_used.iter().map(|(extent, used)| (*used, *extent)).collect();
+        by_use.sort_unstable();
+        let oldest: Vec<u64> = by_use.into_iter().take(n).map(|(_, extent)| extent).collect();
+        let doubtful: Vec<u64> = std::mem::take(&mut self.doubtful).into_iter().collect();
+        self.drops += 1;
+        let wasted = oldest.iter().filter(|e| self.unused.remove(*e)).count();
+        if wasted * 2 > oldest.len() {
+            (self.spread, self.spread_max) = (1, 1);
+        }
+        self.last_used.retain(|e, _| !oldest.contains(e));
+        self.cooling.extend(oldest.iter().chain(&doubtful));
+        (oldest, doubtful)
+    }
+
+    /// Its mark is dropped, or nobody waits for that any more.
+    pub(super) fn end_cooling(&mut self, extent: u64) {
+        self.cooling.remove(&extent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DISK: u64 = 1 << 20;
+    const MAX: usize = 1024;
+
+    fn marked(extents: &mut HotExtents, wanted: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let wanted: Vec<u64> = wanted.into_iter().collect();
+        wanted.iter().for_each(|e| assert!(extents.want(*e)));
+        let marks = extents.take_wanted(wanted[0], DISK, MAX);
+        marks.iter().for_each(|e| extents.insert(*e));
+        marks
+    }
+
+    #[test]
+    fn one_write_here_and_one_there_mark_what_they_write() {
+        let mut extents = HotExtents::default();
+        assert_eq!(marked(&mut extents, [500]), [500]);
+        assert_eq!(marked(&mut extents, [90]), [90]);
+        assert_eq!(marked(&mut extents, [92]), [92]);
+    }
+
+    #[test]
+    fn a_writer_in_order_finds_twice_as_much_marked_as_it_has_behind_it() {
+        let mut extents = HotExtents::default();
+        let commits: Vec<usize> = std::iter::from_fn(|| {
+            let next = extents.all().last().map_or(7, |last| last + 1);
+            (next < 200).then(|| marked(&mut extents, [next]).len())
+        })
+        .collect();
+        assert_eq!(commits, [1, 3, 9, 27, 33, 33, 33, 33, 33]);
+    }
+
+    #[test]
+    fn where_many_write_all_over_the_disk_neighbourhoods_double() {
+        let mut extents = HotExtents::default();
+        let far = |n: u64| (1..=4).map(move |i| n * 10_000 + i * 1000);
+        let commits: Vec<usize> = (0..7).map(|n| marked(&mut extents, far(n)).len()).collect();
+        assert_eq!(commits, [8, 16, 32, 64, 128, 128, 128]);
+        assert_eq!(marked(&mut extents, [99_999]), [99_999], "and one alone has none");
+    }
+
+    #[test]
+    fn half_of_the_room_is_never_given_to_what_nobody_wants() {
+        let mut extents = HotExtents::default();
+        for n in 0..100 {
+            let room = MAX - extents.len();
+            let marks = marked(&mut extents, (0..4).map(|i| n * 5000 + i * 1000).take(room.max(1)));
+            assert!(marks.len() <= room, "{n}: {} of {room}", marks.len());
+            let unwanted = marks.len().saturating_sub(4);
+            assert!(unwanted * 2 <= room, "{n}: {unwanted} of {room}");
+        }
+        assert_eq!(extents.len(), MAX);
+        assert!(extents.want(777_777));
+        assert!(extents.take_wanted(777_777, DISK, MAX).is_empty(), "there is no room");
+    }
+
+    #[test]
+    fn whoever_commits_has_his_mark_however_little_room_there_is() {
+        let mut extents = HotExtents::default();
+        assert!(extents.want(3) && extents.want(9));
+        assert_eq!(extents.take_wanted(9, DISK, 1), [9]);
+        extents.insert(9);
+        assert!(extents.want(3));
+        assert!(extents.take_wanted(9, DISK, MAX).is_empty(), "he has it");
+        extents.begin_cooling(1);
+        assert!(extents.take_wanted(9, DISK, MAX).is_empty(), "it is being dropped");
+    }
+
+    #[test]
+    fn neighbourhoods_that_nobody_used_are_not_marked_again() {
+        let mut extents = HotExtents::default();
+        (0..6).for_each(|n| drop(marked(&mut extents, (1..=4).map(|i| n * 10_000 + i * 1000))));
+        let (oldest, _) = extents.begin_cooling(256);
+        oldest.iter().for_each(|e| extents.end_cooling(*e));
+        assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]), [1, 2001, 4001, 6001]);
+        extents.clear();
+        assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]).len(), 8, "a new beginning");
+    }
+
+    #[test]
+    fn neighbourhoods_that_were_used_are_marked_again() {
+        let mut extents = HotExtents::default();
+        for n in 0..6 {
+            let marks = marked(&mut extents, (1..=4).map(|i| n * 10_000 + i * 1000));
+            marks.iter().for_each(|e| assert!(extents.touch(*e)));
+        }
+        let (oldest, _) = extents.begin_cooling(256);
+        oldest.iter().for_each(|e| extents.end_cooling(*e));
+        assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]).len(), 128);
+    }
+
+    #[test]
+    fn what_is_being_dropped_cannot_be_wanted() {
+        let mut extents = HotExtents::loaded([5]);
+        extents.begin_cooling(1);
+        assert!(!extents.want(5));
+        extents.end_cooling(5);
+        assert_eq!(marked(&mut extents, [5]), [5]);
+    }
+}
