@@ -2,7 +2,7 @@
 //!
 //! Pure. A durable mark costs a sync of the medium, so a commit takes more of them than are wanted:
 //! - those after a writer that goes through the disk in order: twice as many as it has behind it;
-//! - the whole neighbourhood of each, where several are wanted at once; the neighbourhoods double with each such commit.
+//! - the whole neighbourhood of each, where several are wanted at once; four times as large with each such commit.
 //!
 //! What was marked for nothing costs its turn in a bounded set, and a look after a machine crash: half of the room that is left
 //! is never given to it, and when half of what is dropped was never used there are no neighbourhoods until all marks go.
@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const REACH: u64 = 32;
 /// So many are wanted at once by those who write all over the disk.
 const MANY: usize = 4;
+/// After so many commits with fewer they are seen to have ended. (The first of those who write at once commits alone, the others
+/// together meanwhile.)
+const FEW_IN_A_ROW: u32 = 8;
 
 /// The extents that are hot, and when each was last used.
 #[derive(Debug)]
@@ -28,9 +31,11 @@ pub(super) struct HotExtents {
     wanted: BTreeSet<u64>,
     /// Marked though nobody had wanted them, nor has since.
     unused: BTreeSet<u64>,
-    /// Extents of a neighbourhood at the last commit, and at most.
+    /// Extents of a neighbourhood, and at most.
     spread: u64,
     spread_max: u64,
+    /// Commits since many were wanted.
+    few: u32,
 }
 
 impl Default for HotExtents {
@@ -51,6 +56,7 @@ impl HotExtents {
             unused: BTreeSet::new(),
             spread: 1,
             spread_max: REACH,
+            few: 0,
         }
     }
 
@@ -112,7 +118,12 @@ impl HotExtents {
             .filter(|e| !self.contains(*e) && !self.cooling.contains(e))
             .take(room)
             .collect();
-        self.spread = if wanted.len() < MANY { 1 } else { (self.spread * 2).min(self.spread_max) };
+        self.few = if wanted.len() < MANY { self.few + 1 } else { 0 };
+        match self.few {
+            0 => self.spread = (self.spread * 4).min(self.spread_max),
+            1..FEW_IN_A_ROW => {}
+            _ => (self.spread, self.few) = (1, 0),
+        }
         let mut marks: BTreeSet<u64> = wanted.iter().copied().collect();
         let ahead = marks.len() + (room - marks.len()) / 2;
         for extent in &wanted {
@@ -207,12 +218,17 @@ mod tests {
     }
 
     #[test]
-    fn where_many_write_all_over_the_disk_neighbourhoods_double() {
+    fn where_many_write_all_over_the_disk_neighbourhoods_grow() {
         let mut extents = HotExtents::default();
         let far = |n: u64| (1..=4).map(move |i| n * 10_000 + i * 1000);
         let commits: Vec<usize> = (0..7).map(|n| marked(&mut extents, far(n)).len()).collect();
-        assert_eq!(commits, [8, 16, 32, 64, 128, 128, 128]);
-        assert_eq!(marked(&mut extents, [99_999]), [99_999], "and one alone has none");
+        assert_eq!(commits, [16, 64, 128, 128, 128, 128, 128]);
+        let alone: Vec<usize> = (0..9).map(|n| marked(&mut extents, [100_000 + n * 1000]).len()).collect();
+        assert_eq!(
+            alone,
+            [32, 32, 32, 32, 32, 32, 32, 1, 1],
+            "and those who come alone have none in the end"
+        );
     }
 
     #[test]
@@ -250,7 +266,7 @@ mod tests {
         oldest.iter().for_each(|e| extents.end_cooling(*e));
         assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]), [1, 2001, 4001, 6001]);
         extents.clear();
-        assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]).len(), 8, "a new beginning");
+        assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]).len(), 16, "a new beginning");
     }
 
     #[test]
