@@ -161,6 +161,14 @@ impl<S: Store> Engine<S> {
         if self.hot.state(chunk) != ChunkState::WRITABLE {
             self.open_version(&mut state, chunk).ok()?;
         }
+        let comes_to_it = chunk.is_multiple_of(self.extent_chunks());
+        let next = comes_to_it.then(|| state.extents.next_in_order(extent, self.extents_on_disk())).flatten();
+        drop(state);
+        if let Some(next) = next {
+            // Marked by the time the writer is there. If that fails, the writer's own mark does, and is told.
+            let engine = Arc::clone(self);
+            self.runtime.spawn(async move { engine.mark(next).await.ok() });
+        }
         Some(())
     }
 

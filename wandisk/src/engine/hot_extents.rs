@@ -139,6 +139,14 @@ impl HotExtents {
         marks.into_iter().collect()
     }
 
+    /// The next extent to be marked for a writer in order that has come to this hot one, if it is time for that: when no more
+    /// is marked before it than behind it.
+    pub(super) fn next_in_order(&self, extent: u64, on_disk: u64) -> Option<u64> {
+        let behind = self.run_before(extent).min(REACH / 2);
+        let next = (extent + 1..=extent + behind).find(|e| !self.contains(*e)).filter(|e| *e < on_disk)?;
+        (!self.wanted.contains(&next) && !self.cooling.contains(&next)).then_some(next)
+    }
+
     /// Hot extents right before this one, as far as they matter.
     fn run_before(&self, extent: u64) -> u64 {
         let before = (0..extent).rev().take_while(|e| self.contains(*e));
@@ -184,109 +192,4 @@ impl HotExtents {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DISK: u64 = 1 << 20;
-    const MAX: usize = 1024;
-
-    fn marked(extents: &mut HotExtents, wanted: impl IntoIterator<Item = u64>) -> Vec<u64> {
-        let wanted: Vec<u64> = wanted.into_iter().collect();
-        wanted.iter().for_each(|e| assert!(extents.want(*e)));
-        let marks = extents.take_wanted(wanted[0], DISK, MAX);
-        marks.iter().for_each(|e| extents.insert(*e));
-        marks
-    }
-
-    #[test]
-    fn one_write_here_and_one_there_mark_what_they_write() {
-        let mut extents = HotExtents::default();
-        assert_eq!(marked(&mut extents, [500]), [500]);
-        assert_eq!(marked(&mut extents, [90]), [90]);
-        assert_eq!(marked(&mut extents, [92]), [92]);
-    }
-
-    #[test]
-    fn a_writer_in_order_finds_twice_as_much_marked_as_it_has_behind_it() {
-        let mut extents = HotExtents::default();
-        let commits: Vec<usize> = std::iter::from_fn(|| {
-            let next = extents.all().last().map_or(7, |last| last + 1);
-            (next < 200).then(|| marked(&mut extents, [next]).len())
-        })
-        .collect();
-        assert_eq!(commits, [1, 3, 9, 27, 33, 33, 33, 33, 33]);
-    }
-
-    #[test]
-    fn where_many_write_all_over_the_disk_neighbourhoods_grow() {
-        let mut extents = HotExtents::default();
-        let far = |n: u64| (1..=4).map(move |i| n * 10_000 + i * 1000);
-        let commits: Vec<usize> = (0..7).map(|n| marked(&mut extents, far(n)).len()).collect();
-        assert_eq!(commits, [16, 64, 128, 128, 128, 128, 128]);
-        let alone: Vec<usize> = (0..9).map(|n| marked(&mut extents, [100_000 + n * 1000]).len()).collect();
-        assert_eq!(
-            alone,
-            [32, 32, 32, 32, 32, 32, 32, 1, 1],
-            "and those who come alone have none in the end"
-        );
-    }
-
-    #[test]
-    fn half_of_the_room_is_never_given_to_what_nobody_wants() {
-        let mut extents = HotExtents::default();
-        for n in 0..100 {
-            let room = MAX - extents.len();
-            let marks = marked(&mut extents, (0..4).map(|i| n * 5000 + i * 1000).take(room.max(1)));
-            assert!(marks.len() <= room, "{n}: {} of {room}", marks.len());
-            let unwanted = marks.len().saturating_sub(4);
-            assert!(unwanted * 2 <= room, "{n}: {unwanted} of {room}");
-        }
-        assert_eq!(extents.len(), MAX);
-        assert!(extents.want(777_777));
-        assert!(extents.take_wanted(777_777, DISK, MAX).is_empty(), "there is no room");
-    }
-
-    #[test]
-    fn whoever_commits_has_his_mark_however_little_room_there_is() {
-        let mut extents = HotExtents::default();
-        assert!(extents.want(3) && extents.want(9));
-        assert_eq!(extents.take_wanted(9, DISK, 1), [9]);
-        extents.insert(9);
-        assert!(extents.want(3));
-        assert!(extents.take_wanted(9, DISK, MAX).is_empty(), "he has it");
-        extents.begin_cooling(1);
-        assert!(extents.take_wanted(9, DISK, MAX).is_empty(), "it is being dropped");
-    }
-
-    #[test]
-    fn neighbourhoods_that_nobody_used_are_not_marked_again() {
-        let mut extents = HotExtents::default();
-        (0..6).for_each(|n| drop(marked(&mut extents, (1..=4).map(|i| n * 10_000 + i * 1000))));
-        let (oldest, _) = extents.begin_cooling(256);
-        oldest.iter().for_each(|e| extents.end_cooling(*e));
-        assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]), [1, 2001, 4001, 6001]);
-        extents.clear();
-        assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]).len(), 16, "a new beginning");
-    }
-
-    #[test]
-    fn neighbourhoods_that_were_used_are_marked_again() {
-        let mut extents = HotExtents::default();
-        for n in 0..6 {
-            let marks = marked(&mut extents, (1..=4).map(|i| n * 10_000 + i * 1000));
-            marks.iter().for_each(|e| assert!(extents.touch(*e)));
-        }
-        let (oldest, _) = extents.begin_cooling(256);
-        oldest.iter().for_each(|e| extents.end_cooling(*e));
-        assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]).len(), 128);
-    }
-
-    #[test]
-    fn what_is_being_dropped_cannot_be_wanted() {
-        let mut extents = HotExtents::loaded([5]);
-        extents.begin_cooling(1);
-        assert!(!extents.want(5));
-        extents.end_cooling(5);
-        assert_eq!(marked(&mut extents, [5]), [5]);
-    }
-}
+mod tests;

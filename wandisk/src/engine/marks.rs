@@ -87,7 +87,7 @@ impl<S: Store> Engine<S> {
     async fn mark_wanted(&self, extent: u64) -> Result<(), IoError> {
         let (extents, drops) = {
             let mut state = self.state();
-            let on_disk = self.extent_of(self.hot.chunks().saturating_sub(1)) + 1;
+            let on_disk = self.extents_on_disk();
             (state.extents.take_wanted(extent, on_disk, self.limits.hot_max), state.extents.drops())
         };
         if extents.is_empty() {
@@ -136,6 +136,10 @@ impl<S: Store> Engine<S> {
         let chunks = extents.iter().flat_map(|e| self.chunks_of_extent(*e));
         self.close_chunks(chunks).await?;
         self.flush_with(Batch { hot_remove: extents.to_vec(), ..Batch::default() }).await
+    }
+
+    pub(super) fn extents_on_disk(&self) -> u64 {
+        self.extent_of(self.hot.chunks().saturating_sub(1)) + 1
     }
 
     pub(super) fn chunks_of_extent(&self, extent: u64) -> std::ops::Range<u64> {
