@@ -1,3 +1,5 @@
+//! Tests of what is marked when.
+
 use super::*;
 
 const DISK: u64 = 1 << 20;
