@@ -73,15 +73,60 @@ fn missing(purposes: &[For]) -> Vec<&'static Package> {
 }
 
 fn ensure(purposes: &[For]) -> Result<()> {
-    let wanted = missing(purposes);
-    if wanted.is_empty() {
-        return Ok(());
+    let names = || missing(purposes).iter().map(|package| package.name).collect();
+    settle(names, apt::install)
+}
+
+/// Installs what is missing until nothing is. One installation may take away what was there: a qemu-utils
+/// newer than apt's sources goes when a qemu of theirs comes, and is then missing itself.
+fn settle(
+    missing: impl Fn() -> Vec<&'static str>,
+    mut install: impl FnMut(&[&str]) -> Result<()>,
+) -> Result<()> {
+    let mut wanted = missing();
+    for _ in 0..ROUNDS_MAX {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        install(&wanted)?;
+        wanted = missing();
     }
-    let names: Vec<_> = wanted.iter().map(|package| package.name).collect();
-    apt::install(&names)?;
-    let still: Vec<_> = missing(purposes).iter().map(|package| package.name).collect();
-    if !still.is_empty() {
-        bail!("installed, but not found where expected: {}", still.join(" "));
+    if !wanted.is_empty() {
+        bail!("installed, but not found where expected: {}", wanted.join(" "));
     }
     Ok(())
+}
+
+/// How often what is missing is installed.
+const ROUNDS_MAX: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn what_an_installation_takes_away_is_installed_again() {
+        let there = RefCell::new(vec!["qemu-utils"]);
+        let missing = || {
+            ["qemu-utils", "qemu-system-x86"].into_iter().filter(|it| !there.borrow().contains(it)).collect()
+        };
+        let install = |names: &[&str]| {
+            if names.contains(&"qemu-system-x86") {
+                *there.borrow_mut() = vec!["qemu-system-x86"];
+            } else {
+                there.borrow_mut().push("qemu-utils");
+            }
+            Ok(())
+        };
+        settle(missing, install).unwrap();
+        assert_eq!(there.into_inner(), ["qemu-system-x86", "qemu-utils"]);
+    }
+
+    #[test]
+    fn what_never_comes_is_named() {
+        let error = settle(|| vec!["fio"], |_| Ok(())).unwrap_err();
+        assert!(error.to_string().ends_with("expected: fio"), "{error}");
+    }
 }
