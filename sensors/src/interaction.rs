@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::blink::Blink;
-use crate::{Input, Readings};
+use crate::{Answer, Input, Readings};
 
-/// Most inputs kept: more a window and the oldest are forgotten early.
+/// Most inputs kept of a window: when there are more, the oldest are forgotten early.
 const INPUTS_MAX: usize = 16_384;
 /// Most measurements of the path kept.
 const RTTS_MAX: usize = 1024;
@@ -55,13 +55,18 @@ impl Episode {
 #[derive(Debug)]
 struct Plain {
     at: Duration,
+    input: Input,
+    /// Whether it has an episode.
+    counts: bool,
     last: Duration,
     updates: u32,
 }
 
 /// The windows of inputs, answers and the path.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Interaction {
+    /// Most inputs that are kept.
+    most: usize,
     episodes: VecDeque<Episode>,
     /// The episodes from this index on have no answer yet; a count from the window's start.
     waiting: usize,
@@ -72,19 +77,40 @@ pub(crate) struct Interaction {
     last_rtt: Option<Duration>,
 }
 
+impl Default for Interaction {
+    fn default() -> Interaction {
+        Interaction::with_room(INPUTS_MAX)
+    }
+}
+
 impl Interaction {
+    /// One that keeps so many inputs.
+    pub(crate) fn with_room(most: usize) -> Interaction {
+        Interaction {
+            most,
+            episodes: VecDeque::new(),
+            waiting: 0,
+            plain: VecDeque::new(),
+            last_motion: None,
+            blink: Blink::default(),
+            rtts: VecDeque::new(),
+            last_rtt: None,
+        }
+    }
+
     /// The user did something.
     pub(crate) fn input(&mut self, at: Duration, input: Input) {
         self.blink.input();
-        bounded(&mut self.plain, INPUTS_MAX);
-        self.plain.push_back(Plain { at, last: at, updates: 0 });
+        bounded(&mut self.plain, self.most);
+        let often = input == Input::Motion && self.last_motion.is_some_and(|last| at - last < MOTION);
+        self.plain.push_back(Plain { at, input, counts: !often, last: at, updates: 0 });
+        if often {
+            return;
+        }
         if input == Input::Motion {
-            if self.last_motion.is_some_and(|last| at - last < MOTION) {
-                return;
-            }
             self.last_motion = Some(at);
         }
-        if bounded(&mut self.episodes, INPUTS_MAX) {
+        if bounded(&mut self.episodes, self.most) {
             self.waiting = self.waiting.saturating_sub(1);
         }
         let opens = input != Input::Key { down: false };
@@ -140,9 +166,34 @@ impl Interaction {
         while self.plain.front().is_some_and(|plain| plain.at < oldest) {
             self.plain.pop_front();
         }
+        self.forget_paths(oldest);
+    }
+
+    /// Forgets how the path was before `oldest`.
+    pub(crate) fn forget_paths(&mut self, oldest: Duration) {
         while self.rtts.front().is_some_and(|(at, _)| *at < oldest) {
             self.rtts.pop_front();
         }
+    }
+
+    /// Every input that is kept, oldest first.
+    pub(crate) fn answers(&self) -> Vec<Answer> {
+        let mut episodes = self.episodes.iter().rev();
+        let mut all: Vec<Answer> = Vec::with_capacity(self.plain.len());
+        for plain in self.plain.iter().rev() {
+            let episode = if plain.counts { episodes.next() } else { None };
+            all.push(Answer {
+                at: plain.at,
+                input: plain.input,
+                counts: plain.counts,
+                updates: plain.updates,
+                fps_paper: (plain.updates > 0).then(|| plain.fps()),
+                fps: episode.and_then(Episode::fps),
+                response: episode.and_then(|episode| episode.response),
+            });
+        }
+        all.reverse();
+        all
     }
 
     /// Says what the window holds; its length is in `readings`.

@@ -66,9 +66,11 @@
 //!
 //! *Network*: bytes ÷ time, each way, for each anchor and for all. *External* readings: the mean of the window's values.
 //!
+//! *A whole session* instead of a window is what [`Ledger`] keeps: the same rules, input by input.
+//!
 //! # Bounds
 //!
-//! The core keeps at most 16 384 inputs, 64 anchors and 64 external names; what is beyond them is left out (of inputs the
+//! The core keeps at most 16 384 inputs (a ledger a million), 64 anchors and 64 external names; what is beyond them is left out (of inputs the
 //! oldest). So its memory is bounded whatever it is told.
 
 #![forbid(unsafe_code)]
@@ -76,6 +78,7 @@
 mod blink;
 mod event;
 mod interaction;
+mod ledger;
 mod load;
 mod readings;
 mod sense;
@@ -83,5 +86,6 @@ pub mod sources;
 pub mod trace;
 
 pub use event::{Event, Input, NAME_MAX, VCPUS_MAX, valid_name};
+pub use ledger::{Answer, INPUTS_MAX, Ledger};
 pub use readings::{Net, Readings};
 pub use sense::{Sensors, Settings, SettingsError};

@@ -5,6 +5,8 @@
 //! [`rehome`] which server is shown, [`input`] what keys and buttons a server has to be told,
 //! [`pace`] when a server is asked for more, [`region`] what a viewer has not got yet.
 //!
+//! [`redux`] records sessions and replays them; [`wan`] is a long way for tests and measurements.
+//!
 //! Invariant: a viewer's connection ends only by the viewer, by its own fault, or with the proxy.
 //! Invariant: memory is bounded: pictures by the protocol's limits, a viewer by one encoded update and
 //! one [`region::Region`], input in a gap by [`input::QUEUE`].
@@ -18,6 +20,7 @@ pub mod hub;
 pub mod input;
 pub mod link;
 pub mod pace;
+pub mod redux;
 pub mod region;
 pub mod rehome;
 pub mod tap;

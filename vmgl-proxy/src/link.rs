@@ -95,7 +95,7 @@ impl Link {
         let stream = timeout(PATIENCE, address.connect()).await.map_err(|_| LinkError::Late)??;
         let (mut read, mut write) = tokio::io::split(stream);
         let mut input = BytesMut::new();
-        let mut pace = Pace::new();
+        let mut pace = if means.pull { Pace::pull() } else { Pace::new() };
         let hands = shake::shake(&mut read, &mut write, &mut input, means.password.clone(), &mut pace);
         let init = timeout(PATIENCE, hands).await.map_err(|_| LinkError::Late)??;
         let mut link = Self {
@@ -128,7 +128,12 @@ impl Link {
         let mut probe = interval(PROBE);
         loop {
             while let Some(event) = server.step(&mut input, &mut link.picture)? {
+                let ended = event == ServerEvent::UpdateEnd;
                 link.hear(event).await;
+                // Who pulls asks at once: its frames a second are what is compared with.
+                if ended && link.means.pull {
+                    link.ask().await;
+                }
             }
             if server.in_update() && link.first.is_none() {
                 link.first = Some(link.began.elapsed());
@@ -158,9 +163,10 @@ impl Link {
             pseudo::EXTENDED_DESKTOP_SIZE,
             pseudo::LAST_RECT,
             pseudo::QEMU_EXTENDED_KEY,
-            pseudo::FENCE,
-            pseudo::CONTINUOUS_UPDATES,
         ]);
+        if !self.means.pull {
+            encodings.extend([pseudo::FENCE, pseudo::CONTINUOUS_UPDATES]);
+        }
         ClientMessage::SetEncodings(encodings).write(&mut self.out);
         self.whole();
     }
@@ -342,6 +348,10 @@ impl Link {
                 shown.publish(&self.picture, &self.changed);
                 shown.set_screens(&self.screens);
                 shown.name.clone_from(&self.name);
+            }
+            // What the handshake measured: sensors need the path from the first input on.
+            if let Some(trip) = self.pace.round_trip() {
+                self.means.tap.event(sensors::Event::Rtt(trip));
             }
             let _closing = self.told.send((self.id, Told::Shown)).await;
         } else if !self.loaded {

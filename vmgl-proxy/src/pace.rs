@@ -37,6 +37,8 @@ const BEHIND: Duration = Duration::from_millis(3);
 /// Requests on their way, and what is known of the path.
 #[derive(Debug, Default)]
 pub struct Pace {
+    /// Never ask ahead: one request at a time, the next when it is answered.
+    pull: bool,
     unanswered: VecDeque<Duration>,
     last: Option<Duration>,
     trips: VecDeque<Duration>,
@@ -55,10 +57,19 @@ impl Pace {
         Self::default()
     }
 
+    /// As [`Pace::new`], but asking as a plain viewer does: again when an answer came, never ahead.
+    #[must_use]
+    pub fn pull() -> Self {
+        Self { pull: true, ..Self::default() }
+    }
+
     /// Whether to ask now.
     #[must_use]
     pub fn due(&mut self, now: Duration) -> bool {
         self.forget(now);
+        if self.pull {
+            return self.unanswered.is_empty();
+        }
         !self.wants_trip(now)
             && self.last.is_none_or(|last| now.saturating_sub(last) >= self.interval())
             && self.unanswered.len() < self.ahead()
@@ -68,7 +79,7 @@ impl Pace {
     #[must_use]
     pub fn trip_due(&mut self, now: Duration) -> bool {
         self.forget(now);
-        self.wants_trip(now) && self.unanswered.is_empty()
+        !self.pull && self.wants_trip(now) && self.unanswered.is_empty()
     }
 
     /// A measurement has begun, or cannot be made.
@@ -93,6 +104,10 @@ impl Pace {
         let passage = passage.min(OLD);
         self.passage = Some(self.passage.map_or(passage, |before| (before * 3 + passage) / 4));
         self.came = (self.came + 1).min(MOST);
+        if self.pull {
+            self.unanswered.clear();
+            return;
+        }
         let trip = self.round_trip().unwrap_or_default();
         // One that waited behind another was taken nobody knows when, but one request it did answer.
         let most = if behind { 1 } else { MOST };
@@ -213,6 +228,22 @@ mod tests {
                 assert!(f64::from(frames) >= 0.85 * most, "{frames} of {most} at {trip:?}, {passage:?}");
             }
         }
+    }
+
+    #[test]
+    fn who_pulls_has_one_request_on_its_way_and_asks_again_when_one_was_lost() {
+        let mut pace = Pace::pull();
+        pace.trip(Duration::from_millis(100));
+        let at = Duration::from_millis;
+        for now in [at(0), at(100)] {
+            assert!(pace.due(now));
+            pace.asked(now);
+            assert!(!pace.due(now + at(99)));
+            pace.answered(now + at(99), now + at(100));
+        }
+        assert!(pace.due(at(200)));
+        pace.asked(at(200));
+        assert!(!pace.due(at(1000)) && pace.due(at(3000)));
     }
 
     #[test]

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sensors::trace::{Header, Writer};
-use sensors::{Event, Input, Readings, Sensors, Settings};
+use sensors::{Answer, Event, Input, Ledger, Readings, Sensors, Settings};
 use vmgl_rfb::ClientMessage;
 
 struct State {
     sensors: Sensors,
+    ledger: Option<Ledger>,
     trace: Option<Writer<File>>,
     buttons: u8,
 }
@@ -37,20 +38,34 @@ impl Tap {
     /// # Errors
     /// When the file cannot be made.
     pub fn new(trace: Option<&Path>) -> io::Result<Self> {
-        let settings = Settings::default();
-        let trace = match trace {
-            Some(path) => {
-                Some(Writer::new(File::create(path)?, &Header::new("by vmgl-proxy serve --trace", None))?)
-            }
-            None => None,
-        };
-        let state = State { sensors: Sensors::new(settings), trace, buttons: 0 };
+        Self::with(trace, &Header::new("by vmgl-proxy serve --trace", None), None)
+    }
+
+    /// A tap with a trace in this file, with this header.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn recording(trace: &Path, header: &Header) -> io::Result<Self> {
+        Self::with(Some(trace), header, None)
+    }
+
+    /// A tap that remembers what every input got, for [`Tap::answers`].
+    ///
+    /// # Errors
+    /// When the trace's file cannot be made.
+    pub fn remembering(trace: Option<&Path>, made: &str) -> io::Result<Self> {
+        Self::with(trace, &Header::new(made, None), Some(Ledger::default()))
+    }
+
+    fn with(trace: Option<&Path>, header: &Header, ledger: Option<Ledger>) -> io::Result<Self> {
+        let trace = trace.map(|path| Writer::new(File::create(path)?, header)).transpose()?;
+        let state = State { sensors: Sensors::new(Settings::default()), ledger, trace, buttons: 0 };
         Ok(Self { began: Instant::now(), state: Arc::new(Mutex::new(state)) })
     }
 
     /// Something happened now.
     pub fn event(&self, event: Event) {
-        self.with(|at, state| state.tell(at, event));
+        self.locked(|at, state| state.tell(at, event));
     }
 
     /// A viewer's message, now.
@@ -59,7 +74,7 @@ impl Tap {
             ClientMessage::Key { down, .. } | ClientMessage::ExtendedKey { down, .. } => {
                 self.event(Event::Input(Input::Key { down: *down }));
             }
-            ClientMessage::Pointer { buttons, .. } => self.with(|at, state| {
+            ClientMessage::Pointer { buttons, .. } => self.locked(|at, state| {
                 let before = std::mem::replace(&mut state.buttons, *buttons);
                 let changed = before ^ buttons;
                 if changed == 0 {
@@ -82,10 +97,16 @@ impl Tap {
     /// What the sensors say.
     #[must_use]
     pub fn readings(&self) -> Readings {
-        self.with(|at, state| state.sensors.readings(at))
+        self.locked(|at, state| state.sensors.readings(at))
     }
 
-    fn with<T>(&self, what: impl FnOnce(Duration, &mut State) -> T) -> T {
+    /// What every input got so far, if this tap remembers it.
+    #[must_use]
+    pub fn answers(&self) -> Vec<Answer> {
+        self.locked(|_, state| state.ledger.as_ref().map(Ledger::answers).unwrap_or_default())
+    }
+
+    fn locked<T>(&self, what: impl FnOnce(Duration, &mut State) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         what(self.began.elapsed(), &mut state)
     }
@@ -96,6 +117,9 @@ impl State {
         if let Some(Err(fault)) = self.trace.as_mut().map(|trace| trace.event(at, &event)) {
             tracing::warn!("the trace ends here: {fault}");
             self.trace = None;
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.event(at, &event);
         }
         self.sensors.event(at, event);
     }

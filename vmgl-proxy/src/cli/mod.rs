@@ -1,5 +1,8 @@
 //! The command line: a file for each command, with its words and what is done for them.
 
+mod record;
+mod replay;
+mod report;
 mod secret;
 mod serve;
 mod tell;
@@ -16,7 +19,9 @@ use clap::{Parser, Subcommand};
     after_help = "Examples:
   vmgl-proxy serve --upstream unix:/run/agent.vnc --listen tcp:127.0.0.1:5900 --ctl /run/proxy.ctl
   vmgl-proxy ctl /run/proxy.ctl prepare tcp:127.0.0.1:5942
-  vmgl-proxy ctl /run/proxy.ctl rehome"
+  vmgl-proxy ctl /run/proxy.ctl rehome
+  vmgl-proxy record --upstream unix:/run/agent.vnc --listen tcp:127.0.0.1:5900 --out work.session
+  vmgl-proxy replay --to tcp:127.0.0.1:5942 work.session --report far"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -29,6 +34,12 @@ enum What {
     Serve(serve::Arguments),
     /// Ask or tell a proxy that serves
     Ctl(tell::Arguments),
+    /// Record what one viewer does
+    Record(record::Arguments),
+    /// Do what was recorded, and measure the answers
+    Replay(replay::Arguments),
+    /// Draw reports of replays into one picture
+    Report(report::Arguments),
 }
 
 impl Arguments {
@@ -37,6 +48,9 @@ impl Arguments {
         match self.what {
             What::Serve(arguments) => serve::run(arguments).await,
             What::Ctl(arguments) => tell::run(arguments).await,
+            What::Record(arguments) => record::run(arguments).await,
+            What::Replay(arguments) => replay::run(arguments).await,
+            What::Report(arguments) => report::run(arguments),
         }
     }
 }

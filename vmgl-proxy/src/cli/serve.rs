@@ -48,6 +48,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
         display: Display::new(Framebuffer::new(1024, 768)?),
         tap: Tap::new(trace.as_deref()).context("the trace's file")?,
         password: upstream_password_file.as_deref().map(password).transpose()?,
+        pull: false,
     };
     let known = password_file.as_deref().map(password).transpose()?;
     let listener = listen.listen().await.with_context(|| format!("listening at {listen}"))?;

@@ -59,4 +59,6 @@ pub struct Means {
     pub tap: Tap,
     /// The server's password, if it wants one.
     pub password: Option<Vec<u8>>,
+    /// Ask as a plain viewer does: one request at a time, and no continuous updates.
+    pub pull: bool,
 }

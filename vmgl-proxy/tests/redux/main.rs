@@ -1,0 +1,10 @@
+//! Record and replay as a user sees them: the program, a real VNC server, real programs on its screen, and a
+//! wide-area path between.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is wrong")]
+
+mod desk;
+#[path = "../proxy/peers.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod peers;
+mod sessions;
