@@ -1,6 +1,6 @@
 //! A cursor's picture, as viewers draw it.
 
-use crate::framebuffer::Rect;
+use crate::framebuffer::{Framebuffer, Rect};
 use crate::pixel::PixelCodec;
 
 /// A cursor: its pixels, which of them are seen, and the point that points.
@@ -41,6 +41,33 @@ pub(crate) fn parse(rect: Rect, codec: &PixelCodec, bytes: &[u8]) -> Cursor {
 }
 
 impl Cursor {
+    /// Where it is when it points at `(x, y)`, as far as that is within `bounds`.
+    #[must_use]
+    pub fn place(&self, (x, y): (u16, u16), bounds: Rect) -> Rect {
+        let (left, top) = (x.saturating_sub(self.hot_x), y.saturating_sub(self.hot_y));
+        let right = (x + self.width.min(u16::MAX - x)).saturating_sub(self.hot_x);
+        let bottom = (y + self.height.min(u16::MAX - y)).saturating_sub(self.hot_y);
+        Rect::new(left, top, right.saturating_sub(left), bottom.saturating_sub(top)).intersect(&bounds)
+    }
+
+    /// Draws it into `part`, the piece of a picture that begins at `(part_x, part_y)`, pointing at `(x, y)`
+    /// of that picture.
+    pub fn draw(&self, (x, y): (u16, u16), part: &mut Framebuffer, (part_x, part_y): (u16, u16)) {
+        let place = self.place((x, y), Rect::new(part_x, part_y, part.width(), part.height()));
+        for row in place.y..place.y + place.h {
+            // Both are at least 0: the place begins no earlier than the cursor.
+            let from = |at: u16, point: u16, hot: u16| usize::from((at + hot).saturating_sub(point));
+            let start = from(row, y, self.hot_y) * usize::from(self.width) + from(place.x, x, self.hot_x);
+            let to = part.row_mut(place.x - part_x, row - part_y, place.w);
+            let seen = self.visible.iter().zip(&self.pixels).skip(start);
+            for (pixel, (visible, colour)) in to.iter_mut().zip(seen) {
+                if *visible {
+                    *pixel = *colour;
+                }
+            }
+        }
+    }
+
     /// Appends pixels and mask.
     pub(crate) fn write(&self, codec: &PixelCodec, out: &mut Vec<u8>) {
         let area = usize::from(self.width) * usize::from(self.height);

@@ -65,6 +65,8 @@ pub mod pseudo {
     pub const FENCE: i32 = -312;
     /// Updates without requests.
     pub const CONTINUOUS_UPDATES: i32 = -313;
+    /// The extended clipboard, both ways (0xC0A1E5CE).
+    pub const EXTENDED_CLIPBOARD: i32 = -0x3f5e_1a32;
     /// JPEG quality 0; up to 9 at `JPEG_QUALITY + 9`.
     pub const JPEG_QUALITY: i32 = -32;
     /// Compression level 0; up to 9 at `COMPRESS_LEVEL + 9`.

@@ -73,6 +73,9 @@ pub enum ProtocolError {
     /// A fence longer than the protocol allows.
     #[error("a fence of {0} bytes")]
     Fence(u8),
+    /// An extended clipboard message that cannot be read.
+    #[error("bad clipboard message: {0}")]
+    Clipboard(&'static str),
     /// An update, a length or a count that is longer than what it describes can need.
     #[error("{what} of {bytes} bytes for {rect:?}")]
     TooLong {

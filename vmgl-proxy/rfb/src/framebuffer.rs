@@ -179,6 +179,19 @@ impl Framebuffer {
         }
     }
 
+    /// A picture of what is at `rect`; what of it is outside is black.
+    #[must_use]
+    pub fn crop(&self, rect: Rect) -> Self {
+        let inside = rect.intersect(&self.bounds());
+        let mut pixels = Vec::with_capacity(rect.area());
+        for y in inside.y..inside.y + inside.h {
+            pixels.extend_from_slice(self.row(inside.x, y, inside.w));
+            pixels.resize(pixels.len() + usize::from(rect.w - inside.w), 0);
+        }
+        pixels.resize(rect.area(), 0);
+        Self { width: rect.w, height: rect.h, pixels }
+    }
+
     /// Copies the pixels at `(from_x, from_y)` to `to`, as if by way of a second picture.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub use error::{HandshakeError, ProtocolError};
 pub use framebuffer::{Framebuffer, Rect};
 pub use handshake::{ClientHandshake, Security, ServerHandshake, ServerInit, Version, ViewerInit};
 pub use message::{
-    ClientMessage, CutText, Fence, FromServer, FromViewer, Screen, ServerEvent, bell, colour_map, cut_text,
-    end_of_continuous_updates, fence,
+    ClientMessage, Clipboard, CutText, Fence, FromServer, FromViewer, Screen, ServerEvent, bell, colour_map,
+    cut_text, end_of_continuous_updates, fence,
 };
 pub use pixel::{ColourMap, PixelFormat};

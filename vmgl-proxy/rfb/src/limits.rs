@@ -8,6 +8,8 @@ pub const PIXELS: usize = 64 << 20;
 pub const CURSOR_SIDE: u16 = 1024;
 /// Longest cut text that is kept, in bytes; what is longer is read past and cut.
 pub const CUT_TEXT: usize = 1 << 20;
+/// Longest extended clipboard message that is read, in bytes: such a text, packed badly. Longer ones are read past.
+pub const CLIPBOARD: usize = CUT_TEXT + (64 << 10);
 /// Longest desktop name, in bytes.
 pub const NAME: usize = 4096;
 /// Longest reason for a refusal that is kept, in bytes.

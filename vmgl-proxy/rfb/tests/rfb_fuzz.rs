@@ -4,8 +4,8 @@
 
 use bytes::BytesMut;
 use vmgl_rfb::{
-    ClientHandshake, ClientMessage, CutText, Encoder, Encoding, Fence, Framebuffer, FromServer, FromViewer,
-    PixelFormat, Rect, Security, ServerHandshake, ServerInit, Update, cut_text, fence,
+    ClientHandshake, ClientMessage, Clipboard, CutText, Encoder, Encoding, Fence, Framebuffer, FromServer,
+    FromViewer, PixelFormat, Rect, Security, ServerHandshake, ServerInit, Update, cut_text, fence,
 };
 
 /// What `step` says of `bytes` in pieces of so many, and its error if it ends with one.
@@ -45,6 +45,7 @@ fn updates(format: PixelFormat) -> Vec<Vec<u8>> {
         update.extended_desktop_size(0, 0, (40, 40), &[]);
         update.end();
         cut_text(&CutText::Text(b"text".to_vec()), &mut out);
+        cut_text(&CutText::Extended(Clipboard::Provide(Some("text".to_owned()))), &mut out);
         fence(&Fence { flags: 1, payload: vec![1] }, &mut out);
         out
     };
@@ -88,6 +89,9 @@ fn viewer_words() -> Vec<Vec<u8>> {
         ClientMessage::UpdateRequest { incremental: false, rect },
         ClientMessage::ExtendedKey { down: true, keysym: 65, keycode: 30 },
         ClientMessage::CutText(CutText::Text(b"text".to_vec())),
+        ClientMessage::CutText(CutText::Extended(Clipboard::caps())),
+        ClientMessage::CutText(CutText::Extended(Clipboard::Notify(Clipboard::TEXT))),
+        ClientMessage::CutText(CutText::Extended(Clipboard::Provide(Some("za\u{17c} \n text".to_owned())))),
         ClientMessage::Fence(Fence { flags: 1, payload: vec![1, 2, 3] }),
         ClientMessage::SetDesktopSize { width: 800, height: 600, screens: Vec::new() },
     ];

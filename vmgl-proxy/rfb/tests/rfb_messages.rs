@@ -5,8 +5,8 @@
 use bytes::BytesMut;
 use proptest::prelude::*;
 use vmgl_rfb::{
-    ClientMessage, ColourMap, Cursor, CutText, Encoder, Encoding, Fence, Framebuffer, FromServer, FromViewer,
-    PixelFormat, ProtocolError, Rect, Screen, ServerEvent, Update, bell, colour_map, cut_text,
+    ClientMessage, Clipboard, ColourMap, Cursor, CutText, Encoder, Encoding, Fence, Framebuffer, FromServer,
+    FromViewer, PixelFormat, ProtocolError, Rect, Screen, ServerEvent, Update, bell, colour_map, cut_text,
     end_of_continuous_updates, fence, limits, pseudo,
 };
 
@@ -266,7 +266,7 @@ fn lengths_that_lie_cost_no_memory_and_are_refused_or_read_past() {
     // Colours beyond the map are read past.
     assert_eq!(server(&[&[1, 0, 255, 255, 0, 2][..], &[7; 12]].concat()), Ok(vec![ServerEvent::ColourMap]));
     // Cut text is kept up to its bound and the rest, or an extended one, is read past.
-    let long = limits::CUT_TEXT + 1000;
+    let long = limits::CLIPBOARD + 1000;
     let text = |length: i32| [&[3, 0, 0, 0][..], &length.to_be_bytes(), &vec![b'x'; long], &[2]].concat();
     let heard = server(&text(i32::try_from(long).unwrap())).unwrap();
     let [ServerEvent::CutText(CutText::Text(kept)), ServerEvent::Bell] = &heard[..] else {
@@ -274,7 +274,7 @@ fn lengths_that_lie_cost_no_memory_and_are_refused_or_read_past() {
     };
     assert_eq!(kept.len(), limits::CUT_TEXT);
     let heard = server(&text(-i32::try_from(long).unwrap())).unwrap();
-    assert_eq!(heard, [ServerEvent::CutText(CutText::Extended), ServerEvent::Bell]);
+    assert_eq!(heard, [ServerEvent::CutText(CutText::Extended(Clipboard::Other)), ServerEvent::Bell]);
     assert_eq!(server(&text(i32::MIN)), Ok(Vec::new()));
     assert_eq!(server(&text(i32::MAX)), Ok(Vec::new()));
 }

@@ -80,6 +80,7 @@ pub struct Encoder {
     zlib: Deflate,
     zrle: Deflate,
     tight_streams: [Deflate; 3],
+    lossy: Vec<Rect>,
 }
 
 impl Encoder {
@@ -97,6 +98,7 @@ impl Encoder {
             zlib: stream(),
             zrle: stream(),
             tight_streams: [stream(), stream(), stream()],
+            lossy: Vec::new(),
         }
     }
 
@@ -110,6 +112,11 @@ impl Encoder {
     /// JPEG quality, 0 to 9, for Tight; `None` for pictures without loss.
     pub fn set_quality(&mut self, quality: Option<u8>) {
         self.quality = quality.map(|quality| quality.min(9));
+    }
+
+    /// The rectangles that were written with loss since this was asked last.
+    pub fn take_lossy(&mut self) -> Vec<Rect> {
+        std::mem::take(&mut self.lossy)
     }
 
     /// The colour the viewer sees for `colour` when nothing is lost but what its format cannot say.
@@ -167,51 +174,78 @@ impl<'a> Update<'a> {
         rect: Rect,
     ) {
         let rect = rect.intersect(&framebuffer.bounds());
-        if rect.is_empty() {
+        self.part(encoder, encoding, framebuffer, rect, rect);
+    }
+
+    /// Appends all of `patch`, to stand at `(x, y)` in the viewer's picture.
+    pub fn patch(
+        &mut self,
+        encoder: &mut Encoder,
+        encoding: Encoding,
+        patch: &Framebuffer,
+        (x, y): (u16, u16),
+    ) {
+        let from = patch.bounds();
+        self.part(encoder, encoding, patch, from, Rect { x, y, ..from });
+    }
+
+    /// Appends `from` of the framebuffer, to stand at `to`, which has the same size.
+    fn part(
+        &mut self,
+        encoder: &mut Encoder,
+        encoding: Encoding,
+        framebuffer: &Framebuffer,
+        from: Rect,
+        to: Rect,
+    ) {
+        if from.is_empty() {
             return;
         }
         match encoding {
-            Encoding::Raw | Encoding::CopyRect => self.raw(encoder, framebuffer, rect),
-            Encoding::Rre => match rre::pack(framebuffer, rect, &encoder.whole) {
+            Encoding::Raw | Encoding::CopyRect => self.raw(encoder, framebuffer, from, to),
+            Encoding::Rre => match rre::pack(framebuffer, from, &encoder.whole) {
                 Some(packed) => {
-                    self.head(rect, encoding.number());
+                    self.head(to, encoding.number());
                     self.out.extend(packed);
                 }
-                None => self.raw(encoder, framebuffer, rect),
+                None => self.raw(encoder, framebuffer, from, to),
             },
             Encoding::Hextile => {
-                self.head(rect, encoding.number());
-                hextile::write(framebuffer, rect, &encoder.whole, self.out);
+                self.head(to, encoding.number());
+                hextile::write(framebuffer, from, &encoder.whole, self.out);
             }
             Encoding::Zlib => {
-                self.head(rect, encoding.number());
+                self.head(to, encoding.number());
                 let mut plain = Vec::new();
-                (rect.y..rect.y + rect.h)
-                    .for_each(|y| encoder.whole.write_row(framebuffer.row(rect.x, y, rect.w), &mut plain));
+                (from.y..from.y + from.h)
+                    .for_each(|y| encoder.whole.write_row(framebuffer.row(from.x, y, from.w), &mut plain));
                 let packed = encoder.zlib.pack(&plain);
                 put_len(self.out, packed.len());
                 self.out.extend(packed);
             }
             Encoding::Zrle => {
-                self.head(rect, encoding.number());
-                let plain = zrle::plain(framebuffer, rect, &encoder.compact);
+                self.head(to, encoding.number());
+                let plain = zrle::plain(framebuffer, from, &encoder.compact);
                 let packed = encoder.zrle.pack(&plain);
                 put_len(self.out, packed.len());
                 self.out.extend(packed);
             }
             Encoding::Tight => {
-                for part in rect.tiles(tight::WIDEST, tight::HIGHEST) {
-                    self.head(part, encoding.number());
-                    tight::write(encoder, framebuffer, part, self.out);
+                let parts = from.tiles(tight::WIDEST, tight::HIGHEST);
+                for (from, to) in parts.zip(to.tiles(tight::WIDEST, tight::HIGHEST)) {
+                    self.head(to, encoding.number());
+                    if tight::write(encoder, framebuffer, from, self.out) {
+                        encoder.lossy.push(to);
+                    }
                 }
             }
         }
     }
 
-    fn raw(&mut self, encoder: &Encoder, framebuffer: &Framebuffer, rect: Rect) {
-        self.head(rect, Encoding::Raw.number());
-        (rect.y..rect.y + rect.h)
-            .for_each(|y| encoder.whole.write_row(framebuffer.row(rect.x, y, rect.w), self.out));
+    fn raw(&mut self, encoder: &Encoder, framebuffer: &Framebuffer, from: Rect, to: Rect) {
+        self.head(to, Encoding::Raw.number());
+        (from.y..from.y + from.h)
+            .for_each(|y| encoder.whole.write_row(framebuffer.row(from.x, y, from.w), self.out));
     }
 
     /// Appends a copy of what the viewer has at `(from_x, from_y)`.

@@ -20,7 +20,8 @@ const COLOURS: usize = 64;
 /// JPEG's own quality for the ten levels.
 const QUALITY: [u8; 10] = [15, 29, 41, 42, 62, 77, 79, 86, 92, 100];
 
-pub(super) fn write(encoder: &mut Encoder, framebuffer: &Framebuffer, rect: Rect, out: &mut Vec<u8>) {
+/// Appends the rectangle; whether with loss.
+pub(super) fn write(encoder: &mut Encoder, framebuffer: &Framebuffer, rect: Rect, out: &mut Vec<u8>) -> bool {
     let mut pixels = Vec::with_capacity(rect.area());
     (rect.y..rect.y + rect.h).for_each(|y| pixels.extend_from_slice(framebuffer.row(rect.x, y, rect.w)));
     let colours = palette(&pixels, COLOURS);
@@ -33,14 +34,16 @@ pub(super) fn write(encoder: &mut Encoder, framebuffer: &Framebuffer, rect: Rect
         None => {
             let deep = encoder.tight.format().bits_per_pixel > 8;
             let quality = encoder.quality.filter(|_| deep && rect.area() >= SMALLEST_JPEG);
-            if !quality.is_some_and(|quality| jpeg(quality, rect, &pixels, out)) {
-                out.push(0);
-                let mut plain = Vec::new();
-                encoder.tight.write_row(&pixels, &mut plain);
-                data(&mut encoder.tight_streams[0], &plain, out);
+            if quality.is_some_and(|quality| jpeg(quality, rect, &pixels, out)) {
+                return true;
             }
+            out.push(0);
+            let mut plain = Vec::new();
+            encoder.tight.write_row(&pixels, &mut plain);
+            data(&mut encoder.tight_streams[0], &plain, out);
         }
     }
+    false
 }
 
 fn indexed(encoder: &mut Encoder, rect: Rect, pixels: &[u32], colours: &[u32], out: &mut Vec<u8>) {

@@ -8,7 +8,7 @@ use crate::error::ProtocolError;
 use crate::framebuffer::{Rect, check_size};
 use crate::limits;
 use crate::pixel::PixelFormat;
-use crate::wire::{Reader, put_len, put_u16, put_u32};
+use crate::wire::{Reader, put_u16, put_u32};
 
 /// What a client can say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,11 +100,9 @@ impl ClientMessage {
                 put_u16(out, *x);
                 put_u16(out, *y);
             }
-            Self::CutText(CutText::Text(text)) => {
-                let text = &text[..text.len().min(limits::CUT_TEXT)];
+            Self::CutText(text) => {
                 out.extend([6, 0, 0, 0]);
-                put_len(out, text.len());
-                out.extend_from_slice(text);
+                text.write(out);
             }
             Self::ExtendedKey { down, keysym, keycode } => {
                 out.extend([255, 0, 0, (*down).into()]);
@@ -124,7 +122,7 @@ impl ClientMessage {
                 out.extend([u8::try_from(screens.len()).unwrap_or(u8::MAX), 0]);
                 screens.iter().for_each(|screen| screen.write(out));
             }
-            Self::CutText(CutText::Extended) | Self::Audio => {}
+            Self::Audio => {}
         }
     }
 }
@@ -166,7 +164,8 @@ impl FromViewer {
         if !self.cut.as_mut().is_some_and(|cut| cut.step(input)) {
             return Ok(None);
         }
-        Ok(self.cut.take().map(|cut| ClientMessage::CutText(cut.done())))
+        let text = self.cut.take().map(Reading::done).transpose()?;
+        Ok(text.map(ClientMessage::CutText))
     }
 }
 

@@ -1,11 +1,13 @@
 //! What is said in session, in both directions.
 
 mod client;
+mod clipboard;
 mod cut;
 mod server;
 mod server_words;
 
 pub use client::{ClientMessage, FromViewer};
+pub use clipboard::Clipboard;
 pub use cut::CutText;
 pub use server::{FromServer, ServerEvent};
 pub use server_words::{bell, colour_map, cut_text, end_of_continuous_updates, fence};

@@ -165,7 +165,7 @@ impl FromServer {
                         return Ok(None);
                     }
                     if let State::Cut(cut) = std::mem::replace(&mut self.state, State::Message) {
-                        return Ok(Some(ServerEvent::CutText(cut.done())));
+                        return Ok(Some(ServerEvent::CutText(cut.done()?)));
                     }
                 }
             }

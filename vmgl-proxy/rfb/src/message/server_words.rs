@@ -1,23 +1,18 @@
 //! Messages of a server that are not updates, written.
 
 use super::{CutText, Fence};
-use crate::limits;
 use crate::pixel::ColourMap;
-use crate::wire::{put_len, put_u16};
+use crate::wire::put_u16;
 
 /// Appends a bell.
 pub fn bell(out: &mut Vec<u8>) {
     out.push(2);
 }
 
-/// Appends cut text, cut at [`limits::CUT_TEXT`]; an extended one is never sent.
+/// Appends cut text, cut at [`crate::limits::CUT_TEXT`], or an extended message.
 pub fn cut_text(text: &CutText, out: &mut Vec<u8>) {
-    if let CutText::Text(text) = text {
-        let text = &text[..text.len().min(limits::CUT_TEXT)];
-        out.extend([3, 0, 0, 0]);
-        put_len(out, text.len());
-        out.extend_from_slice(text);
-    }
+    out.extend([3, 0, 0, 0]);
+    text.write(out);
 }
 
 /// Appends all 256 entries of a colour map.

@@ -22,12 +22,18 @@ impl Drop for Qemu {
 impl Qemu {
     /// One that shows its screen at `vnc`, and has what it needs in `dir`.
     pub(crate) fn start(dir: &Path, vnc: &Path) -> Self {
+        Self::with(dir, vnc, &[])
+    }
+
+    /// The same with further words on its command line.
+    pub(crate) fn with(dir: &Path, vnc: &Path, more: &[String]) -> Self {
         let socket = dir.join("monitor");
         let mut process = Command::new("qemu-system-x86_64")
             .args(["-nodefaults", "-accel", "tcg", "-m", "32", "-vga", "std", "-vnc"])
             .arg(format!("unix:{}", vnc.display()))
             .arg("-monitor")
             .arg(format!("unix:{},server,nowait", socket.display()))
+            .args(more)
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
@@ -53,7 +59,8 @@ impl Qemu {
         truth
     }
 
-    fn dump(&mut self) -> Option<(usize, Vec<u32>)> {
+    /// What it shows: the width, and pixels.
+    pub(crate) fn dump(&mut self) -> Option<(usize, Vec<u32>)> {
         self.say(&format!("screendump {}", self.file.display()));
         let bytes = std::fs::read(&self.file).ok()?;
         let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
