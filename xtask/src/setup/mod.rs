@@ -2,13 +2,14 @@
 //!
 //! Each need is first looked for as a file, so that a second run takes no time and asks no network.
 //! As root on Debian or Ubuntu, missing packages are installed with apt; elsewhere the command that
-//! would do it is printed. The guest's kernel is unpacked below `target/guest`: none is installed and
+//! would do it is printed. Peers written in Python go below `target/peers`. The guest's kernel is unpacked below `target/guest`: none is installed and
 //! apt's sources stay as they are.
 
 mod apt;
 pub(crate) mod kernel;
 mod module_tree;
 mod packages;
+mod python;
 mod rublk;
 
 pub(crate) use rublk::ensure_rublk;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use crate::workspace;
 use packages::{For, PACKAGES, Package};
 
 /// Install what is missing to build, test and try Snowbird.
@@ -37,11 +39,16 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         for package in &missing {
             println!("missing: {} ({})", package.name, package.why);
         }
+        let peers = python::missing();
+        for peer in &peers {
+            println!("missing: {peer} below {}", workspace::target().display());
+        }
         let kernel = kernel::Kernel::installed(kernel::Series::default());
         if let Err(error) = &kernel {
             println!("missing: {error:#}");
         }
-        return Ok(if missing.is_empty() && kernel.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        let there = missing.is_empty() && peers.is_empty() && kernel.is_ok();
+        return Ok(if there { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     ensure_all()?;
     if arguments.bench {
@@ -54,6 +61,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 /// Everything for `cargo xtask test`.
 pub(crate) fn ensure_all() -> Result<()> {
     ensure(&[For::Build, For::Guest, For::Test])?;
+    python::ensure()?;
     kernel::ensure(kernel::Series::default())
 }
 
