@@ -108,7 +108,10 @@ async fn answer(command: Command, ways: &Ways, means: &Means) -> Result<Value, S
     let status = answer.await.map_err(ended)??;
     let mut status = serde_json::to_value(status).map_err(|fault| fault.to_string())?;
     if let Some(fields) = status.as_object_mut() {
-        fields.insert("viewers".to_owned(), means.display.lock().viewers.len().into());
+        let shown = means.display.lock();
+        fields.insert("viewers".to_owned(), shown.viewers.len().into());
+        fields.insert("last_viewer_end".to_owned(), shown.viewer_end.clone().into());
+        drop(shown);
         let readings = serde_json::to_value(means.tap.readings()).map_err(|fault| fault.to_string())?;
         fields.insert("readings".to_owned(), readings);
     }

@@ -4,13 +4,14 @@
 //! see whole updates, and after a re-home only what differs. A viewer that is slow misses pictures between,
 //! never the last one: its debt is one [`Region`].
 //!
-//! Invariant: the lock is held for copying and encoding only, never across a wait.
+//! Invariant: the lock is held for copying and comparing only: what a viewer is owed is copied out and encoded
+//! after that, so that one viewer's encoding holds up neither a link nor another viewer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use vmgl_rfb::{Cursor, CutText, Framebuffer, Rect, Screen};
+use vmgl_rfb::{Cursor, Framebuffer, Rect, Screen};
 
 use crate::region::Region;
 
@@ -24,8 +25,12 @@ pub struct Debt {
     pub damage: Region,
     /// The size.
     pub size: bool,
-    /// The cursor.
+    /// Why it is told the size, if not because the server changed it: reason and status of the protocol.
+    pub resize: Option<(u16, u16)>,
+    /// The cursor's looks.
     pub cursor: bool,
+    /// The pointer's place, if the viewer does not draw it itself.
+    pub pointer: bool,
     /// Bells; several are one.
     pub bell: bool,
     /// The clipboard.
@@ -39,6 +44,8 @@ pub struct Viewer {
     pub from: String,
     /// What it is owed.
     pub debt: Debt,
+    /// Whether it draws the cursor itself.
+    pub draws: bool,
     /// Updates that were sent to it.
     pub updates: u64,
     /// Bytes that were sent to it.
@@ -55,18 +62,27 @@ pub struct Shown {
     pub name: String,
     /// How the desktop is divided, as far as the server said.
     pub screens: Vec<Screen>,
-    /// The cursor, when the server leaves it to viewers.
+    /// The cursor, when the server leaves it to viewers; else it is in the picture.
     pub cursor: Option<Cursor>,
-    /// The clipboard's last text.
-    pub cut: Option<CutText>,
+    /// Where the pointer is, once a viewer said so.
+    pub pointer: Option<(u16, u16)>,
+    /// The last text of the server's clipboard.
+    pub cut: Option<Arc<str>>,
+    /// The last text of a viewer's clipboard, for the server.
+    pub given: Option<Arc<str>>,
     /// The link that may publish; 0 before the first.
     pub live: u64,
     /// Who looks.
     pub viewers: BTreeMap<u64, Viewer>,
+    /// Why the last viewer's connection ended.
+    pub viewer_end: Option<String>,
     last: u64,
 }
 
 impl Shown {
+    /// The protocol's word for a size that may not be changed.
+    pub const PROHIBITED: u16 = 1;
+
     fn owe(&mut self, what: impl Fn(&mut Debt)) {
         for viewer in self.viewers.values_mut() {
             what(&mut viewer.debt);
@@ -101,19 +117,46 @@ impl Shown {
         differs.area()
     }
 
-    /// The desktop is divided so from now on.
+    /// The desktop is divided so from now on. What makes no sense is forgotten: viewers hang up on it.
     pub fn set_screens(&mut self, screens: &[Screen]) {
+        let bounds = self.picture.bounds();
+        let sound = screens.iter().all(|screen| !screen.rect.is_empty() && bounds.contains(&screen.rect));
+        let ids: BTreeSet<u32> = screens.iter().map(|screen| screen.id).collect();
+        let screens = if sound && ids.len() == screens.len() { screens } else { &[] };
         if self.screens != screens {
             self.screens = screens.to_vec();
             self.owe(|debt| debt.size = true);
         }
     }
 
-    /// The cursor looks so from now on.
-    pub fn set_cursor(&mut self, cursor: Cursor) {
-        if self.cursor.as_ref() != Some(&cursor) {
-            self.cursor = Some(cursor);
+    /// What `viewer` wanted the size to be was answered so: 0 is done, which all are told, else a refusal,
+    /// of which only that viewer hears.
+    pub fn answer_resize(&mut self, viewer: u64, status: u16) {
+        for (id, other) in &mut self.viewers {
+            if *id == viewer || status == 0 {
+                other.debt.resize = Some(if *id == viewer { (1, status) } else { (2, 0) });
+                other.debt.size = true;
+                other.wake.notify_one();
+            }
+        }
+    }
+
+    /// The cursor looks so from now on; `None` when the server draws it into the picture.
+    pub fn set_cursor(&mut self, cursor: Option<Cursor>) {
+        if self.cursor != cursor {
+            self.cursor = cursor;
             self.owe(|debt| debt.cursor = true);
+        }
+    }
+
+    /// A viewer pointed there. Those that do not draw the pointer themselves are owed it.
+    pub fn point(&mut self, x: u16, y: u16) {
+        if self.pointer.replace((x, y)) == Some((x, y)) {
+            return;
+        }
+        for viewer in self.viewers.values_mut().filter(|viewer| !viewer.draws) {
+            viewer.debt.pointer = true;
+            viewer.wake.notify_one();
         }
     }
 
@@ -123,7 +166,7 @@ impl Shown {
     }
 
     /// The server's clipboard has this text.
-    pub fn set_cut(&mut self, text: CutText) {
+    pub fn set_cut(&mut self, text: Arc<str>) {
         self.cut = Some(text);
         self.owe(|debt| debt.cut = true);
     }
@@ -133,7 +176,7 @@ impl Shown {
         self.last += 1;
         let wake = Arc::new(Notify::new());
         let debt = Debt { cursor: true, ..Debt::default() };
-        let viewer = Viewer { from, debt, updates: 0, bytes: 0, wake: Arc::clone(&wake) };
+        let viewer = Viewer { from, debt, draws: false, updates: 0, bytes: 0, wake: Arc::clone(&wake) };
         self.viewers.insert(self.last, viewer);
         (self.last, wake)
     }
@@ -164,9 +207,12 @@ impl Display {
             name: "vmgl-proxy".to_owned(),
             screens: Vec::new(),
             cursor: None,
+            pointer: None,
             cut: None,
+            given: None,
             live: 0,
             viewers: BTreeMap::new(),
+            viewer_end: None,
             last: 0,
         })))
     }
@@ -194,5 +240,18 @@ mod tests {
         shown.publish(&other, &all);
         assert_eq!(shown.picture, other);
         assert_eq!(shown.viewers[&id].debt.damage.rects(), [Rect::new(96, 96, TILE, TILE)]);
+    }
+    #[test]
+    fn screens_that_make_no_sense_are_forgotten() {
+        let display = Display::new(Framebuffer::new(640, 480).unwrap());
+        let mut shown = display.lock();
+        let screen = |id, x| Screen { id, rect: Rect::new(x, 0, 320, 480), flags: 0 };
+        let good = [screen(0, 0), screen(1, 320)];
+        shown.set_screens(&good);
+        assert_eq!(shown.screens, good);
+        for bad in [[screen(0, 0), screen(0, 320)], [screen(0, 0), screen(1, 321)]] {
+            shown.set_screens(&bad);
+            assert_eq!(shown.screens, []);
+        }
     }
 }

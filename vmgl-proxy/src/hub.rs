@@ -137,6 +137,7 @@ impl Hub {
                         self.means.tap.input(&message);
                         self.input.hear(viewer, message);
                     }
+                    Some(Said::Clipboard) => self.input.clipboard(),
                     Some(Said::Gone(viewer)) => self.input.gone(viewer),
                     None => return,
                 },
@@ -152,8 +153,8 @@ impl Hub {
                     self.step(Event::Again).await;
                 }
                 permit = room(orders.as_ref()), if orders.is_some() => {
-                    if let Some(permit) = permit && let Some(message) = self.input.take() {
-                        permit.send(Order::Say(message));
+                    if let Some(permit) = permit && let Some(word) = self.input.take() {
+                        permit.send(Order::Say(word));
                     }
                 }
             }

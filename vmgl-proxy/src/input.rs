@@ -6,12 +6,24 @@
 //! where the pointer is: a server that believes it elsewhere draws it into its picture (TigerVNC does).
 //!
 //! Invariant: a viewer that goes away holds nothing any more; another's buttons stay as they are.
-//! Invariant: at most [`QUEUE`] messages wait. When there are more, what waited is forgotten but for what
+//! Invariant: of the clipboard a mark waits, not the text; of each viewer's wishes for a size one.
+//! Invariant: at most [`QUEUE`] words wait. When there are more, what waited is forgotten but for what
 //! it leaves held or let go: text may be lost, no key stays down.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use vmgl_rfb::ClientMessage;
+
+/// Something for the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// This message.
+    Say(ClientMessage),
+    /// This message, a wish of this viewer that is answered.
+    Resize(u64, ClientMessage),
+    /// The text that a viewer's clipboard has now: the newest, whichever it was when this was said.
+    Clipboard,
+}
 
 /// Most messages that wait.
 pub const QUEUE: usize = 1024;
@@ -54,11 +66,13 @@ impl Held {
 #[derive(Debug, Default)]
 pub struct Input {
     viewers: BTreeMap<u64, Held>,
-    queue: VecDeque<ClientMessage>,
+    queue: VecDeque<Word>,
     /// What the server knows to be held.
     told: Held,
     /// Where the pointer is, once somebody said so.
     at: Option<(u16, u16)>,
+    /// A viewer gave a text for the clipboard.
+    given: bool,
     lost: u64,
 }
 
@@ -77,8 +91,20 @@ impl Input {
                 self.at = Some((x, y));
                 self.point();
             }
-            other => self.wait(other),
+            ClientMessage::SetDesktopSize { .. } => {
+                // Of its wishes the last counts.
+                self.queue.retain(|word| !matches!(word, Word::Resize(other, _) if *other == viewer));
+                self.wait(Word::Resize(viewer, message));
+            }
+            other => self.wait(Word::Say(other)),
         }
+    }
+
+    /// A viewer gave a text for the clipboard.
+    pub fn clipboard(&mut self) {
+        self.given = true;
+        self.queue.retain(|word| *word != Word::Clipboard);
+        self.wait(Word::Clipboard);
     }
 
     /// A viewer went away: what it held alone is let go.
@@ -86,7 +112,7 @@ impl Input {
         let Some(held) = self.viewers.remove(&viewer) else { return };
         for key in held.keys {
             if !self.viewers.values().any(|other| other.keys.contains(&key)) {
-                self.wait(key.message(false));
+                self.wait(Word::Say(key.message(false)));
             }
         }
         if held.buttons != 0 {
@@ -97,11 +123,14 @@ impl Input {
     /// The server is another one from here on, that knows of nothing held.
     pub fn new_server(&mut self) {
         let told = std::mem::take(&mut self.told);
+        if self.given && !self.queue.contains(&Word::Clipboard) {
+            self.queue.push_front(Word::Clipboard);
+        }
         if self.at.is_some() {
-            self.queue.push_front(self.pointer(told.buttons));
+            self.queue.push_front(Word::Say(self.pointer(told.buttons)));
         }
         for key in told.keys.iter().rev() {
-            self.queue.push_front(key.message(true));
+            self.queue.push_front(Word::Say(key.message(true)));
         }
     }
 
@@ -111,20 +140,20 @@ impl Input {
         !self.queue.is_empty()
     }
 
-    /// The next message to send; it counts as told.
-    pub fn take(&mut self) -> Option<ClientMessage> {
-        let message = self.queue.pop_front()?;
-        match &message {
-            ClientMessage::Key { down, keysym } => {
+    /// The next word for the server; it counts as told.
+    pub fn take(&mut self) -> Option<Word> {
+        let word = self.queue.pop_front()?;
+        match &word {
+            Word::Say(ClientMessage::Key { down, keysym }) => {
                 self.told.hear(Key { keysym: *keysym, keycode: None }, *down);
             }
-            ClientMessage::ExtendedKey { down, keysym, keycode } => {
+            Word::Say(ClientMessage::ExtendedKey { down, keysym, keycode }) => {
                 self.told.hear(Key { keysym: *keysym, keycode: Some(*keycode) }, *down);
             }
-            ClientMessage::Pointer { buttons, .. } => self.told.buttons = *buttons,
+            Word::Say(ClientMessage::Pointer { buttons, .. }) => self.told.buttons = *buttons,
             _ => {}
         }
-        Some(message)
+        Some(word)
     }
 
     /// How many messages were forgotten because too many waited.
@@ -149,7 +178,7 @@ impl Input {
         self.viewers.entry(viewer).or_default().hear(key, down);
         // A release counts when nobody else holds the key, a press when it is among those held.
         if down == self.holds(key) {
-            self.wait(key.message(down));
+            self.wait(Word::Say(key.message(down)));
         }
     }
 
@@ -165,7 +194,7 @@ impl Input {
         if before == Some(buttons) && self.queue.back().is_some_and(|last| buttons_of(last) == before) {
             self.queue.pop_back();
         }
-        self.wait(message);
+        self.wait(Word::Say(message));
     }
 
     fn pointer(&self, buttons: u8) -> ClientMessage {
@@ -173,29 +202,32 @@ impl Input {
         ClientMessage::Pointer { buttons, x, y }
     }
 
-    fn wait(&mut self, message: ClientMessage) {
-        self.queue.push_back(message);
+    fn wait(&mut self, word: Word) {
+        self.queue.push_back(word);
         if self.queue.len() <= QUEUE {
             return;
         }
         self.lost += self.queue.len() as u64;
         self.queue.clear();
         let let_go: Vec<Key> = self.told.keys.iter().copied().filter(|key| !self.holds(*key)).collect();
-        self.queue.extend(let_go.into_iter().map(|key| key.message(false)));
+        self.queue.extend(let_go.into_iter().map(|key| Word::Say(key.message(false))));
         let mut pressed: Vec<Key> =
             self.viewers.values().flat_map(|held| held.keys.iter().copied()).collect();
         pressed.sort();
         pressed.dedup();
         pressed.retain(|key| !self.told.keys.contains(key));
-        self.queue.extend(pressed.into_iter().take(HELD).map(|key| key.message(true)));
+        self.queue.extend(pressed.into_iter().take(HELD).map(|key| Word::Say(key.message(true))));
         let buttons = self.viewers.values().fold(0, |all, held| all | held.buttons);
-        self.queue.push_back(self.pointer(buttons));
+        self.queue.push_back(Word::Say(self.pointer(buttons)));
+        if self.given {
+            self.queue.push_back(Word::Clipboard);
+        }
     }
 }
 
-fn buttons_of(message: &ClientMessage) -> Option<u8> {
-    match message {
-        ClientMessage::Pointer { buttons, .. } => Some(*buttons),
+fn buttons_of(word: &Word) -> Option<u8> {
+    match word {
+        Word::Say(ClientMessage::Pointer { buttons, .. }) => Some(*buttons),
         _ => None,
     }
 }
@@ -213,7 +245,34 @@ mod tests {
     }
 
     fn all(input: &mut Input) -> Vec<ClientMessage> {
-        std::iter::from_fn(|| input.take()).collect()
+        let message = |word| match word {
+            Word::Say(message) => message,
+            other => panic!("{other:?}"),
+        };
+        std::iter::from_fn(|| input.take()).map(message).collect()
+    }
+
+    #[test]
+    fn a_text_of_a_viewers_clipboard_is_given_to_each_server_before_the_keys_that_follow() {
+        let mut input = Input::default();
+        input.clipboard();
+        input.hear(1, key(7, true));
+        input.clipboard();
+        input.hear(1, key(8, true));
+        let words = |input: &mut Input| std::iter::from_fn(|| input.take()).collect::<Vec<_>>();
+        let [seven, eight] = [7, 8].map(|n| Word::Say(key(n, true)));
+        assert_eq!(words(&mut input), [seven.clone(), Word::Clipboard, eight.clone()]);
+        input.new_server();
+        assert_eq!(words(&mut input), [seven, eight, Word::Clipboard]);
+    }
+
+    #[test]
+    fn of_a_viewers_wishes_for_a_size_the_last_waits() {
+        let size = |width| ClientMessage::SetDesktopSize { width, height: 1, screens: Vec::new() };
+        let mut input = Input::default();
+        [(1, 5), (2, 6), (1, 7)].into_iter().for_each(|(viewer, width)| input.hear(viewer, size(width)));
+        let words: Vec<_> = std::iter::from_fn(|| input.take()).collect();
+        assert_eq!(words, [Word::Resize(2, size(6)), Word::Resize(1, size(7))]);
     }
 
     #[test]

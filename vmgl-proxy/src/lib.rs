@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod clipboard;
 pub mod ctl;
 pub mod display;
 pub mod hub;

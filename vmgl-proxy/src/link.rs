@@ -11,6 +11,7 @@ mod shake;
 mod words;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -18,11 +19,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use vmgl_rfb::{
-    ClientMessage, Encoding, Fence, Framebuffer, FromServer, PixelFormat, Rect, Screen, ServerEvent, limits,
-    pseudo,
+    ClientMessage, Clipboard, Cursor, CutText, Encoding, Fence, Framebuffer, FromServer, PixelFormat, Rect,
+    Screen, ServerEvent, limits, pseudo,
 };
 
 use crate::address::Address;
+use crate::clipboard;
+use crate::display::Shown;
+use crate::input::Word;
 use crate::pace::Pace;
 use crate::region::Region;
 use crate::rehome::LinkId;
@@ -64,6 +68,13 @@ struct Link {
     size: (u16, u16),
     /// How its desktop is divided, as far as it said.
     screens: Vec<Screen>,
+    /// The cursor, if it leaves it to us.
+    cursor: Option<Cursor>,
+    clipboard: clipboard::Clipboard,
+    /// The last text of its clipboard.
+    cut: Option<Arc<str>>,
+    /// Who wanted another size and is owed the answer, the first first.
+    resizers: VecDeque<u64>,
     changed: Region,
     /// Pixels that came of the whole picture that was asked for, and since when; `None` when it is there.
     refresh: Option<(u64, Instant)>,
@@ -80,6 +91,15 @@ struct Link {
     extended_keys: bool,
     resizes: bool,
     out: Vec<u8>,
+}
+
+/// Who waits for an answer has none to wait for any more.
+impl Drop for Link {
+    fn drop(&mut self) {
+        for viewer in self.resizers.drain(..) {
+            self.means.display.lock().answer_resize(viewer, Shown::PROHIBITED);
+        }
+    }
 }
 
 enum Never {}
@@ -107,6 +127,10 @@ impl Link {
             picture: Framebuffer::new(init.width, init.height)?,
             size: (init.width, init.height),
             screens: Vec::new(),
+            cursor: None,
+            clipboard: clipboard::Clipboard::default(),
+            cut: None,
+            resizers: VecDeque::new(),
             changed: Region::default(),
             refresh: None,
             show: false,
@@ -163,6 +187,7 @@ impl Link {
             pseudo::EXTENDED_DESKTOP_SIZE,
             pseudo::LAST_RECT,
             pseudo::QEMU_EXTENDED_KEY,
+            pseudo::EXTENDED_CLIPBOARD,
         ]);
         if !self.means.pull {
             encodings.extend([pseudo::FENCE, pseudo::CONTINUOUS_UPDATES]);
@@ -192,13 +217,26 @@ impl Link {
                 self.show = true;
                 self.whole();
             }
-            Order::Say(ClientMessage::ExtendedKey { down, keysym, .. }) if !self.extended_keys => {
+            Order::Say(Word::Say(ClientMessage::ExtendedKey { down, keysym, .. })) if !self.extended_keys => {
                 if keysym != 0 {
                     ClientMessage::Key { down, keysym }.write(&mut self.out);
                 }
             }
-            Order::Say(ClientMessage::SetDesktopSize { .. }) if !self.resizes => {}
-            Order::Say(message) => message.write(&mut self.out),
+            Order::Say(Word::Say(message)) => message.write(&mut self.out),
+            Order::Say(Word::Resize(viewer, message)) => {
+                if self.resizes && self.resizers.len() < OWED {
+                    self.resizers.push_back(viewer);
+                    message.write(&mut self.out);
+                } else {
+                    self.means.display.lock().answer_resize(viewer, Shown::PROHIBITED);
+                }
+            }
+            Order::Say(Word::Clipboard) => {
+                let given = self.means.display.lock().given.clone();
+                if let Some(text) = given {
+                    ClientMessage::CutText(self.clipboard.offer(&text)).write(&mut self.out);
+                }
+            }
         }
     }
 
@@ -244,6 +282,11 @@ impl Link {
             ServerEvent::DesktopSize { .. } => self.resized(Vec::new()),
             ServerEvent::ExtendedDesktopSize { reason, status, screens, .. } => {
                 self.resizes = true;
+                if reason == 1
+                    && let Some(viewer) = self.resizers.pop_front()
+                {
+                    self.means.display.lock().answer_resize(viewer, status);
+                }
                 if reason == 0
                     && let Some(sent) = self.owed.pop_front()
                 {
@@ -253,16 +296,39 @@ impl Link {
                     self.resized(screens);
                 }
             }
-            ServerEvent::Cursor(cursor) if live || self.show => self.means.display.lock().set_cursor(cursor),
+            ServerEvent::Cursor(cursor) => {
+                self.cursor = Some(cursor);
+                if live {
+                    self.means.display.lock().set_cursor(self.cursor.clone());
+                }
+            }
             ServerEvent::ExtendedKeys => self.extended_keys = true,
             ServerEvent::Bell if live => self.means.display.lock().ring(),
-            ServerEvent::CutText(text) if live => self.means.display.lock().set_cut(text),
+            ServerEvent::CutText(text) => self.cut_text(text, live),
             ServerEvent::Fence(fence) => self.fence(fence),
             ServerEvent::EndOfContinuousUpdates if !self.pushes => {
                 self.pushes = true;
                 self.push();
             }
             _ => {}
+        }
+    }
+
+    fn cut_text(&mut self, text: CutText, live: bool) {
+        if matches!(text, CutText::Extended(Clipboard::Caps { .. }))
+            && let Some(caps) = self.clipboard.extend()
+        {
+            ClientMessage::CutText(caps).write(&mut self.out);
+        }
+        let heard = self.clipboard.hear(text);
+        if let Some(answer) = heard.answer {
+            ClientMessage::CutText(answer).write(&mut self.out);
+        }
+        if let Some(text) = heard.text {
+            if live {
+                self.means.display.lock().set_cut(Arc::clone(&text));
+            }
+            self.cut = Some(text);
         }
     }
 
@@ -347,6 +413,10 @@ impl Link {
                 self.changed.add(self.picture.bounds());
                 shown.publish(&self.picture, &self.changed);
                 shown.set_screens(&self.screens);
+                shown.set_cursor(self.cursor.clone());
+                if let Some(text) = &self.cut {
+                    shown.set_cut(Arc::clone(text));
+                }
                 shown.name.clone_from(&self.name);
             }
             // What the handshake measured: sensors need the path from the first input on.

@@ -53,7 +53,30 @@ impl Region {
                 self.add(rest);
             }
         }
-        inside
+        // Rectangles may overlap: many large ones would be many pictures.
+        let area: usize = inside.iter().map(Rect::area).sum();
+        match inside.iter().copied().reduce(around) {
+            Some(all) if area > all.area() => vec![all],
+            _ => inside,
+        }
+    }
+
+    /// Takes out at most so many pixels, but a row at least.
+    pub fn take_some(&mut self, most: usize) -> Vec<Rect> {
+        let (mut some, mut left) = (Vec::new(), most);
+        while let Some(rect) = self.rects.pop() {
+            let rows = u16::try_from(left / usize::from(rect.w)).unwrap_or(u16::MAX);
+            let rows = rows.min(rect.h).max(u16::from(some.is_empty()));
+            if rows < rect.h {
+                self.rects.push(Rect { y: rect.y + rows, h: rect.h - rows, ..rect });
+            }
+            if rows == 0 {
+                break;
+            }
+            some.push(Rect { h: rows, ..rect });
+            left = left.saturating_sub(usize::from(rows) * usize::from(rect.w));
+        }
+        some
     }
 
     /// Whether anything of it is inside `rect`.
@@ -105,6 +128,27 @@ mod tests {
 
     fn has(rects: &[Rect], x: u16, y: u16) -> bool {
         rects.iter().any(|rect| rect.contains(&Rect::new(x, y, 1, 1)))
+    }
+
+    #[test]
+    fn many_large_rectangles_are_no_more_than_the_one_around_them() {
+        let mut region = Region::default();
+        (0..64).for_each(|n| region.add(Rect::new(n, 0, 1000 - n, 900 + n)));
+        assert_eq!(region.take(Rect::new(0, 0, 1000, 1000)), [Rect::new(0, 0, 1000, 963)]);
+    }
+
+    #[test]
+    fn of_what_is_much_some_is_taken_until_nothing_is_left() {
+        let mut region = Region::default();
+        region.add(Rect::new(0, 0, 100, 100));
+        region.add(Rect::new(200, 0, 7000, 2));
+        let mut pixels = 0;
+        while !region.is_empty() {
+            let some: usize = region.take_some(1000).iter().map(Rect::area).sum();
+            assert!((1..=7000).contains(&some), "{some}");
+            pixels += some;
+        }
+        assert_eq!(pixels, 100 * 100 + 7000 * 2);
     }
 
     proptest! {

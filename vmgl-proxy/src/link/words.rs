@@ -1,10 +1,11 @@
 //! What the hub and a link say to each other, and why links end.
 
 use thiserror::Error;
-use vmgl_rfb::{ClientMessage, HandshakeError, ProtocolError};
+use vmgl_rfb::{HandshakeError, ProtocolError};
 
 use super::PATIENCE;
 use crate::display::Display;
+use crate::input::Word;
 use crate::tap::Tap;
 
 /// What the hub says to a link.
@@ -13,7 +14,7 @@ pub enum Order {
     /// Fetch the whole picture and show it from then on.
     Show,
     /// Tell the server this.
-    Say(ClientMessage),
+    Say(Word),
 }
 
 /// What a link says to the hub.

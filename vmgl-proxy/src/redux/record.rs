@@ -107,6 +107,9 @@ impl Recorder {
                         }
                         let _hub_ends_with_us = self.ways.said.send(Said::Message(id, message)).await;
                     }
+                    Some(Said::Clipboard) => {
+                        let _hub_ends_with_us = self.ways.said.send(Said::Clipboard).await;
+                    }
                     Some(Said::Gone(id)) => {
                         let _hub_ends_with_us = self.ways.said.send(Said::Gone(id)).await;
                         break;

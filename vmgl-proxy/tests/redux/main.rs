@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is wrong")]
 
 mod desk;
-#[path = "../proxy/peers.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../proxy/peers/mod.rs"]
 mod peers;
 mod sessions;

@@ -1,0 +1,114 @@
+//! Texts go from clipboard to clipboard, whatever form each end knows.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use vmgl_rfb::{ClientMessage, Clipboard, CutText, Encoding, ServerEvent, pseudo};
+
+use crate::peers::{Kind, Proxy, Viewer, Xvnc, eventually, unix};
+
+const TEXT: &str = "caf\u{e9} \u{17c}\u{f3}\u{142}w\nsecond line";
+
+/// Puts a text into X's clipboard.
+fn copy(server: &Xvnc, text: &str) {
+    let mut xclip = Command::new("xclip");
+    xclip.args(["-selection", "clipboard", "-i"]).env("DISPLAY", &server.display);
+    let mut child = xclip.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+/// What X's clipboard gives.
+fn paste(server: &Xvnc) -> String {
+    String::from_utf8(server.run(&["timeout", "5", "xclip", "-selection", "clipboard", "-o"])).unwrap()
+}
+
+fn extended() -> Kind {
+    Kind::of(Encoding::Zrle).can(pseudo::EXTENDED_CLIPBOARD)
+}
+
+fn say(viewer: &mut Viewer, message: Clipboard) {
+    viewer.say(&ClientMessage::CutText(CutText::Extended(message)));
+}
+
+/// Waits until the viewer is told something of the clipboard that is wanted.
+fn told<T>(what: &str, viewer: &mut Viewer, so: impl Fn(&CutText) -> Option<T>) -> T {
+    eventually(what, || {
+        viewer.look();
+        let heard = std::mem::take(&mut viewer.heard);
+        heard.iter().find_map(|event| match event {
+            ServerEvent::CutText(text) => so(text),
+            _ => None,
+        })
+    })
+}
+
+fn is(wanted: Clipboard) -> impl Fn(&CutText) -> Option<()> {
+    move |text| (*text == CutText::Extended(wanted.clone())).then_some(())
+}
+
+/// The viewer copies a text and gives it when it is asked.
+fn give(viewer: &mut Viewer, text: &str) {
+    say(viewer, Clipboard::Notify(Clipboard::TEXT));
+    told("the text is asked for", viewer, is(Clipboard::Request(Clipboard::TEXT)));
+    say(viewer, Clipboard::Provide(Some(text.to_owned())));
+}
+
+#[test]
+fn a_text_of_the_server_reaches_viewers_that_know_unicode_and_those_that_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Xvnc::start(dir.path().join("a"), "400x300");
+    let proxy = Proxy::start(dir.path(), &server.path, &[]);
+    proxy.attached();
+    let mut new = Viewer::of(&proxy.door, extended()).unwrap();
+    let mut old = Viewer::connect(&proxy.door, Encoding::Raw, None).unwrap();
+    told("what the proxy can do", &mut new, is(Clipboard::caps()));
+    copy(&server, TEXT);
+    told("there is a text", &mut new, is(Clipboard::Notify(Clipboard::TEXT)));
+    say(&mut new, Clipboard::Request(Clipboard::TEXT));
+    told("the text", &mut new, is(Clipboard::Provide(Some(TEXT.to_owned()))));
+    let latin = told("the text in Latin-1", &mut old, |text| match text {
+        CutText::Text(text) => Some(text.clone()),
+        CutText::Extended(_) => None,
+    });
+    assert_eq!(latin, b"caf\xe9 ?\xf3?w\nsecond line");
+    // One that comes later is told, and can look.
+    let mut late = Viewer::of(&proxy.door, extended()).unwrap();
+    told("there is a text", &mut late, is(Clipboard::Notify(Clipboard::TEXT)));
+    say(&mut late, Clipboard::Peek);
+    told("there is a text still", &mut late, is(Clipboard::Notify(Clipboard::TEXT)));
+}
+
+#[test]
+fn a_text_of_a_viewer_reaches_the_server_and_the_one_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| Xvnc::start(dir.path().join(name), "400x300"));
+    let proxy = Proxy::start(dir.path(), &a.path, &[]);
+    proxy.attached();
+    let mut new = Viewer::of(&proxy.door, extended()).unwrap();
+    let mut old = Viewer::connect(&proxy.door, Encoding::Raw, None).unwrap();
+    give(&mut new, TEXT);
+    eventually("X has the viewer's text", || (paste(&a) == TEXT).then_some(()));
+    old.say(&ClientMessage::CutText(CutText::Text(b"caf\xe9".to_vec())));
+    eventually("X has the old viewer's text", || (paste(&a) == "caf\u{e9}").then_some(()));
+    give(&mut new, TEXT);
+    eventually("X has the viewer's text again", || (paste(&a) == TEXT).then_some(()));
+    drop((new, old));
+    proxy.ctl(&["rehome", &unix(&b.path)]).unwrap();
+    eventually("the next server has it too", || (paste(&b) == TEXT).then_some(()));
+}
+
+#[test]
+fn who_only_looks_gives_no_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Xvnc::start(dir.path().join("a"), "400x300");
+    let proxy = Proxy::start(dir.path(), &server.path, &["--view-only"]);
+    proxy.attached();
+    let mut viewer = Viewer::of(&proxy.door, extended()).unwrap();
+    copy(&server, "the server's");
+    told("there is a text", &mut viewer, is(Clipboard::Notify(Clipboard::TEXT)));
+    give(&mut viewer, TEXT);
+    say(&mut viewer, Clipboard::Request(Clipboard::TEXT));
+    told("the text", &mut viewer, is(Clipboard::Provide(Some("the server's".to_owned()))));
+    assert_eq!(paste(&server), "the server's");
+}
