@@ -112,14 +112,7 @@ fn program(package: &Value, name: &str) -> Result<Program> {
 }
 
 fn run(program: &Program, arguments: &[String], tally: &mut Tally) -> Result<bool> {
-    let features = format!("{}/guest", program.package);
-    let mut cargo = workspace::cargo();
-    cargo.args(["test", "--no-run", "--quiet", "--message-format=json-render-diagnostics"]);
-    cargo.args(["--package", &program.package, "--features", &features, "--test", &program.name]);
-    if program.examples {
-        cargo.arg("--examples");
-    }
-    let mut built = built(&mut cargo)?;
+    let mut built = built(&mut test_build(program))?;
     let test = built.remove(&program.name).context("cargo built no test program")?;
     let mut copies = vec![test.clone()];
     let mut options = program.options.clone();
@@ -152,6 +145,18 @@ fn run(program: &Program, arguments: &[String], tally: &mut Tally) -> Result<boo
     Ok(code == 0)
 }
 
+/// Compiles the program, with the whole workspace chosen as in the step before: chosen alone, its dependencies have
+/// fewer features and would all be compiled once more.
+fn test_build(program: &Program) -> Command {
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--no-run", "--quiet", "--message-format=json-render-diagnostics", "--workspace"]);
+    cargo.args(["--features", &format!("{}/guest", program.package), "--test", &program.name]);
+    if program.examples {
+        cargo.arg("--examples");
+    }
+    cargo
+}
+
 /// Where a program's copy lies in the guest.
 fn in_guest(file: &Path) -> Result<String> {
     let name = file.file_name().and_then(|name| name.to_str()).context("a program has no name")?;
@@ -171,7 +176,8 @@ fn product() -> Result<Option<PathBuf>> {
     }
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
-    cargo.args(["--package", "wandisk", "--bin", "wandisk"]);
+    // As in `test_build`.
+    cargo.args(["--workspace", "--bin", "wandisk"]);
     Ok(built(&mut cargo)?.remove("wandisk"))
 }
 
