@@ -141,4 +141,48 @@ mod tests {
         let (took, same) = time(200_000, path).await;
         assert!(same && took >= delay + Duration::from_millis(200), "{took:?}");
     }
+
+    #[tokio::test]
+    async fn a_round_trip_takes_both_ways_and_connections_are_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| Address::Unix(dir.path().join(name));
+        let echo = at("far").listen().await.unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = echo.accept().await.unwrap();
+                let (mut read, mut write) = tokio::io::split(stream);
+                tokio::spawn(async move { tokio::io::copy(&mut read, &mut write).await });
+            }
+        });
+        let delay = Duration::from_millis(20);
+        let path = Path { delay, jitter: Duration::from_millis(5), seed: 3, rate: None };
+        tokio::spawn(serve(at("near").listen().await.unwrap(), at("far"), path));
+        let mut both = [at("near").connect().await.unwrap(), at("near").connect().await.unwrap()];
+        for (n, stream) in (0u8..).zip(&mut both) {
+            let began = Instant::now();
+            stream.write_all(&[n; 9]).await.unwrap();
+            let mut back = [99; 9];
+            stream.read_exact(&mut back).await.unwrap();
+            assert!(back == [n; 9] && began.elapsed() >= delay * 2, "{:?}", began.elapsed());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_path_whose_end_takes_nothing_takes_no_more_than_it_holds() {
+        let buffer = 64 << 10;
+        let (mut near, far) = tokio::io::duplex(buffer);
+        let (out, _end) = tokio::io::duplex(buffer);
+        let path = Path { rate: Some(1_000_000), ..Path::default() };
+        tokio::spawn(carry(far, out, path));
+        let mut taken = 0;
+        let write = async {
+            loop {
+                taken += near.write(&[0; 4096]).await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(1), write).await.unwrap_err();
+        // What waits, what both ends hold, and the pieces between.
+        assert!(taken <= path.room() + 2 * buffer + (32 << 10), "{taken}");
+        assert!(taken >= path.room(), "{taken}");
+    }
 }

@@ -11,6 +11,8 @@ const LEFT: f64 = 110.0;
 const PLOT: f64 = 70.0;
 const BAND: f64 = 24.0;
 const GAP: f64 = 16.0;
+/// About the width of a letter, which only the viewer knows.
+const LETTER: f64 = 6.6;
 /// Most points of a line: more polls are thinned out, keeping the greatest of each group.
 const POINTS_MAX: usize = 1000;
 const COLOURS: [&str; 8] =
@@ -19,7 +21,8 @@ const COLOURS: [&str; 8] =
 /// Draws a replay.
 #[must_use]
 pub fn svg(replay: &Replay) -> String {
-    let mut picture = Picture { body: String::new(), y: 40.0, length: replay.length.as_secs_f64().max(1.0) };
+    let length = replay.length.as_secs_f64().max(1.0);
+    let mut picture = Picture { body: String::new(), y: 40.0, length, names: Vec::new() };
     for sensor in sensors(replay) {
         picture.plot(replay, &sensor);
     }
@@ -31,8 +34,8 @@ pub fn svg(replay: &Replay) -> String {
         "site",
         &runs(&replay.polls, |poll| if poll.moving { format!("{} …", poll.site) } else { poll.site.clone() }),
     );
+    let bottom = picture.y - GAP;
     picture.axis();
-    let bottom = picture.y - 20.0;
     for (decision, to) in replay.moves() {
         let x = picture.x(decision.at.as_secs_f64());
         let title = escaped(&format!("{:.1} s: {}", decision.at.as_secs_f64(), decision.sentence()));
@@ -57,6 +60,8 @@ struct Picture {
     body: String,
     y: f64,
     length: f64,
+    /// What bands show, in the order of its colours: one name has one colour in all of them.
+    names: Vec<String>,
 }
 
 impl Picture {
@@ -77,6 +82,9 @@ impl Picture {
         .ok();
         let name = escaped(sensor);
         write!(self.body, "<text x=\"4\" y=\"{:.1}\">{name}</text>", y + PLOT / 2.0).ok();
+        let unit = unit(sensor);
+        write!(self.body, "<text x=\"4\" y=\"{:.1}\" fill=\"#777\">{unit}</text>", y + PLOT / 2.0 + 15.0)
+            .ok();
         write!(
             self.body,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#777\">{}</text>",
@@ -105,24 +113,31 @@ impl Picture {
 
     fn band(&mut self, name: &str, runs: &[(f64, f64, String)]) {
         write!(self.body, "<text x=\"4\" y=\"{:.1}\">{}</text>", self.y + BAND * 0.7, escaped(name)).ok();
-        let mut names: Vec<&str> = Vec::new();
         for (begin, end, what) in runs {
-            let plain = what.trim_end_matches(" …");
-            let index = names.iter().position(|known| *known == plain).unwrap_or_else(|| {
-                names.push(plain);
-                names.len() - 1
-            });
+            let colour = self.colour(what.trim_end_matches(" …"));
             let (x, width) = (self.x(*begin), self.x(*end) - self.x(*begin));
-            let (colour, y) = (COLOURS[index % COLOURS.len()], self.y);
+            let y = self.y;
             let what = escaped(what);
             write!(self.body, "<g><title>{what}: {begin:.1} to {end:.1} s</title><rect x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{BAND}\" fill=\"{colour}\"/>").ok();
-            if width > 60.0 {
+            if width > what.chars().count() as f64 * LETTER + 8.0 {
                 write!(self.body, "<text x=\"{:.1}\" y=\"{:.1}\">{what}</text>", x + 4.0, y + BAND * 0.7)
                     .ok();
             }
             writeln!(self.body, "</g>").ok();
         }
         self.y += BAND + GAP;
+    }
+
+    /// Nobody's time is grey.
+    fn colour(&mut self, name: &str) -> &'static str {
+        if name.is_empty() {
+            return "#eee";
+        }
+        let index = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            self.names.len() - 1
+        });
+        COLOURS[index % COLOURS.len()]
     }
 
     fn axis(&mut self) {
@@ -167,7 +182,15 @@ fn truth(replay: &Replay) -> Option<Vec<(f64, f64, String)>> {
         .zip(ends)
         .map(|(phase, end)| (phase.at().as_secs_f64(), end, phase.state.clone()))
         .collect();
-    (!runs.is_empty()).then_some(runs)
+    // One phase told twice is one.
+    let mut merged: Vec<(f64, f64, String)> = Vec::new();
+    for run in runs {
+        match merged.last_mut() {
+            Some(last) if last.2 == run.2 => last.1 = run.1,
+            _ => merged.push(run),
+        }
+    }
+    (!merged.is_empty()).then_some(merged)
 }
 
 /// Stretches of polls that say the same.
@@ -184,6 +207,18 @@ fn runs(polls: &[Poll], what: impl Fn(&Poll) -> String) -> Vec<(f64, f64, String
         }
     }
     runs
+}
+
+/// What a sensor's values are of.
+fn unit(sensor: &str) -> &'static str {
+    match sensor.split(':').next().unwrap_or_default() {
+        "inputs" => "in 10 s",
+        "fps" | "fps_paper" => "frames/s",
+        "response" | "rtt" => "ms",
+        "cpu" | "busiest" | "host" => "share",
+        "net_in" | "net_out" => "bytes/s",
+        _ => "",
+    }
 }
 
 /// The next of 1, 2, 5 × a power of ten.

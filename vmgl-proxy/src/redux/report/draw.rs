@@ -77,7 +77,7 @@ fn plot(measure: Measure, all: &[(String, Cdf)], svg: &mut String) -> Result<(),
     chart
         .configure_series_labels()
         .position(if measure == Measure::Fps {
-            SeriesLabelPosition::UpperLeft
+            SeriesLabelPosition::UpperMiddle
         } else {
             SeriesLabelPosition::LowerRight
         })
