@@ -103,7 +103,7 @@ fn replay_tells_people_programs_and_draws() {
     let (code, out, err) = run(&args);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(
-        out.contains("69.0 s: Moved from laptop to cluster for crunch: busiest >= 0.8 (busiest 85 %)."),
+        out.contains("34.0 s: Moved from laptop to cluster for crunch: busiest >= 0.8 (busiest 85 %)."),
         "{out}"
     );
     assert!(std::fs::read_to_string(&picture).unwrap().starts_with("<svg xmlns="));

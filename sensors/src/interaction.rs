@@ -22,6 +22,8 @@ const ONE_PICTURE: Duration = Duration::from_millis(8);
 const FPS_MAX: f64 = 60.0;
 /// The least time the paper's quotient is divided by: an input and its update may have one time.
 const LEAST: Duration = Duration::from_millis(1);
+/// Of so many inputs one must be answered for the answers to say something.
+const ANSWERED: usize = 4;
 /// Inputs are told for this long.
 const PER: f64 = 10.0;
 
@@ -200,13 +202,20 @@ impl Interaction {
     pub(crate) fn read(&self, at: Duration, readings: &mut Readings) {
         let count = u32::try_from(self.episodes.len()).unwrap_or(u32::MAX);
         readings.inputs = Some(f64::from(count) * PER / readings.span.as_secs_f64());
-        readings.fps = median(self.episodes.iter().filter_map(Episode::fps).collect());
-        let responses = self.episodes.iter().filter_map(|episode| episode.response);
-        readings.response = median(responses.map(|response| response.as_secs_f64() * 1000.0).collect());
+        let responses: Vec<f64> = self
+            .episodes
+            .iter()
+            .filter_map(|episode| episode.response)
+            .map(|response| response.as_secs_f64() * 1000.0)
+            .collect();
         let given_up =
             |episode: &&Episode| episode.opens && episode.response.is_none() && at - episode.at > PATIENCE;
-        readings.unanswered =
-            u32::try_from(self.episodes.iter().filter(given_up).count()).unwrap_or(u32::MAX);
+        let unanswered = self.episodes.iter().filter(given_up).count();
+        readings.unanswered = u32::try_from(unanswered).unwrap_or(u32::MAX);
+        if responses.len() * ANSWERED >= responses.len() + unanswered {
+            readings.fps = median(self.episodes.iter().filter_map(Episode::fps).collect());
+            readings.response = median(responses);
+        }
         let answered: Vec<f64> =
             self.plain.iter().filter(|plain| plain.updates > 0).map(Plain::fps).collect();
         readings.fps_paper = mean(&answered);

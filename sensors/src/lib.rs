@@ -50,11 +50,13 @@
 //! - *FPS* of an input: the rate of its updates, (n − 1) ÷ (last − first), no more than 60. One update is no rate: such an
 //!   input counts in `response` only. No update: in neither.
 //! - The reading is the median over the window's inputs that have a value.
+//! - *Rarely answered is not answered*: when fewer than a quarter of the inputs that were answered or given up have an answer,
+//!   neither is said. What came was not what the user waited for: a window that notices the pointer, a clock.
 //!
 //! *GL swaps* of a renderer count as updates ([`Event::Swap`]); they bypass the display's own updates.
 //!
 //! *A blinking cursor* is no answer. It is learnt in silence: four updates of the same area, of at most 1024 pixels,
-//! 200 ms apart or more, on a beat (on and off times may differ, by 50 ms of jitter) with no input between them. From then
+//! 200 ms apart or more, on a beat (on and off times may differ, by 100 ms of jitter) with no input between them. From then
 //! on an update of that area on that beat is not given to any input. An update of that area off the beat ends it.
 //!
 //! *Motion floods* change nothing beyond the ten a second that count: neither `inputs` nor what an update belongs to. In

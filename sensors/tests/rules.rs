@@ -77,6 +77,19 @@ fn an_input_with_one_update_counts_in_response_only() {
     assert!(near(readings.fps_paper, 25.0));
 }
 
+/// A window that notices the pointer when it comes, and a page that does not care: a real recording of that had a move
+/// made for it.
+#[test]
+fn one_update_in_many_inputs_is_no_answer() {
+    let wander = |updates: u64| {
+        let mut events: Vec<_> = (0..30).map(|i| (1000 + i * 110, MOTION)).collect();
+        events.extend((0..updates).map(|i| (1100 + i * 440, UPDATE)));
+        read(6000, events)
+    };
+    assert_eq!((wander(1).response, wander(1).fps, wander(1).unanswered), (None, None, 29));
+    assert!(wander(8).response.is_some(), "{:?}", wander(8));
+}
+
 #[test]
 fn fps_is_the_rate_of_pictures_whatever_the_distance_is() {
     for distance in [0, 100, 300] {

@@ -18,13 +18,6 @@ pub(super) struct Script {
     events: Vec<(Duration, Event)>,
 }
 
-/// What draws, and so what an update is.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Drawn {
-    Screen,
-    Gl,
-}
-
 fn time(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.max(0.0))
 }
@@ -87,20 +80,8 @@ impl Script {
         }
     }
 
-    /// A terminal: keys about `every` seconds apart, each echoed after the path and a little work.
-    pub(super) fn types(&mut self, during: Range<f64>, every: f64, rtt: f64) {
-        let mut at = during.start;
-        while at < during.end {
-            self.push(at, Event::Input(Input::Key { down: true }));
-            let (up, echo) = (self.about(0.085, 0.025), self.about(0.008, 0.004));
-            self.push(at + up, Event::Input(Input::Key { down: false }));
-            self.push(at + rtt + echo, Event::Update { area: 256 });
-            at += self.about(every, every * 0.4);
-        }
-    }
-
     /// The pointer drags a view: motion 15 times a second, frames at `fps` after the path and `work`.
-    pub(super) fn drags(&mut self, during: Range<f64>, fps: f64, rtt: f64, work: f64, drawn: Drawn) {
+    pub(super) fn drags(&mut self, during: Range<f64>, fps: f64, rtt: f64, work: f64) {
         self.push(during.start, Event::Input(Input::Button { down: true }));
         self.push(during.end, Event::Input(Input::Button { down: false }));
         let mut at = during.start + 0.02;
@@ -111,32 +92,8 @@ impl Script {
         let mut frame = during.start + 0.02;
         while frame < during.end {
             let shown = frame + rtt + self.about(work, work * 0.2);
-            let event = match drawn {
-                Drawn::Screen => Event::Update { area: 360_000 },
-                Drawn::Gl => Event::Swap,
-            };
-            self.push(shown, event);
+            self.push(shown, Event::Update { area: 360_000 });
             frame += 1.0 / fps;
-        }
-    }
-
-    /// The pointer wanders over a page that does not care.
-    pub(super) fn wanders(&mut self, during: Range<f64>) {
-        let mut at = during.start;
-        while at < during.end {
-            self.push(at, Event::Input(Input::Motion));
-            at += self.about(0.08, 0.06);
-        }
-    }
-
-    /// A cursor that is on for 600 ms and off for 300 ms, seen through a path with a little jitter.
-    pub(super) fn blinks(&mut self, during: Range<f64>) {
-        let (mut at, mut on) = (during.start, true);
-        while at < during.end {
-            let seen = at + self.about(0.01, 0.01);
-            self.push(seen, Event::Update { area: 128 });
-            at += if on { 0.6 } else { 0.3 };
-            on = !on;
         }
     }
 

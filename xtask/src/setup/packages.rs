@@ -95,6 +95,12 @@ pub(super) const PACKAGES: &[Package] = &[
     package("x11-xserver-utils", For::Test, "a screen that changes its size", Sign::Program("xrandr")),
     package("xterm", For::Test, "a program that draws", Sign::Program("xterm")),
     package("x11-apps", For::Test, "programs with keys, clocks, things that move", Sign::Program("xcalc")),
+    package(
+        "evilwm",
+        For::Test,
+        "a window that has the keyboard, when traces are recorded",
+        Sign::Program("evilwm"),
+    ),
     package("vim-tiny", For::Test, "an editor in a terminal", Sign::Program("vi")),
     package("imagemagick", For::Test, "pictures on an X screen", Sign::Program("import")),
     package("iperf3", For::Test, "measuring the WAN of the tests", Sign::Program("iperf3")),
