@@ -5,6 +5,9 @@
 //! Latin-1: what that does not have becomes a question mark. (Many of them send UTF-8 all the same: what reads
 //! as UTF-8 is that.)
 //!
+//! Of the servers' and the viewers' texts the newest lasts through a change of servers
+//! ([`crate::display::Shown::given_newest`]): an agent has kept its own.
+//!
 //! Invariant: two texts of at most [`vmgl_rfb::limits::CUT_TEXT`] characters.
 
 use std::sync::Arc;

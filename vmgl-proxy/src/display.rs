@@ -70,6 +70,8 @@ pub struct Shown {
     pub cut: Option<Arc<str>>,
     /// The last text of a viewer's clipboard, for the server.
     pub given: Option<Arc<str>>,
+    /// Whether that is newer than the server's.
+    pub given_newest: bool,
     /// The link that may publish; 0 before the first.
     pub live: u64,
     /// Who looks.
@@ -92,6 +94,10 @@ impl Shown {
 
     /// Takes a link's picture over where it differs, and says how many pixels' tiles that were.
     pub fn publish(&mut self, from: &Framebuffer, changed: &Region) -> u64 {
+        // A picture without a pixel is nothing to show, and viewers hang up on one.
+        if from.bounds().is_empty() {
+            return 0;
+        }
         if (from.width(), from.height()) != (self.picture.width(), self.picture.height()) {
             self.picture = from.clone();
             self.screens = Vec::new();
@@ -168,7 +174,14 @@ impl Shown {
     /// The server's clipboard has this text.
     pub fn set_cut(&mut self, text: Arc<str>) {
         self.cut = Some(text);
+        self.given_newest = false;
         self.owe(|debt| debt.cut = true);
+    }
+
+    /// A viewer's clipboard has this text, for this server and those that follow.
+    pub fn give(&mut self, text: Arc<str>) {
+        self.given = Some(text);
+        self.given_newest = true;
     }
 
     /// A viewer comes; it is owed what is not the picture (that it asks for).
@@ -210,6 +223,7 @@ impl Display {
             pointer: None,
             cut: None,
             given: None,
+            given_newest: false,
             live: 0,
             viewers: BTreeMap::new(),
             viewer_end: None,
@@ -252,6 +266,15 @@ mod tests {
         for bad in [[screen(0, 0), screen(0, 320)], [screen(0, 0), screen(1, 321)]] {
             shown.set_screens(&bad);
             assert_eq!(shown.screens, []);
+        }
+    }
+    #[test]
+    fn a_picture_without_a_pixel_is_not_shown() {
+        let display = Display::new(Framebuffer::new(640, 480).unwrap());
+        let mut shown = display.lock();
+        for (width, height) in [(0, 0), (640, 0), (0, 480)] {
+            assert_eq!(shown.publish(&Framebuffer::new(width, height).unwrap(), &Region::default()), 0);
+            assert_eq!(shown.picture.bounds(), Rect::new(0, 0, 640, 480));
         }
     }
 }

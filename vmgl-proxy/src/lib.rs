@@ -8,8 +8,8 @@
 //! [`redux`] records sessions and replays them; [`wan`] is a long way for tests and measurements.
 //!
 //! Invariant: a viewer's connection ends only by the viewer, by its own fault, or with the proxy.
-//! Invariant: memory is bounded: pictures by the protocol's limits, a viewer by one encoded update and
-//! one [`region::Region`], input in a gap by [`input::QUEUE`].
+//! Invariant: memory is bounded: pictures by the protocol's limits, a viewer by one encoded update, the pixels
+//! it is made of and a few [`region::Region`]s, input in a gap by [`input::QUEUE`], texts by one of each side.
 
 #![forbid(unsafe_code)]
 

@@ -232,7 +232,10 @@ impl Link {
                 }
             }
             Order::Say(Word::Clipboard) => {
-                let given = self.means.display.lock().given.clone();
+                // What the server has got since is newer, and its own.
+                let shown = self.means.display.lock();
+                let given = shown.given.clone().filter(|_| shown.given_newest);
+                drop(shown);
                 if let Some(text) = given {
                     ClientMessage::CutText(self.clipboard.offer(&text)).write(&mut self.out);
                 }
@@ -414,7 +417,8 @@ impl Link {
                 shown.publish(&self.picture, &self.changed);
                 shown.set_screens(&self.screens);
                 shown.set_cursor(self.cursor.clone());
-                if let Some(text) = &self.cut {
+                // A viewer's newer text goes to this server instead.
+                if let Some(text) = self.cut.as_ref().filter(|_| !shown.given_newest) {
                     shown.set_cut(Arc::clone(text));
                 }
                 shown.name.clone_from(&self.name);

@@ -14,7 +14,7 @@ use vmgl_rfb::{ClientMessage, Encoding, Framebuffer, Rect, Security, pseudo};
 
 /// A picture that no encoder makes small, or quickly.
 fn noise() -> Framebuffer {
-    let mut picture = Framebuffer::new(1920, 1080).unwrap();
+    let mut picture = Framebuffer::new(3840, 2160).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
     picture.pixels_mut().fill_with(|| random.u32(..) & 0xff_ffff);
     picture
@@ -47,7 +47,7 @@ async fn while_a_large_picture_is_encoded_others_get_at_what_is_shown() {
         longest
     });
     let began = Instant::now();
-    let rect = Rect::new(0, 0, 1920, 1080);
+    let rect = Rect::new(0, 0, 3840, 2160);
     let mut ask = Vec::new();
     ClientMessage::UpdateRequest { incremental: false, rect }.write(&mut ask);
     ours.write_all(&ask).await.unwrap();

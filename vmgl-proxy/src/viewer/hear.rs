@@ -57,7 +57,7 @@ impl Viewer {
                     cut_text(&answer, &mut self.out);
                 }
                 if let Some(text) = heard.text.filter(|_| !self.view_only) {
-                    display.lock().given = Some(text);
+                    display.lock().give(text);
                     return Ok(Some(Said::Clipboard));
                 }
             }

@@ -5,22 +5,24 @@ use std::process::{Command, Stdio};
 
 use vmgl_rfb::{ClientMessage, Clipboard, CutText, Encoding, ServerEvent, pseudo};
 
-use crate::peers::{Kind, Proxy, Viewer, Xvnc, eventually, unix};
+use crate::peers::{Kind, Proxy, Viewer, Xvfb, Xvnc, eventually, unix, vncviewer};
 
 const TEXT: &str = "caf\u{e9} \u{17c}\u{f3}\u{142}w\nsecond line";
 
 /// Puts a text into X's clipboard.
-fn copy(server: &Xvnc, text: &str) {
+fn copy(display: &str, text: &str) {
     let mut xclip = Command::new("xclip");
-    xclip.args(["-selection", "clipboard", "-i"]).env("DISPLAY", &server.display);
+    xclip.args(["-selection", "clipboard", "-i"]).env("DISPLAY", display);
     let mut child = xclip.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
 }
 
 /// What X's clipboard gives.
-fn paste(server: &Xvnc) -> String {
-    String::from_utf8(server.run(&["timeout", "5", "xclip", "-selection", "clipboard", "-o"])).unwrap()
+fn paste(display: &str) -> String {
+    let mut xclip = Command::new("timeout");
+    xclip.args(["5", "xclip", "-selection", "clipboard", "-o"]).env("DISPLAY", display);
+    String::from_utf8(xclip.output().unwrap().stdout).unwrap()
 }
 
 fn extended() -> Kind {
@@ -63,7 +65,7 @@ fn a_text_of_the_server_reaches_viewers_that_know_unicode_and_those_that_do_not(
     let mut new = Viewer::of(&proxy.door, extended()).unwrap();
     let mut old = Viewer::connect(&proxy.door, Encoding::Raw, None).unwrap();
     told("what the proxy can do", &mut new, is(Clipboard::caps()));
-    copy(&server, TEXT);
+    copy(&server.display, TEXT);
     told("there is a text", &mut new, is(Clipboard::Notify(Clipboard::TEXT)));
     say(&mut new, Clipboard::Request(Clipboard::TEXT));
     told("the text", &mut new, is(Clipboard::Provide(Some(TEXT.to_owned()))));
@@ -88,14 +90,14 @@ fn a_text_of_a_viewer_reaches_the_server_and_the_one_after_it() {
     let mut new = Viewer::of(&proxy.door, extended()).unwrap();
     let mut old = Viewer::connect(&proxy.door, Encoding::Raw, None).unwrap();
     give(&mut new, TEXT);
-    eventually("X has the viewer's text", || (paste(&a) == TEXT).then_some(()));
+    eventually("X has the viewer's text", || (paste(&a.display) == TEXT).then_some(()));
     old.say(&ClientMessage::CutText(CutText::Text(b"caf\xe9".to_vec())));
-    eventually("X has the old viewer's text", || (paste(&a) == "caf\u{e9}").then_some(()));
+    eventually("X has the old viewer's text", || (paste(&a.display) == "caf\u{e9}").then_some(()));
     give(&mut new, TEXT);
-    eventually("X has the viewer's text again", || (paste(&a) == TEXT).then_some(()));
+    eventually("X has the viewer's text again", || (paste(&a.display) == TEXT).then_some(()));
     drop((new, old));
     proxy.ctl(&["rehome", &unix(&b.path)]).unwrap();
-    eventually("the next server has it too", || (paste(&b) == TEXT).then_some(()));
+    eventually("the next server has it too", || (paste(&b.display) == TEXT).then_some(()));
 }
 
 #[test]
@@ -105,10 +107,51 @@ fn who_only_looks_gives_no_text() {
     let proxy = Proxy::start(dir.path(), &server.path, &["--view-only"]);
     proxy.attached();
     let mut viewer = Viewer::of(&proxy.door, extended()).unwrap();
-    copy(&server, "the server's");
+    copy(&server.display, "the server's");
     told("there is a text", &mut viewer, is(Clipboard::Notify(Clipboard::TEXT)));
     give(&mut viewer, TEXT);
     say(&mut viewer, Clipboard::Request(Clipboard::TEXT));
     told("the text", &mut viewer, is(Clipboard::Provide(Some("the server's".to_owned()))));
-    assert_eq!(paste(&server), "the server's");
+    assert_eq!(paste(&server.display), "the server's");
+}
+
+#[test]
+fn texts_go_both_ways_between_tigervncs_viewer_and_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, screen) = (Xvnc::start(dir.path().join("a"), "400x300"), Xvfb::start("400x300"));
+    let proxy = Proxy::start(dir.path(), &server.path, &[]);
+    proxy.attached();
+    server.paint("400x300", "plasma:red-blue");
+    let _viewer = vncviewer(&screen, &proxy.door, &[]);
+    let truth = server.truth();
+    eventually("the viewer shows the screen", || (screen.truth() == truth).then_some(()));
+    copy(&server.display, TEXT);
+    eventually("the server's text", || (paste(&screen.display) == TEXT).then_some(()));
+    let other = TEXT.replace("second", "other");
+    copy(&screen.display, &other);
+    eventually("the viewer's text", || (paste(&server.display) == other).then_some(()));
+}
+
+#[test]
+fn of_texts_of_viewers_and_servers_the_newest_lasts_through_changes_of_servers() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| Xvnc::start(dir.path().join(name), "400x300"));
+    let proxy = Proxy::start(dir.path(), &a.path, &[]);
+    proxy.attached();
+    let mut viewer = Viewer::of(&proxy.door, extended()).unwrap();
+    give(&mut viewer, "the viewer's");
+    eventually("the first has the viewer's", || (paste(&a.display) == "the viewer's").then_some(()));
+    copy(&a.display, "the first's");
+    told("the first's", &mut viewer, is(Clipboard::Notify(Clipboard::TEXT)));
+    // The old text of the viewer must not take the place of the second's own.
+    copy(&b.display, "the second's");
+    proxy.ctl(&["rehome", &unix(&b.path)]).unwrap();
+    viewer.say(&ClientMessage::Key { down: true, keysym: 0x61 });
+    eventually("what came before the key is done", || (b.held() == ["key[38]"]).then_some(()));
+    assert_eq!(paste(&b.display), "the second's");
+    give(&mut viewer, "the viewer's newest");
+    eventually("the second has the viewer's", || (paste(&b.display) == "the viewer's newest").then_some(()));
+    viewer.heard.clear();
+    proxy.ctl(&["rehome", &unix(&a.path)]).unwrap();
+    eventually("the first has it too", || (paste(&a.display) == "the viewer's newest").then_some(()));
 }

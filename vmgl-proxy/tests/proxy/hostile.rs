@@ -17,18 +17,26 @@ fn viewers_that_break_the_rules_harm_no_other() {
     let mut good = Viewer::connect(&proxy.door, Encoding::Zrle, None).unwrap();
     good.sees("the server", is(0x11));
     let begin = b"RFB 003.008\n\x01\x01";
-    let bad: [&[u8]; 5] = [
-        b"GET / HTTP/1.1\r\n",
-        b"RFB 003.008\n\x63",
-        &[&begin[..], &[99]].concat(),
-        &[&begin[..], &[248, 0, 0, 0, 0, 0, 0, 0, 255]].concat(),
-        &[&begin[..], &[0, 0, 0, 0, 7, 7, 0, 1], &[0; 12]].concat(),
+    let session = |bytes: &[u8]| [&begin[..], bytes].concat();
+    let bad: [(&str, Vec<u8>); 9] = [
+        ("not an RFB peer", b"GET / HTTP/1.1\r\n".to_vec()),
+        ("security type 99", b"RFB 003.008\n\x63".to_vec()),
+        ("message type 99", session(&[99])),
+        ("fence of 255 bytes", session(&[248, 0, 0, 0, 0, 0, 0, 0, 255])),
+        ("bad pixel format", session(&[&[0, 0, 0, 0, 7, 7, 0, 1][..], &[0; 12]].concat())),
+        ("QEMU message 9", session(&[255, 9])),
+        ("beyond the bounds", session(&[251, 0, 255, 255, 255, 255, 1, 0])),
+        ("bad clipboard message", session(&[6, 0, 0, 0, 255, 255, 255, 254, 0, 0])),
+        ("bad clipboard message", session(&[6, 0, 0, 0, 255, 255, 255, 248, 16, 0, 0, 1, 7, 7, 7, 7])),
     ];
-    let _half = bad.map(|bytes| {
+    let end = || proxy.ctl(&["status"]).unwrap()["last_viewer_end"].as_str().map(str::to_owned);
+    let _bad = bad.map(|(why, bytes)| {
         let mut stream = UnixStream::connect(&proxy.door).unwrap();
-        stream.write_all(bytes).unwrap();
+        stream.write_all(&bytes).unwrap();
+        eventually(why, || end().filter(|end| end.contains(why)).map(drop));
         stream
     });
+    let _half = (0..20).map(|_| UnixStream::connect(&proxy.door).unwrap()).collect::<Vec<_>>();
     let fresh = Viewer::connect(&proxy.door, Encoding::Raw, None);
     fresh.unwrap().sees("the server", is(0x11));
     good.look();
