@@ -110,7 +110,8 @@ mod tests {
     fn a_beat_that_a_busy_host_makes_late_is_kept() {
         let late = [604, 932, 1538, 1841, 2441, 2799, 3427, 3755, 4349, 4679, 5302, 5603, 6235, 6553];
         let mut blink = Blink::default();
-        let learnt = [0, 301, 905, 1206, 1810, 2111].into_iter().filter(|at| !blink.is_blink(ms(*at), 78)).count();
+        let learnt =
+            [0, 301, 905, 1206, 1810, 2111].into_iter().filter(|at| !blink.is_blink(ms(*at), 78)).count();
         assert_eq!(learnt, 4);
         // The beat goes on from 2111 as the recording did from its 301.
         blink.input();
