@@ -80,7 +80,7 @@ fn servers_that_break_the_rules_are_left_and_viewers_stay() {
     let outside = [0, 0, 0, 1, 0, 60, 0, 0, 0, 64, 0, 1, 0, 0, 0, 0];
     let cases: [(&str, Vec<u8>); 5] = [
         ("RFB", b"HTTP/1.1 400 Bad Request\r\n".to_vec()),
-        ("size", init(65535, 65535)),
+        ("65535 x 65535 pixels", init(65535, 65535)),
         ("message", [&init(64, 48)[..], &[77]].concat()),
         ("outside", [&init(64, 48)[..], &outside].concat()),
         ("hung up", begin.to_vec()),
