@@ -2,12 +2,13 @@
 //!
 //! Each need is first looked for as a file, so that a second run takes no time and asks no network.
 //! As root on Debian or Ubuntu, missing packages are installed with apt; elsewhere the command that
-//! would do it is printed. Peers written in Python go below `target/peers`. The guest's kernel is unpacked below `target/guest`: none is installed and
+//! would do it is printed. Peers written in Python go below `target/peers`, noVNC below `target/npm`. The guest's kernel is unpacked below `target/guest`: none is installed and
 //! apt's sources stay as they are.
 
 mod apt;
 pub(crate) mod kernel;
 mod module_tree;
+mod npm;
 mod packages;
 mod python;
 mod rublk;
@@ -44,10 +45,13 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
             println!("missing: {peer} below {}", workspace::target().display());
         }
         let kernel = kernel::Kernel::installed(kernel::Series::default());
+        if !npm::has_novnc() {
+            println!("missing: noVNC below {}", workspace::target().display());
+        }
         if let Err(error) = &kernel {
             println!("missing: {error:#}");
         }
-        let there = missing.is_empty() && peers.is_empty() && kernel.is_ok();
+        let there = missing.is_empty() && peers.is_empty() && kernel.is_ok() && npm::has_novnc();
         return Ok(if there { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     ensure_all()?;
@@ -62,6 +66,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 pub(crate) fn ensure_all() -> Result<()> {
     ensure(&[For::Build, For::Guest, For::Test])?;
     python::ensure()?;
+    npm::ensure_novnc()?;
     kernel::ensure(kernel::Series::default())
 }
 
