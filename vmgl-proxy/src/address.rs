@@ -6,10 +6,20 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
+use rustix::net::sockopt;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// Time before the next is accepted after one could not be.
+const PAUSE: Duration = Duration::from_millis(100);
+/// After that long without a word from a peer the system asks for a sign of life, [`SIGNS`] times every
+/// [`BETWEEN`]: one that is gone without a word must not hold its place for ever.
+const SILENCE: Duration = Duration::from_secs(60);
+const BETWEEN: Duration = Duration::from_secs(15);
+const SIGNS: u32 = 4;
 
 /// Both halves of a connection, whatever it runs over.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -112,10 +122,25 @@ impl Listener {
             Self::Tcp(listener) => {
                 let (stream, from) = listener.accept().await?;
                 stream.set_nodelay(true)?;
+                watch(&stream)?;
                 (Box::new(stream), from.to_string())
             }
             Self::Unix(listener) => (Box::new(listener.accept().await?.0), "unix".to_owned()),
         })
+    }
+
+    /// The next who comes. A connection that cannot be had (it is gone again, too many files are open) is not
+    /// the door's end: it goes on after a pause.
+    pub async fn next(&self) -> (Box<dyn Stream>, String) {
+        loop {
+            match self.accept().await {
+                Ok(who) => return who,
+                Err(fault) => {
+                    tracing::warn!("accepting a connection: {fault}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
     }
 
     /// Where it listens, with the port that was given for port 0.
@@ -136,9 +161,28 @@ impl Listener {
     }
 }
 
+/// Has the system notice when the peer is gone.
+fn watch(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, SILENCE)?;
+    sockopt::set_tcp_keepintvl(stream, BETWEEN)?;
+    // No TCP_USER_TIMEOUT: it would also end viewers that are there and do not read for a while.
+    Ok(sockopt::set_tcp_keepcnt(stream, SIGNS)?)
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_viewer_that_vanishes_is_noticed_by_the_system() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        watch(&stream).unwrap();
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), SILENCE);
+    }
 
     #[test]
     fn an_address_reads_as_it_is_written_and_others_are_refused() {

@@ -1,7 +1,8 @@
 //! The display proxy: viewers connect to it and stay connected while the VNC server behind it changes.
 //!
 //! [`Hub`] owns the way to the server (a [`link`], and a second one while a move is prepared), [`viewer`]
-//! serves one viewer, and [`display`] is the picture between them. What decides is pure and has no clock:
+//! serves one viewer, let in by the [`reception`] at its own door or, a browser, at that of [`web`];
+//! [`display`] is the picture between them. What decides is pure and has no clock:
 //! [`rehome`] which server is shown, [`input`] what keys and buttons a server has to be told,
 //! [`pace`] when a server is asked for more, [`region`] what a viewer has not got yet.
 //!
@@ -21,12 +22,14 @@ pub mod hub;
 pub mod input;
 pub mod link;
 pub mod pace;
+pub mod reception;
 pub mod redux;
 pub mod region;
 pub mod rehome;
 pub mod tap;
 pub mod viewer;
 pub mod wan;
+pub mod web;
 
 pub use address::Address;
 pub use hub::Hub;

@@ -1,5 +1,6 @@
 //! The command line: a file for each command, with its words and what is done for them.
 
+mod browsers;
 mod record;
 mod replay;
 mod report;
@@ -18,6 +19,8 @@ use clap::{Parser, Subcommand};
     version,
     after_help = "Examples:
   vmgl-proxy serve --upstream unix:/run/agent.vnc --listen tcp:127.0.0.1:5900 --ctl /run/proxy.ctl
+  vmgl-proxy serve --upstream unix:/run/agent.vnc --listen tcp:127.0.0.1:5900 --ws tcp:127.0.0.1:6080
+      # then open http://127.0.0.1:6080/ in a browser
   vmgl-proxy ctl /run/proxy.ctl prepare tcp:127.0.0.1:5942
   vmgl-proxy ctl /run/proxy.ctl rehome
   vmgl-proxy record --upstream unix:/run/agent.vnc --listen tcp:127.0.0.1:5900 --out work.session

@@ -1,7 +1,7 @@
 //! `vmgl-proxy record`: one viewer works, and what it does is written down.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter};
+use std::io::BufWriter;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -76,7 +76,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
             _ = ended.recv() => {}
         }
     };
-    let security = || security(known.as_ref()).map_err(io::Error::other);
+    let security = || security(known.as_ref());
     let done = recorder.record(&listener, security, file, stop).await?;
     if json {
         println!("{}", serde_json::to_string(&done)?);

@@ -6,14 +6,13 @@ use anyhow::{Context, Result};
 use clap::Args;
 use vmgl_proxy::display::Display;
 use vmgl_proxy::link::Means;
+use vmgl_proxy::reception::Reception;
 use vmgl_proxy::tap::Tap;
-use vmgl_proxy::{Address, Hub, ctl, viewer};
+use vmgl_proxy::{Address, Hub, ctl, web};
 use vmgl_rfb::Framebuffer;
 
-use super::secret::{password, security};
-
-/// Most viewers at once.
-const VIEWERS: usize = 64;
+use super::browsers::Browsers;
+use super::secret::password;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -23,6 +22,8 @@ pub(super) struct Arguments {
     /// Where viewers connect; its address is printed once it is open
     #[arg(long, value_name = "ADDR")]
     listen: Address,
+    #[command(flatten)]
+    browsers: Browsers,
     /// Socket for `vmgl-proxy ctl`
     #[arg(long, value_name = "PATH")]
     ctl: Option<PathBuf>,
@@ -42,17 +43,19 @@ pub(super) struct Arguments {
 
 #[allow(clippy::print_stdout, reason = "who starts it has to learn the port that was given")]
 pub(super) async fn run(arguments: Arguments) -> Result<()> {
-    let Arguments { upstream, listen, ctl, trace, view_only, password_file, upstream_password_file } =
-        arguments;
+    let Arguments { upstream, listen, browsers, ctl, trace, view_only, .. } = arguments;
+    let read = |file: Option<PathBuf>| file.as_deref().map(password).transpose();
     let means = Means {
         display: Display::new(Framebuffer::new(1024, 768)?),
         tap: Tap::new(trace.as_deref()).context("the trace's file")?,
-        password: upstream_password_file.as_deref().map(password).transpose()?,
+        password: read(arguments.upstream_password_file)?,
         pull: false,
     };
-    let known = password_file.as_deref().map(password).transpose()?;
+    let known = read(arguments.password_file)?;
     let listener = listen.listen().await.with_context(|| format!("listening at {listen}"))?;
+    let front = browsers.open(known.is_some()).await?;
     let ways = Hub::start(upstream, means.clone());
+    let reception = Reception::new(means.display.clone(), ways.said.clone(), known, view_only);
     println!("listening {}", listener.address()?);
     let answers = async {
         match ctl {
@@ -60,27 +63,21 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
             None => std::future::pending().await,
         }
     };
-    let viewers = async {
-        let mut tasks = tokio::task::JoinSet::new();
-        loop {
-            while tasks.len() >= VIEWERS {
-                tasks.join_next().await;
+    let pages = async {
+        match front {
+            Some(front) => {
+                println!("browse {}", front.url);
+                let (reception, ways, tap) = (reception.clone(), ways.clone(), means.tap.clone());
+                let house = web::House { reception, ways, tap, guard: front.guard, shelf: front.shelf };
+                web::serve(front.listener, house).await
             }
-            let (stream, from) = listener.accept().await.context("accepting viewers")?;
-            let security = security(known.as_ref())?;
-            let (display, said) = (means.display.clone(), ways.said.clone());
-            tasks.spawn(async move {
-                let name = from.clone();
-                if let Err(why) = viewer::run(stream, from, security, view_only, display, said).await {
-                    tracing::info!("viewer from {name}: {why}");
-                }
-            });
-            while tasks.try_join_next().is_some() {}
+            None => std::future::pending().await,
         }
     };
     tokio::select! {
         ended = answers => ended,
-        ended = viewers => ended,
+        never = reception.door(listener) => match never {},
+        never = pages => match never {},
         ended = tokio::signal::ctrl_c() => ended.context("waiting for the interrupt"),
     }
 }
