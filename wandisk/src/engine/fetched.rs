@@ -1,5 +1,7 @@
 //! Foreign bytes put in place: withdrawn first, then written, then synced, then their row (laws L3, L5).
 
+use std::ops::Range;
+
 use wandisk_store::{HashRow, Image, Intent, Intents, Store, Table, Version};
 
 use super::{Engine, EngineError};
@@ -11,6 +13,26 @@ pub enum StoreOutcome {
     Stored,
     /// The chunk was here already, or has a newer version: nothing was touched.
     NotWanted,
+}
+
+/// What filesystems and page caches write at least.
+const BLOCK: usize = 4096;
+
+/// Runs of blocks in which two chunks differ, as ranges of bytes.
+fn differing_runs(there: &[u8], new: &[u8]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    let mut at = 0;
+    for (old, new) in there.chunks(BLOCK).zip(new.chunks(BLOCK)) {
+        let end = at + new.len();
+        if old != new {
+            match runs.last_mut() {
+                Some(run) if run.end == at => run.end = end,
+                _ => runs.push(at..end),
+            }
+        }
+        at = end;
+    }
+    runs
 }
 
 impl<S: Store> Engine<S> {
@@ -55,7 +77,7 @@ impl<S: Store> Engine<S> {
         S::brief(|| {
             self.intents.set(chunk, Intent::Replacing)?;
             match bytes {
-                Some(bytes) => self.data.write_chunk(chunk, bytes),
+                Some(bytes) => self.write_what_differs(chunk, bytes),
                 None => self.data.punch_chunk(chunk),
             }
         })
@@ -66,6 +88,21 @@ impl<S: Store> Engine<S> {
         }
         state.pending.insert(chunk, version);
         Ok(StoreOutcome::Stored)
+    }
+
+    /// Writes the blocks of a chunk that `data.img` does not have: of a delta against what is there, a few.
+    ///
+    /// Judged on bytes read now (law L5). What is left alone is durable with the next sync as what is written is: bytes
+    /// that were written and not synced since have an intent, and after a sync that failed they are written again.
+    fn write_what_differs(&self, chunk: u64, bytes: &[u8]) -> std::io::Result<()> {
+        // Where nothing is, or what is there cannot be read (writing it anew may mend that), all of it is written.
+        let there = if self.data.has_blocks(chunk) { self.data.read_chunk(chunk).ok() } else { None };
+        let Some(there) = there else { return self.data.write_chunk(chunk, bytes) };
+        let start = chunk * u64::from(self.hot.chunk_size());
+        for run in differing_runs(&there, bytes) {
+            self.data.write_at(start + run.start as u64, &bytes[run])?;
+        }
+        Ok(())
     }
 
     /// Takes the records of older bytes back for many chunks at once, before a sync overwrites them.
@@ -99,7 +136,11 @@ impl<S: Store> Engine<S> {
             self.withdraw_bases(&[chunk]).await?;
         }
         self.check_not_poisoned()?;
-        self.data.write_chunk(chunk, bytes).map_err(|e| self.change_failed(e))?;
+        // With an intent, as all that is written: after a failed sync it is written again, else a delta that leaves a part
+        // of it alone would rest on what may never have reached the medium.
+        let put =
+            self.intents.set(chunk, Intent::Replacing).and_then(|()| self.data.write_chunk(chunk, bytes));
+        put.map_err(|e| self.change_failed(e))?;
         Ok(true)
     }
 
@@ -195,5 +236,21 @@ impl<S: Store> Engine<S> {
     /// Keeps what a chunk's bytes are at a version; durable with the next commit.
     pub(crate) fn keep_hash(&self, chunk: u64, version: Version, hash: [u8; 32]) {
         self.state().hashes.push(HashRow { chunk, version, hash });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_blocks_that_differ_are_written_and_neighbours_at_once() {
+        let old = vec![1u8; 8 * BLOCK];
+        let mut new = old.clone();
+        assert!(differing_runs(&old, &new).is_empty());
+        for at in [BLOCK, 2 * BLOCK + 7, 7 * BLOCK + BLOCK - 1] {
+            new[at] = 2;
+        }
+        assert_eq!(differing_runs(&old, &new), [BLOCK..3 * BLOCK, 7 * BLOCK..8 * BLOCK]);
     }
 }
