@@ -12,16 +12,17 @@ use wandisk_store::{
 };
 
 use crate::delta::choice::Way;
-use crate::delta::{self, Form, Ledger};
+use crate::delta::{self, Form, Travels};
 use crate::engine::Engine;
 use crate::peer::error::{Code, Refusal};
 use crate::peer::facts;
 use crate::peer::frame::{self, Kind, Message};
 use crate::peer::limits::{BODY_MAX, HEAD_MAX, JOINING_MAX, SENTENCE_MAX};
 use crate::peer::message::{Ask, Envelope, FactSite, Facts, HelloFields, Progress, SyncOptions};
+use crate::peer::packing::{Packer, Unpacker};
 use crate::peer::pieces::{Cutter, Joiner};
 use crate::peer::rows;
-use crate::peer::session::{Class, Handler, Parts, ProgressSink, Session};
+use crate::peer::session::{Class, Handler, Parts, ProgressSink, Reply, Session};
 
 const CHUNK: usize = 128 << 10;
 
@@ -155,6 +156,29 @@ wandisk_fuzz::target!(link_frames, 60_000, frame_seeds(), |bytes: &[u8]| {
     }
 });
 
+/// What is packed of messages: a real one, one whose head is longer than all of it, and none.
+fn packed_seeds() -> Vec<Vec<u8>> {
+    let real = [&2u32.to_le_bytes()[..], b"{}", &noise(1)[..5000]].concat();
+    vec![real, [&u32::MAX.to_le_bytes()[..], b"{}"].concat(), Vec::new()]
+}
+
+wandisk_fuzz::target!(packed_messages, 12_000, packed_seeds(), {
+    let before = peak();
+    move |bytes: &[u8]| {
+        // As a peer packs it, as one that packs something else does, and as one that packs nothing does.
+        let stream = Packer::new(1).unwrap().pack(&bytes[..bytes.len().min(40)], bytes).unwrap();
+        let other = zstd::bulk::compress(bytes, 1).unwrap();
+        let mut unpacker = Unpacker::default();
+        for body in [&stream, &other, bytes, &stream] {
+            let parts = (Vec::new(), Bytes::copy_from_slice(body));
+            let sent = Message { packed: true, ..Message::new(Kind::Reply, 1, parts) };
+            let Ok(message) = unpacker.unpack(sent) else { continue };
+            assert!(message.fits() && !message.packed);
+        }
+        assert!(peak().saturating_sub(before) < 128 << 20, "{} MiB", (peak() - before) >> 20);
+    }
+});
+
 wandisk_fuzz::target!(
     hellos,
     60_000,
@@ -205,8 +229,8 @@ impl Handler for Echo {
         _: HelloFields,
         parts: Parts,
         _: ProgressSink,
-    ) -> BoxFuture<'static, Result<Parts, Refusal>> {
-        async move { Ok(parts) }.boxed()
+    ) -> BoxFuture<'static, Result<Reply, Refusal>> {
+        async move { Ok(parts.into()) }.boxed()
     }
 }
 
@@ -296,7 +320,7 @@ fn deltas() -> Vec<Vec<u8>> {
     new[5000..9000].copy_from_slice(&noise(2)[..4000]);
     let description = delta::describe_basis(Way::Rolling, Some(&old)).unwrap();
     let (hash, new) = (blake3::hash(&new), Bytes::from(new));
-    let (form, body) = delta::encode(&new, hash.as_bytes(), &description, &Ledger::default()).unwrap();
+    let (form, body) = delta::encode(&new, hash.as_bytes(), &description, Travels::Alone).unwrap();
     assert_eq!(form, Form::Delta);
     let mut copies = 0x7273_0236u32.to_be_bytes().to_vec();
     for _ in 0..50 {
@@ -339,8 +363,7 @@ wandisk_fuzz::target!(
         move |description: &[u8]| {
             let description = &description[..description.len().min(delta::description_max(CHUNK))];
             let (form, body) =
-                delta::encode(&Bytes::copy_from_slice(&bytes), &hash, description, &Ledger::default())
-                    .unwrap();
+                delta::encode(&Bytes::copy_from_slice(&bytes), &hash, description, Travels::Alone).unwrap();
             assert!(body.len() <= CHUNK, "{form:?}");
             assert!(peak().saturating_sub(before) < 64 << 20, "{} MiB", (peak() - before) >> 20);
         }

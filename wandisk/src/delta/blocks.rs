@@ -5,7 +5,7 @@
 //! ```text
 //! bitmap (a bit a block, the lowest first: it differs) │ the blocks that differ, as they are or as one zstd frame
 //! ```
-//! The blocks are packed exactly if they are shorter so.
+//! They are packed only where that makes them shorter: the reader tells which by the length.
 //!
 //! Pure. Invariant: a hash here saves bytes and proves nothing. Two blocks may share one; whoever applies a delta
 //! compares the whole result's BLAKE3, and asks without a basis when it differs.
@@ -56,9 +56,9 @@ pub(super) fn differing(bytes: &[u8], hashes: &[u8]) -> Option<(Vec<u8>, Vec<u8>
     Some((bitmap, changed))
 }
 
-/// The delta's bytes: the bitmap, then the blocks at the given level of zstd where that makes them shorter.
-pub(super) fn join(mut bitmap: Vec<u8>, changed: Vec<u8>, level: i32) -> Result<Vec<u8>, DeltaError> {
-    let packed = pack(&changed, level)?;
+/// The delta's bytes: the bitmap, then the blocks, at the given level of zstd where that makes them shorter.
+pub(super) fn join(mut bitmap: Vec<u8>, changed: Vec<u8>, level: Option<i32>) -> Result<Vec<u8>, DeltaError> {
+    let packed = level.map_or(Ok(None), |level| pack(&changed, level))?;
     bitmap.extend(packed.unwrap_or(changed));
     Ok(bitmap)
 }

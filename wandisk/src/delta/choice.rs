@@ -1,4 +1,4 @@
-//! Which way a chunk is asked for and how hard it is packed: predictions from what was measured.
+//! Which way a chunk is asked for: predictions from what was measured.
 //!
 //! Pure: facts in, a choice out. Facts are of this keeper's own links and chunks ([`Ledger`](super::Ledger) gathers them).
 //! A prediction that is wrong costs time, never bytes of the disk: each chunk's BLAKE3 is compared whichever way it came.
@@ -73,38 +73,6 @@ pub fn way(facts: &Facts) -> Way {
     if by_whole < by_blocks && !tries { Way::Whole } else { Way::Blocks }
 }
 
-/// zstd's levels that are told apart.
-pub const LEVELS: [i32; 5] = [1, 3, 6, 9, 12];
-/// Processor time that packing may take: half, so that a site that has fallen behind is seen to and gets less to do.
-const PART_OF_CPU: f64 = 0.5;
-
-/// The hardest level that keeps up with a link.
-///
-/// `costs` are seconds of processor a byte at each level, as far as measured; `rate` is bytes a second that leave; a byte
-/// of what is packed becomes `share` of one.
-#[must_use]
-pub fn level(rate: Option<f64>, share: f64, processors: usize, costs: &[Option<f64>; LEVELS.len()]) -> usize {
-    // Nothing known of the line: what a slow core does at the rate of a fast one.
-    let Some(rate) = rate else { return 0 };
-    let wanted = rate / share.clamp(0.01, 1.0);
-    let budget = PART_OF_CPU * processors.max(1) as f64 / wanted.max(1.0);
-    let mut chosen = 0;
-    let mut guess = 0.0;
-    for (at, cost) in costs.iter().enumerate() {
-        // A level that was never tried is taken to cost double the one before.
-        let cost = cost.unwrap_or(guess);
-        if cost > budget {
-            break;
-        }
-        chosen = at;
-        if costs[at].is_none() {
-            break;
-        }
-        guess = 2.0 * cost;
-    }
-    chosen
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,34 +132,5 @@ mod tests {
     fn bytes_that_pack_well_anyhow_come_whole() {
         let whole = Some(Seen { share: 0.05, cost: 0.0 });
         assert_eq!(way(&Facts { whole, ..facts(SLOW, 0.3) }), Way::Whole);
-    }
-
-    /// Of zstd on text, one core, as orders of magnitude.
-    const COSTS: [Option<f64>; 5] = [Some(3e-9), Some(5e-9), Some(12e-9), Some(20e-9), Some(60e-9)];
-
-    #[test]
-    fn a_slow_line_is_packed_for_harder_than_a_fast_one() {
-        let at = |rate: f64| LEVELS[level(Some(rate), 0.3, 2, &COSTS)];
-        assert_eq!([1.25e6, 12.5e6, 40e6, 125e6].map(at), [12, 9, 3, 1]);
-    }
-
-    #[test]
-    fn a_site_that_falls_behind_packs_less_hard() {
-        // It packs as fast as all its cores can, at the hardest level: that is the rate it sees.
-        let mut chosen = LEVELS.len() - 1;
-        for _ in 0..LEVELS.len() {
-            let rate = (0.3 * 2.0 / COSTS[chosen].unwrap()).min(125e6);
-            chosen = level(Some(rate), 0.3, 2, &COSTS);
-        }
-        assert_eq!(LEVELS[chosen], 1);
-    }
-
-    #[test]
-    fn levels_are_tried_one_after_the_other() {
-        let mut costs = [None; 5];
-        for at in 0..5 {
-            assert_eq!(level(SLOW, 0.3, 8, &costs), at);
-            costs[at] = COSTS[at];
-        }
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! One for a keeper, for all its links: a disk has few far sites, and what its chunks are like is the disk's own.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Form;
-use super::choice::{Facts, LEVELS, Seen, Way, level};
+use super::choice::{Facts, Seen, Way};
 
 /// A new measurement counts for one in so many.
 const MEAN_OF: f64 = 16.0;
@@ -33,14 +33,12 @@ struct Kept {
     went: [Tally; Form::ALL.len()],
     asked: u64,
     ways: [Option<Seen>; 3],
-    /// Seconds a byte at each level.
-    packing: [Option<f64>; LEVELS.len()],
-    /// What is left of a byte that is packed.
-    packed: Option<f64>,
-    rates: [Rate; 2],
+    /// zstd's level of the last answer that was packed with others.
+    level: Option<i32>,
+    rate_in: Rate,
 }
 
-/// What the links carry one way.
+/// What the links bring. (What they take is not known here: a socket, a pipe and an ssh take megabytes at once.)
 #[derive(Debug, Default)]
 struct Rate {
     at: Option<Instant>,
@@ -68,15 +66,6 @@ impl Rate {
     }
 }
 
-/// Which way bytes go.
-#[derive(Clone, Copy, Debug)]
-pub enum Direction {
-    /// To this site.
-    In,
-    /// From it.
-    Out,
-}
-
 /// The record; shared by everything that fetches and answers.
 #[derive(Debug, Default)]
 pub struct Ledger(Mutex<Kept>);
@@ -90,9 +79,9 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The links have carried so many bytes so far.
-    pub fn carried(&self, direction: Direction, bytes: u64, now: Instant) {
-        self.kept().rates[direction as usize].look(bytes, now);
+    /// The links have brought so many bytes so far.
+    pub fn brought(&self, bytes: u64, now: Instant) {
+        self.kept().rate_in.look(bytes, now);
     }
 
     /// How the next chunk is to be asked for, whose basis has so many bytes.
@@ -101,7 +90,7 @@ impl Ledger {
         let mut kept = self.kept();
         let facts = Facts {
             basis,
-            rate: kept.rates[Direction::In as usize].best,
+            rate: kept.rate_in.best,
             asked: kept.asked,
             whole: kept.ways[Way::Whole as usize],
             blocks: kept.ways[Way::Blocks as usize],
@@ -126,33 +115,11 @@ impl Ledger {
         *seen = shares.zip(costs).map(|(share, cost)| Seen { share, cost });
     }
 
-    /// A chunk of so many bytes went.
-    pub fn went(&self, form: Form, chunk: usize, on_the_wire: usize) {
-        self.kept().went[form as usize].add(chunk, on_the_wire);
-    }
-
-    /// How hard the next chunk is to be packed: an index of [`LEVELS`].
-    #[must_use]
-    pub fn level(&self) -> usize {
-        let kept = self.kept();
-        level(
-            kept.rates[Direction::Out as usize].best,
-            kept.packed.unwrap_or(1.0),
-            processors(),
-            &kept.packing,
-        )
-    }
-
-    /// So many bytes were packed to so many at a level.
-    pub fn packed(&self, level: usize, from: usize, to: usize, took: Duration) {
+    /// A chunk of so many bytes went, packed with others at a level of zstd or not.
+    pub fn went(&self, form: Form, chunk: usize, on_the_wire: usize, level: Option<i32>) {
         let mut kept = self.kept();
-        if from == 0 {
-            return;
-        }
-        if let Some(cost) = kept.packing.get_mut(level) {
-            mean(cost, took.as_secs_f64() / from as f64);
-        }
-        mean(&mut kept.packed, to as f64 / from as f64);
+        kept.went[form as usize].add(chunk, on_the_wire);
+        kept.level = level.or(kept.level);
     }
 
     /// The record as `status --json` has it.
@@ -166,10 +133,9 @@ impl Ledger {
                 .map(|(form, t)| (form.name().to_owned(), serde_json::json!(t)))
                 .collect()
         };
-        let rate = |direction: Direction| kept.rates[direction as usize].best.map(f64::round);
         serde_json::json!({
             "came": table(&kept.came), "went": table(&kept.went),
-            "rate_in": rate(Direction::In), "rate_out": rate(Direction::Out),
+            "rate_in": kept.rate_in.best.map(f64::round), "level": kept.level,
         })
     }
 }
@@ -180,12 +146,6 @@ impl Tally {
         self.bytes += chunk as u64;
         self.on_the_wire += on_the_wire as u64;
     }
-}
-
-/// Processors of this machine. Asked once: the answer is read from files.
-fn processors() -> usize {
-    static PROCESSORS: OnceLock<usize> = OnceLock::new();
-    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 #[cfg(test)]
@@ -218,12 +178,15 @@ mod tests {
         let ledger = Ledger::default();
         ledger.came(Way::Blocks, Form::Blocks, 1000, 10, Duration::from_micros(1));
         ledger.came(Way::Blocks, Form::Blocks, 1000, 30, Duration::from_micros(1));
-        ledger.went(Form::Zstd, 1000, 400);
+        ledger.went(Form::Zstd, 1000, 400, None);
+        ledger.went(Form::Stream, 1000, 300, Some(9));
+        ledger.went(Form::Raw, 1000, 1000, None);
         let json = ledger.to_json();
         assert_eq!(
             json["came"]["blocks"],
             serde_json::json!({"chunks": 2, "bytes": 2000, "on_the_wire": 40})
         );
         assert_eq!(json["went"]["zstd"]["on_the_wire"], 400);
+        assert_eq!((&json["went"]["stream"]["on_the_wire"], &json["level"]), (&300.into(), &9.into()));
     }
 }

@@ -1,4 +1,4 @@
-//! How a chunk's bytes travel: the smallest of zero, same, changed blocks, librsync delta, zstd, raw.
+//! How a chunk's bytes travel: the smallest of zero, same, changed blocks, librsync delta, zstd or the connection's stream, raw.
 //!
 //! `blocks` are deltas of blocks that stay in their places, `choice` predicts which way costs least, `ledger` keeps what
 //! that goes by.
@@ -12,14 +12,13 @@ mod ledger;
 
 use bytes::Bytes;
 use std::io::{Cursor, Read};
-use std::time::Instant;
 
 use librsync::SignatureType;
 use librsync::whole::signature_with_options;
 use serde::{Deserialize, Serialize};
 
-use choice::{LEVELS, Way};
-pub use ledger::{Direction, Ledger};
+use choice::Way;
+pub use ledger::Ledger;
 
 /// Block length of signatures in bytes: filesystems change 4 KiB blocks in place, half of it finds smaller edits.
 const BLOCK_LEN: usize = 2048;
@@ -46,13 +45,16 @@ pub enum Form {
     Delta,
     /// zstd of the bytes.
     Zstd,
+    /// The bytes, which the connection packs together with what went before.
+    Stream,
     /// The bytes.
     Raw,
 }
 
 impl Form {
     /// All of them, in their order.
-    pub const ALL: [Form; 6] = [Form::Zero, Form::Same, Form::Blocks, Form::Delta, Form::Zstd, Form::Raw];
+    pub const ALL: [Form; 7] =
+        [Form::Zero, Form::Same, Form::Blocks, Form::Delta, Form::Zstd, Form::Stream, Form::Raw];
 
     /// Its name, as on the wire.
     #[must_use]
@@ -63,6 +65,7 @@ impl Form {
             Form::Blocks => "blocks",
             Form::Delta => "delta",
             Form::Zstd => "zstd",
+            Form::Stream => "stream",
             Form::Raw => "raw",
         }
     }
@@ -123,7 +126,21 @@ pub fn description_max(chunk_size: usize) -> usize {
     description_len(Way::Rolling, chunk_size).max(description_len(Way::Blocks, chunk_size))
 }
 
-/// The smallest answer for `bytes` to an asker whose basis is described by `basis`; packed as hard as the ledger allows.
+/// How an answer travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Travels {
+    /// Alone: somebody waits for it.
+    Alone,
+    /// With others, which are packed together where they give way.
+    Together,
+}
+
+/// Where somebody waits: harder packing of one chunk saves a slow line less time than it takes.
+const LEVEL_ALONE: i32 = 3;
+/// Tells noise from what gives way.
+const LEVEL_TRIED: i32 = 1;
+
+/// The smallest answer for `bytes` to an asker whose basis is described by `basis`.
 ///
 /// # Errors
 /// If librsync or zstd fail; a description that is not one only costs the delta.
@@ -131,18 +148,7 @@ pub fn encode(
     bytes: &Bytes,
     hash: &[u8; 32],
     basis: &[u8],
-    ledger: &Ledger,
-) -> Result<(Form, Bytes), DeltaError> {
-    let (form, body) = smallest(bytes, hash, basis, ledger)?;
-    ledger.went(form, bytes.len(), body.len());
-    Ok((form, body))
-}
-
-fn smallest(
-    bytes: &Bytes,
-    hash: &[u8; 32],
-    basis: &[u8],
-    ledger: &Ledger,
+    travels: Travels,
 ) -> Result<(Form, Bytes), DeltaError> {
     let mut best = (Form::Raw, bytes.len());
     let mut body = Vec::new();
@@ -152,10 +158,15 @@ fn smallest(
                 if changed.is_empty() {
                     return Ok((Form::Same, Bytes::new()));
                 }
-                let level = LEVELS[ledger.level()];
                 // Of all blocks the whole chunk is made below: it is the same without a bitmap.
                 if changed.len() < bytes.len() {
-                    body = blocks::join(bitmap, changed, level)?;
+                    body = match travels {
+                        Travels::Alone => blocks::join(bitmap, changed, Some(LEVEL_ALONE))?,
+                        Travels::Together => blocks::join(bitmap, changed, None)?,
+                    };
+                    if travels == Travels::Together {
+                        return Ok((Form::Blocks, body.into()));
+                    }
                     best = (Form::Blocks, body.len());
                 }
             }
@@ -166,8 +177,7 @@ fn smallest(
                 return Ok((Form::Same, Bytes::new()));
             }
             if let Some(delta) = delta_against(bytes, signature) {
-                let packed =
-                    zstd::bulk::compress(&delta, LEVELS[ledger.level()]).map_err(DeltaError::Zstd)?;
+                let packed = zstd::bulk::compress(&delta, LEVEL_ALONE).map_err(DeltaError::Zstd)?;
                 if packed.len() < best.1 {
                     best = (Form::Delta, packed.len());
                     body = packed;
@@ -177,11 +187,20 @@ fn smallest(
         _ => {}
     }
     // A delta below a quarter is not beaten by compression often enough to pay for trying.
-    if best.1 > bytes.len() / 4
-        && let Some(packed) = pack_for_link(bytes, ledger)?
-        && packed.len() < best.1
-    {
-        return Ok((Form::Zstd, packed.into()));
+    if best.1 > bytes.len() / 4 {
+        match travels {
+            Travels::Alone => {
+                if let Some(packed) = pack(bytes, LEVEL_ALONE)?.filter(|packed| packed.len() < best.1) {
+                    return Ok((Form::Zstd, packed.into()));
+                }
+            }
+            // What a delta has come to is compared with what the chunk alone would: the stream does better than that.
+            Travels::Together => {
+                if tried(bytes)? < (best.1 as f64).min(bytes.len() as f64 * WORTH_PACKING) {
+                    return Ok((Form::Stream, bytes.clone()));
+                }
+            }
+        }
     }
     if best.0 == Form::Raw {
         return Ok((Form::Raw, bytes.clone()));
@@ -192,23 +211,19 @@ fn smallest(
 /// Bytes shorter than a zstd frame of noise saves are not worth unpacking.
 const WORTH_PACKING: f64 = 0.97;
 
-/// zstd of a chunk, as hard as the link leaves time for; `None` if it would not be shorter.
-fn pack_for_link(bytes: &[u8], ledger: &Ledger) -> Result<Option<Vec<u8>>, DeltaError> {
-    // The fastest level tells noise from the rest: only what gives way is tried harder.
-    let began = Instant::now();
-    let fast = zstd::bulk::compress(bytes, LEVELS[0]).map_err(DeltaError::Zstd)?;
-    if fast.len() as f64 > bytes.len() as f64 * WORTH_PACKING {
-        return Ok(Some(fast).filter(|packed| packed.len() < bytes.len()));
+/// What a quick try makes of bytes.
+fn tried(bytes: &[u8]) -> Result<f64, DeltaError> {
+    Ok(zstd::bulk::compress(bytes, LEVEL_TRIED).map_err(DeltaError::Zstd)?.len() as f64)
+}
+
+/// Is the body of an answer to be packed together with others?
+#[must_use]
+pub fn gives_way(form: Form, body: &[u8]) -> bool {
+    match form {
+        Form::Stream => true,
+        Form::Blocks => tried(body).is_ok_and(|len| len < body.len() as f64 * WORTH_PACKING),
+        Form::Zero | Form::Same | Form::Delta | Form::Zstd | Form::Raw => false,
     }
-    ledger.packed(0, bytes.len(), fast.len(), began.elapsed());
-    let level = ledger.level();
-    if level == 0 {
-        return Ok(Some(fast));
-    }
-    let began = Instant::now();
-    let hard = zstd::bulk::compress(bytes, LEVELS[level]).map_err(DeltaError::Zstd)?;
-    ledger.packed(level, bytes.len(), hard.len(), began.elapsed());
-    Ok(Some(if hard.len() < fast.len() { hard } else { fast }))
 }
 
 /// zstd of the bytes if that is shorter.
@@ -239,7 +254,7 @@ pub fn decode(
         Form::Zero if body.is_empty() => return Ok(None),
         Form::Same if body.is_empty() => basis.ok_or_else(malformed)?.to_vec(),
         Form::Zero | Form::Same => return Err(malformed()),
-        Form::Raw => body.to_vec(),
+        Form::Raw | Form::Stream => body.to_vec(),
         Form::Zstd => zstd::bulk::decompress(body, chunk_size).map_err(|_| malformed())?,
         Form::Blocks => blocks::apply(body, basis.ok_or_else(malformed)?).ok_or_else(malformed)?,
         Form::Delta => {

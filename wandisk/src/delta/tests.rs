@@ -13,11 +13,14 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
 
 /// The form, the length of the answer, and what it makes.
 fn travel(way: Way, new: &[u8], basis: Option<&[u8]>) -> (Form, usize, Option<Vec<u8>>) {
+    travel_as(Travels::Alone, way, new, basis)
+}
+
+fn travel_as(travels: Travels, way: Way, new: &[u8], basis: Option<&[u8]>) -> (Form, usize, Option<Vec<u8>>) {
     let description = describe_basis(way, basis).unwrap();
     assert_eq!(description.len(), basis.map_or(0, |basis| description_len(way, basis.len())));
     let hash = blake3::hash(new);
-    let (form, body) =
-        encode(&Bytes::copy_from_slice(new), hash.as_bytes(), &description, &Ledger::default()).unwrap();
+    let (form, body) = encode(&Bytes::copy_from_slice(new), hash.as_bytes(), &description, travels).unwrap();
     let back = decode(form, &body, basis, CHUNK).unwrap();
     (form, body.len(), back)
 }
@@ -60,6 +63,22 @@ fn each_kind_of_chunk_takes_its_form() {
 }
 
 #[test]
+fn what_gives_way_is_left_to_the_stream_where_nobody_waits() {
+    let (random, text) = (noise(1, CHUNK), b"snowbird ".repeat(CHUNK / 9 + 1)[..CHUNK].to_vec());
+    let (form, bytes, back) = travel_as(Travels::Together, Way::Blocks, &text, None);
+    assert_eq!((form, bytes, back.as_ref()), (Form::Stream, CHUNK, Some(&text)));
+    assert!(gives_way(form, &text));
+    let (form, _, back) = travel_as(Travels::Together, Way::Blocks, &random, None);
+    assert_eq!((form, back.as_ref()), (Form::Raw, Some(&random)));
+    assert!(!gives_way(form, &random));
+    let mut new = random.clone();
+    new[4096..3 * 4096].copy_from_slice(&text[..2 * 4096]);
+    let (form, bytes, back) = travel_as(Travels::Together, Way::Blocks, &new, Some(&random));
+    assert_eq!((form, bytes, back.as_ref()), (Form::Blocks, 4 + 2 * 4096, Some(&new)));
+    assert!(gives_way(form, &text[..2 * 4096]) && !gives_way(form, &random));
+}
+
+#[test]
 fn what_has_shifted_is_small_by_a_signature_only() {
     let old = noise(1, CHUNK);
     let new = [&noise(2, 100), &old[..CHUNK - 100]].concat();
@@ -85,8 +104,7 @@ fn two_blocks_with_one_hash_make_a_chunk_that_its_blake3_refuses() {
     let of_new = describe_basis(Way::Blocks, Some(&new)).unwrap();
     description[1 + 3 * 4..1 + 4 * 4].copy_from_slice(&of_new[1 + 3 * 4..1 + 4 * 4]);
     let hash = *blake3::hash(&new).as_bytes();
-    let (form, body) =
-        encode(&Bytes::copy_from_slice(&new), &hash, &description, &Ledger::default()).unwrap();
+    let (form, body) = encode(&Bytes::copy_from_slice(&new), &hash, &description, Travels::Alone).unwrap();
     let made = decode(form, &body, Some(&old), CHUNK).unwrap().unwrap();
     assert_eq!((form, made == old), (Form::Same, true));
     assert_ne!(blake3::hash(&made).as_bytes(), &hash);
@@ -140,7 +158,7 @@ proptest! {
     fn foreign_descriptions_only_cost_the_delta(kind in 0u8..4, rest in prop::collection::vec(any::<u8>(), 0..2000)) {
         let bytes = noise(7, CHUNK);
         let description = [&[kind][..], &rest].concat();
-        let (form, body) = encode(&Bytes::copy_from_slice(&bytes), blake3::hash(&bytes).as_bytes(), &description, &Ledger::default()).unwrap();
+        let (form, body) = encode(&Bytes::copy_from_slice(&bytes), blake3::hash(&bytes).as_bytes(), &description, Travels::Alone).unwrap();
         prop_assert_eq!(form, Form::Raw);
         prop_assert_eq!(body, bytes);
     }
@@ -150,7 +168,9 @@ proptest! {
         let old = if text { b"some words ".repeat(CHUNK / 11 + 1)[..CHUNK].to_vec() } else { noise(1, CHUNK) };
         let new = with_blocks(&old, &changed.into_iter().collect::<Vec<_>>());
         for way in [Way::Whole, Way::Blocks, Way::Rolling] {
-            prop_assert_eq!(travel(way, &new, Some(&old)).2, Some(new.clone()));
+            for travels in [Travels::Alone, Travels::Together] {
+                prop_assert_eq!(travel_as(travels, way, &new, Some(&old)).2, Some(new.clone()));
+            }
         }
     }
 }

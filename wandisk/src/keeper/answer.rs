@@ -1,7 +1,6 @@
 //! What a peer asks, answered.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,12 +8,15 @@ use wandisk_store::{LineageId, Version};
 
 use super::to_the_end::to_the_end;
 use super::{Keeper, Report};
-use crate::delta::{self, Form};
+use crate::delta::{self, Form, Travels};
 use crate::engine::MetaError;
 use crate::peer::error::{Code, Refusal};
 use crate::peer::limits::LEASE_MAX;
 use crate::peer::message::{Answer, Ask, Facts};
 use crate::peer::rows::{self, ROWS_MAX};
+
+/// Chunks of up to so many bytes are packed where they are: half a millisecond.
+const QUICK: usize = 128 << 10;
 
 impl Keeper {
     /// Answers one request of site `from`.
@@ -47,8 +49,9 @@ impl Keeper {
         let plain = |answer: Answer| (answer, Bytes::new());
         match ask {
             Ask::Standing => Ok(plain(Answer::Standing(Box::new(self.standing())))),
-            Ask::Fetch { chunk, version, lineage, demand: _ } => {
-                self.give_chunk(chunk, version, lineage, body).await
+            Ask::Fetch { chunk, version, lineage, demand } => {
+                let travels = if demand { Travels::Alone } else { Travels::Together };
+                self.give_chunk((chunk, version, lineage), body, travels).await
             }
             Ask::Rows { lineage, since, start } => self.give_rows(lineage, since, start).await,
             Ask::Offer { facts } => self.take_offer(&facts).await.map(plain),
@@ -124,10 +127,9 @@ impl Keeper {
 
     async fn give_chunk(
         &self,
-        chunk: u64,
-        version: Version,
-        lineage: LineageId,
+        (chunk, version, lineage): (u64, Version, LineageId),
         basis: Bytes,
+        travels: Travels,
     ) -> Result<(Answer, Bytes), Refusal> {
         let chunk_size = self.engine.hot_chunk_size();
         let size = usize::try_from(chunk_size).unwrap_or(usize::MAX);
@@ -158,18 +160,15 @@ impl Keeper {
         let Some(bytes) = published.bytes else {
             return Ok((Answer::Chunk { form: Form::Zero, hash }, Bytes::new()));
         };
-        let engine = Arc::clone(&self.engine);
-        self.peers.note_rates(&engine.fetch_stats().ledger);
-        let quick = !described && engine.fetch_stats().ledger.level() == 0;
-        let encode = move || delta::encode(&bytes, &published.hash, &basis, &engine.fetch_stats().ledger);
-        // A signature is foreign, and what it costs to look for its blocks is not known; higher levels take long.
+        // A signature is foreign, and what it costs to look for its blocks is not known; a large chunk takes long.
+        let quick = !described && bytes.len() <= QUICK;
+        let encode = move || delta::encode(&bytes, &published.hash, &basis, travels);
         let encoded = if quick {
             encode()
         } else {
             tokio::task::spawn_blocking(encode).await.map_err(|e| Refusal::failed(&e))?
         };
         let (form, body) = encoded.map_err(|e| Refusal::failed(&e))?;
-        self.engine.fetch_stats().bytes_out.fetch_add(body.len() as u64, Ordering::Relaxed);
         Ok((Answer::Chunk { form, hash }, body))
     }
 

@@ -8,7 +8,7 @@ use crate::engine::{Engine, Published};
 use crate::peer::error::Refusal;
 
 /// Chunks in one batch, and waiting at most.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 const WAITING: usize = 1024;
 
 type Wish = (u64, oneshot::Sender<Result<Option<Published>, Refusal>>);

@@ -12,7 +12,7 @@ use wandisk_store::{DiskId, Home, SiteEntry};
 use super::error::{Code, Refusal, chain};
 use super::lobby::{LobbyAnswer, LobbyAsk};
 use super::message::{Facts, HelloFields};
-use super::session::{Class, Handler, Parts, ProgressSink, RequestError, Session};
+use super::session::{Class, Handler, Parts, ProgressSink, Reply, RequestError, Session};
 
 /// How long a failed dial waits for what the program says on standard error.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -108,7 +108,7 @@ impl Handler for Silent {
         _: HelloFields,
         _: Parts,
         _: ProgressSink,
-    ) -> BoxFuture<'static, Result<Parts, Refusal>> {
+    ) -> BoxFuture<'static, Result<Reply, Refusal>> {
         async { Err(Refusal::new(Code::NoDisk, "this is a talk about a site, not a disk")) }.boxed()
     }
 }
@@ -148,7 +148,7 @@ pub async fn create_replica(
     let result = session.request((head, Bytes::new()), Class::Demand, None).await;
     session.close("that was all");
     match result {
-        Ok((head, _)) => match serde_json::from_slice(&head) {
+        Ok(answered) => match serde_json::from_slice(&answered.parts.0) {
             Ok(LobbyAnswer::Replica { .. }) => Ok(()),
             Err(e) => Err(Refusal::failed(&e)),
         },

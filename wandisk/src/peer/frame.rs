@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! hello: "WANDISK\n" (8) │ version u16 │ oldest version understood u16 │ length u32 │ JSON
-//! frame: length u32 │ kind u8 │ flags u8 (1: more follows) │ zero u16 │ id u64 │ head length u32 │ head │ piece of the body
+//! frame: length u32 │ kind u8 │ flags u8 (1: more follows, 2: packed) │ zero u16 │ id u64 │ head length u32 │ head │ piece
 //! ```
 //! Little-endian; a frame's length counts what follows its first 16 bytes. Version 1 had no pieces, version 2 no
-//! deltas of blocks.
+//! deltas of blocks, version 3 packed no messages together.
 //!
 //! Invariant: no memory is taken for a length before it is checked, and never more than a frame's.
 
@@ -20,13 +20,14 @@ use super::message::HelloFields;
 
 const MAGIC: &[u8; 8] = b"WANDISK\n";
 /// Version of the protocol that this program speaks, and the oldest it understands.
-pub const VERSION: u16 = 3;
-const OLDEST: u16 = 3;
+pub const VERSION: u16 = 4;
+const OLDEST: u16 = 4;
 /// Everything before the head.
 const HEADER_LEN: usize = 20;
 /// What of the header its length does not count.
 const UNCOUNTED: usize = 16;
 const MORE: u8 = 1;
+const PACKED: u8 = 2;
 
 /// A request's or reply's head and body.
 pub type Parts = (Vec<u8>, Bytes);
@@ -58,6 +59,12 @@ impl Kind {
         [Request, Reply, Error, Progress, Cancel, Ping, Pong, Bye].into_iter().find(|k| *k as u8 == byte)
     }
 
+    /// May it have a body?
+    #[must_use]
+    pub fn has_body(self) -> bool {
+        self.shape().1
+    }
+
     /// Longest head, and whether there may be a body.
     fn shape(self) -> (usize, bool) {
         match self {
@@ -77,6 +84,8 @@ pub struct Message {
     pub kind: Kind,
     /// The request it belongs to.
     pub id: u64,
+    /// The body is this message's part of the connection's packed stream, and the head is in it.
+    pub packed: bool,
     /// Head and body.
     pub parts: Parts,
 }
@@ -85,13 +94,13 @@ impl Message {
     /// A message with content.
     #[must_use]
     pub fn new(kind: Kind, id: u64, parts: Parts) -> Message {
-        Message { kind, id, parts }
+        Message { kind, id, packed: false, parts }
     }
 
     /// A message without.
     #[must_use]
     pub fn bare(kind: Kind, id: u64) -> Message {
-        Message { kind, id, parts: (Vec::new(), Bytes::new()) }
+        Message { kind, id, packed: false, parts: (Vec::new(), Bytes::new()) }
     }
 
     /// Is it none too long to be sent?
@@ -99,6 +108,7 @@ impl Message {
     pub fn fits(&self) -> bool {
         let (head_max, body) = self.kind.shape();
         let (head, rest) = &self.parts;
+        let (head_max, body) = if self.packed { (0, body) } else { (head_max, body) };
         head.len() <= head_max && rest.len() <= if body { BODY_MAX } else { 0 }
     }
 }
@@ -112,6 +122,8 @@ pub struct Frame {
     pub id: u64,
     /// Another piece of the same message follows.
     pub more: bool,
+    /// A piece of a packed message.
+    pub packed: bool,
     /// Head of the message; empty in later pieces.
     pub head: Vec<u8>,
     /// This piece of its body.
@@ -123,6 +135,7 @@ pub struct Frame {
 struct Header {
     kind: Kind,
     more: bool,
+    packed: bool,
     id: u64,
     head_len: usize,
     piece_len: usize,
@@ -133,22 +146,28 @@ impl Header {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let kind = Kind::of(bytes[4]).ok_or("the far side sent a frame of no known kind")?;
         let contradiction = "the far side sent a frame whose fields contradict each other";
-        if bytes[5] & !MORE != 0 || bytes[6..8] != [0, 0] {
+        if bytes[5] & !(MORE | PACKED) != 0 || bytes[6..8] != [0, 0] {
             return Err("the far side sent a frame that cannot be");
         }
         let content = word(0).checked_sub(4).ok_or(contradiction)? as usize;
         if content > FRAME_MAX {
             return Err("the far side sent a frame that is too long");
         }
-        let (more, head_len) = (bytes[5] & MORE != 0, word(16) as usize);
+        let (more, packed) = (bytes[5] & MORE != 0, bytes[5] & PACKED != 0);
+        let head_len = word(16) as usize;
         let (head_max, has_body) = kind.shape();
         let piece_len = content.checked_sub(head_len).ok_or(contradiction)?;
-        // Only what has a body can go on, and a frame that goes on brings something.
-        if head_len > head_max || (!has_body && (more || piece_len > 0)) || (more && content == 0) {
+        // Only what has a body can go on or be packed, a frame that goes on brings something, and a packed one has its head
+        // in the stream.
+        if head_len > head_max
+            || (!has_body && (more || packed || piece_len > 0))
+            || (more && content == 0)
+            || (packed && head_len > 0)
+        {
             return Err(contradiction);
         }
         let id = u64::from(word(8)) | u64::from(word(12)) << 32;
-        Ok(Header { kind, more, id, head_len, piece_len })
+        Ok(Header { kind, more, packed, id, head_len, piece_len })
     }
 }
 
@@ -245,7 +264,8 @@ pub async fn send(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::
     let length = u32::try_from(4 + content).map_err(io::Error::other)?;
     let mut bytes = Vec::with_capacity(HEADER_LEN + frame.head.len());
     bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&[frame.kind as u8, if frame.more { MORE } else { 0 }, 0, 0]);
+    let flags = if frame.more { MORE } else { 0 } | if frame.packed { PACKED } else { 0 };
+    bytes.extend_from_slice(&[frame.kind as u8, flags, 0, 0]);
     bytes.extend_from_slice(&frame.id.to_le_bytes());
     bytes.extend_from_slice(&u32::try_from(frame.head.len()).map_err(io::Error::other)?.to_le_bytes());
     bytes.extend_from_slice(&frame.head);
@@ -261,12 +281,12 @@ pub async fn send(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::
 pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
     let mut header = [0u8; HEADER_LEN];
     stream.read_exact(&mut header).await?;
-    let Header { kind, more, id, head_len, piece_len } = Header::parse(&header).map_err(bad)?;
+    let Header { kind, more, packed, id, head_len, piece_len } = Header::parse(&header).map_err(bad)?;
     let mut head = vec![0u8; head_len];
     stream.read_exact(&mut head).await?;
     let mut piece = vec![0u8; piece_len];
     stream.read_exact(&mut piece).await?;
-    Ok(Frame { kind, id, more, head, piece: Bytes::from(piece) })
+    Ok(Frame { kind, id, more, packed, head, piece: Bytes::from(piece) })
 }
 
 #[cfg(test)]

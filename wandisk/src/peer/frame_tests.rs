@@ -19,15 +19,23 @@ fn encode(frame: &Frame) -> Vec<u8> {
 }
 
 fn frame(kind: Kind, head: &[u8], piece: &[u8]) -> Frame {
-    Frame { kind, id: 7, more: false, head: head.to_vec(), piece: Bytes::copy_from_slice(piece) }
+    Frame {
+        kind,
+        id: 7,
+        more: false,
+        packed: false,
+        head: head.to_vec(),
+        piece: Bytes::copy_from_slice(piece),
+    }
 }
 
 proptest! {
     #[test]
-    fn a_frame_survives_the_wire(reply: bool, more: bool, id: u64, head: Vec<u8>, piece: Vec<u8>) {
+    fn a_frame_survives_the_wire(reply: bool, more: bool, packed: bool, id: u64, head: Vec<u8>, piece: Vec<u8>) {
+        let head = if packed { Vec::new() } else { head };
         let kind = if reply { Kind::Reply } else { Kind::Request };
         let more = more && head.len() + piece.len() > 0;
-        let frame = Frame { kind, id, more, head, piece: Bytes::from(piece) };
+        let frame = Frame { kind, id, more, packed, head, piece: Bytes::from(piece) };
         prop_assert_eq!(decode(&encode(&frame)).unwrap(), frame);
     }
 
@@ -116,12 +124,15 @@ fn fields_that_contradict_each_other_are_refused() {
     };
     assert!(with(2, 0, 4 + 65536, 65536).is_ok());
     assert!(with(2, 1, 5, 0).is_ok());
+    assert!(with(1, 3, 5, 0).is_ok());
     for (what, kind, flags, length, head) in [
         ("a length that leaves no room for the head's", 2, 0, 3, 0),
         ("a head longer than the frame", 2, 0, 4 + 8, 9),
         ("a head at the end of numbers", 2, 0, 4 + 8, u32::MAX),
         ("more to follow, and nothing now", 2, 1, 4, 0),
-        ("an unknown flag", 2, 2, 4, 0),
+        ("an unknown flag", 2, 4, 4, 0),
+        ("a packed message with a head outside", 2, 2, 4 + 8, 8),
+        ("packed progress", 4, 2, 4, 0),
         ("a ping with a head", 6, 0, 5, 1),
         ("a pong with a body", 7, 0, 5, 0),
         ("a cancel that goes on", 5, 1, 4, 0),

@@ -43,12 +43,22 @@ pub const SENTENCE_MAX: usize = 1000;
 /// Messages that come in pieces at a time: one that somebody waits for, one that nobody does.
 pub const JOINING_MAX: usize = 2;
 
+/// Longest content of a message that is packed, in bytes: a chunk and its head. What does not give way at all grows by less
+/// than what is left up to [`BODY_MAX`].
+pub const PACKED_MAX: usize = (4 << 20) + (32 << 10);
+/// A packed stream's window, as a power of two: what a peer makes us keep of each session, and what each of ours takes.
+pub const WINDOW_LOG: u32 = 23;
+/// Streams packed at a time, of all sessions: each takes its window and up to 20 MiB of tables.
+pub const PACKERS_MAX: usize = 8;
+/// A stream into which nothing was packed for this long gives its memory back.
+pub const PACKER_IDLE: Duration = Duration::from_secs(10);
+
 /// Requests of the peer worked on at a time; it may have no more outstanding.
-pub const ASKED_MAX: usize = 256;
+pub const ASKED_MAX: usize = 512;
 /// Their heads and bodies in bytes.
 pub const ASKED_BYTES_MAX: usize = 64 << 20;
 /// Our own requests outstanding at a time: below the peer's limit, so that it is never broken.
-pub const ASKING_MAX: usize = 192;
+pub const ASKING_MAX: usize = 384;
 /// Bytes of answers made or waiting to be sent, of each class; a request waits for room before it is worked on.
 pub const ANSWERS_MAX: usize = 32 << 20;
 /// Room for an answer that is no chunk and no part of a table.
@@ -75,9 +85,10 @@ pub const ADDRESS_MAX: usize = 512;
 pub const LEASE_MAX: Duration = Duration::from_secs(60);
 
 const _: () = assert!(ASKING_MAX < ASKED_MAX);
+const _: () = assert!(PACKED_MAX + PACKED_MAX / 256 + 1024 <= BODY_MAX && BODY_MAX <= u32::MAX as usize);
 const _: () = assert!(SESSIONS_A_SITE > 2 * LINK_WIDTH_MAX && SESSIONS_MAX >= 4 * SESSIONS_A_SITE);
 const _: () = assert!(ANSWERS_MAX >= BODY_MAX && ANSWERS_MAX / 1024 <= u32::MAX as usize);
 const _: () = assert!(ASKED_BYTES_MAX >= 8 * BODY_MAX);
-// A site asks with the description of a basis: 192 of the longest fit.
+// A site asks with the description of a basis: so many of the longest fit.
 const _: () = assert!(ASKING_MAX * (80 << 10) <= ASKED_BYTES_MAX);
 const _: () = assert!(REFUSAL_MAX <= FRAME_MAX && PROGRESS_MAX <= FRAME_MAX && BYE_MAX <= FRAME_MAX);

@@ -19,7 +19,7 @@ use super::facts::check;
 use super::limits::LOBBY;
 use super::message::{Facts, HelloFields};
 use super::permit::Permit;
-use super::session::{Handler, Parts, ProgressSink, Session};
+use super::session::{Handler, Parts, ProgressSink, Reply, Session};
 
 /// What can be asked of a site without a disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl Handler for LobbyDesk {
         peer: HelloFields,
         parts: Parts,
         _: ProgressSink,
-    ) -> BoxFuture<'static, Result<Parts, Refusal>> {
+    ) -> BoxFuture<'static, Result<Reply, Refusal>> {
         let (home, permit, refusals) = (self.home.clone(), self.permit, Arc::clone(&self.refusals));
         async move {
             let ask = serde_json::from_slice(&parts.0).map_err(|e| {
@@ -95,7 +95,7 @@ impl Handler for LobbyDesk {
             let created = created?;
             let head =
                 serde_json::to_vec(&LobbyAnswer::Replica { created }).map_err(|e| Refusal::failed(&e))?;
-            Ok((head, Bytes::new()))
+            Ok((head, Bytes::new()).into())
         }
         .boxed()
     }

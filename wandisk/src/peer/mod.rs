@@ -14,6 +14,7 @@ pub mod frame;
 pub mod limits;
 pub mod lobby;
 pub mod message;
+pub mod packing;
 mod peers;
 pub mod permit;
 pub mod pieces;

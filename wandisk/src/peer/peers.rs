@@ -18,13 +18,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use wandisk_store::{DiskId, Home, SiteId};
 
+pub(super) use requests::Heard;
+
 use super::audit::{SessionOrigin, audit};
 use super::dial;
 use super::limits::{LAST_WORDS, SESSIONS_A_SITE, SESSIONS_MAX};
 use super::message::HelloFields;
 use super::permit::Mode;
 use super::session::Session;
-use crate::delta::{Direction, Ledger};
+use crate::delta::Ledger;
 use crate::engine::Engine;
 use crate::keeper::Keeper;
 
@@ -146,15 +148,10 @@ impl Peers {
         fresh.min_by_key(|s| s.asking()).cloned().or(Some(newest))
     }
 
-    /// Tells what all links have carried so far.
-    pub fn note_rates(&self, ledger: &Ledger) {
-        let sessions = self.sessions();
-        let each = sessions.values().flatten().map(Session::bytes);
-        let (bytes_in, bytes_out) = each.fold((0, 0), |sum, bytes| (sum.0 + bytes.0, sum.1 + bytes.1));
-        drop(sessions);
-        let now = Instant::now();
-        ledger.carried(Direction::In, bytes_in, now);
-        ledger.carried(Direction::Out, bytes_out, now);
+    /// Tells what all links have brought so far.
+    pub fn note_rate(&self, ledger: &Ledger) {
+        let bytes_in = self.sessions().values().flatten().map(|session| session.bytes().0).sum();
+        ledger.brought(bytes_in, Instant::now());
     }
 
     fn is_ending(&self) -> bool {

@@ -15,6 +15,7 @@ use super::limits::{BODY_MAX, FRAME_MAX, JOINING_MAX};
 pub struct Cutter {
     kind: Kind,
     id: u64,
+    packed: bool,
     head: Option<Vec<u8>>,
     left: Bytes,
 }
@@ -24,7 +25,7 @@ impl Cutter {
     #[must_use]
     pub fn new(message: Message) -> Cutter {
         let (head, left) = message.parts;
-        Cutter { kind: message.kind, id: message.id, head: Some(head), left }
+        Cutter { kind: message.kind, id: message.id, packed: message.packed, head: Some(head), left }
     }
 
     /// The next frame; none after the last.
@@ -35,7 +36,8 @@ impl Cutter {
         let head = self.head.take().unwrap_or_default();
         let room = FRAME_MAX.saturating_sub(head.len()).min(self.left.len());
         let piece = self.left.split_to(room);
-        Some(Frame { kind: self.kind, id: self.id, more: !self.left.is_empty(), head, piece })
+        let (kind, id, packed) = (self.kind, self.id, self.packed);
+        Some(Frame { kind, id, more: !self.left.is_empty(), packed, head, piece })
     }
 }
 
@@ -51,12 +53,16 @@ pub enum JoinError {
     /// A later piece that looks like a first one.
     #[error("the far side sent a piece with a head in the middle of a message")]
     Head,
+    /// A message of packed pieces and others.
+    #[error("the far side sent a message of which only a part is packed")]
+    Packed,
 }
 
 #[derive(Debug)]
 struct Joining {
     kind: Kind,
     id: u64,
+    packed: bool,
     head: Vec<u8>,
     body: BytesMut,
 }
@@ -73,22 +79,25 @@ impl Joiner {
     /// # Errors
     /// [`JoinError`]: the peer breaks a rule.
     pub fn take(&mut self, frame: Frame) -> Result<Option<Message>, JoinError> {
-        let Frame { kind, id, more, head, piece } = frame;
+        let Frame { kind, id, more, packed, head, piece } = frame;
         let at = self.joining.iter().position(|j| (j.kind, j.id) == (kind, id));
         let Some(at) = at else {
             if !more {
-                return Ok(Some(Message { kind, id, parts: (head, piece) }));
+                return Ok(Some(Message { kind, id, packed, parts: (head, piece) }));
             }
             if self.joining.len() >= JOINING_MAX {
                 return Err(JoinError::TooMany);
             }
-            self.joining.push(Joining { kind, id, head, body: BytesMut::from(&piece[..]) });
+            self.joining.push(Joining { kind, id, packed, head, body: BytesMut::from(&piece[..]) });
             return Ok(None);
         };
         if !head.is_empty() {
             return Err(JoinError::Head);
         }
         let joining = &mut self.joining[at];
+        if joining.packed != packed {
+            return Err(JoinError::Packed);
+        }
         if joining.body.len() + piece.len() > BODY_MAX {
             return Err(JoinError::TooLong);
         }
@@ -96,8 +105,8 @@ impl Joiner {
         if more {
             return Ok(None);
         }
-        let Joining { kind, id, head, body } = self.joining.swap_remove(at);
-        Ok(Some(Message { kind, id, parts: (head, body.freeze()) }))
+        let Joining { kind, id, packed, head, body } = self.joining.swap_remove(at);
+        Ok(Some(Message { kind, id, packed, parts: (head, body.freeze()) }))
     }
 
     /// Bytes kept for messages that are not complete.
@@ -122,7 +131,14 @@ mod tests {
     }
 
     fn piece(id: u64, more: bool) -> Frame {
-        Frame { kind: Kind::Reply, id, more, head: Vec::new(), piece: Bytes::from(vec![0; FRAME_MAX]) }
+        Frame {
+            kind: Kind::Reply,
+            id,
+            more,
+            packed: false,
+            head: Vec::new(),
+            piece: Bytes::from(vec![0; FRAME_MAX]),
+        }
     }
 
     proptest! {
@@ -166,5 +182,12 @@ mod tests {
         let mut joiner = Joiner::default();
         assert_eq!(joiner.take(piece(1, true)), Ok(None));
         assert_eq!(joiner.take(Frame { head: b"{}".to_vec(), ..piece(1, false) }), Err(JoinError::Head));
+    }
+
+    #[test]
+    fn a_message_is_packed_as_a_whole_or_not() {
+        let mut joiner = Joiner::default();
+        assert_eq!(joiner.take(piece(1, true)), Ok(None));
+        assert_eq!(joiner.take(Frame { packed: true, ..piece(1, false) }), Err(JoinError::Packed));
     }
 }

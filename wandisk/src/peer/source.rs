@@ -14,6 +14,7 @@ use super::Peers;
 use super::error::chain;
 use super::facts::numbers_of;
 use super::message::{Answer, Ask};
+use super::peers::Heard;
 use super::rows;
 use crate::delta::choice::Way;
 use crate::delta::{self, Form};
@@ -79,7 +80,7 @@ async fn fetch(
         };
         let order = peers.by_nearness(known.clone()).into_iter().chain(peers.by_nearness(others));
         for site in order.filter(answers) {
-            peers.note_rates(&engine.fetch_stats().ledger);
+            peers.note_rate(&engine.fetch_stats().ledger);
             let asked = asking.ask(engine, peers, want, site);
             match tokio::time::timeout_at(deadline, asked).await {
                 Err(_) => return Err(FetchError::TimedOut),
@@ -139,7 +140,7 @@ impl Asking {
 
     /// `None`: what came is not the chunk.
     async fn ask_once(
-        &self,
+        &mut self,
         engine: &Engine,
         peers: &Arc<Peers>,
         want: &Want,
@@ -148,15 +149,20 @@ impl Asking {
         let lineage = engine.meta().lineages.get(usize::from(want.version.lineage())).copied();
         let Some(lineage) = lineage else { return Some(Tried::No) };
         let ask = Ask::Fetch { chunk: want.chunk, version: want.version, lineage, demand: want.demand };
-        let (answer, body) = match peers.ask(site, ask, self.description.clone()).await {
-            Ok(answered) => answered,
+        let Heard { answer, body, on_the_wire } = match peers.hear(site, ask, self.description.clone()).await
+        {
+            Ok(heard) => heard,
             Err(e) => {
                 tracing::debug!(chunk = want.chunk, error = %chain(&e), "a holder could not give a chunk");
                 return Some(Tried::No);
             }
         };
         match answer {
-            Answer::Chunk { form, hash } => self.check(engine, want, form, &hash, &body).map(Tried::Got),
+            Answer::Chunk { form, hash } => {
+                let got = self.check(engine, want, (form, &hash, &body))?;
+                self.note(engine, want, form, on_the_wire);
+                Some(Tried::Got(got))
+            }
             // The resident's own table is the table: nobody else's row counts against it.
             Answer::Newer { .. } if engine.meta().is_resident() => Some(Tried::No),
             Answer::Newer { facts } => {
@@ -173,29 +179,39 @@ impl Asking {
     }
 
     /// The bytes, if they are what their hash says.
-    fn check(&self, engine: &Engine, want: &Want, form: Form, hash: &str, body: &[u8]) -> Option<Got> {
+    fn check(
+        &mut self,
+        engine: &Engine,
+        want: &Want,
+        (form, hash, body): (Form, &str, &[u8]),
+    ) -> Option<Got> {
         let chunk_size = usize::try_from(engine.hot_chunk_size()).ok()?;
         let expected = *blake3::Hash::from_hex(hash).ok()?.as_bytes();
         let began = Instant::now();
         let bytes = delta::decode(form, body, want.basis.as_deref(), chunk_size).ok()?;
-        let took = self.took + began.elapsed();
+        self.took += began.elapsed();
         let found = bytes.as_ref().map_or_else(|| engine.hash_of_zeros(), |b| *blake3::hash(b).as_bytes());
         if found != expected {
             return None;
         }
+        Some(Got { bytes, hash: expected })
+    }
+
+    /// Keeps what a chunk came to.
+    fn note(&self, engine: &Engine, want: &Want, form: Form, on_the_wire: usize) {
         let stats = engine.fetch_stats();
-        stats.ledger.came(self.way, form, chunk_size, body.len(), took);
+        let chunk_size = usize::try_from(engine.hot_chunk_size()).unwrap_or(usize::MAX);
+        stats.ledger.came(self.way, form, chunk_size, on_the_wire, self.took);
         let form_counter = match form {
             Form::Zero => &stats.zero,
             Form::Same => &stats.same,
             Form::Blocks | Form::Delta => &stats.delta,
-            Form::Zstd | Form::Raw => &stats.literal,
+            Form::Zstd | Form::Stream | Form::Raw => &stats.literal,
         };
         form_counter.fetch_add(1, Ordering::Relaxed);
         let kind = if want.demand { &stats.demand } else { &stats.prefetched };
         kind.fetch_add(1, Ordering::Relaxed);
-        stats.bytes_in.fetch_add(body.len() as u64, Ordering::Relaxed);
-        Some(Got { bytes, hash: expected })
+        stats.bytes_in.fetch_add(on_the_wire as u64, Ordering::Relaxed);
     }
 }
 

@@ -9,11 +9,12 @@
 use std::time::{Duration, Instant};
 
 /// The rate is looked at this often.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(100);
 /// What is asked for at first, and always at least, in bytes; a chunk or two where these are larger.
 const LEAST: u64 = 1 << 20;
-/// What is asked for at most, in bytes: 1 Gbit/s over a quarter of a second.
-const MOST: u64 = 32 << 20;
+/// What is asked for at most, in bytes: 1 Gbit/s over a third of a second. Of chunks that come as a few kilobytes of delta it is
+/// what a line of 100 Mbit/s brings in a round trip of 66 ms and the time for the far side's commits.
+const MOST: u64 = 48 << 20;
 
 /// The number of chunks asked for at a time.
 #[derive(Debug)]

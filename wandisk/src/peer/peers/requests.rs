@@ -1,5 +1,6 @@
 //! Requests between sites: asked over the session there is, passed on where there is none, answered for this site.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use wandisk_store::SiteId;
 use wandisk_store::trace::TRACE_BYTES_MAX;
 
 use super::{KEEPER_ENDS, Peers};
+use crate::delta::{self, Form};
 use crate::keeper::Report;
 use crate::peer::audit::Refusals;
 use crate::peer::error::{Code, PeerError, Refusal};
@@ -16,10 +18,23 @@ use crate::peer::limits::{PATH_MAX, SESSIONS_A_SITE, SMALL_ANSWER};
 use crate::peer::message::{Answer, Ask, Envelope, HelloFields, Standing};
 use crate::peer::permit::Mode;
 use crate::peer::rows::{self, ROWS_MAX};
-use crate::peer::session::{Class, Handler, Parts, ProgressSink, RequestError, Session};
+use crate::peer::session::{
+    Answered, Class, Handler, Left, OnLeft, Pack, Parts, ProgressSink, Reply, RequestError, Session,
+};
 
 /// Kept sessions with a site that one request may find dead.
 const STALE_SESSIONS: usize = SESSIONS_A_SITE;
+
+/// What a site answered.
+#[derive(Debug)]
+pub struct Heard {
+    /// The answer.
+    pub answer: Answer,
+    /// Its body.
+    pub body: Bytes,
+    /// Bytes that the body took on the wire; the answer too where it was packed.
+    pub on_the_wire: usize,
+}
 
 /// Answers what a session's peer asks.
 struct Desk {
@@ -50,7 +65,7 @@ impl Handler for Desk {
         peer: HelloFields,
         parts: Parts,
         progress: ProgressSink,
-    ) -> BoxFuture<'static, Result<Parts, Refusal>> {
+    ) -> BoxFuture<'static, Result<Reply, Refusal>> {
         let (peers, mode, refusals) = (self.peers.upgrade(), self.mode, Arc::clone(&self.refusals));
         async move {
             let ending = || Refusal::new(Code::Again, "the keeper is ending");
@@ -96,6 +111,14 @@ impl Peers {
         ask: Ask,
         body: Bytes,
     ) -> Result<(Answer, Bytes), PeerError> {
+        self.hear(to, ask, body).await.map(|heard| (heard.answer, heard.body))
+    }
+
+    /// As [`Peers::ask`], and tells what the answer came to on the wire.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn hear(self: &Arc<Self>, to: SiteId, ask: Ask, body: Bytes) -> Result<Heard, PeerError> {
         let envelope = Envelope { to, path: Vec::new(), ask };
         self.send(envelope, body, None).await
     }
@@ -112,7 +135,8 @@ impl Peers {
         report: &Report,
     ) -> Result<(Answer, Bytes), PeerError> {
         let envelope = Envelope { to, path: Vec::new(), ask };
-        self.send(envelope, body, Some(Arc::clone(report))).await
+        let heard = self.send(envelope, body, Some(Arc::clone(report))).await?;
+        Ok((heard.answer, heard.body))
     }
 
     async fn send(
@@ -120,7 +144,7 @@ impl Peers {
         mut envelope: Envelope,
         body: Bytes,
         progress: Option<ProgressSink>,
-    ) -> Result<(Answer, Bytes), PeerError> {
+    ) -> Result<Heard, PeerError> {
         envelope.path.push(self.home.id());
         let class = class_of(&envelope.ask);
         let to = envelope.to;
@@ -169,14 +193,14 @@ impl Peers {
         body: Bytes,
         class: Class,
         progress: Option<ProgressSink>,
-    ) -> Result<(Answer, Bytes), PeerError> {
+    ) -> Result<Heard, PeerError> {
         let site = || session.peer().name.clone();
         let head = serde_json::to_vec(envelope).map_err(|_| PeerError::Confused { site: site() })?;
         match session.request((head, body), class, progress).await {
-            Ok((head, body)) => {
+            Ok(Answered { parts: (head, body), on_the_wire }) => {
                 let answer =
                     serde_json::from_slice(&head).map_err(|_| PeerError::Confused { site: site() })?;
-                Ok((answer, body))
+                Ok(Heard { answer, body, on_the_wire })
             }
             Err(RequestError::Refused(refusal)) => Err(PeerError::Refused { site: site(), refusal }),
             Err(RequestError::Broken(why)) => Err(PeerError::Broken { site: site(), why }),
@@ -190,7 +214,7 @@ impl Peers {
         mode: Mode,
         (head, body): Parts,
         progress: ProgressSink,
-    ) -> Result<Parts, Refusal> {
+    ) -> Result<Reply, Refusal> {
         let envelope: Envelope = serde_json::from_slice(&head)
             .map_err(|e| Refusal::new(Code::Senseless, format!("the request makes no sense here: {e}")))?;
         let asker = envelope.path.first().copied().unwrap_or(peer.site);
@@ -199,7 +223,9 @@ impl Peers {
         }
         // Before it is passed on, too: a site beyond would take it for ours.
         mode.permits(&envelope.ask)?;
-        let (answer, body) = if envelope.to == self.home.id() {
+        let class = class_of(&envelope.ask);
+        let answers_here = envelope.to == self.home.id();
+        let (answer, body) = if answers_here {
             let keeper = self.keeper.get().and_then(Weak::upgrade);
             let keeper = keeper.ok_or_else(|| Refusal::new(Code::Again, "the keeper is ending"))?;
             keeper.answer(asker, envelope.ask, body, &progress).await?
@@ -207,13 +233,29 @@ impl Peers {
             if envelope.path.contains(&self.home.id()) {
                 return Err(Refusal::new(Code::NoRoute, "the request came round in a circle"));
             }
-            Box::pin(self.send(envelope, body, Some(progress))).await.map_err(|e| match e {
+            let heard = Box::pin(self.send(envelope, body, Some(progress))).await.map_err(|e| match e {
                 PeerError::Refused { refusal, .. } => refusal,
                 other => Refusal::new(Code::NoRoute, other.to_string()),
-            })?
+            })?;
+            (heard.answer, heard.body)
         };
         let head = serde_json::to_vec(&answer).map_err(|e| Refusal::failed(&e))?;
-        Ok((head, body))
+        let Answer::Chunk { form, .. } = answer else { return Ok((head, body).into()) };
+        let pack = if class == Class::Bulk && delta::gives_way(form, &body) { Pack::Yes } else { Pack::No };
+        // What is passed on is the holder's to count.
+        let on_left = if answers_here { self.on_left(form) } else { None };
+        Ok(Reply { parts: (head, body), pack, on_left })
+    }
+
+    /// Keeps what a chunk of this site came to when it left.
+    fn on_left(&self, form: Form) -> Option<OnLeft> {
+        let engine = self.engine.upgrade()?;
+        Some(Box::new(move |left: Left| {
+            let (stats, chunk) = (engine.fetch_stats(), engine.hot_chunk_size());
+            stats.bytes_out.fetch_add(left.on_the_wire as u64, Ordering::Relaxed);
+            let chunk = usize::try_from(chunk).unwrap_or(usize::MAX);
+            stats.ledger.went(form, chunk, left.on_the_wire, left.level);
+        }))
     }
 
     /// How the disk stands at a site.

@@ -1,7 +1,8 @@
 //! A session: requests and replies both ways over one byte stream. Bytes are described in `docs/format.md`.
 //!
 //! Hello first, then frames. Both ends may ask; each request has an id of its asker, gets progress events and one
-//! final reply, and can be cancelled. Frames of requests that somebody waits for overtake bulk ones, piece by piece.
+//! final reply, and can be cancelled. Frames of requests that somebody waits for overtake bulk ones, piece by piece. Bulk
+//! ones that give way are packed together ([`super::packing`]).
 //!
 //! Fault model: the peer is hostile until checked, the stream may end or stall anywhere. Deadlines are armed before
 //! the first byte; every length is checked before memory is taken for it; a peer that breaks a rule is named and cut.
@@ -11,6 +12,7 @@
 //! left (a peer that does not read stops its own requests, and is cut in the end); what is received for our own
 //! requests is at most one message for each of them, what comes in pieces two messages at a time.
 
+mod pack;
 mod receive;
 mod send;
 mod telling;
@@ -53,6 +55,59 @@ pub enum RequestError {
     Broken(String),
 }
 
+/// Is an answer that nobody waits for packed together with others?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pack {
+    /// Only if it is small.
+    #[default]
+    No,
+    /// It gives way.
+    Yes,
+}
+
+/// What an answer came to when it left.
+#[derive(Clone, Copy, Debug)]
+pub struct Left {
+    /// Bytes of its body on the wire; of its head too where it was packed.
+    pub on_the_wire: usize,
+    /// The level at which it was packed, if it was.
+    pub level: Option<i32>,
+}
+
+/// Hears that an answer has left.
+pub type OnLeft = Box<dyn FnOnce(Left) + Send>;
+
+/// An answer to a request of the peer.
+pub struct Reply {
+    /// Head and body.
+    pub parts: Parts,
+    /// How it travels.
+    pub pack: Pack,
+    /// Who hears what it came to.
+    pub on_left: Option<OnLeft>,
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply").field("pack", &self.pack).finish_non_exhaustive()
+    }
+}
+
+impl From<Parts> for Reply {
+    fn from(parts: Parts) -> Reply {
+        Reply { parts, pack: Pack::No, on_left: None }
+    }
+}
+
+/// The final reply to a request of ours.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// Head and body.
+    pub parts: Parts,
+    /// Bytes of the body on the wire; of the head too where it was packed.
+    pub on_the_wire: usize,
+}
+
 /// Tells the asker how far it is.
 pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
 
@@ -74,23 +129,27 @@ pub trait Handler: Send + Sync {
         peer: HelloFields,
         parts: Parts,
         progress: ProgressSink,
-    ) -> BoxFuture<'static, Result<Parts, Refusal>>;
+    ) -> BoxFuture<'static, Result<Reply, Refusal>>;
 }
 
 struct Waiting {
-    reply: oneshot::Sender<Result<Parts, Refusal>>,
+    reply: oneshot::Sender<Result<Answered, Refusal>>,
     progress: Option<ProgressSink>,
 }
 
 /// A message on its way to the peer; its room is given back when it has left.
 struct Outgoing {
     message: Message,
+    pack: Pack,
+    /// The level at which it was packed.
+    level: Option<i32>,
     room: Option<OwnedSemaphorePermit>,
+    on_left: Option<OnLeft>,
 }
 
 impl Outgoing {
     fn of(message: Message) -> Outgoing {
-        Outgoing { message, room: None }
+        Outgoing { message, pack: Pack::No, level: None, room: None, on_left: None }
     }
 }
 
@@ -244,7 +303,9 @@ impl Session {
         });
         let session = Session { shared: Arc::clone(&shared) };
         began(&session);
-        let lanes = send::Lanes::new(news_queue, demand_queue, bulk_queue);
+        let (packed, packed_queue) = mpsc::channel(pack::AHEAD);
+        tokio::spawn(pack::pack_bulk(Arc::clone(&shared), bulk_queue, packed));
+        let lanes = send::Lanes::new(news_queue, demand_queue, packed_queue);
         tokio::spawn(send::send_frames(Arc::clone(&shared), write, lanes));
         tokio::spawn(receive::receive_frames(Arc::clone(&shared), read, handler));
         tokio::spawn(keep_alive(shared));
@@ -301,7 +362,7 @@ impl Session {
         parts: Parts,
         class: Class,
         progress: Option<ProgressSink>,
-    ) -> Result<Parts, RequestError> {
+    ) -> Result<Answered, RequestError> {
         let shared = &self.shared;
         let broken = || RequestError::Broken(shared.why_ended());
         let _place = shared.places.acquire().await.map_err(|_| broken())?;
@@ -322,7 +383,7 @@ impl Session {
         let reply = hear.await;
         cancel.armed = false;
         match reply {
-            Ok(Ok(parts)) => Ok(parts),
+            Ok(Ok(answered)) => Ok(answered),
             Ok(Err(refusal)) => Err(RequestError::Refused(refusal)),
             Err(_) => Err(broken()),
         }

@@ -15,8 +15,9 @@ use super::super::error::{Code, Refusal};
 use super::super::frame::{self, Kind, Message, Parts};
 use super::super::limits::{ASKED_BYTES_MAX, ASKED_MAX, FRAME};
 use super::super::message::Progress;
+use super::super::packing::Unpacker;
 use super::super::pieces::Joiner;
-use super::{Handler, ProgressSink, Shared, send};
+use super::{Answered, Handler, Pack, ProgressSink, Shared, send};
 
 /// Notes every byte that comes: a peer is judged by them, not by whole frames.
 struct Heard<R> {
@@ -111,7 +112,7 @@ async fn receive<S: AsyncRead>(
     working: &mut Working,
 ) -> String {
     let mut read = Heard { inner: read, shared: Arc::clone(shared) };
-    let mut joiner = Joiner::default();
+    let (mut joiner, mut unpacker) = (Joiner::default(), Unpacker::default());
     let mut closed = shared.closed.subscribe();
     loop {
         let read = tokio::select! {
@@ -128,7 +129,15 @@ async fn receive<S: AsyncRead>(
         };
         let taken = match joiner.take(frame) {
             Ok(None) => Ok(()),
-            Ok(Some(message)) => take_message(shared, message, handler, working),
+            Ok(Some(message)) => {
+                let on_the_wire = message.parts.1.len();
+                let unpacked = if message.packed {
+                    unpacker.unpack(message).map_err(|e| e.to_string())
+                } else {
+                    Ok(message)
+                };
+                unpacked.and_then(|message| take_message(shared, (message, on_the_wire), handler, working))
+            }
             Err(e) => Err(e.to_string()),
         };
         if let Err(violation) = taken {
@@ -139,7 +148,7 @@ async fn receive<S: AsyncRead>(
 
 fn take_message(
     shared: &Arc<Shared>,
-    message: Message,
+    (message, on_the_wire): (Message, usize),
     handler: &Arc<dyn Handler>,
     working: &mut Working,
 ) -> Result<(), String> {
@@ -167,7 +176,7 @@ fn take_message(
             // A reply to nothing is one to a request that was cancelled meanwhile.
             if let Some(waiting) = shared.waiting().remove(&message.id) {
                 let result = if message.kind == Kind::Reply {
-                    Ok(message.parts)
+                    Ok(Answered { parts: message.parts, on_the_wire })
                 } else {
                     let refusal = serde_json::from_slice::<Refusal>(&message.parts.0);
                     Err(refusal.map_err(|_| "an error that is none".to_owned())?.tamed())
@@ -213,14 +222,15 @@ async fn work(shared: Arc<Shared>, id: u64, parts: Parts, handler: Arc<dyn Handl
     let class = handler.class_of(&parts);
     let units = send::room_units(handler.room_for(&parts));
     let room = shared.room(class).acquire_many_owned(units).await.ok();
-    let reply = match handler.handle(shared.peer.clone(), parts, progress).await {
-        Ok(parts) => Message::new(Kind::Reply, id, parts),
-        Err(refusal) => refused(id, refusal, &shared),
+    let (reply, how) = match handler.handle(shared.peer.clone(), parts, progress).await {
+        Ok(reply) => (Message::new(Kind::Reply, id, reply.parts), (reply.pack, reply.on_left)),
+        Err(refusal) => (refused(id, refusal, &shared), (Pack::No, None)),
     };
     let too_long = || Refusal::new(Code::Failed, "the answer would be too long to be sent");
-    let reply = if reply.fits() { reply } else { refused(id, too_long(), &shared) };
+    let (reply, how) =
+        if reply.fits() { (reply, how) } else { (refused(id, too_long(), &shared), (Pack::No, None)) };
     drop(in_hand);
-    send::reply(&shared, class, reply, room).await;
+    send::reply(&shared, class, reply, how, room).await;
 }
 
 fn refused(id: u64, refusal: Refusal, shared: &Shared) -> Message {

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use super::super::frame::{self, Frame, Kind, Message};
 use super::super::limits::{ANSWERS_MAX, BYE_MAX, FRAME_TAKEN, LAST_WORDS};
 use super::super::pieces::Cutter;
-use super::{Class, Outgoing, Shared};
+use super::{Class, Left, OnLeft, Outgoing, Pack, Shared};
 
 /// Bytes that one permit of a lane's room stands for.
 pub(super) const ROOM_UNIT: usize = 1024;
@@ -21,26 +21,41 @@ pub(super) fn room_units(bytes: usize) -> u32 {
     u32::try_from(bytes.clamp(1, ANSWERS_MAX).div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX)
 }
 
+/// A message whose pieces are being sent.
+struct Sending {
+    cutter: Cutter,
+    /// Given back when all of it has left.
+    _room: Option<OwnedSemaphorePermit>,
+    left: Left,
+    on_left: Option<OnLeft>,
+}
+
 /// Messages of one class, and the one whose pieces are being sent.
 struct Lane {
     queue: mpsc::Receiver<Outgoing>,
-    sending: Option<(Cutter, Option<OwnedSemaphorePermit>)>,
+    sending: Option<Sending>,
 }
 
 impl Lane {
     fn take(&mut self, outgoing: Outgoing) {
-        self.sending = Some((Cutter::new(outgoing.message), outgoing.room));
+        let Outgoing { message, level, room, on_left, .. } = outgoing;
+        let left = Left { on_the_wire: message.parts.1.len(), level };
+        self.sending = Some(Sending { cutter: Cutter::new(message), _room: room, left, on_left });
     }
 
     /// The next frame, if there is one now.
     fn next(&mut self) -> Option<Frame> {
         loop {
-            if let Some((cutter, _)) = &mut self.sending {
-                if let Some(frame) = cutter.next_frame() {
+            if let Some(sending) = &mut self.sending {
+                if let Some(frame) = sending.cutter.next_frame() {
                     return Some(frame);
                 }
-                // All of it has left: its room is free.
+                // All of it has left.
+                let (left, on_left) = (sending.left, sending.on_left.take());
                 self.sending = None;
+                if let Some(on_left) = on_left {
+                    on_left(left);
+                }
             }
             let outgoing = self.queue.try_recv().ok()?;
             self.take(outgoing);
@@ -133,7 +148,7 @@ async fn send_all<S: AsyncWrite>(
     }
     let mut why = shared.why_ended().into_bytes();
     why.truncate(BYE_MAX);
-    let bye = Frame { kind: Kind::Bye, id: 0, more: false, head: why, piece: Bytes::new() };
+    let bye = Frame { kind: Kind::Bye, id: 0, more: false, packed: false, head: why, piece: Bytes::new() };
     tokio::time::timeout(LAST_WORDS, async {
         frame::send(&mut write, &bye).await?;
         write.shutdown().await
@@ -146,7 +161,8 @@ pub(super) async fn reply(
     shared: &Shared,
     class: Class,
     message: Message,
+    (pack, on_left): (Pack, Option<OnLeft>),
     room: Option<OwnedSemaphorePermit>,
 ) {
-    shared.lane(class).send(Outgoing { message, room }).await.ok();
+    shared.lane(class).send(Outgoing { message, pack, level: None, room, on_left }).await.ok();
 }

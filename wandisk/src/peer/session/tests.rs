@@ -33,13 +33,14 @@ impl Handler for Echo {
         _: HelloFields,
         parts: Parts,
         _: ProgressSink,
-    ) -> BoxFuture<'static, Result<Parts, Refusal>> {
+    ) -> BoxFuture<'static, Result<Reply, Refusal>> {
         self.begun.fetch_add(1, Ordering::Relaxed);
         async move {
             match parts.0.as_slice() {
                 b"wait" => std::future::pending().await,
-                b"big" => Ok((Vec::new(), Bytes::from(vec![0; BIG]))),
-                _ => Ok(parts),
+                b"big" => Ok((Vec::new(), Bytes::from(vec![0; BIG])).into()),
+                b"bulk" => Ok(Reply { pack: Pack::Yes, ..parts.into() }),
+                _ => Ok(parts.into()),
             }
         }
         .boxed()
@@ -105,7 +106,7 @@ async fn both_ends_ask_and_are_answered() {
     let body = Bytes::from(vec![7; 1 << 20]);
     let there = a.request((b"x".to_vec(), body.clone()), Class::Bulk, None).await.unwrap();
     let back = b.request((b"y".to_vec(), Bytes::new()), Class::Demand, None).await.unwrap();
-    assert_eq!((there.1, back.0.as_slice()), (body, b"y".as_slice()));
+    assert_eq!((there.parts.1, back.parts.0.as_slice()), (body, b"y".as_slice()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,11 +156,19 @@ async fn what_somebody_waits_for_waits_for_one_piece_of_bulk() {
     assert!(!hear(&mut peer).await.more, "an answer without a body is one frame");
     let bulk = async |peer: &mut DuplexStream| {
         // Read while it is written: neither end may wait for the other.
-        let body = Frame { kind: Kind::Request, id: 2, more: true, head: b"b".to_vec(), piece: Bytes::new() };
+        let body = Frame {
+            kind: Kind::Request,
+            id: 2,
+            more: true,
+            packed: false,
+            head: b"b".to_vec(),
+            piece: Bytes::new(),
+        };
         frame::send(peer, &body).await.unwrap();
         for left in (0..16).rev() {
             let piece = Bytes::from(vec![1; FRAME_MAX]);
-            let frame = Frame { kind: Kind::Request, id: 2, more: left > 0, head: Vec::new(), piece };
+            let frame =
+                Frame { kind: Kind::Request, id: 2, more: left > 0, packed: false, head: Vec::new(), piece };
             frame::send(peer, &frame).await.unwrap();
         }
     };
@@ -180,8 +189,14 @@ async fn what_somebody_waits_for_waits_for_one_piece_of_bulk() {
 async fn a_slow_frame_is_not_silence() {
     let (session, mut peer) = raw_peer(1 << 20, &Arc::default()).await;
     let mut bytes = Vec::new();
-    let frame =
-        Frame { kind: Kind::Request, id: 1, more: false, head: b"x".to_vec(), piece: vec![1; 60_000].into() };
+    let frame = Frame {
+        kind: Kind::Request,
+        id: 1,
+        more: false,
+        packed: false,
+        head: b"x".to_vec(),
+        piece: vec![1; 60_000].into(),
+    };
     frame::send(&mut bytes, &frame).await.unwrap();
     // 40 s for one frame, twice what silence may last; a byte comes every ten seconds at least.
     for part in bytes.chunks(bytes.len() / 4) {
@@ -200,8 +215,14 @@ async fn silence_ends_a_session_and_so_does_a_frame_without_end() {
     let (session, mut peer) = raw_peer(1 << 20, &Arc::default()).await;
     let began = Instant::now();
     let mut bytes = Vec::new();
-    let frame =
-        Frame { kind: Kind::Request, id: 1, more: false, head: b"x".to_vec(), piece: vec![1; 100].into() };
+    let frame = Frame {
+        kind: Kind::Request,
+        id: 1,
+        more: false,
+        packed: false,
+        head: b"x".to_vec(),
+        piece: vec![1; 100].into(),
+    };
     frame::send(&mut bytes, &frame).await.unwrap();
     for byte in &bytes {
         if session.is_closed() {
@@ -255,7 +276,7 @@ async fn whoever_answers_what_was_not_asked_is_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_without_end_are_cut_by_number_and_by_bytes() {
-    for (count, body, why) in [(300, 0, "256 requests"), (40, 4 << 20, "bytes")] {
+    for (count, body, why) in [(600, 0, "512 requests"), (40, 4 << 20, "bytes")] {
         let (session, mut peer) = raw_peer(1 << 20, &Arc::default()).await;
         let flood = async {
             for id in 1..=count {
@@ -302,4 +323,66 @@ async fn a_session_is_in_use_while_either_end_waits() {
     asked.abort();
     settle().await;
     assert!(a.is_unused() && b.is_unused());
+}
+
+/// A body that packs about as text does, other words each time.
+fn words(seed: u64) -> Bytes {
+    let mut random = blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof();
+    let mut letters = vec![0; 40_000];
+    random.fill(&mut letters);
+    letters.into_iter().flat_map(|n| format!("{} ", n % 50).into_bytes()).collect::<Vec<u8>>().into()
+}
+
+/// Bulk answers that give way share a stream, and what somebody waits for goes past them as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn bulk_answers_are_packed_together_and_come_as_they_were() {
+    let (a, b) = pair(1 << 16).await;
+    let asked = (0..24u64).map(|n| {
+        let (a, class) = (a.clone(), if n % 4 == 3 { Class::Demand } else { Class::Bulk });
+        let head = if class == Class::Demand { b"x".to_vec() } else { b"bulk".to_vec() };
+        async move {
+            let body = words(n % 3);
+            let answered = a.request((head, body.clone()), class, None).await.unwrap();
+            assert_eq!(answered.parts.1, body);
+            (class, answered.on_the_wire, body.len())
+        }
+    });
+    let all = futures::future::join_all(asked).await;
+    let packed = |class| -> (usize, usize) {
+        let of_class = all.iter().filter(|(c, ..)| *c == class);
+        of_class.fold((0, 0), |sum, (_, wire, plain)| (sum.0 + wire, sum.1 + plain))
+    };
+    let (wire, plain) = packed(Class::Demand);
+    assert_eq!(wire, plain, "nothing is packed");
+    let (wire, plain) = packed(Class::Bulk);
+    assert!(wire * 5 < plain, "{wire} of {plain}: each came at least six times");
+    drop(b);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_none_ends_the_session() {
+    let (session, mut peer) = raw_peer(1 << 20, &Arc::default()).await;
+    let frame = Frame {
+        kind: Kind::Request,
+        id: 1,
+        more: false,
+        packed: true,
+        head: Vec::new(),
+        piece: Bytes::from_static(b"no stream at all"),
+    };
+    frame::send(&mut peer, &frame).await.unwrap();
+    assert_eq!(session.closed().await, "the far side sent a packed message that is none");
+}
+
+/// A stream rests when nothing is packed for a while; what comes after begins anew, and is understood.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_rested_goes_on() {
+    let (a, _b) = pair(1 << 20).await;
+    for _ in 0..3 {
+        let body = words(1);
+        let answered = a.request((b"bulk".to_vec(), body.clone()), Class::Bulk, None).await.unwrap();
+        assert_eq!(answered.parts.1, body);
+        assert!(answered.on_the_wire * 2 < body.len(), "what was packed before the rest is not needed");
+        tokio::time::sleep(2 * super::super::limits::PACKER_IDLE).await;
+    }
 }
