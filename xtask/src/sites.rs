@@ -87,19 +87,7 @@ impl Sites {
         self.start_servers(dir)?;
         for (site, other) in [(&self.a, &self.b), (&self.b, &self.a)] {
             site.wandisk(&["init", "--site", site.name])?;
-            let address = format!("ssh://root@{}:{PORT}", other.address);
-            let home = other.home.display().to_string();
-            let program = other.program.display().to_string();
-            site.wandisk(&[
-                "site",
-                "add",
-                other.name,
-                &address,
-                "--remote-home",
-                &home,
-                "--remote-wandisk",
-                &program,
-            ])?;
+            site.knows(other, &format!("ssh://root@{}:{PORT}", other.address))?;
         }
         Ok(())
     }
@@ -204,6 +192,18 @@ impl Site {
         let mut command = self.inside(&self.program.display().to_string());
         command.arg("--home").arg(&self.home).args(words).stdin(Stdio::null());
         command
+    }
+
+    /// Tells it of another site at an address.
+    pub(crate) fn knows(&self, other: &Site, address: &str) -> Result<()> {
+        let (home, program) = (other.home.display().to_string(), other.program.display().to_string());
+        let there = ["--remote-home", &home, "--remote-wandisk", &program];
+        self.wandisk(&[&["site", "add", other.name, address], &there[..]].concat())
+    }
+
+    /// Forgets another site's address.
+    pub(crate) fn forgets(&self, other: &Site) -> Result<()> {
+        self.wandisk(&["site", "rm", other.name])
     }
 
     /// Runs wandisk at the site, showing the command and what it says.

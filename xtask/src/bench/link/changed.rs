@@ -1,4 +1,7 @@
 //! `sync` of a disk that both sites have, after some of its blocks were written, beside rsync and bdsync.
+//!
+//! Room is needed for four images: what rsync and bdsync bring, the copy that both bring it to (each after blocks of its own
+//! were written), and the disk at either site. The second site gets its bytes from a file, not over the line.
 
 use std::process::Command;
 use std::time::Instant;
@@ -12,6 +15,8 @@ use crate::wan::show_time;
 
 /// One block of this many is written.
 const ONE_OF: u64 = 100;
+/// Away from the seeds of runs: the blocks that bdsync gets.
+const SECOND: u64 = 1000;
 
 /// Seconds, and bytes on the wire both ways, of each run.
 #[derive(Default)]
@@ -24,16 +29,18 @@ struct Row {
 pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     let image = &bench.image;
     let (a, b) = (&bench.sites.a, &bench.sites.b);
-    let there = |name: &str| image.with_file_name(name);
-    let (by_rsync, by_bdsync) = (there("rsync.img"), there("bdsync.img"));
-    for copy in [&by_rsync, &by_bdsync] {
-        process::output(Command::new("cp").args(["--sparse=never"]).arg(image).arg(copy))?;
-    }
+    let copy = image.with_file_name("copy.img");
+    process::output(Command::new("cp").args(["--sparse=never"]).arg(image).arg(&copy))?;
+    let shipped = image.to_str().context("the folder's path is no UTF-8")?;
+    // There and back: the second site has the table then, and what was shipped to it is compared with the first.
+    a.ask(&["move", "d", "--to", "b"])?;
+    b.ask(&["move", "d", "--to", "a"])?;
+    b.ask(&["import", "d", shipped])?;
     a.ask(&["sync", "d", "--site", "b"])?;
     let report = a.ask(&["attach", "d", "--nbd"])?;
     let uri = report["uri"].as_str().context("attach names no URI")?.to_owned();
-    let with_bdsync = process::find("bdsync").is_some();
-    if !with_bdsync {
+    let bdsync_program = process::find("bdsync");
+    if bdsync_program.is_none() {
         println!("bdsync is not installed: it is left out");
     }
     let remote = format!("ssh -F {} -p {PORT}", a.ssh_config.display());
@@ -43,12 +50,8 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     for run in 1..=arguments.runs {
         let seed = arguments.wan.seed + run as u64;
         write(&["--ioengine=nbd", &format!("--uri={uri}")], arguments.size, changed, seed)?;
-        write(
-            &["--ioengine=psync", &format!("--filename={}", image.display())],
-            arguments.size,
-            changed,
-            seed,
-        )?;
+        let to_image = format!("--filename={}", image.display());
+        write(&["--ioengine=psync", &to_image], arguments.size, changed, seed)?;
         time(bench, &mut ours, || {
             let report = a.ask(&["sync", "d", "--site", "b"])?;
             if report["missing"] != 0 {
@@ -59,21 +62,23 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
         time(bench, &mut rsync, || {
             let mut rsync = a.inside("rsync");
             rsync.args(["--inplace", "--no-whole-file", "--ignore-times", "-z", "-e", &remote]);
-            rsync.arg(image).arg(format!("{host}:{}", by_rsync.display()));
+            rsync.arg(image).arg(format!("{host}:{}", copy.display()));
             process::output(&mut rsync).map(drop)
         })?;
-        if with_bdsync {
+        process::output(Command::new("cmp").arg(image).arg(&copy)).context("rsync's copy is not right")?;
+        if let Some(program) = &bdsync_program {
+            write(&["--ioengine=psync", &to_image], arguments.size, changed, seed + SECOND)?;
             time(bench, &mut bdsync, || {
-                let (from, to) = (image.display(), by_bdsync.display());
+                let (from, to, program) = (image.display(), copy.display(), program.display());
                 let script = format!(
-                    "set -o pipefail; bdsync '{remote} {host} bdsync --server' {from} {to} | gzip -1 | {remote} {host} 'gunzip | bdsync --patch={to}'"
+                    "set -o pipefail; {program} '{remote} {host} {program} --server' {from} {to} | gzip -1 | {remote} {host} 'gunzip | {program} --patch={to}'"
                 );
                 process::output(a.inside("bash").args(["-c", &script])).map(drop)
             })?;
+            process::output(Command::new("cmp").arg(image).arg(&copy))
+                .context("bdsync's copy is not right")?;
         }
     }
-    let judge = if with_bdsync { &by_bdsync } else { &by_rsync };
-    process::output(Command::new("cmp").arg(image).arg(judge)).context("a peer's copy is not right")?;
     println!(
         "\n{:<20}{:>12}{:>16}{:>20}",
         format!("{changed} bytes new"),

@@ -6,8 +6,10 @@
 mod arrive;
 mod changed;
 mod cold;
+mod compressible;
 mod hand_over;
 mod plot;
+mod ssh;
 mod sync;
 mod tree;
 
@@ -26,6 +28,7 @@ use crate::{process, setup, workspace};
 #[command(after_help = "Examples:
   cargo xtask bench link sync --rate 100mbit --rtt 66ms --size 256m
   cargo xtask bench link sync --rate 1gbit --rtt 100ms --connections 6
+  cargo xtask bench link compressible --size 1g --runs 1
   cargo xtask bench link cold --rtt 100ms
   cargo xtask bench link arrive --size 500m
   cargo xtask bench link changed --size 8g --runs 1")]
@@ -55,10 +58,14 @@ pub(crate) struct Arguments {
 enum What {
     /// `sync` of a disk never seen, of bytes that no program makes smaller, beside iperf3 and `ssh cat`.
     Sync,
+    /// `sync` of a disk never seen with a tree of files of `--size`, beside `rsync -z`: bytes on the wire.
+    Compressible,
     /// Reads of chunks that are not here, one at a time.
     Cold,
     /// `sync` after one 4 KiB block of a hundred was written, beside rsync and bdsync.
     Changed,
+    /// `sync` of a disk never seen over SSH from inside the process, beside the `ssh` program.
+    Ssh,
     /// `sync` over lines of several lengths, drawn to docs/bench/link.svg.
     Plot,
     /// The hand-over of a sparse disk of 1 TiB, 10 000 of whose chunks have changed.
@@ -97,7 +104,9 @@ pub(super) fn main(arguments: &Arguments) -> Result<()> {
     let bench = Bench::make(arguments)?;
     match arguments.what {
         What::Sync | What::Plot => sync::measure(&bench, arguments).map(drop),
+        What::Compressible => compressible::measure(&bench, arguments),
         What::Cold => cold::measure(&bench, arguments),
+        What::Ssh => ssh::measure(&bench, arguments),
         What::Changed => changed::measure(&bench, arguments),
         What::HandOver => hand_over::measure(&bench, arguments),
         What::Arrive => arrive::measure(&bench, arguments),
@@ -115,7 +124,7 @@ impl Bench {
         let with_disk = !matches!(arguments.what, What::HandOver | What::Arrive);
         match arguments.what {
             What::HandOver => {}
-            What::Arrive => arrive::image(&image, arguments.size, arguments.wan.seed)?,
+            What::Arrive | What::Compressible => arrive::image(&image, arguments.size, arguments.wan.seed)?,
             _ => noise(&image, arguments.size, arguments.wan.seed)?,
         }
         let tunnel = Tunnel::make(&arguments.wan.shape())?;
