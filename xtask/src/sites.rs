@@ -194,6 +194,11 @@ impl Site {
         command
     }
 
+    /// The image of one of its disks: the disk's bytes, where all chunks are held.
+    pub(crate) fn data(&self, disk: &str) -> PathBuf {
+        self.home.join("disks").join(disk).join("data.img")
+    }
+
     /// Tells it of another site at an address.
     pub(crate) fn knows(&self, other: &Site, address: &str) -> Result<()> {
         let (home, program) = (other.home.display().to_string(), other.program.display().to_string());

@@ -32,7 +32,7 @@ pub struct Heard {
     pub answer: Answer,
     /// Its body.
     pub body: Bytes,
-    /// Bytes that the body took on the wire; the answer too where it was packed.
+    /// Bytes that the body took on the wire, with the answer where they were packed; 0 without a body.
     pub on_the_wire: usize,
 }
 

@@ -68,7 +68,7 @@ pub enum Pack {
 /// What an answer came to when it left.
 #[derive(Clone, Copy, Debug)]
 pub struct Left {
-    /// Bytes of its body on the wire; of its head too where it was packed.
+    /// Bytes of its body on the wire, with its head where they were packed; 0 without a body.
     pub on_the_wire: usize,
     /// The level at which it was packed, if it was.
     pub level: Option<i32>,
@@ -104,7 +104,7 @@ impl From<Parts> for Reply {
 pub struct Answered {
     /// Head and body.
     pub parts: Parts,
-    /// Bytes of the body on the wire; of the head too where it was packed.
+    /// Bytes of the body on the wire, with the head where they were packed; 0 without a body.
     pub on_the_wire: usize,
 }
 
@@ -140,6 +140,8 @@ struct Waiting {
 /// A message on its way to the peer; its room is given back when it has left.
 struct Outgoing {
     message: Message,
+    /// It brings more than its head.
+    has_body: bool,
     pack: Pack,
     /// The level at which it was packed.
     level: Option<i32>,
@@ -149,7 +151,8 @@ struct Outgoing {
 
 impl Outgoing {
     fn of(message: Message) -> Outgoing {
-        Outgoing { message, pack: Pack::No, level: None, room: None, on_left: None }
+        let has_body = !message.parts.1.is_empty();
+        Outgoing { message, has_body, pack: Pack::No, level: None, room: None, on_left: None }
     }
 }
 

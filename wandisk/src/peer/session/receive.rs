@@ -176,6 +176,8 @@ fn take_message(
             // A reply to nothing is one to a request that was cancelled meanwhile.
             if let Some(waiting) = shared.waiting().remove(&message.id) {
                 let result = if message.kind == Kind::Reply {
+                    // Of an answer that is all head there is no payload.
+                    let on_the_wire = if message.parts.1.is_empty() { 0 } else { on_the_wire };
                     Ok(Answered { parts: message.parts, on_the_wire })
                 } else {
                     let refusal = serde_json::from_slice::<Refusal>(&message.parts.0);

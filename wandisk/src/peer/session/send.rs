@@ -38,8 +38,9 @@ struct Lane {
 
 impl Lane {
     fn take(&mut self, outgoing: Outgoing) {
-        let Outgoing { message, level, room, on_left, .. } = outgoing;
-        let left = Left { on_the_wire: message.parts.1.len(), level };
+        let Outgoing { message, has_body, level, room, on_left, .. } = outgoing;
+        let on_the_wire = if has_body { message.parts.1.len() } else { 0 };
+        let left = Left { on_the_wire, level };
         self.sending = Some(Sending { cutter: Cutter::new(message), _room: room, left, on_left });
     }
 
@@ -164,5 +165,5 @@ pub(super) async fn reply(
     (pack, on_left): (Pack, Option<OnLeft>),
     room: Option<OwnedSemaphorePermit>,
 ) {
-    shared.lane(class).send(Outgoing { message, pack, level: None, room, on_left }).await.ok();
+    shared.lane(class).send(Outgoing { pack, room, on_left, ..Outgoing::of(message) }).await.ok();
 }

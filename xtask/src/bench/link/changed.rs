@@ -1,8 +1,9 @@
 //! `sync` of a disk that both sites have, after some of its blocks were written, beside rsync and bdsync.
 //!
-//! Room is needed for four images: what rsync and bdsync bring, the copy that both bring it to (each after blocks of its own
-//! were written), and the disk at either site. The second site gets its bytes from a file, not over the line.
+//! Room is needed for three images: the disk at either site, and the copy that rsync and bdsync bring the first one to, each
+//! after blocks of its own were written. The second site gets its bytes from a file, not over the line.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -27,11 +28,10 @@ struct Row {
 
 /// Measures.
 pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
-    let image = &bench.image;
+    let copy = &bench.image;
     let (a, b) = (&bench.sites.a, &bench.sites.b);
-    let copy = image.with_file_name("copy.img");
-    process::output(Command::new("cp").args(["--sparse=never"]).arg(image).arg(&copy))?;
-    let shipped = image.to_str().context("the folder's path is no UTF-8")?;
+    let shipped = copy.to_str().context("the folder's path is no UTF-8")?;
+    let image = &a.data("d");
     // There and back: the second site has the table then, and what was shipped to it is compared with the first.
     a.ask(&["move", "d", "--to", "b"])?;
     b.ask(&["move", "d", "--to", "a"])?;
@@ -49,9 +49,7 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     let changed = (arguments.size / ONE_OF) & !0xfff;
     for run in 1..=arguments.runs {
         let seed = arguments.wan.seed + run as u64;
-        write(&["--ioengine=nbd", &format!("--uri={uri}")], arguments.size, changed, seed)?;
-        let to_image = format!("--filename={}", image.display());
-        write(&["--ioengine=psync", &to_image], arguments.size, changed, seed)?;
+        write(&uri, arguments.size, changed, seed)?;
         time(bench, &mut ours, || {
             let report = a.ask(&["sync", "d", "--site", "b"])?;
             if report["missing"] != 0 {
@@ -65,9 +63,9 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
             rsync.arg(image).arg(format!("{host}:{}", copy.display()));
             process::output(&mut rsync).map(drop)
         })?;
-        process::output(Command::new("cmp").arg(image).arg(&copy)).context("rsync's copy is not right")?;
+        is_right(image, copy).context("rsync's")?;
         if let Some(program) = &bdsync_program {
-            write(&["--ioengine=psync", &to_image], arguments.size, changed, seed + SECOND)?;
+            write(&uri, arguments.size, changed, seed + SECOND)?;
             time(bench, &mut bdsync, || {
                 let (from, to, program) = (image.display(), copy.display(), program.display());
                 let script = format!(
@@ -75,8 +73,9 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
                 );
                 process::output(a.inside("bash").args(["-c", &script])).map(drop)
             })?;
-            process::output(Command::new("cmp").arg(image).arg(&copy))
-                .context("bdsync's copy is not right")?;
+            is_right(image, copy).context("bdsync's")?;
+            // The next run's blocks are its own.
+            a.ask(&["sync", "d", "--site", "b"])?;
         }
     }
     println!(
@@ -109,11 +108,21 @@ fn time(bench: &Bench, row: &mut Row, what: impl FnOnce() -> Result<()>) -> Resu
     Ok(())
 }
 
-/// Writes so many bytes in 4 KiB blocks at random places, no place twice; the same places for the same seed.
-fn write(to: &[&str], size: u64, changed: u64, seed: u64) -> Result<()> {
+/// A copy is judged by every byte.
+fn is_right(image: &Path, copy: &Path) -> Result<()> {
+    process::output(Command::new("cmp").arg(image).arg(copy)).context("the copy is not right").map(drop)
+}
+
+/// Writes so many bytes in 4 KiB blocks at random places of an export, no place twice; the same places for the same seed.
+fn write(uri: &str, size: u64, changed: u64, seed: u64) -> Result<()> {
     let mut fio = Command::new("fio");
     fio.args(["--name=change", "--rw=randwrite", "--bs=4k", "--refill_buffers", "--end_fsync=1"]);
-    fio.args(["--output=/dev/null", &format!("--randseed={seed}")]);
-    fio.args(to).arg(format!("--size={size}")).arg(format!("--io_size={changed}"));
+    fio.args([
+        "--ioengine=nbd",
+        "--output=/dev/null",
+        &format!("--uri={uri}"),
+        &format!("--randseed={seed}"),
+    ]);
+    fio.arg(format!("--size={size}")).arg(format!("--io_size={changed}"));
     process::output(&mut fio).map(drop)
 }
