@@ -19,13 +19,13 @@ use vmgl_rfb::Framebuffer;
 use super::secret::{password, security};
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The recording begins when the viewer connects and ends when it leaves, or at an interrupt.
-The file holds every key that was pressed, passwords too: it is made for its owner's eyes only.
+#[command(after_help = "The recording begins when the viewer connects and ends when it leaves, or at an
+interrupt. The file holds every key that was pressed, passwords too: it is made
+for its owner's eyes only.
 
 Example:
-  vmgl-proxy record --upstream unix:/run/agent.vnc --listen tcp:127.0.0.1:5900 --out work.session"
-)]
+  vmgl-proxy record --upstream unix:/run/agent.vnc \\
+      --listen tcp:127.0.0.1:5900 --out work.session")]
 pub(super) struct Arguments {
     /// The VNC server
     #[arg(long, value_name = "ADDR")]

@@ -16,15 +16,14 @@ use vmgl_proxy::redux::session;
 use super::secret::password;
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A pixel mismatches when |dR| + |dG| + |dB| is more than --distance; the screen differs when more than
---pixels of the snapshot's pixels mismatch. How the defaults were found: docs/session.md.
+#[command(after_help = "A pixel mismatches when |dR| + |dG| + |dB| is more than --distance. The screen
+differs when more than --pixels of the snapshot's pixels mismatch. How the
+defaults were found: docs/session.md.
 
 Examples:
   vmgl-proxy replay --to unix:/run/agent.vnc work.session --report near
-  vmgl-proxy replay --to tcp:127.0.0.1:5942 work.session --pull --report far --name 'plain viewer, 100 ms'
-  vmgl-proxy replay --to unix:/run/agent.vnc work.session --restart 'pkill -x xcalc; xcalc & sleep 1' --restarts 5"
-)]
+  vmgl-proxy replay --to tcp:127.0.0.1:5942 work.session --pull --report far
+  vmgl-proxy replay --to unix:/run/agent.vnc work.session --restart ./set-back")]
 pub(super) struct Arguments {
     /// The VNC server
     #[arg(long, value_name = "ADDR")]
