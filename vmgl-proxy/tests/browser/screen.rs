@@ -42,6 +42,8 @@ fn a_browser_shows_every_pixel_before_and_after_a_move_beside_a_plain_viewer() {
     plain.sees("the second server, beside", |shown| shown.pixels() == truth);
     drop(second);
     browser.sees("document.body.dataset.standing", "moving");
+    browser.sees("document.getElementById('figures').textContent.includes('frames/s')", "true");
+    browser.sees("document.documentElement.scrollWidth <= innerWidth", "true");
     browser.photograph("moving");
     proxy.ctl(&["rehome", &unix(&first.path)]).unwrap();
     let truth = first.truth();

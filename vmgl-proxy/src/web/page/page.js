@@ -22,7 +22,9 @@ let refusal = null;
 let failures = 0;
 let waiting = null;
 let state = null;
+// The updates that were sent so far, and how many a second.
 let last = null;
+let rate = null;
 // How long the last questions took: the shortest is the way there, the others were kept waiting.
 let took = [];
 
@@ -75,11 +77,17 @@ async function ask() {
 
 function figures(now, near) {
   const words = [state.size.join(" × ")];
-  if (last && state.updates !== null && state.updates >= last.updates) {
-    const rate = (state.updates - last.updates) / ((now - last.at) / 1000);
+  const counted = state.updates === null ? null : { at: now, updates: state.updates };
+  if (!counted || !last || counted.updates < last.updates) {
+    [last, rate] = [counted, null];
+  } else if (now - last.at >= ASK_EVERY_MS / 2) {
+    // Of two questions that come close together nothing can be told.
+    rate = (counted.updates - last.updates) / ((now - last.at) / 1000);
+    last = counted;
+  }
+  if (rate !== null) {
     words.push(`${rate < 9.95 ? rate.toFixed(rate < 0.05 ? 0 : 1) : rate.toFixed(0)} frames/s`);
   }
-  last = state.updates === null ? null : { at: now, updates: state.updates };
   const far = state.rtt_ms;
   words.push(`round trip ${Math.max(1, Math.round(near + (far || 0)))} ms`);
   by("figures").textContent = words.join(" · ");
@@ -107,7 +115,7 @@ function connect() {
   address.protocol = address.protocol.replace("http", "ws");
   address.search = `id=${name}`;
   refusal = null;
-  last = null;
+  [last, rate] = [null, null];
   rfb = new RFB(by("screen"), address.href, { wsProtocols: ["binary"] });
   rfb.scaleViewport = true;
   rfb.background = "transparent";
