@@ -3,9 +3,9 @@
 use wandisk_io::IoError;
 use wandisk_store::Residency;
 
-use super::fake::{Fault, Moment};
+use super::fake::{Fault, Moment, Site};
 use super::judge::{Care, Judge};
-use super::machine::Death;
+use super::machine::{Death, PER_CHUNK, bytes_of};
 use super::sequences::{Step, run};
 use super::world::{Begin, CHUNKS, Rig, limits, part_of, sectors_of, site};
 
@@ -140,4 +140,26 @@ fn a_flush_that_failed_is_not_made_good_by_the_next_process() {
         Moment { machine: inner.machine.clone(), oracle: inner.oracle.clone(), before: "the end" }
     };
     judge.try_moment(&moment, "a failed sync");
+}
+
+/// A basis that was shipped here had no intent: after a failed flush nothing wrote it again, and a delta that leaves a part of
+/// it alone would have rested on what never reached the medium.
+#[test]
+fn a_shipped_basis_whose_flush_failed_is_written_again_by_the_next_process() {
+    let site = site(Residency::Replica, [Begin::Absent, Begin::Never, Begin::Never]);
+    let judge = Judge::new(limits(8), Care::FULL);
+    let rig = Rig::start(judge.runtime(), &site, limits(8));
+    judge.runtime().block_on(async {
+        assert!(rig.engine.put_basis(0, &bytes_of(&[77; PER_CHUNK])).await.unwrap());
+        let next = site.lock().operations + 1;
+        site.lock().fault = Some((next, Fault::Medium));
+        assert!(rig.engine.flush_now().await.is_err());
+    });
+    assert_eq!(site.lock().failed, Some("sync"));
+    let next = {
+        let inner = site.lock();
+        Site::new(inner.machine.after(Death::Process), inner.oracle.clone())
+    };
+    let _rig = Rig::start(judge.runtime(), &next, limits(8));
+    assert_eq!(next.lock().machine.durable[..PER_CHUNK], [Some(77); PER_CHUNK]);
 }

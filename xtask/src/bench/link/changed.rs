@@ -19,6 +19,11 @@ const ONE_OF: u64 = 100;
 /// Away from the seeds of runs: the blocks that bdsync gets.
 const SECOND: u64 = 1000;
 
+/// The peers, as they are shown.
+const OURS: &str = "wandisk sync";
+const RSYNC: &str = "rsync --inplace -z";
+const BDSYNC: &str = "bdsync | gzip -1";
+
 /// Seconds, and bytes on the wire both ways, of each run.
 #[derive(Default)]
 struct Row {
@@ -50,14 +55,14 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     for run in 1..=arguments.runs {
         let seed = arguments.wan.seed + run as u64;
         write(&uri, arguments.size, changed, seed)?;
-        time(bench, &mut ours, || {
+        time(bench, OURS, &mut ours, || {
             let report = a.ask(&["sync", "d", "--site", "b"])?;
             if report["missing"] != 0 {
                 bail!("the sync is not whole: {report}");
             }
             Ok(())
         })?;
-        time(bench, &mut rsync, || {
+        time(bench, RSYNC, &mut rsync, || {
             let mut rsync = a.inside("rsync");
             rsync.args(["--inplace", "--no-whole-file", "--ignore-times", "-z", "-e", &remote]);
             rsync.arg(image).arg(format!("{host}:{}", copy.display()));
@@ -66,7 +71,7 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
         is_right(image, copy).context("rsync's")?;
         if let Some(program) = &bdsync_program {
             write(&uri, arguments.size, changed, seed + SECOND)?;
-            time(bench, &mut bdsync, || {
+            time(bench, BDSYNC, &mut bdsync, || {
                 let (from, to, program) = (image.display(), copy.display(), program.display());
                 let script = format!(
                     "set -o pipefail; {program} '{remote} {host} {program} --server' {from} {to} | gzip -1 | {remote} {host} 'gunzip | {program} --patch={to}'"
@@ -85,9 +90,7 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
         "on the wire",
         "of what is new"
     );
-    for (name, row) in
-        [("wandisk sync", &mut ours), ("rsync --inplace -z", &mut rsync), ("bdsync | gzip -1", &mut bdsync)]
-    {
+    for (name, row) in [(OURS, &mut ours), (RSYNC, &mut rsync), (BDSYNC, &mut bdsync)] {
         if row.seconds.is_empty() {
             continue;
         }
@@ -99,12 +102,14 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Runs it, and notes what it took.
-fn time(bench: &Bench, row: &mut Row, what: impl FnOnce() -> Result<()>) -> Result<()> {
+/// Runs it, notes what it took, and says so: a run over a large disk takes minutes.
+fn time(bench: &Bench, name: &str, row: &mut Row, what: impl FnOnce() -> Result<()>) -> Result<()> {
     let (before, began) = (bench.sites.moved()?, Instant::now());
     what()?;
-    row.seconds.push(began.elapsed().as_secs_f64());
-    row.bytes.push((bench.sites.moved()? - before) as f64);
+    let (seconds, bytes) = (began.elapsed().as_secs_f64(), (bench.sites.moved()? - before) as f64);
+    println!("{name:<20}{seconds:>10.2} s{bytes:>14.0} bytes");
+    row.seconds.push(seconds);
+    row.bytes.push(bytes);
     Ok(())
 }
 
