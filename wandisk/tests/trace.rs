@@ -1,4 +1,4 @@
-//! The access trace: what earlier runs wanted comes before it is wanted again, as far as the budget goes.
+//! The access trace: what earlier runs wanted comes before it is wanted again, so far ahead as it may.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "these are tests")]
 
@@ -44,7 +44,7 @@ fn what_was_wanted_at_one_site_comes_to_the_next_before_it_is_wanted() {
 }
 
 #[test]
-fn no_more_comes_than_was_allowed_and_what_was_wanted_first_comes_first() {
+fn no_more_lies_there_unused_than_was_allowed_and_what_was_wanted_first_comes_first() {
     let world = World::new();
     let (a, b, _image) = read_at_the_other_site(&world);
     // In this order as far as anybody knows, since each has to come first.
@@ -56,9 +56,15 @@ fn no_more_comes_than_was_allowed_and_what_was_wanted_first_comes_first() {
     let export = a.attach_with("d", &["--prefetch", "512K"]);
     eventually("what was allowed has come", SOON, || fetched(&a, "prefetched") == 4);
     read(&export, &READ[..4]);
-    assert_eq!((fetched(&a, "demand"), fetched(&a, "prefetched")), (0, 4));
-    read(&export, &READ[4..]);
-    assert_eq!((fetched(&a, "demand"), fetched(&a, "prefetched")), (8, 4));
+    assert_eq!((fetched(&a, "demand"), fetched(&a, "prefetch_used")), (0, 4));
+    // What was wanted no longer counts: as much comes again, and no more.
+    eventually("the next four have come", SOON, || fetched(&a, "prefetched") == 8);
+    assert_eq!(fetched(&a, "prefetch_unused_bytes"), 4 * CHUNK);
+    read(&export, &READ[4..8]);
+    eventually("the last four have come", SOON, || fetched(&a, "prefetched") == 12);
+    read(&export, &READ[8..]);
+    assert_eq!((fetched(&a, "demand"), fetched(&a, "prefetch_used")), (0, 12));
+    assert_eq!(fetched(&a, "prefetch_unused_bytes"), 0);
 }
 
 #[test]

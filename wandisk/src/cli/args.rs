@@ -340,7 +340,7 @@ pub struct AttachArgs {
     /// How long a request may wait for a chunk that is elsewhere.
     #[arg(long, value_parser = parse_duration, default_value = "60s")]
     pub fetch_timeout: Duration,
-    /// Fetch ahead of demand: on, off, or a budget in bytes.
+    /// Fetch ahead of demand: on (256M), off, or how many bytes may have come, or be coming, that nobody has wanted yet.
     #[arg(long, default_value = "on", value_parser = super::units::parse_prefetch)]
     pub prefetch: u64,
     /// Look through the held chunks for damage when the last look is so long ago (a time, or off); 8 MiB/s at most.

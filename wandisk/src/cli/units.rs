@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Bytes fetched ahead of demand at an arrival unless told otherwise.
+/// Bytes fetched ahead of demand and not wanted yet, at most, unless told otherwise.
 const PREFETCH_DEFAULT: u64 = 256 << 20;
 
 /// `512`, `4K`, `128K`, `10G`, `1T`, `1.5G`: powers of 1024, with or without a final `B` or `iB`.
@@ -63,7 +63,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(ms).map(Duration::from_millis).ok_or_else(wrong)
 }
 
-/// `on`, `off` or a size: bytes that may be fetched ahead.
+/// `on`, `off` or a size: bytes that may lie there fetched ahead and not wanted yet.
 ///
 /// # Errors
 /// A sentence.

@@ -2,18 +2,22 @@
 //!
 //! A chunk brought ahead stays cold for the hot path until it is first read: that first read passes here, so that
 //! streams are recognised without a hook on the hot path, and `prefetch_used` counts what was really of use. Who does not go in
-//! order finds what is near ([`near`](super::near)). (`trace` brings what earlier runs wanted, from the same budget.)
+//! order finds what is near ([`near`](super::near)). (`trace` brings what earlier runs wanted, within the same bound.)
+//!
+//! Invariant: what lies here or is on its way ahead of demand, and that nobody has wanted yet, is bounded. What was wanted
+//! counts no more: whoever reads on is served on, and only what is of no use is ever in vain.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use wandisk_io::ChunkState;
 use wandisk_store::Store;
 
-use super::Engine;
 use super::near::Near;
+use super::{Access, Engine};
 
 /// Readers recognised at a time.
 const STREAMS: usize = 8;
@@ -40,7 +44,21 @@ pub(super) struct Ahead {
     coming: Mutex<HashSet<u64>>,
     /// Neighbours come while fewer than so many are on their way.
     near_max: u64,
-    budget_bytes: AtomicU64,
+    unused_max_bytes: AtomicU64,
+    /// Chunks of [`Ahead::coming`], and those of earlier runs that are on their way.
+    on_their_way: AtomicU64,
+    /// Something that was brought ahead was wanted, or did not come.
+    less: Notify,
+}
+
+/// Room for one chunk that is brought ahead; given back when it is dropped, since what has come counts by itself.
+pub(super) struct Room(Arc<Ahead>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.on_their_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.less.notify_waiters();
+    }
 }
 
 impl Ahead {
@@ -51,7 +69,9 @@ impl Ahead {
             near: Mutex::new(Near::new(chunks, chunk_size)),
             coming: Mutex::default(),
             near_max: (NEAR_MAX / u64::from(chunk_size.max(1))).max(1),
-            budget_bytes: AtomicU64::new(0),
+            unused_max_bytes: AtomicU64::new(0),
+            on_their_way: AtomicU64::new(0),
+            less: Notify::new(),
         }
     }
 
@@ -93,28 +113,55 @@ impl Ahead {
         from..to.max(from)
     }
 
-    /// Takes one chunk from the budget; `false` when it is spent.
-    fn spend(&self, bytes: u64) -> bool {
-        let spent =
-            self.budget_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |b| b.checked_sub(bytes));
-        spent.is_ok()
+    /// Room for one more chunk of so many bytes beside those that lie here unused.
+    fn take_room(self: &Arc<Self>, unused: u64, chunk_bytes: u64) -> Option<Room> {
+        let most = self.unused_max_bytes.load(Ordering::Relaxed) / chunk_bytes.max(1);
+        let fits = |coming: u64| Some(coming + 1).filter(|coming| unused + coming <= most);
+        let taken = self.on_their_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        taken.is_ok().then(|| Room(Arc::clone(self)))
+    }
+
+    /// A chunk that was brought ahead is wanted now.
+    pub(super) fn was_wanted(&self) {
+        self.less.notify_waiters();
     }
 }
 
 impl<S: Store> Engine<S> {
-    /// Bytes that may be fetched ahead of demand from now on; 0 is the pure on-demand mode.
+    /// Bytes brought ahead of demand that may lie here or be on their way unused; 0 is the pure on-demand mode.
     pub fn set_prefetch_budget(&self, bytes: u64) {
-        self.ahead.budget_bytes.store(bytes, Ordering::Relaxed);
+        self.ahead.unused_max_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Takes one chunk from the budget; `false` when it is spent.
-    pub(super) fn spend_ahead(&self) -> bool {
-        self.ahead.spend(u64::from(self.hot.chunk_size()))
+    /// Room for one chunk to be brought ahead; none while too much lies here unused.
+    fn room_ahead(&self) -> Option<Room> {
+        let unused = self.state().ahead_of_demand.len() as u64;
+        self.ahead.take_room(unused, u64::from(self.hot.chunk_size()))
+    }
+
+    /// Waits for room; none if the disk is no longer this site's, or nothing may be brought.
+    pub(super) async fn wait_for_room_ahead(&self) -> Option<Room> {
+        let mut access = self.access.subscribe();
+        loop {
+            // From before the look: what changes after it is not missed.
+            let less = self.ahead.less.notified();
+            if *access.borrow() == Access::Closed || self.ahead.unused_max_bytes.load(Ordering::Relaxed) == 0
+            {
+                return None;
+            }
+            if let Some(room) = self.room_ahead() {
+                return Some(room);
+            }
+            tokio::select! {
+                () = less => {}
+                closed = access.wait_for(|now| *now == Access::Closed) => { closed.ok()?; }
+            }
+        }
     }
 
     /// A request wants a cold chunk: brings those that its reader will want next.
     pub(super) fn read_ahead(self: &Arc<Self>, chunk: u64) {
-        if self.ahead.budget_bytes.load(Ordering::Relaxed) == 0 {
+        if self.ahead.unused_max_bytes.load(Ordering::Relaxed) == 0 {
             return;
         }
         // Asked first: of the chunks that a reader in order will want next, none is left to its neighbourhood.
@@ -127,18 +174,19 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Begins to bring a chunk ahead, where that is of use; `false` when the budget is spent.
+    /// Begins to bring a chunk ahead, where that is of use; `false` when there is no room.
     fn start_ahead(self: &Arc<Self>, chunk: u64) -> bool {
         if self.hot.state(chunk) != ChunkState::COLD || self.has(chunk) || !self.ahead.coming().insert(chunk)
         {
             return true;
         }
-        if !self.spend_ahead() {
+        let engine = Arc::clone(self);
+        let Some(room) = self.room_ahead() else {
             self.ahead.coming().remove(&chunk);
             return false;
-        }
-        let engine = Arc::clone(self);
+        };
         self.runtime.spawn(async move {
+            let _room = room;
             if let Err(e) = Arc::clone(&engine).bring_ahead(chunk).await {
                 tracing::debug!(chunk, error = %e, "a chunk could not be brought ahead");
             }
@@ -159,6 +207,19 @@ mod tests {
         assert_eq!(ahead.wanted(11, 1000), 12..16);
         assert_eq!(ahead.wanted(12, 1000), 16..21);
         assert_eq!(ahead.wanted(13, 1000), 21..30);
+    }
+
+    #[test]
+    fn what_lies_here_unused_and_what_is_on_its_way_is_bounded_together() {
+        let ahead = Arc::new(Ahead::new(1000, 128 << 10));
+        assert!(ahead.take_room(0, 128 << 10).is_none(), "nothing may come until it is allowed");
+        ahead.unused_max_bytes.store(3 * (128 << 10), Ordering::Relaxed);
+        let first = ahead.take_room(1, 128 << 10);
+        let second = ahead.take_room(1, 128 << 10);
+        assert!(first.is_some() && second.is_some() && ahead.take_room(1, 128 << 10).is_none());
+        assert!(ahead.take_room(0, 128 << 10).is_some(), "one was wanted");
+        drop(first);
+        assert!(ahead.take_room(1, 128 << 10).is_some(), "one did not come");
     }
 
     #[test]

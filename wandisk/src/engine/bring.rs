@@ -56,8 +56,8 @@ impl<S: Store> Engine<S> {
             self.hot.set_state(chunk, ChunkState::READABLE);
         }
         drop(state);
-        if here {
-            self.state().ahead_of_demand.remove(&chunk);
+        if here && self.state().ahead_of_demand.remove(&chunk) {
+            self.ahead.was_wanted();
         }
         here
     }

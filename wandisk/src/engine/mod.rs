@@ -254,7 +254,7 @@ pub struct Engine<S: Store = Files> {
     source: OnceLock<Arc<dyn ChunkSource>>,
     lanes: Box<[LaneStats]>,
     fetch_stats: FetchStats,
-    ahead: ahead::Ahead,
+    ahead: Arc<ahead::Ahead>,
     wanted: trace::Wanted,
     /// Last, so that it is let go of after everything else is closed.
     _lock: S::Lock,

@@ -73,7 +73,7 @@ impl<S: Store> Engine<S> {
         missing.for_each(|(chunk, _)| hot.set_state(chunk, ChunkState::COLD));
         let access = if state.meta.is_resident() { Access::Open } else { Access::Closed };
         hot.gate().set_shut(Shut { writes: access != Access::Open, reads: access == Access::Closed });
-        let ahead = super::ahead::Ahead::new(state.meta.chunks(), state.meta.chunk_size);
+        let ahead = Arc::new(super::ahead::Ahead::new(state.meta.chunks(), state.meta.chunk_size));
         Ok(Arc::new(Engine {
             dir: dir.clone(),
             data,

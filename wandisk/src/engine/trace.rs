@@ -1,10 +1,11 @@
 //! The access trace: which chunks are wanted, in their order, and bringing those of earlier runs ahead of demand.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
-use wandisk_io::ChunkState;
+use futures::stream::FuturesUnordered;
+use tokio::task::JoinError;
+use wandisk_io::{ChunkState, IoError};
 use wandisk_store::Store;
 use wandisk_store::trace::TRACE_MAX;
 
@@ -59,27 +60,42 @@ impl<S: Store> Engine<S> {
         self.access.subscribe().wait_for(|now| *now == Access::Open).await.ok();
     }
 
-    /// Brings these chunks ahead of demand, in their order and inside the budget, while the disk is this site's. Ends at the
-    /// first one that cannot be had.
+    /// Brings these chunks ahead of demand, in their order, while the disk is this site's; so far ahead of what is wanted as
+    /// it may. Ends at the first one that cannot be had.
     pub async fn bring_before_wanted(self: &Arc<Self>, chunks: Vec<u64>) {
-        let ended = &AtomicBool::new(false);
-        let each = futures::stream::iter(chunks).for_each_concurrent(IN_FLIGHT, |chunk| async move {
+        let mut coming = FuturesUnordered::new();
+        for chunk in chunks {
             let is_of_use =
                 chunk < self.hot.chunks() && self.hot.state(chunk) == ChunkState::COLD && !self.has(chunk);
-            if ended.load(Ordering::Relaxed) || !is_of_use {
-                return;
+            if !is_of_use {
+                continue;
             }
-            if self.access() == Access::Closed || !self.spend_ahead() {
-                ended.store(true, Ordering::Relaxed);
-                return;
+            while coming.len() >= IN_FLIGHT {
+                if !has_come(coming.next().await) {
+                    return;
+                }
             }
+            let Some(room) = self.wait_for_room_ahead().await else { break };
+            let engine = Arc::clone(self);
             // A task of its own: whoever stops waiting leaves no chunk half stored.
-            let brought = self.runtime.spawn(Arc::clone(self).bring_ahead(chunk)).await;
-            if !matches!(brought, Ok(Ok(()))) {
-                tracing::debug!(chunk, ?brought, "a chunk of the access trace could not be brought");
-                ended.store(true, Ordering::Relaxed);
+            coming.push(self.runtime.spawn(async move {
+                let _room = room;
+                engine.bring_ahead(chunk).await
+            }));
+        }
+        while !coming.is_empty() {
+            if !has_come(coming.next().await) {
+                return;
             }
-        });
-        each.await;
+        }
     }
+}
+
+/// Has a chunk come that was waited for?
+fn has_come(brought: Option<Result<Result<(), IoError>, JoinError>>) -> bool {
+    let come = matches!(brought, Some(Ok(Ok(()))));
+    if !come {
+        tracing::debug!(?brought, "a chunk of the access trace could not be brought");
+    }
+    come
 }

@@ -67,7 +67,7 @@ impl Keeper {
         }
     }
 
-    /// From now on what earlier runs wanted comes, as soon as the disk is this site's and as far as the budget goes.
+    /// From now on what earlier runs wanted comes, as soon as the disk is this site's, and as far ahead as it may.
     pub(super) fn start_replay(self: &Arc<Self>) {
         let keeper = Arc::clone(self);
         let replay = tokio::spawn(async move {
