@@ -20,6 +20,7 @@ use crate::peer::frame::{self, Kind, Message};
 use crate::peer::limits::{BODY_MAX, HEAD_MAX, JOINING_MAX, SENTENCE_MAX};
 use crate::peer::message::{Ask, Envelope, FactSite, Facts, HelloFields, Progress, SyncOptions};
 use crate::peer::packing::{Packer, Unpacker};
+use crate::peer::parts::Part;
 use crate::peer::pieces::{Cutter, Joiner};
 use crate::peer::rows;
 use crate::peer::session::{Class, Handler, Parts, ProgressSink, Reply, Session};
@@ -94,7 +95,13 @@ fn frame_seeds() -> Vec<Vec<u8>> {
     let fetch = |id| {
         request(
             id,
-            Ask::Fetch { chunk: 7, version: Version::new(0, 5), lineage: lineage_id(), demand: true },
+            Ask::Fetch {
+                chunk: 7,
+                version: Version::new(0, 5),
+                lineage: lineage_id(),
+                demand: true,
+                part: Part::of(4096, 8192),
+            },
             0,
         )
     };

@@ -25,10 +25,11 @@ const FIELDS: [&str; 12] = [
 ];
 const CHUNKS: [&str; 9] =
     ["total", "never_written", "written", "held", "stale", "absent", "zero", "owned_here", "only_here"];
-const FETCH: [&str; 10] = [
+const FETCH: [&str; 11] = [
     "demand",
     "prefetched",
     "prefetch_used",
+    "in_parts",
     "bytes_in",
     "bytes_out",
     "same",

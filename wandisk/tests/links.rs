@@ -6,7 +6,7 @@ mod framework;
 
 use std::time::Duration;
 
-use framework::{Image, World};
+use framework::*;
 
 #[test]
 fn a_first_sync_to_a_site_never_met_takes_one_talk_and_one_session() {
@@ -30,4 +30,43 @@ fn a_long_line_gets_further_connections_and_everything_arrives() {
     let report = a.json(["sync", "d", "--site", "b", "--verify"]);
     assert_eq!((&report["missing"], &report["differing"]), (&0.into(), &0.into()));
     assert!(link.dials() > 2, "{} connections were made", link.dials());
+}
+
+/// A disk of noise that was moved from `a` to `b` far away is read there until a chunk comes in parts, then compared. `b` is
+/// dialled over the link, or dials.
+fn is_read_in_parts(world: &World, a: &Site, b: &Site, link: &Link, dialled: bool) {
+    let image = Image::noise(world, "image", 16 * MIB, 16, 3);
+    a.ok(["create", "d", "--from", image.name()]);
+    a.ok(["move", "d", "--to", "b"]);
+    if !dialled {
+        // Its sessions, by another way, with it.
+        a.kill_keeper("d");
+    }
+    let export = b.attach_with("d", &["--prefetch", "off"]);
+    let mut chunks = (0..128).cycle();
+    eventually("a chunk comes in parts", SOON, || {
+        export.can_read(chunks.next().unwrap() * CHUNK, CHUNK);
+        number(&b.status("d")["fetch"]["in_parts"]) > 0
+    });
+    assert!(link.dials() > 2, "{} connections were made", link.dials());
+    b.ok(["sync", "d", "--site", "b"]);
+    export.is_identical_to(&image);
+}
+
+#[test]
+fn whoever_waits_for_a_far_site_gets_connections_and_chunks_in_parts_over_them() {
+    let world = World::new();
+    let (a, b) = (world.site("a"), world.site("b"));
+    let (_, link) = (a.knows(&b), world.link(&b, &a));
+    link.is_far(Duration::from_millis(40));
+    is_read_in_parts(&world, &a, &b, &link, false);
+}
+
+#[test]
+fn whoever_waits_and_cannot_dial_gets_them_too() {
+    let world = World::new();
+    let (a, b) = (world.site("a"), world.site("b"));
+    let link = world.link(&a, &b);
+    link.is_far(Duration::from_millis(40));
+    is_read_in_parts(&world, &a, &b, &link, true);
 }

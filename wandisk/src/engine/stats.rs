@@ -45,6 +45,8 @@ pub struct FetchStats {
     pub prefetched: AtomicU64,
     /// Chunks brought ahead that were wanted later.
     pub prefetch_used: AtomicU64,
+    /// Chunks of these that came in parts, over several connections.
+    pub in_parts: AtomicU64,
     /// Payload bytes received.
     pub bytes_in: AtomicU64,
     /// Payload bytes sent.
@@ -70,6 +72,7 @@ impl FetchStats {
         let get = |c: &AtomicU64| c.load(Ordering::Relaxed);
         serde_json::json!({
             "demand": get(&self.demand), "prefetched": get(&self.prefetched), "prefetch_used": get(&self.prefetch_used),
+            "in_parts": get(&self.in_parts),
             "bytes_in": get(&self.bytes_in), "bytes_out": get(&self.bytes_out),
             "same": get(&self.same), "zero": get(&self.zero), "delta": get(&self.delta),
             "literal": get(&self.literal), "waiting": get(&self.waiting), "ways": self.ledger.to_json(),

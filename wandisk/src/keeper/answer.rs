@@ -13,6 +13,7 @@ use crate::engine::MetaError;
 use crate::peer::error::{Code, Refusal};
 use crate::peer::limits::LEASE_MAX;
 use crate::peer::message::{Answer, Ask, Facts};
+use crate::peer::parts::Part;
 use crate::peer::rows::{self, ROWS_MAX};
 
 /// Chunks of up to so many bytes are packed where they are: half a millisecond.
@@ -49,9 +50,9 @@ impl Keeper {
         let plain = |answer: Answer| (answer, Bytes::new());
         match ask {
             Ask::Standing => Ok(plain(Answer::Standing(Box::new(self.standing())))),
-            Ask::Fetch { chunk, version, lineage, demand } => {
+            Ask::Fetch { chunk, version, lineage, demand, part } => {
                 let travels = if demand { Travels::Alone } else { Travels::Together };
-                self.give_chunk((chunk, version, lineage), body, travels).await
+                self.give_chunk((chunk, version, lineage), part, body, travels).await
             }
             Ask::Rows { lineage, since, start } => self.give_rows(lineage, since, start).await,
             Ask::Offer { facts } => self.take_offer(&facts).await.map(plain),
@@ -128,18 +129,22 @@ impl Keeper {
     async fn give_chunk(
         &self,
         (chunk, version, lineage): (u64, Version, LineageId),
+        part: Option<Part>,
         basis: Bytes,
         travels: Travels,
     ) -> Result<(Answer, Bytes), Refusal> {
         let chunk_size = self.engine.hot_chunk_size();
         let size = usize::try_from(chunk_size).unwrap_or(usize::MAX);
         let row = self.engine.row(chunk);
-        if chunk >= self.engine.meta().chunks() || basis.len() > delta::description_max(size) {
+        let basis_max = if part.is_some() { 0 } else { delta::description_max(size) };
+        let range = part.map_or(Some(0..size), |part| part.range_in(size));
+        let range = range.filter(|_| chunk < self.engine.meta().chunks() && basis.len() <= basis_max);
+        let Some(range) = range else {
             return Err(Refusal::new(
                 Code::Senseless,
-                "no such chunk, or a description of its basis that cannot be",
+                "no such chunk or part of one, or a description of its basis that cannot be",
             ));
-        }
+        };
         if !self.means(version, lineage) {
             return Err(Refusal::new(
                 Code::NotHeld,
@@ -161,6 +166,7 @@ impl Keeper {
             return Ok((Answer::Chunk { form: Form::Zero, hash }, Bytes::new()));
         };
         // A signature is foreign, and what it costs to look for its blocks is not known; a large chunk takes long.
+        let bytes = bytes.slice(range);
         let quick = !described && bytes.len() <= QUICK;
         let encode = move || delta::encode(&bytes, &published.hash, &basis, travels);
         let encoded = if quick {

@@ -5,7 +5,7 @@
 //! frame: length u32 │ kind u8 │ flags u8 (1: more follows, 2: packed) │ zero u16 │ id u64 │ head length u32 │ head │ piece
 //! ```
 //! Little-endian; a frame's length counts what follows its first 16 bytes. Version 1 had no pieces, version 2 no
-//! deltas of blocks, version 3 packed no messages together.
+//! deltas of blocks, version 3 neither messages packed together nor parts of chunks.
 //!
 //! Invariant: no memory is taken for a length before it is checked, and never more than a frame's.
 

@@ -67,11 +67,13 @@ pub const SMALL_ANSWER: usize = 64 << 10;
 pub const QUEUE: usize = 32;
 
 /// Connections that are dialled to one site at a time, while the line takes more than fewer of them carry.
-pub const LINK_WIDTH_MAX: usize = 6;
+pub const LINK_WIDTH_FULL: usize = 6;
+/// Connections that are dialled to one site at a time, while somebody waits for chunks of a far one.
+pub const LINK_WIDTH_MAX: usize = 10;
 /// Sessions of one site kept at most: those that either end dialled, and some left over from before a cut.
-pub const SESSIONS_A_SITE: usize = 16;
+pub const SESSIONS_A_SITE: usize = 24;
 /// Sessions that peers opened, of all sites.
-pub const SESSIONS_MAX: usize = 64;
+pub const SESSIONS_MAX: usize = 96;
 /// Sites that a request may have passed.
 pub const PATH_MAX: usize = 8;
 

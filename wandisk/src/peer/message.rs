@@ -10,6 +10,7 @@ use wandisk_store::{
 
 use super::error::tame;
 use super::limits::PROGRAM_MAX;
+use super::parts::Part;
 use crate::delta::Form;
 
 /// A request on its way.
@@ -40,6 +41,8 @@ pub enum Ask {
         lineage: LineageId,
         /// A request of the asker's front-end waits for it.
         demand: bool,
+        /// Only these of its bytes, without a basis; none: all.
+        part: Option<Part>,
     },
     /// Rows changed since a counter, from a chunk on → [`Answer::Rows`]. Asked of the resident.
     Rows {
@@ -225,7 +228,7 @@ pub enum Answer {
     Chunk {
         /// How to read the body.
         form: Form,
-        /// BLAKE3 of the bytes.
+        /// BLAKE3 of the chunk's bytes, of which the body may be a part.
         hash: String,
     },
     /// The version asked for was overtaken. Body: the newer row, and the facts number its sites.

@@ -1,7 +1,8 @@
 //! Talking with other sites.
 //!
 //! `frame`, `pieces` and `session` carry requests over a byte stream, within the bounds of `limits`; `message` and `rows` say what is asked; `dial`, `lobby` and `carry`
-//! are the two ends of a link; `peers` keeps sessions and routes; `source` fetches chunks; `facts` learns.
+//! are the two ends of a link; `peers` keeps sessions and routes; `source` fetches chunks, in `parts`
+//! where connections are many; `facts` learns.
 //!
 //! Invariant: nothing from a peer is used before it is checked against limits and for sense.
 
@@ -15,6 +16,7 @@ pub mod limits;
 pub mod lobby;
 pub mod message;
 pub mod packing;
+pub mod parts;
 mod peers;
 pub mod permit;
 pub mod pieces;

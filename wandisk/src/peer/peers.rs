@@ -1,10 +1,11 @@
 //! The other sites, as one keeper talks to them: sessions accepted and kept (`reach` dials them, some links `ahead`,
-//! `requests` uses them, `width` has more of them where a line is long and fat).
+//! `requests` uses them, `demand` spreads what somebody waits for over them, `width` has more of them where a line is long).
 //!
 //! A session carries requests both ways, so a site behind NAT that dialled out is asked through its own connection.
 //! Where no session can be had, any other session's site is asked to pass the request on.
 
 mod ahead;
+mod demand;
 mod reach;
 mod requests;
 mod width;
@@ -44,6 +45,7 @@ pub struct Peers {
     sessions: Mutex<HashMap<SiteId, Vec<Session>>>,
     dialling: Mutex<HashMap<SiteId, Arc<tokio::sync::Mutex<Option<Failure>>>>>,
     ahead: ahead::Ahead,
+    demand: demand::Demand,
     inbound: tokio::sync::Semaphore,
     ending: watch::Sender<bool>,
 }
@@ -66,6 +68,7 @@ impl Peers {
             sessions: Mutex::default(),
             dialling: Mutex::default(),
             ahead: ahead::Ahead::default(),
+            demand: demand::Demand::default(),
             inbound: tokio::sync::Semaphore::new(SESSIONS_MAX),
             ending: watch::Sender::new(false),
         })
@@ -142,10 +145,14 @@ impl Peers {
     /// Only those that the peer was heard on since the newest began, which a session from before a cut was not.
     fn least_asked(&self, site: SiteId) -> Option<Session> {
         let newest = self.live(site)?;
+        self.fresh(site, &newest).into_iter().min_by_key(Session::asking).or(Some(newest))
+    }
+
+    /// The live sessions with a site that the peer was heard on since the newest began.
+    fn fresh(&self, site: SiteId, newest: &Session) -> Vec<Session> {
         let sessions = self.sessions();
         let of_site = sessions.get(&site).map_or(&[][..], Vec::as_slice);
-        let fresh = of_site.iter().filter(|s| !s.is_closed() && s.heard_since(&newest));
-        fresh.min_by_key(|s| s.asking()).cloned().or(Some(newest))
+        of_site.iter().filter(|s| !s.is_closed() && s.heard_since(newest)).cloned().collect()
     }
 
     /// Tells what all links have brought so far.

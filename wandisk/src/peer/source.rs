@@ -14,6 +14,7 @@ use super::Peers;
 use super::error::chain;
 use super::facts::numbers_of;
 use super::message::{Answer, Ask};
+use super::parts::{self, Part};
 use super::peers::Heard;
 use super::rows;
 use crate::delta::choice::Way;
@@ -148,9 +149,17 @@ impl Asking {
     ) -> Option<Tried> {
         let lineage = engine.meta().lineages.get(usize::from(want.version.lineage())).copied();
         let Some(lineage) = lineage else { return Some(Tried::No) };
-        let ask = Ask::Fetch { chunk: want.chunk, version: want.version, lineage, demand: want.demand };
-        let Heard { answer, body, on_the_wire } = match peers.hear(site, ask, self.description.clone()).await
+        let (chunk, version, demand) = (want.chunk, want.version, want.demand);
+        let ask = |part| Ask::Fetch { chunk, version, lineage, demand, part };
+        let waits = want.demand.then(|| peers.waits_for(site));
+        if waits.is_some()
+            && self.description.is_empty()
+            && let Some(got) = self.ask_in_parts(engine, peers, want, site, &ask).await
         {
+            return Some(Tried::Got(got));
+        }
+        let heard = peers.hear(site, ask(None), self.description.clone()).await;
+        let Heard { answer, body, on_the_wire } = match heard {
             Ok(heard) => heard,
             Err(e) => {
                 tracing::debug!(chunk = want.chunk, error = %chain(&e), "a holder could not give a chunk");
@@ -159,7 +168,7 @@ impl Asking {
         };
         match answer {
             Answer::Chunk { form, hash } => {
-                let got = self.check(engine, want, (form, &hash, &body))?;
+                let got = self.check(engine, want, &[(form, body, chunk_size(engine))], &hash)?;
                 self.note(engine, want, form, on_the_wire);
                 Some(Tried::Got(got))
             }
@@ -178,17 +187,57 @@ impl Asking {
         }
     }
 
-    /// The bytes, if they are what their hash says.
+    /// Asks for a chunk in parts over the connections that there are. `None`: it is to be asked for whole, be it that
+    /// there is one connection, or that the holder has something else to say.
+    async fn ask_in_parts(
+        &mut self,
+        engine: &Engine,
+        peers: &Arc<Peers>,
+        want: &Want,
+        site: SiteId,
+        ask: impl Fn(Option<Part>) -> Ask,
+    ) -> Option<Got> {
+        let sessions = peers.share_of_connections(site);
+        if sessions.is_empty() {
+            return None;
+        }
+        let parts = parts::cut(chunk_size(engine), sessions.len());
+        let of_whole = |part| Some(part).filter(|_| parts.len() > 1);
+        let asks = sessions.into_iter().zip(&parts).map(|(session, part)| (session, ask(of_whole(*part))));
+        let answers = peers.ask_over(site, asks.collect()).await?;
+        let (mut told, mut on_the_wire) = (None, 0);
+        let mut pieces = Vec::with_capacity(parts.len());
+        for (part, heard) in parts.iter().zip(answers) {
+            let Answer::Chunk { form, hash } = heard.answer else { return None };
+            if told.get_or_insert_with(|| hash.clone()) != &hash {
+                return None;
+            }
+            on_the_wire += heard.on_the_wire;
+            pieces.push((form, heard.body, part.len()));
+        }
+        let got = self.check(engine, want, &pieces, &told?)?;
+        // What one piece is most others are, too.
+        self.note(engine, want, pieces.first()?.0, on_the_wire);
+        if pieces.len() > 1 {
+            engine.fetch_stats().in_parts.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(got)
+    }
+
+    /// The bytes, if they are what their hash says. Of each piece of them: its form, its body, and how long it is.
     fn check(
         &mut self,
         engine: &Engine,
         want: &Want,
-        (form, hash, body): (Form, &str, &[u8]),
+        pieces: &[(Form, Bytes, usize)],
+        hash: &str,
     ) -> Option<Got> {
-        let chunk_size = usize::try_from(engine.hot_chunk_size()).ok()?;
         let expected = *blake3::Hash::from_hex(hash).ok()?.as_bytes();
         let began = Instant::now();
-        let bytes = delta::decode(form, body, want.basis.as_deref(), chunk_size).ok()?;
+        let bytes = match pieces {
+            [(form, body, length)] => delta::decode(*form, body, want.basis.as_deref(), *length).ok()?,
+            _ => joined(pieces)?,
+        };
         self.took += began.elapsed();
         let found = bytes.as_ref().map_or_else(|| engine.hash_of_zeros(), |b| *blake3::hash(b).as_bytes());
         if found != expected {
@@ -200,8 +249,7 @@ impl Asking {
     /// Keeps what a chunk came to.
     fn note(&self, engine: &Engine, want: &Want, form: Form, on_the_wire: usize) {
         let stats = engine.fetch_stats();
-        let chunk_size = usize::try_from(engine.hot_chunk_size()).unwrap_or(usize::MAX);
-        stats.ledger.came(self.way, form, chunk_size, on_the_wire, self.took);
+        stats.ledger.came(self.way, form, chunk_size(engine), on_the_wire, self.took);
         let form_counter = match form {
             Form::Zero => &stats.zero,
             Form::Same => &stats.same,
@@ -215,6 +263,23 @@ impl Asking {
     }
 }
 
+fn chunk_size(engine: &Engine) -> usize {
+    usize::try_from(engine.hot_chunk_size()).unwrap_or(usize::MAX)
+}
+
+/// A chunk of parts that have no basis: `Some(None)` if all are zeros, `None` if one is not what it should be.
+fn joined(parts: &[(Form, Bytes, usize)]) -> Option<Option<Vec<u8>>> {
+    let mut bytes = Vec::with_capacity(parts.iter().map(|(_, _, length)| length).sum());
+    for (form, body, length) in parts {
+        match delta::decode(*form, body, None, *length).ok()? {
+            Some(part) => bytes.extend_from_slice(&part),
+            None => bytes.resize(bytes.len() + length, 0),
+        }
+    }
+    let zeros = parts.iter().all(|(form, _, _)| *form == Form::Zero);
+    Some(Some(bytes).filter(|_| !zeros))
+}
+
 /// The row that an answer brings: the one that was asked about, newer than asked, and no other.
 fn newer_row(body: &[u8], numbers: &[u8], want: &Want) -> Option<Vec<WireRow>> {
     let rows = rows::unpack(body, numbers)?;
@@ -226,6 +291,21 @@ fn newer_row(body: &[u8], numbers: &[u8], want: &Want) -> Option<Vec<WireRow>> {
 mod tests {
     use super::*;
     use wandisk_store::{Row, Version};
+
+    #[test]
+    fn parts_make_a_chunk_and_zeros_stay_zeros() {
+        let raw = |byte: u8, length: usize| (Form::Raw, Bytes::from(vec![byte; length]), length);
+        let zeros = |length| (Form::Zero, Bytes::new(), length);
+        assert_eq!(joined(&[raw(1, 3), raw(2, 2)]), Some(Some(vec![1, 1, 1, 2, 2])));
+        assert_eq!(joined(&[raw(1, 1), zeros(2)]), Some(Some(vec![1, 0, 0])));
+        assert_eq!(joined(&[zeros(2), zeros(2)]), Some(None));
+        assert_eq!(
+            joined(&[raw(1, 3), (Form::Raw, Bytes::from_static(&[2]), 2)]),
+            None,
+            "a part is too short"
+        );
+        assert_eq!(joined(&[raw(1, 3), (Form::Same, Bytes::new(), 2)]), None, "no part has a basis");
+    }
 
     /// An answer to a fetch could once rewrite any row of the table, at the resident too.
     #[test]

@@ -16,6 +16,7 @@ use crate::peer::audit::Refusals;
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::limits::{PATH_MAX, SESSIONS_A_SITE, SMALL_ANSWER};
 use crate::peer::message::{Answer, Ask, Envelope, HelloFields, Standing};
+use crate::peer::parts::Part;
 use crate::peer::permit::Mode;
 use crate::peer::rows::{self, ROWS_MAX};
 use crate::peer::session::{
@@ -51,8 +52,9 @@ impl Handler for Desk {
     fn room_for(&self, (head, _): &Parts) -> usize {
         let engine = self.peers.upgrade().and_then(|peers| peers.engine.upgrade());
         match serde_json::from_slice::<Envelope>(head).map(|envelope| envelope.ask) {
-            Ok(Ask::Fetch { .. }) => {
-                engine.map_or(0, |e| usize::try_from(e.hot_chunk_size()).unwrap_or(usize::MAX))
+            Ok(Ask::Fetch { part, .. }) => {
+                let size = engine.map_or(0, |e| usize::try_from(e.hot_chunk_size()).unwrap_or(usize::MAX));
+                part.map_or(size, |part| part.len().min(size))
             }
             Ok(Ask::Rows { .. }) => ROWS_MAX * rows::ROW_LEN,
             Ok(Ask::Trace) => TRACE_BYTES_MAX,
@@ -186,7 +188,7 @@ impl Peers {
         self.by_nearness(sites).into_iter().filter_map(|s| self.live(s)).collect()
     }
 
-    async fn over(
+    pub(super) async fn over(
         &self,
         session: &Session,
         envelope: &Envelope,
@@ -225,6 +227,15 @@ impl Peers {
         mode.permits(&envelope.ask)?;
         let class = class_of(&envelope.ask);
         let answers_here = envelope.to == self.home.id();
+        let part = match &envelope.ask {
+            Ask::Fetch { part, demand, .. } => {
+                if *demand {
+                    self.demand.note(peer.site);
+                }
+                *part
+            }
+            _ => None,
+        };
         let (answer, body) = if answers_here {
             let keeper = self.keeper.get().and_then(Weak::upgrade);
             let keeper = keeper.ok_or_else(|| Refusal::new(Code::Again, "the keeper is ending"))?;
@@ -243,18 +254,19 @@ impl Peers {
         let Answer::Chunk { form, .. } = answer else { return Ok((head, body).into()) };
         let pack = if class == Class::Bulk && delta::gives_way(form, &body) { Pack::Yes } else { Pack::No };
         // What is passed on is the holder's to count.
-        let on_left = if answers_here { self.on_left(form) } else { None };
+        let on_left = if answers_here { self.on_left(form, part) } else { None };
         Ok(Reply { parts: (head, body), pack, on_left })
     }
 
-    /// Keeps what a chunk of this site came to when it left.
-    fn on_left(&self, form: Form) -> Option<OnLeft> {
+    /// Keeps what a chunk of this site, or a part of one, came to when it left.
+    fn on_left(&self, form: Form, part: Option<Part>) -> Option<OnLeft> {
         let engine = self.engine.upgrade()?;
         Some(Box::new(move |left: Left| {
             let (stats, chunk) = (engine.fetch_stats(), engine.hot_chunk_size());
             stats.bytes_out.fetch_add(left.on_the_wire as u64, Ordering::Relaxed);
             let chunk = usize::try_from(chunk).unwrap_or(usize::MAX);
-            stats.ledger.went(form, chunk, left.on_the_wire, left.level);
+            let length = part.map_or(chunk, Part::len);
+            stats.ledger.went(form, length, left.on_the_wire, left.level);
         }))
     }
 

@@ -5,6 +5,10 @@
 //! what goes over its sessions there, and dials more where they are full, up to a bound; when nothing has gone
 //! over them for a while, one is left. Bulk requests are spread over what there is, at either end.
 //!
+//! And a connection that was quiet begins slowly: ten packets, then twice as many each round trip, which is four round
+//! trips for a chunk. So while somebody at either end waits for chunks of a far site now and then, there are as many
+//! connections as have a chunk's packets together (`demand` spreads one over them).
+//!
 //! Invariant: no session is closed here over which either end is still waiting for an answer.
 
 use std::sync::{Arc, Weak};
@@ -15,7 +19,7 @@ use wandisk_store::{Home, SiteEntry};
 
 use super::Peers;
 use crate::peer::dial;
-use crate::peer::limits::LINK_WIDTH_MAX;
+use crate::peer::limits::{LINK_WIDTH_FULL, LINK_WIDTH_MAX};
 use crate::peer::permit::Mode;
 use crate::peer::session::Session;
 
@@ -27,6 +31,14 @@ const FULL: f64 = (1 << 20) as f64;
 const QUIET: f64 = 4096.0;
 /// Without traffic for this long, the further connections are closed.
 const IDLE: Duration = Duration::from_secs(15);
+/// From this round trip on, what a connection takes to begin is worth further ones.
+const FAR: Duration = Duration::from_millis(20);
+/// Whoever waited for a chunk may do so again for this long.
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// Logins at a time: servers refuse some where ten have not ended.
+const DIALS: usize = 5;
+/// After a connection that could not be had, none is tried for this long.
+const NO_MORE: Duration = Duration::from_secs(60);
 
 /// How many connections there should be, of so many, over which so many bytes a second go, either way the busier.
 fn wanted(connections: usize, rate: f64, round_trip: Duration) -> usize {
@@ -35,7 +47,13 @@ fn wanted(connections: usize, rate: f64, round_trip: Duration) -> usize {
         return connections;
     }
     // All at once: a dial takes ten round trips, and each connection begins slowly.
-    LINK_WIDTH_MAX.max(connections)
+    LINK_WIDTH_FULL.max(connections)
+}
+
+/// How many connections are kept for those who wait for chunks, the last of them so long ago.
+fn kept(waited: Option<Duration>, round_trip: Duration) -> usize {
+    let again = waited.is_some_and(|ago| ago < REMEMBERED) && round_trip >= FAR;
+    if again { LINK_WIDTH_MAX } else { 1 }
 }
 
 /// What has gone over some sessions so far, the busier way.
@@ -68,10 +86,17 @@ impl Peers {
         tokio::spawn(look_after(Arc::downgrade(self), home, entry, first));
     }
 
-    /// One more connection of a link; none if it cannot be had.
-    async fn one_more(self: &Arc<Self>, home: &Home, entry: &SiteEntry, first: &Session) -> Option<Session> {
+    /// One more connection of a link, for much at a time or for little; none if it cannot be had.
+    async fn one_more(
+        self: &Arc<Self>,
+        home: &Home,
+        entry: &SiteEntry,
+        first: &Session,
+        much: bool,
+    ) -> Option<Session> {
         let desk = self.desk(Mode::of_dialled(entry, home.sites()));
-        let session = match dial::bulk_link(entry).await {
+        let link = if much { dial::bulk_link(entry).await } else { dial::link(entry).await };
+        let session = match link {
             Ok(link) => dial::session(link, home, entry, &self.hello(), desk).await,
             Err(why) => Err(why),
         };
@@ -94,8 +119,8 @@ impl Peers {
 
 async fn look_after(peers: Weak<Peers>, home: Home, entry: SiteEntry, first: Session) {
     let mut sessions = vec![first.clone()];
-    let mut may_grow = true;
     let (mut then, mut at, mut busy_at) = (Gone::over(&sessions), Instant::now(), Instant::now());
+    let mut grows_from = at;
     loop {
         tokio::time::sleep(LOOK).await;
         sessions.retain(|session| !session.is_closed());
@@ -110,20 +135,24 @@ async fn look_after(peers: Weak<Peers>, home: Home, entry: SiteEntry, first: Ses
             busy_at = moment;
         }
         let round_trip = sessions.iter().filter_map(Session::shortest_rtt).min().unwrap_or_default();
-        let more = wanted(sessions.len(), rate, round_trip) - sessions.len();
-        if may_grow && more > 0 {
+        let kept = kept(peers.demand.waited(first.peer().site), round_trip);
+        let for_much = wanted(sessions.len(), rate, round_trip).saturating_sub(sessions.len());
+        let more = for_much.max(kept.saturating_sub(sessions.len())).min(DIALS);
+        if moment >= grows_from && more > 0 {
             // Another copy of this task is not: dials may take long, and nothing else is to be done meanwhile.
-            let dials = (0..more).map(|_| peers.one_more(&home, &entry, &first));
+            let dials = (0..more).map(|_| peers.one_more(&home, &entry, &first, for_much > 0));
             let dialled = futures::future::join_all(dials).await;
-            may_grow = dialled.iter().all(Option::is_some);
+            if dialled.iter().any(Option::is_none) {
+                grows_from = Instant::now() + NO_MORE;
+            }
             sessions.extend(dialled.into_iter().flatten());
             tracing::debug!(site = entry.name, connections = sessions.len(), rate, "the link is wider");
             (then, at) = (Gone::over(&sessions), Instant::now());
-        } else if busy_at.elapsed() > IDLE && sessions.len() > 1 {
+        } else if busy_at.elapsed() > IDLE && sessions.len() > kept {
             // The first that can be: what is asked next goes over the newest.
             if let Some(at) = sessions.iter().position(Session::is_unused) {
                 sessions.remove(at).close("the link is quiet");
-                (then, may_grow) = (Gone::over(&sessions), true);
+                (then, grows_from) = (Gone::over(&sessions), moment);
             }
         }
     }
@@ -133,17 +162,15 @@ async fn look_after(peers: Weak<Peers>, home: Home, entry: SiteEntry, first: Ses
 mod tests {
     use super::*;
 
-    const FAR: Duration = Duration::from_millis(100);
-
     #[test]
     fn a_long_fat_line_gets_connections_until_they_fill_it() {
         // What a server lets through at most, on a line of 1 Gbit/s.
         let flows = |connections: usize| (connections as f64 * 18e6).min(120e6);
         let mut connections = 1;
         for _ in 0..4 {
-            connections = wanted(connections, flows(connections), FAR);
+            connections = wanted(connections, flows(connections), Duration::from_millis(100));
         }
-        assert_eq!(connections, LINK_WIDTH_MAX);
+        assert_eq!(connections, LINK_WIDTH_FULL);
     }
 
     #[test]
@@ -155,8 +182,18 @@ mod tests {
 
     #[test]
     fn there_are_never_more_than_a_few() {
-        for connections in 1..=2 * LINK_WIDTH_MAX {
-            assert!(wanted(connections, f64::MAX, FAR) <= LINK_WIDTH_MAX.max(connections));
+        for connections in 1..=2 * LINK_WIDTH_FULL {
+            assert!(wanted(connections, f64::MAX, FAR) <= LINK_WIDTH_FULL.max(connections));
         }
+    }
+
+    #[test]
+    fn whoever_waited_for_a_far_site_has_its_connections_for_a_while() {
+        let ago = Duration::from_secs;
+        assert_eq!(kept(Some(ago(0)), FAR), LINK_WIDTH_MAX);
+        assert_eq!(kept(Some(ago(599)), FAR), LINK_WIDTH_MAX);
+        assert_eq!(kept(Some(ago(600)), FAR), 1);
+        assert_eq!(kept(Some(ago(0)), Duration::from_millis(1)), 1);
+        assert_eq!(kept(None, FAR), 1);
     }
 }

@@ -1,0 +1,104 @@
+//! What somebody waits for, spread over the connections that a link has.
+//!
+//! What waits shares them: one chunk alone comes in parts over all, of several each over some, of many each over the one
+//! over which least is asked. A connection that was quiet begins slowly, and so does not hold it up.
+//!
+//! Invariant: only sessions that the peer was heard on since the newest began are used, and none is waited for longer than
+//! [`SPREAD_MAX`]: whoever asks then asks in the plain way.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use wandisk_store::SiteId;
+
+use super::{Heard, Peers};
+use crate::peer::message::{Ask, Envelope};
+use crate::peer::session::{Class, Session};
+
+/// A connection that has not answered by then may be dead.
+const SPREAD_MAX: Duration = Duration::from_secs(5);
+
+/// Who waits, and who waited when.
+#[derive(Debug, Default)]
+pub(super) struct Demand {
+    waited: Mutex<HashMap<SiteId, Instant>>,
+    waiting: AtomicUsize,
+}
+
+/// Somebody waits until it is dropped.
+pub(in crate::peer) struct Waits<'a>(&'a Demand);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Demand {
+    fn all(&self) -> MutexGuard<'_, HashMap<SiteId, Instant>> {
+        self.waited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody waits for a chunk of a site, or at that site for one of here.
+    pub(super) fn note(&self, site: SiteId) {
+        self.all().insert(site, Instant::now());
+    }
+
+    /// How long ago somebody last began to wait.
+    pub(super) fn waited(&self, site: SiteId) -> Option<Duration> {
+        self.all().get(&site).map(Instant::elapsed)
+    }
+}
+
+/// How many of so many connections are one chunk's, while so many are waited for.
+fn share(connections: usize, waiting: usize) -> usize {
+    (connections / waiting.max(1)).max(1)
+}
+
+impl Peers {
+    /// Somebody waits for a chunk that a site is asked for.
+    pub(in crate::peer) fn waits_for(&self, site: SiteId) -> Waits<'_> {
+        self.demand.note(site);
+        self.demand.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(&self.demand)
+    }
+
+    /// The connections that one of those who wait has now, those first over which least is asked; none where there is but one.
+    pub(in crate::peer) fn share_of_connections(&self, site: SiteId) -> Vec<Session> {
+        let Some(newest) = self.live(site) else { return Vec::new() };
+        let mut sessions = self.fresh(site, &newest);
+        if sessions.len() < 2 {
+            return Vec::new();
+        }
+        sessions.sort_by_key(Session::asking);
+        sessions.truncate(share(sessions.len(), self.demand.waiting.load(Ordering::Relaxed)));
+        sessions
+    }
+
+    /// Asks a site one thing over each of these sessions. `None`: not all were answered, for whatever reason.
+    pub(in crate::peer) async fn ask_over(
+        self: &Arc<Self>,
+        site: SiteId,
+        asks: Vec<(Session, Ask)>,
+    ) -> Option<Vec<Heard>> {
+        let each = asks.into_iter().map(|(session, ask)| async move {
+            let envelope = Envelope { to: site, path: vec![self.home.id()], ask };
+            self.over(&session, &envelope, Bytes::new(), Class::Demand, None).await
+        });
+        let answers = futures::future::try_join_all(each);
+        tokio::time::timeout(SPREAD_MAX, answers).await.ok()?.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_alone_has_all_connections_and_many_have_one_each() {
+        assert_eq!([0, 1, 2, 3, 10, 99].map(|waiting| share(10, waiting)), [10, 10, 5, 3, 1, 1]);
+    }
+}
