@@ -35,9 +35,13 @@ const IDLE: Duration = Duration::from_secs(15);
 const FAR: Duration = Duration::from_millis(20);
 /// Whoever waited for a chunk may do so again for this long.
 const REMEMBERED: Duration = Duration::from_secs(600);
-/// Logins at a time: servers refuse some where ten have not ended.
+/// Logins at a time: at first, to see how long they take, and then. Servers refuse some where ten have not ended.
+const DIALS_FIRST: usize = 2;
 const DIALS: usize = 5;
-/// After a connection that could not be had, none is tried for this long.
+/// Logins that take so much longer than their round trips tell of a busy machine: more of them are no help.
+const LOGIN_ROUND_TRIPS: u32 = 20;
+const LOGIN: Duration = Duration::from_secs(2);
+/// After one that could not be had, or took long, none is tried for this long.
 const NO_MORE: Duration = Duration::from_secs(60);
 
 /// How many connections there should be, of so many, over which so many bytes a second go, either way the busier.
@@ -137,12 +141,15 @@ async fn look_after(peers: Weak<Peers>, home: Home, entry: SiteEntry, first: Ses
         let round_trip = sessions.iter().filter_map(Session::shortest_rtt).min().unwrap_or_default();
         let kept = kept(peers.demand.waited(first.peer().site), round_trip);
         let for_much = wanted(sessions.len(), rate, round_trip).saturating_sub(sessions.len());
-        let more = for_much.max(kept.saturating_sub(sessions.len())).min(DIALS);
+        let at_once = if sessions.len() > DIALS_FIRST { DIALS } else { DIALS_FIRST };
+        let more = for_much.max(kept.saturating_sub(sessions.len()).min(at_once));
         if moment >= grows_from && more > 0 {
             // Another copy of this task is not: dials may take long, and nothing else is to be done meanwhile.
             let dials = (0..more).map(|_| peers.one_more(&home, &entry, &first, for_much > 0));
             let dialled = futures::future::join_all(dials).await;
-            if dialled.iter().any(Option::is_none) {
+            if dialled.iter().any(Option::is_none)
+                || moment.elapsed() > round_trip * LOGIN_ROUND_TRIPS + LOGIN
+            {
                 grows_from = Instant::now() + NO_MORE;
             }
             sessions.extend(dialled.into_iter().flatten());
