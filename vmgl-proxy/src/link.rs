@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{sleep_until, timeout};
 use vmgl_rfb::{
     ClientMessage, Clipboard, Cursor, CutText, Encoding, Fence, Framebuffer, FromServer, PixelFormat, Rect,
     Screen, ServerEvent, limits, pseudo,
@@ -87,7 +87,9 @@ struct Link {
     owed: VecDeque<Instant>,
     pushes: bool,
     fences: bool,
+    /// The measurement that is on its way, and the last one.
     probe: Option<Instant>,
+    probed: Option<Instant>,
     extended_keys: bool,
     resizes: bool,
     out: Vec<u8>,
@@ -141,15 +143,13 @@ impl Link {
             pushes: false,
             fences: false,
             probe: None,
+            probed: None,
             extended_keys: false,
             resizes: false,
             out: Vec::new(),
         };
         link.greet();
         let mut server = FromServer::new(PixelFormat::XRGB);
-        let mut tick = interval(Duration::from_millis(4));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut probe = interval(PROBE);
         loop {
             while let Some(event) = server.step(&mut input, &mut link.picture)? {
                 let ended = event == ServerEvent::UpdateEnd;
@@ -166,12 +166,12 @@ impl Link {
                 return Err(LinkError::HungUp);
             }
             input.reserve(64 << 10);
+            let next = link.next();
             tokio::select! {
                 got = read.read_buf(&mut input) => if got? == 0 { return Err(LinkError::HungUp) },
                 wrote = write.write(&link.out), if !link.out.is_empty() => { link.out.drain(..wrote?); }
                 order = orders.recv(), if link.out.len() < OUT => link.obey(order.ok_or(LinkError::LetGo)?),
-                _ = tick.tick() => link.ask().await,
-                _ = probe.tick() => link.measure(),
+                () = sleep_until(next.unwrap_or(link.began).into()), if next.is_some() => link.ask().await,
             }
         }
     }
@@ -243,11 +243,20 @@ impl Link {
         }
     }
 
+    /// When something is due by time, so that a server and a screen that are quiet cost nothing.
+    fn next(&self) -> Option<Instant> {
+        let patience = self.refresh.filter(|_| self.loaded).map(|(_, since)| since + REFRESH);
+        let ask =
+            (!self.pushes && self.out.is_empty()).then(|| self.pace.next(self.began.elapsed())).flatten();
+        patience.into_iter().chain(self.probe_due()).chain(ask.map(|at| self.began + at)).min()
+    }
+
     /// What is due by time: a request, or the end of the patience with a refresh.
     async fn ask(&mut self) {
-        if self.refresh.is_some_and(|(_, since)| since.elapsed() > REFRESH) && self.loaded {
+        if self.refresh.is_some_and(|(_, since)| since.elapsed() >= REFRESH) && self.loaded {
             self.complete().await;
         }
+        self.measure();
         let now = self.began.elapsed();
         if !self.pushes && self.pace.trip_due(now) {
             self.pace.measuring(now);
@@ -264,9 +273,16 @@ impl Link {
         }
     }
 
+    fn probe_due(&self) -> Option<Instant> {
+        let again = self.probe.map(|sent| sent + PATIENCE);
+        let next = again.or_else(|| self.probed.map(|last| last + PROBE));
+        self.fences.then(|| next.unwrap_or(self.began))
+    }
+
     fn measure(&mut self) {
-        if self.fences && self.probe.is_none_or(|sent| sent.elapsed() > PATIENCE) {
-            self.probe = Some(Instant::now());
+        let now = Instant::now();
+        if self.probe_due().is_some_and(|due| due <= now) {
+            (self.probe, self.probed) = (Some(now), Some(now));
             let flags = Fence::REQUEST | Fence::BLOCK_BEFORE;
             ClientMessage::Fence(Fence { flags, payload: PROBE_MARK.to_vec() }).write(&mut self.out);
         }

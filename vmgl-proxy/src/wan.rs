@@ -13,6 +13,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::address::{Address, Listener, Stream};
 
+/// Most bytes read at once.
+const PIECE: usize = 16 << 10;
+
 /// What the path is like.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Path {
@@ -27,6 +30,11 @@ pub struct Path {
 }
 
 impl Path {
+    /// Bytes that arrive at once: a packet's, or what comes within the timer's step.
+    fn packet(&self) -> usize {
+        self.rate.map_or(PIECE, |rate| usize::try_from(rate / 1000).unwrap_or(PIECE).clamp(1448, PIECE))
+    }
+
     /// Most bytes that wait: 200 ms of the rate beyond what is on its way.
     fn room(&self) -> usize {
         let rate = self.rate.unwrap_or(1 << 30);
@@ -82,21 +90,22 @@ pub async fn carry(
     let (mut queue, mut waiting) = (VecDeque::<(Instant, Vec<u8>)>::new(), 0);
     let (mut free, mut arrived, mut ended) = (Instant::now(), Instant::now(), false);
     let room = path.room();
-    let mut piece = vec![0; 16 << 10];
+    let mut piece = vec![0; PIECE];
     while !ended || !queue.is_empty() {
         let first = queue.front().map(|(at, _)| *at);
         tokio::select! {
             read = from.read(&mut piece), if !ended && waiting < room => {
                 let bytes = piece.get(..read?).unwrap_or_default();
                 ended = bytes.is_empty();
-                let sending = path.rate.map_or(Duration::ZERO, |rate| {
-                    Duration::from_secs_f64(bytes.len() as f64 / rate.max(1) as f64)
-                });
-                free = free.max(Instant::now()) + sending;
-                arrived = arrived.max(free + path.delay + path.jitter.mul_f64(random.f64()));
                 waiting += bytes.len();
-                if !ended {
-                    queue.push_back((arrived, bytes.to_vec()));
+                free = free.max(Instant::now());
+                let late = path.delay + path.jitter.mul_f64(random.f64());
+                for packet in bytes.chunks(path.packet()) {
+                    free += path.rate.map_or(Duration::ZERO, |rate| {
+                        Duration::from_secs_f64(packet.len() as f64 / rate.max(1) as f64)
+                    });
+                    arrived = arrived.max(free + late);
+                    queue.push_back((arrived, packet.to_vec()));
                 }
             }
             () = sleep_until(first.unwrap_or_else(Instant::now)), if first.is_some() => {

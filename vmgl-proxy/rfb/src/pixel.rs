@@ -268,6 +268,14 @@ impl PixelCodec {
             }
             return;
         }
+        // Three bytes of a pixel that needs no arithmetic: most of what comes and goes.
+        if self.plain || self.form == Form::Rgb {
+            let rgb = self.form == Form::Rgb;
+            for (pixel, [a, b, c]) in row.iter_mut().zip(bytes.as_chunks::<3>().0) {
+                *pixel = u32::from_be_bytes(if rgb { [0, *a, *b, *c] } else { [0, *c, *b, *a] });
+            }
+            return;
+        }
         for (pixel, bytes) in row.iter_mut().zip(bytes.chunks_exact(self.len)) {
             *pixel = self.read(bytes);
         }
@@ -275,6 +283,23 @@ impl PixelCodec {
 
     /// Appends a row of pixels.
     pub(crate) fn write_row(&self, row: &[u32], out: &mut Vec<u8>) {
+        let start = out.len();
+        if self.plain && self.form == Form::Whole {
+            out.resize(start + row.len() * 4, 0);
+            for (four, pixel) in out[start..].as_chunks_mut::<4>().0.iter_mut().zip(row) {
+                *four = (pixel & 0xff_ffff).to_le_bytes();
+            }
+            return;
+        }
+        if self.plain || self.form == Form::Rgb {
+            let rgb = self.form == Form::Rgb;
+            out.resize(start + row.len() * 3, 0);
+            for (three, pixel) in out[start..].as_chunks_mut::<3>().0.iter_mut().zip(row) {
+                let [_, r, g, b] = pixel.to_be_bytes();
+                *three = if rgb { [r, g, b] } else { [b, g, r] };
+            }
+            return;
+        }
         out.reserve(row.len() * self.len);
         for &pixel in row {
             self.write(pixel, out);
