@@ -2,6 +2,7 @@
 
 mod counts;
 mod disk;
+pub(crate) mod display;
 mod fio;
 mod first_write;
 mod link;
@@ -37,6 +38,8 @@ enum What {
     FirstWrite(first_write::Arguments),
     /// Over a WAN: `sync` beside iperf3 and ssh, reads of what is elsewhere, on this machine.
     Link(link::Arguments),
+    /// The display proxy: frames a second at a distance, latency, lag, CPU, re-homes, on this machine.
+    Display(display::Arguments),
     /// What `disk` does inside the guest.
     #[command(hide = true)]
     DiskHere(Here),
@@ -90,6 +93,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.what {
         What::Disk(disk) => disk::in_guest(disk),
         What::DiskHere(here) => disk::here(here).map(|()| ExitCode::SUCCESS),
+        What::Display(display) => display::measure(display).map(|()| ExitCode::SUCCESS),
         What::FirstWrite(arguments) => first_write::measure(arguments).map(|()| ExitCode::SUCCESS),
         What::Scale(scale) => scale::measure(scale).map(|()| ExitCode::SUCCESS),
         What::Link(link) => link::main(link).map(|()| ExitCode::SUCCESS),

@@ -4,6 +4,7 @@
 //! `--here` does the same on this machine, `--nbd` over NBD without root and without a guest. Where no guest can be
 //! had the default falls back to `--nbd` and says so.
 
+mod display;
 mod files;
 mod nbd;
 mod nbd_story;
@@ -29,7 +30,13 @@ const CONTENT_MAX: u64 = 240 << 20;
 
 /// Show the main job: a disk that is used at two sites.
 #[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo --nbd\n  cargo xtask demo display"
+)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// On this machine itself: its kernel must have ublk and netem, and you must be root.
     #[arg(long, conflicts_with = "nbd")]
     here: bool,
@@ -47,8 +54,17 @@ pub(crate) struct Arguments {
     program: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Show the display proxy instead: frames a second from afar, and a recorded session, with and without it.
+    Display(display::Arguments),
+}
+
 /// Runs the demonstration.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(What::Display(arguments)) = &arguments.what {
+        return display::main(arguments);
+    }
     if arguments.nbd {
         return by_nbd(arguments);
     }
