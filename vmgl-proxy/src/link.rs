@@ -215,7 +215,10 @@ impl Link {
         match order {
             Order::Show => {
                 self.show = true;
-                self.whole();
+                // The first picture is on its way already, and as new as another one.
+                if self.loaded {
+                    self.whole();
+                }
             }
             Order::Say(Word::Say(ClientMessage::ExtendedKey { down, keysym, .. })) if !self.extended_keys => {
                 if keysym != 0 {

@@ -26,7 +26,7 @@ pub enum Event {
     Rehome(Option<Address>),
     /// Stay with the present one.
     Cancel,
-    /// A link has the whole picture.
+    /// A link that was not told to show has the whole picture.
     Loaded(LinkId),
     /// A link that was told to show has shown it.
     Shown(LinkId),
@@ -41,7 +41,7 @@ pub enum Event {
 pub enum Action {
     /// Open a link.
     Connect(LinkId, Address),
-    /// Let this link fetch the picture anew and show it.
+    /// Let this link show its first picture, or fetch it anew and show it when it has one; said once a link.
     Show(LinkId),
     /// Let go of a link.
     Close(LinkId),
@@ -144,7 +144,7 @@ impl Rehome {
             Event::Loaded(id) => match &mut self.next {
                 Some(next) if next.id == id && !next.loaded => {
                     next.loaded = true;
-                    if next.wanted { vec![Action::Show(id)] } else { vec![Action::Done] }
+                    if next.wanted { Vec::new() } else { vec![Action::Done] }
                 }
                 _ => Vec::new(),
             },
@@ -168,7 +168,7 @@ impl Rehome {
         match &mut self.next {
             Some(next) if address.as_ref().is_none_or(|address| *address == next.address) => {
                 let already = std::mem::replace(&mut next.wanted, true);
-                if next.loaded && !already { vec![Action::Show(next.id)] } else { Vec::new() }
+                if already { Vec::new() } else { vec![Action::Show(next.id)] }
             }
             _ => self.load(address.unwrap_or_else(|| self.address.clone()), true),
         }
@@ -181,7 +181,8 @@ impl Rehome {
         let wanted = wanted || self.shown.is_none();
         let before = self.next.replace(Next { id, address: address.clone(), loaded: false, wanted });
         let close = before.map(|before| Action::Close(before.id));
-        close.into_iter().chain([Action::Connect(id, address)]).collect()
+        let show = wanted.then_some(Action::Show(id));
+        close.into_iter().chain([Action::Connect(id, address)]).chain(show).collect()
     }
 
     fn gone(&mut self, id: LinkId) -> Vec<Action> {
@@ -199,7 +200,7 @@ impl Rehome {
             None => vec![Action::Wait],
             Some(next) => {
                 let already = std::mem::replace(&mut next.wanted, true);
-                if next.loaded && !already { vec![Action::Show(next.id)] } else { Vec::new() }
+                if already { Vec::new() } else { vec![Action::Show(next.id)] }
             }
         }
     }

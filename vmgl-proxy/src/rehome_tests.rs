@@ -8,8 +8,7 @@ fn at(name: &str) -> Address {
 
 fn attached() -> Rehome {
     let mut machine = Rehome::new(at("a"));
-    assert_eq!(machine.step(Event::Again), [Action::Connect(1, at("a"))]);
-    assert_eq!(machine.step(Event::Loaded(1)), [Action::Show(1)]);
+    assert_eq!(machine.step(Event::Again), [Action::Connect(1, at("a")), Action::Show(1)]);
     assert_eq!(machine.step(Event::Shown(1)), [Action::Done]);
     assert_eq!(machine.phase(), Phase::Attached);
     machine
@@ -28,6 +27,16 @@ fn the_old_server_is_let_go_only_when_the_new_one_is_shown() {
 }
 
 #[test]
+fn one_that_loads_is_told_to_show_once() {
+    let mut machine = attached();
+    machine.step(Event::Prepare(at("b")));
+    assert_eq!(machine.step(Event::Rehome(None)), [Action::Show(2)]);
+    assert_eq!(machine.step(Event::Rehome(Some(at("b")))), []);
+    assert_eq!(machine.step(Event::Loaded(2)), [], "it had loaded before it heard the order");
+    assert_eq!(machine.step(Event::Shown(2)), [Action::Close(1), Action::Done]);
+}
+
+#[test]
 fn a_move_that_is_cancelled_or_fails_stays() {
     let mut machine = attached();
     machine.step(Event::Prepare(at("b")));
@@ -43,8 +52,7 @@ fn a_server_that_ends_is_tried_again_and_a_prepared_one_takes_over() {
     let mut machine = attached();
     assert_eq!(machine.step(Event::Gone(1)), [Action::Wait]);
     assert_eq!(machine.phase(), Phase::Away);
-    assert_eq!(machine.step(Event::Again), [Action::Connect(2, at("a"))]);
-    machine.step(Event::Loaded(2));
+    assert_eq!(machine.step(Event::Again), [Action::Connect(2, at("a")), Action::Show(2)]);
     machine.step(Event::Shown(2));
     machine.step(Event::Prepare(at("b")));
     machine.step(Event::Loaded(3));

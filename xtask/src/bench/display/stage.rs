@@ -55,14 +55,14 @@ impl Running {
         self.0.id()
     }
 
-    /// Seconds of a processor it has used.
+    /// Seconds of a processor that its threads have used; those that ended do not count.
     pub(super) fn cpu_seconds(&self) -> Result<f64> {
-        let text = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
-        // Fields are counted behind the name, which may have blanks; a tick is 10 ms on Linux.
-        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let field = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
-        let ticks = field(11).zip(field(12)).context("no times in its stat")?;
-        Ok((ticks.0 + ticks.1) / 100.0)
+        let mut nanoseconds = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            nanoseconds += text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0_u64);
+        }
+        Ok(nanoseconds as f64 / 1e9)
     }
 
     /// Stops it, or lets it go on.
