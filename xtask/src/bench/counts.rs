@@ -83,7 +83,10 @@ fn cost(peer: &Peer, pid: &str, row: Row, requests: u64) -> Result<[f64; EVENTS.
     let said = Path::new("/run/counted");
     let mut perf = Command::new("perf");
     perf.args(["stat", "-x", ",", "-e", &events.join(","), "-p", pid, "-o"]).arg(said).arg("--");
-    perf.arg("fio").args(row.words()).arg(format!("--number_ios={requests}")).args(&peer.words);
+    perf.args(["fio", "--name=bench"])
+        .args(row.words())
+        .arg(format!("--number_ios={requests}"))
+        .args(&peer.words);
     process::output(&mut perf)?;
     let text = fs::read_to_string(said)?;
     let count = |event: &str| -> Result<f64> {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::Runs;
+use super::ratio::{Ratio, median};
 use crate::process;
 
 /// One row: what fio does.
@@ -20,17 +21,16 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// fio's words for it, but for where and how long.
+    /// fio's words for it, but for its name, where, and how long.
     pub(super) fn words(&self) -> Vec<String> {
         let Row { mode, block, depth, fsync, .. } = self;
-        let common = ["--name=bench", "--output-format=json", "--randrepeat=1", "--group_reporting"];
-        let own = [
+        vec![
+            "--randrepeat=1".to_owned(),
             format!("--rw={mode}"),
             format!("--bs={block}"),
             format!("--iodepth={depth}"),
             format!("--fsync={fsync}"),
-        ];
-        common.map(str::to_owned).into_iter().chain(own).collect()
+        ]
     }
 }
 
@@ -73,57 +73,70 @@ pub(super) struct Peer {
 /// What bounds a run.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Until {
-    Seconds(u32),
+    Millis(u32),
     Requests(u64),
 }
 
 /// One run's I/Os a second.
 pub(super) fn once(peer: &Peer, row: Row, until: Until) -> Result<f64> {
-    let mut fio = Command::new("fio");
-    fio.args(row.words());
-    match until {
-        Until::Seconds(seconds) => fio.arg("--time_based").arg(format!("--runtime={seconds}")),
-        Until::Requests(requests) => fio.arg(format!("--number_ios={requests}")),
-    };
-    fio.args(&peer.words);
-    let text = process::output(&mut fio)?;
-    let json: Value = serde_json::from_str(&text[text.find('{').context("fio gave no JSON")?..])?;
-    let job = &json["jobs"][0];
-    let iops = |way: &str| job[way]["iops"].as_f64().unwrap_or(0.0);
-    Ok(iops("read") + iops("write"))
+    let jobs = [peer];
+    run(&jobs, row, until)?.first().copied().context("fio told of no job")
 }
 
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+/// I/Os a second of jobs that fio does one after another; one process, since starting it takes longer than a run.
+fn run(jobs: &[&Peer], row: Row, until: Until) -> Result<Vec<f64>> {
+    let mut fio = Command::new("fio");
+    fio.args(["--output-format=json", "--name=global"]).args(row.words());
+    match until {
+        Until::Millis(millis) => fio.arg("--time_based").arg(format!("--runtime={millis}ms")),
+        Until::Requests(requests) => fio.arg(format!("--number_ios={requests}")),
+    };
+    for peer in jobs {
+        fio.args(["--name=bench", "--stonewall"]).args(&peer.words);
+    }
+    let text = process::output(&mut fio)?;
+    let json: Value = serde_json::from_str(&text[text.find('{').context("fio gave no JSON")?..])?;
+    let told = json["jobs"].as_array().filter(|told| told.len() == jobs.len());
+    let iops = |job: &Value| ["read", "write"].iter().filter_map(|way| job[way]["iops"].as_f64()).sum();
+    Ok(told.context("fio told of other jobs than it was given")?.iter().map(iops).collect())
+}
+
+/// Every peer's runs of a row. They take turns, and in each turn another one is first.
+fn in_turn(peers: &[&Peer], row: Row, runs: &Runs) -> Result<Vec<Vec<f64>>> {
+    let order: Vec<usize> = (0..runs.runs)
+        .flat_map(|turn| (0..peers.len()).map(move |place| (turn + place) % peers.len()))
+        .collect();
+    let jobs: Vec<&Peer> = order.iter().map(|peer| peers[*peer]).collect();
+    let mut figures = vec![Vec::new(); peers.len()];
+    for (peer, figure) in order.iter().zip(run(&jobs, row, Until::Millis(runs.millis))?) {
+        figures[*peer].push(figure);
+    }
+    Ok(figures)
 }
 
 /// Measures every row for ours and the peers in turn, and prints medians and ours / the best of the others.
 pub(super) fn compare(ours: &Peer, others: &[Peer], runs: &Runs) -> Result<()> {
     let all: Vec<&Peer> = std::iter::once(ours).chain(others).collect();
-    let head = all.iter().map(|p| format!("{:>12}", p.name)).collect::<String>();
+    let head = all.iter().map(|p| format!("{:>13}", p.name)).collect::<String>();
     println!(
-        "\n{:<36}{head}{:>9}   (medians of {} runs of {} s, I/O a second)",
-        "", "ratio", runs.runs, runs.seconds
+        "\n{:<36}{head}{:>18}   (medians of {} runs of {} ms, I/O a second; ratio with its 95 % interval)",
+        "", "ratio", runs.runs, runs.millis
     );
-    let mut product = 1.0_f64;
-    let rows = rows(&runs.rows);
-    for &row in &rows {
-        let mut figures = vec![Vec::new(); all.len()];
-        for _ in 0..runs.runs {
-            for (peer, figures) in all.iter().zip(&mut figures) {
-                figures.push(once(peer, row, Until::Seconds(runs.seconds))?);
-            }
-        }
-        let medians: Vec<f64> = figures.into_iter().map(median).collect();
-        let best = medians[1..].iter().copied().fold(1.0, f64::max);
-        let ratio = medians[0] / best;
-        product *= ratio;
-        let shown = medians.iter().map(|m| format!("{m:>12.0}")).collect::<String>();
-        println!("{:<36}{shown}{ratio:>9.2}", row.name);
+    let mut ratios = Vec::new();
+    for row in rows(&runs.rows) {
+        let figures = in_turn(&all, row, runs)?;
+        let medians: Vec<f64> = figures.iter().cloned().map(median).collect();
+        let best = (1..all.len()).max_by(|a, b| medians[*a].total_cmp(&medians[*b])).unwrap_or(0);
+        let ratio = Ratio::of(&figures[0], &figures[best]);
+        let shown = medians.iter().map(|m| format!("{m:>13.0}")).collect::<String>();
+        println!("{:<36}{shown}{ratio:>18}", row.name);
+        ratios.push(ratio);
     }
-    #[expect(clippy::cast_precision_loss, reason = "a few rows")]
-    let mean = product.powf(1.0 / rows.len() as f64);
-    println!("{:<36}{:>width$.2}", "geometric mean of the ratios", mean, width = 12 * all.len() + 9);
+    println!(
+        "{:<36}{:>width$}",
+        "geometric mean of the ratios",
+        Ratio::mean(&ratios),
+        width = 13 * all.len() + 18
+    );
     Ok(())
 }

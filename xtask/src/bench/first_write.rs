@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::fio::{self, Peer, Row, Until};
+use super::ratio::{Ratio, median};
 use crate::{process, setup, vm, workspace};
 
 /// How much to measure.
@@ -80,7 +81,7 @@ fn compare(arguments: &Arguments, peer: &Peer, sync: &dyn Fn() -> Result<()>) ->
         fio::once(peer, row, Until::Requests(requests(row, arguments.size)))?;
     }
     println!(
-        "\n{:<36}{:>12}{:>12}{:>9}   (medians of {} runs, I/O a second)",
+        "\n{:<36}{:>12}{:>12}{:>18}   (medians of {} runs, I/O a second; ratio with its 95 % interval)",
         "", "clean", "marked", "ratio", arguments.runs
     );
     for row in all {
@@ -95,8 +96,8 @@ fn compare(arguments: &Arguments, peer: &Peer, sync: &dyn Fn() -> Result<()>) ->
             clean.push(fio::once(peer, row, until)?);
             marked.push(fio::once(peer, row, until)?);
         }
-        let (clean, marked) = (fio::median(clean), fio::median(marked));
-        println!("{:<36}{clean:>12.0}{marked:>12.0}{:>9.2}", row.name, clean / marked);
+        let ratio = Ratio::of(&clean, &marked);
+        println!("{:<36}{:>12.0}{:>12.0}{ratio:>18}", row.name, median(clean), median(marked));
     }
     Ok(())
 }

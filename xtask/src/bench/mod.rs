@@ -7,6 +7,7 @@ mod fio;
 mod first_write;
 mod link;
 mod nbd;
+mod ratio;
 mod scale;
 
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use crate::setup::kernel::Series;
 /// Measure beside a peer in the same run, alternating.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  cargo xtask bench disk --mode buffered --rows sequential\n  cargo xtask bench nbd --runs 5 --seconds 3"
+    after_help = "Examples:\n  cargo xtask bench disk --mode buffered --rows sequential\n  cargo xtask bench nbd --runs 15 --millis 400"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -48,12 +49,13 @@ enum What {
 /// How much to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Runs {
-    /// Runs of each row and each peer; the median is shown.
-    #[arg(long, default_value_t = 3)]
+    /// Runs of each row and each peer; the median is shown. Where the scheduler puts a peer's threads is luck that lasts
+    /// for a run: many short runs say more than few long ones.
+    #[arg(long, default_value_t = 9)]
     runs: usize,
-    /// Seconds a run.
-    #[arg(long, default_value_t = 3)]
-    seconds: u32,
+    /// Milliseconds a run.
+    #[arg(long, default_value_t = 1000)]
+    millis: u32,
     /// Only rows whose names have these words in them; may be repeated.
     #[arg(long, value_name = "WORDS")]
     rows: Vec<String>,
