@@ -180,19 +180,28 @@ impl<S: Store> Engine<S> {
         {
             return true;
         }
+        let coming = Coming { ahead: Arc::clone(&self.ahead), chunk };
+        let Some(room) = self.room_ahead() else { return false };
         let engine = Arc::clone(self);
-        let Some(room) = self.room_ahead() else {
-            self.ahead.coming().remove(&chunk);
-            return false;
-        };
         self.runtime.spawn(async move {
-            let _room = room;
-            if let Err(e) = Arc::clone(&engine).bring_ahead(chunk).await {
+            let (_coming, _room) = (coming, room);
+            if let Err(e) = engine.bring_ahead(chunk).await {
                 tracing::debug!(chunk, error = %e, "a chunk could not be brought ahead");
             }
-            engine.ahead.coming().remove(&chunk);
         });
         true
+    }
+}
+
+/// A chunk on its way ahead of demand, until this goes: also if its task panics, or the runtime ends.
+struct Coming {
+    ahead: Arc<Ahead>,
+    chunk: u64,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.ahead.coming().remove(&self.chunk);
     }
 }
 

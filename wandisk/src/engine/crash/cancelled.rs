@@ -3,14 +3,20 @@
 //! What they had begun goes on or is undone. The disk is as good as before, and a flush after them promises as much.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
-use wandisk_store::Residency;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use wandisk_store::{DiskDir, Residency};
 
 use super::fake::{Fault, Moment};
 use super::judge::{Care, Judge};
 use super::sequences::{Step, WORLDS, alphabet, run};
-use super::world::{Begin, CHUNKS, Rig, limits, other_part_of, site};
+use super::world::{Begin, CHUNKS, Rig, limits, other_part_of, runtime, site};
+use crate::engine::{ChunkSource, Engine, FetchError, Got, Want};
 
 /// Turns of the executor in which everything must have come to its end.
 const TURNS: usize = 500;
@@ -121,4 +127,38 @@ fn an_operation_that_nobody_waits_for_any_more_leaves_a_sound_disk() {
     }
     println!("let go of {let_go_of} operations");
     assert!(let_go_of > 500, "operations wait at many points");
+}
+
+/// A source that panics, and counts how often it was asked for a chunk.
+struct Panics(u64, Arc<AtomicUsize>);
+
+impl ChunkSource for Panics {
+    fn fetch(&self, want: Want, _timeout: Duration) -> BoxFuture<'static, Result<Got, FetchError>> {
+        self.1.fetch_add(usize::from(want.chunk == self.0), Ordering::SeqCst);
+        async { panic!("a source that panics, as the test wants it") }.boxed()
+    }
+}
+
+/// It stayed among those on their way for ever, and was never brought ahead again.
+#[test]
+fn a_chunk_whose_bringing_panicked_is_brought_ahead_another_time() {
+    let runtime = runtime();
+    let site = site(Residency::Resident, [Begin::Absent; 3]);
+    let dir = DiskDir::new(std::path::PathBuf::from("/nowhere"), "tiny");
+    let handle = runtime.handle().clone();
+    let engine = runtime.block_on(Engine::start(&dir, site.open(), limits(2), handle)).expect("an engine");
+    let asked = Arc::new(AtomicUsize::new(0));
+    engine.set_source(Arc::new(Panics(2, Arc::clone(&asked))));
+    engine.set_prefetch_budget(u64::MAX);
+    for time in 1..=2 {
+        runtime.block_on(async {
+            // A reader in order.
+            engine.read_ahead(0);
+            engine.read_ahead(1);
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert_eq!(asked.load(Ordering::SeqCst), time);
+    }
 }
