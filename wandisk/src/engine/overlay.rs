@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use tokio::sync::Notify;
 use wandisk_io::IoError;
 use wandisk_store::overlay::SECTOR;
 use wandisk_store::{Image, Intent, Intents, Overlay, Sectors, Store, Version};
@@ -41,6 +42,8 @@ pub(super) struct Overlays {
     open: BTreeMap<u64, Open>,
     /// Chunks whose record in the table is not what is here.
     changed: BTreeSet<u64>,
+    /// Rung when one is opened, for whoever merges them.
+    bell: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -202,6 +205,8 @@ impl<S: Store> Engine<S> {
         // Its extent is hot, so a machine crash withdraws the basis; the intent does so for the process.
         row.held = Version::NONE;
         state.table.set(chunk, row);
+        // Remembered where nobody waits for it.
+        state.overlays.bell.notify_one();
         Ok(())
     }
 
@@ -306,13 +311,17 @@ impl<S: Store> Engine<S> {
         result
     }
 
-    /// Brings the bases of overlays as they come to rest; for ever.
+    /// Brings the bases of overlays as they come to rest; for ever. A disk without overlays costs nothing.
     pub async fn merge_overlays(self: Arc<Self>) {
+        let bell = Arc::clone(&self.state().overlays.bell);
         let mut pause = tokio::time::interval(REST);
         pause.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Round and round: those that cannot be had must not keep others waiting for ever.
         let mut start = 0;
         loop {
+            while self.state().overlays.len() == 0 {
+                bell.notified().await;
+            }
             pause.tick().await;
             let resting = self.state().overlays.resting(start, AT_ONCE * 4);
             start = resting.last().map_or(0, |last| last + 1);
