@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,6 +15,8 @@ use crate::engine::{Engine, EngineError};
 
 /// Bytes copied at a time.
 const BUFFER: usize = 1 << 20;
+/// Bytes that become a hole where they are all zero.
+const BLOCK: usize = 4096;
 
 /// Why an image could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -232,6 +235,23 @@ fn register(
     Ok(())
 }
 
+/// The ranges of `piece` that are blocks with something in them, as long as they come: each is one write.
+fn data_runs(piece: &[u8]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    let mut start = 0;
+    for block in piece.chunks(BLOCK) {
+        let end = start + block.len();
+        if !is_zero(block) {
+            match runs.last_mut().filter(|run| run.end == start) {
+                Some(run) => run.end = end,
+                None => runs.push(start..end),
+            }
+        }
+        start = end;
+    }
+    runs
+}
+
 /// Copies the data ranges of `from` into `to`, which has holes everywhere; blocks of zeros stay holes.
 ///
 /// # Errors
@@ -259,11 +279,10 @@ pub fn copy_sparse(
             break;
         }
         let room = usize::try_from(size - at).unwrap_or(usize::MAX);
-        for (i, block) in buffer[..n.min(room)].chunks(4096).enumerate() {
-            if !is_zero(block) {
-                target.write_all_at(block, at + i as u64 * 4096).map_err(write)?;
-                copied += block.len() as u64;
-            }
+        let piece = &buffer[..n.min(room)];
+        for data in data_runs(piece) {
+            target.write_all_at(&piece[data.clone()], at + data.start as u64).map_err(write)?;
+            copied += data.len() as u64;
         }
         at += n as u64;
         progress(at.min(size), size);
@@ -317,5 +336,20 @@ pub async fn import_bases(engine: &Engine, path: &Path) -> Result<u64, ImageErro
             }
         }
         start = last + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_blocks_of_data_are_one_write_and_zeros_are_none() {
+        let mut piece = vec![0; 6 * BLOCK + 100];
+        for at in [BLOCK, 3 * BLOCK - 1, 4 * BLOCK + 7, 6 * BLOCK + 99] {
+            piece[at] = 1;
+        }
+        assert_eq!(data_runs(&piece), [BLOCK..3 * BLOCK, 4 * BLOCK..5 * BLOCK, 6 * BLOCK..6 * BLOCK + 100]);
+        assert!(data_runs(&[]).is_empty() && data_runs(&[0; BLOCK]).is_empty());
     }
 }
