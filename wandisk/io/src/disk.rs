@@ -160,6 +160,11 @@ pub trait Disk: Send + Sync + 'static {
     /// Everything acknowledged before this call is durable when it ends.
     fn flush(self: Arc<Self>) -> IoFuture<()>;
 
+    /// As [`Disk::flush`], where the thread that polls may wait for the medium: saves waking other threads.
+    fn flush_here(self: Arc<Self>) -> IoFuture<()> {
+        self.flush()
+    }
+
     /// Zeroes a range, all of it done when the future ends (not yet durable).
     fn zero(self: Arc<Self>, lane: Lane, offset: u64, len: u64, mode: ZeroMode) -> IoFuture<()>;
 

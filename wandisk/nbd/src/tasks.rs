@@ -113,7 +113,7 @@ impl<D: Disk> Seat<D> {
     }
 
     async fn flush_if(&self, asked: bool) -> Result<(), IoError> {
-        if asked { Arc::clone(&self.disk).flush().await } else { Ok(()) }
+        if asked { Arc::clone(&self.disk).flush_here().await } else { Ok(()) }
     }
 
     /// A read, cold or not in the page cache.

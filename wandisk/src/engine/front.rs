@@ -153,6 +153,11 @@ where
         async move { task.await.unwrap_or(Err(IoError::Io)) }.boxed()
     }
 
+    fn flush_here(self: Arc<Self>) -> IoFuture<()> {
+        self.lanes[0].flushes.fetch_add(1, Ordering::Relaxed);
+        async move { self.flush_now().await.map_err(|e| e.io()) }.boxed()
+    }
+
     fn zero(self: Arc<Self>, lane: Lane, offset: u64, len: u64, mode: ZeroMode) -> IoFuture<()> {
         let engine = Arc::clone(&self);
         self.run(engine.zero_range(lane, offset, len, mode))
