@@ -101,11 +101,16 @@ fn run(jobs: &[&Peer], row: Row, until: Until) -> Result<Vec<f64>> {
     Ok(told.context("fio told of other jobs than it was given")?.iter().map(iops).collect())
 }
 
-/// Every peer's runs of a row. They take turns, and in each turn another one is first.
+/// Every peer's runs of a row. They take turns, each turn in an order of its own: what one leaves to be written back slows
+/// down whoever comes next.
 fn in_turn(peers: &[&Peer], row: Row, runs: &Runs) -> Result<Vec<Vec<f64>>> {
-    let order: Vec<usize> = (0..runs.runs)
-        .flat_map(|turn| (0..peers.len()).map(move |place| (turn + place) % peers.len()))
-        .collect();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut turn = || {
+        let mut turn: Vec<usize> = (0..peers.len()).collect();
+        random.shuffle(&mut turn);
+        turn
+    };
+    let order: Vec<usize> = (0..runs.runs).flat_map(|_| turn()).collect();
     let jobs: Vec<&Peer> = order.iter().map(|peer| peers[*peer]).collect();
     let mut figures = vec![Vec::new(); peers.len()];
     for (peer, figure) in order.iter().zip(run(&jobs, row, Until::Millis(runs.millis))?) {
