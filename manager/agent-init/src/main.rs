@@ -1,0 +1,105 @@
+//! PID 1 of the agent in the manager's tests. It loads the modules of its first root, then writes block after block to
+//! `/dev/vda`, reads another one back each time, and says on the first serial port what is durable:
+//!
+//! ```text
+//! at 17         block 17 is durable
+//! bad 12 …      the slot of block 12 holds something else: the run is lost
+//! ```
+//!
+//! A line `off` on the port ends the machine in order. Two copies that run would both say `at` of one number.
+
+#![forbid(unsafe_code)]
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use agent_init::{BLOCK, SLOTS, block, number, place};
+
+/// A word on the port that ends it.
+static OFF: AtomicBool = AtomicBool::new(false);
+/// About twenty blocks a second: a disk that always changes, and a processor that is not always busy.
+const PAUSE: Duration = Duration::from_millis(50);
+
+fn main() {
+    if std::process::id() != 1 {
+        return;
+    }
+    let mut port = None;
+    if let Err(error) = run(&mut port)
+        && let Some(port) = &mut port
+    {
+        writeln!(port, "bad 0: {error}").ok();
+    }
+    rustix::system::reboot(rustix::system::RebootCommand::PowerOff).ok();
+    loop {
+        std::thread::park();
+    }
+}
+
+fn run(port: &mut Option<File>) -> io::Result<()> {
+    rustix::mount::mount("dev", "/dev", "devtmpfs", rustix::mount::MountFlags::empty(), None)?;
+    let open = |path: &str| OpenOptions::new().read(true).write(true).open(path);
+    let serial = port.insert(open("/dev/ttyS0")?);
+    load_modules()?;
+    let disk = disk()?;
+    let words = BufReader::new(open("/dev/ttyS0")?);
+    std::thread::spawn(move || {
+        if words.lines().map_while(Result::ok).any(|line| line.trim() == "off") {
+            OFF.store(true, Ordering::SeqCst);
+        }
+    });
+    let mut slot = vec![0; BLOCK];
+    let mut newest = 0;
+    for at in 0..SLOTS {
+        disk.read_exact_at(&mut slot, place(at))?;
+        match number(&slot) {
+            Some(n) => newest = newest.max(n),
+            None => writeln!(serial, "bad {at} at the start")?,
+        }
+    }
+    for n in newest + 1.. {
+        disk.write_all_at(&block(n), place(n))?;
+        disk.sync_data()?;
+        writeln!(serial, "at {n}")?;
+        // An earlier one, not always in order, and not from the cache.
+        let looked = n.saturating_sub(n * 7 % SLOTS);
+        rustix::fs::fadvise(&disk, 0, None, rustix::fs::Advice::DontNeed)?;
+        disk.read_exact_at(&mut slot, place(looked))?;
+        if looked > 0 && number(&slot) != Some(looked) {
+            writeln!(serial, "bad {looked}: {:?}", number(&slot))?;
+        }
+        if OFF.load(Ordering::SeqCst) {
+            writeln!(serial, "off at {n}")?;
+            break;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Loads `/modules/*` in the order of their names; the kernel unpacks them itself.
+fn load_modules() -> io::Result<()> {
+    /// MODULE_INIT_COMPRESSED_FILE of linux/module.h.
+    const COMPRESSED: i32 = 4;
+    let mut files: Vec<_> = std::fs::read_dir("/modules")?.collect::<io::Result<_>>()?;
+    files.sort_by_key(std::fs::DirEntry::file_name);
+    for file in files {
+        rustix::system::finit_module(File::open(file.path())?, c"", COMPRESSED)?;
+    }
+    Ok(())
+}
+
+/// The disk, once the kernel has found it.
+fn disk() -> io::Result<File> {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        match OpenOptions::new().read(true).write(true).open("/dev/vda") {
+            Ok(disk) => return Ok(disk),
+            Err(error) if Instant::now() > end => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
