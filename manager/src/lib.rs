@@ -1,16 +1,26 @@
-//! Snowbird's manager: what decides where an agent runs.
+//! Snowbird's manager: what an agent is, what runs and moves it, and what decides where it runs.
 //!
-//! [`profile`] reads what a user wrote about an agent's phases; [`policy`] turns readings into decisions by it; [`replay`]
-//! shows what a profile would have done with a recorded trace. All of it is pure: readings, time and the situation come
-//! in, decisions with their reasons come out. [`cli`] is the program `snowbird`.
+//! [`agent`] describes a virtual machine that may run at any of its sites; [`supervisor`] keeps one at one site and moves it to
+//! another, by [`qmp`] and the program [`wandisk`]; [`sites`], [`control`] and [`host`] are how sites and processes ask each
+//! other. [`profile`] reads what a user wrote about an agent's phases; [`policy`] turns readings into decisions by it; [`replay`]
+//! shows what a profile would have done with a recorded trace. What decides is pure: events, readings and time come in,
+//! actions with their reasons come out. [`cli`] is the program `snowbird`.
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod cli;
 pub mod condition;
+pub mod control;
+pub mod host;
+pub mod lines;
 pub mod policy;
 pub mod profile;
+pub mod qmp;
 pub mod replay;
+pub mod sites;
+pub mod supervisor;
+pub mod wandisk;
 mod words;
 
 pub use words::duration;

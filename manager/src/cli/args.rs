@@ -5,10 +5,25 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use super::args_agents::AgentCommand;
+
 /// Snowbird moves agents to where they run best.
 #[derive(Debug, Parser)]
-#[command(name = "snowbird", version)]
+#[command(
+    name = "snowbird",
+    version,
+    after_help = "Examples:\n  snowbird create work --image debian.qcow2 --memory 2G --vcpus 4\n  \
+                  snowbird launch work\n  snowbird migrate work --to big\n  snowbird status work\n\n\
+                  Sites are those of wandisk: `wandisk init`, `wandisk site add`.\n\
+                  Exit codes: 0 done, 1 failed, 2 the command line is wrong."
+)]
 pub(super) struct Cli {
+    /// The site's folder [default: $SNOWBIRD_HOME, else that of wandisk].
+    #[arg(long, global = true, env = "SNOWBIRD_HOME", value_name = "DIR", hide_env = true)]
+    pub(super) home: Option<PathBuf>,
+    /// The program wandisk [default: $SNOWBIRD_WANDISK, else beside snowbird, else in the PATH].
+    #[arg(long, global = true, env = "SNOWBIRD_WANDISK", value_name = "FILE", hide_env = true)]
+    pub(super) wandisk: Option<PathBuf>,
     /// Results and errors as JSON.
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -18,6 +33,8 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    #[command(flatten)]
+    Agent(AgentCommand),
     /// Profiles: the rules by which an agent is moved.
     Profile {
         #[command(subcommand)]

@@ -3,8 +3,11 @@
 //! Exit codes: 0 done, 1 failed (also: a profile with warnings under `--strict`), 2 the command line itself is wrong. With
 //! `--json` results and errors are JSON on standard output.
 
+mod agents;
 mod args;
+mod args_agents;
 mod profile;
+mod told;
 
 use std::process::ExitCode;
 
@@ -22,8 +25,12 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
         }
     };
-    let Command::Profile { command } = &cli.command;
-    match profile::run(command, cli.json) {
+    let result = match &cli.command {
+        Command::Profile { command } => profile::run(command, cli.json),
+        Command::Agent(command) => agents::run(command, cli.home.as_deref(), cli.wandisk.clone(), cli.json)
+            .map(|()| ExitCode::SUCCESS),
+    };
+    match result {
         Ok(code) => code,
         Err(e) => failed(&e, cli.json),
     }
@@ -35,10 +42,18 @@ fn failed(error: &anyhow::Error, json: bool) -> ExitCode {
     if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
+    let hint = told::hint_of(error);
     if json {
-        println!("{}", serde_json::json!({ "error": format!("{error:#}") }));
+        let mut value = serde_json::json!({ "error": format!("{error:#}") });
+        if let Some(hint) = hint {
+            value["hint"] = hint.into();
+        }
+        println!("{value}");
     } else {
         eprintln!("snowbird: {error:#}");
+        if let Some(hint) = hint {
+            eprintln!("Hint: {hint}.");
+        }
     }
     ExitCode::FAILURE
 }

@@ -1,0 +1,153 @@
+//! From an agent's description to QEMU's arguments. Pure.
+//!
+//! QEMU runs in the agent's own folder, so its sockets have short names whatever the folder is called (a unix socket's path
+//! may have 107 bytes).
+//!
+//! Invariants: QEMU never starts the machine by itself (`-S`): whether it may run is for the supervisor to ask; both ways of
+//! beginning give the same machine, devices at fixed addresses included.
+
+use serde_json::json;
+
+use super::{Accelerator, Agent};
+
+/// Names in an agent's folder.
+pub mod names {
+    /// QEMU's monitor.
+    pub const QMP: &str = "qmp.sock";
+    /// The first serial port.
+    pub const CONSOLE: &str = "console.sock";
+    /// The screen, RFB.
+    pub const DISPLAY: &str = "display.sock";
+    /// The disk, NBD.
+    pub const DISK: &str = "disk.sock";
+    /// Where a migration's stream comes in.
+    pub const ARRIVING: &str = "arriving.sock";
+    /// Where a migration's stream goes out.
+    pub const LEAVING: &str = "leaving.sock";
+    /// QEMU's process id.
+    pub const PID: &str = "qemu.pid";
+    /// What QEMU said.
+    pub const LOG: &str = "qemu.log";
+}
+
+/// How a machine begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// It boots.
+    Launch,
+    /// It goes on with what a migration brings.
+    Arrive,
+}
+
+/// QEMU asks the disk anew for this long after its connection broke: the disk's keeper may be restarted, and a disk that went
+/// to another site and came back has a new one.
+const RECONNECT_SECONDS: u32 = 10;
+
+/// QEMU's arguments.
+#[must_use]
+pub fn arguments(agent: &Agent, beginning: Beginning) -> Vec<String> {
+    let mut args: Vec<String> = Vec::new();
+    let mut add = |name: &str, value: String| args.extend([name.to_owned(), value]);
+    add("-name", format!("guest={},debug-threads=on", agent.name));
+    add("-uuid", agent.uuid.to_string());
+    add("-machine", agent.machine.clone());
+    match agent.accelerator {
+        // A processor that lacks what the model has: refused at the start, not shown something else.
+        Accelerator::Kvm => {
+            add("-accel", "kvm".to_owned());
+            add("-cpu", format!("{},enforce", agent.cpu));
+        }
+        Accelerator::Tcg => {
+            add("-accel", "tcg,thread=multi".to_owned());
+            add("-cpu", agent.cpu.clone());
+        }
+    }
+    add("-m", format!("{}M", agent.memory_bytes >> 20));
+    add("-smp", agent.vcpus.to_string());
+    add("-pidfile", names::PID.to_owned());
+    for (id, name) in [("monitor", names::QMP), ("console", names::CONSOLE)] {
+        add("-chardev", format!("socket,id={id},path={name},server=on,wait=off"));
+    }
+    add("-mon", "chardev=monitor,mode=control".to_owned());
+    add("-serial", "chardev:console".to_owned());
+    let disk = json!({
+        "node-name": "disk",
+        "driver": "raw",
+        "cache": { "direct": true },
+        "file": {
+            "driver": "nbd",
+            "node-name": "wandisk",
+            "server": { "type": "unix", "path": names::DISK },
+            "reconnect-delay": RECONNECT_SECONDS,
+            "cache": { "direct": true },
+            "discard": "unmap",
+        },
+        "discard": "unmap",
+    });
+    add("-blockdev", disk.to_string());
+    // A request that cannot be served now is kept, and the machine stands: its file system sees no error.
+    // Its geometry is said, not guessed: a disk in standby cannot be read when QEMU starts.
+    let geometry = "cyls=16383,heads=16,secs=63";
+    add("-device", format!("virtio-blk-pci,id=disk0,drive=disk,addr=0x4,{geometry},rerror=stop,werror=stop"));
+    add("-netdev", "user,id=net".to_owned());
+    add("-device", format!("virtio-net-pci,id=net0,netdev=net,mac={},addr=0x5,romfile=", agent.mac));
+    add("-device", "VGA,id=screen,addr=0x2".to_owned());
+    add("-device", "qemu-xhci,id=usb,addr=0x6".to_owned());
+    add("-device", "usb-tablet,bus=usb.0".to_owned());
+    add("-display", format!("vnc=unix:{}", names::DISPLAY));
+    if let Some(boot) = &agent.boot {
+        add("-kernel", boot.kernel.path.clone());
+        if let Some(initrd) = &boot.initrd {
+            add("-initrd", initrd.path.clone());
+        }
+        add("-append", boot.append.clone());
+    }
+    if beginning == Beginning::Arrive {
+        add("-incoming", "defer".to_owned());
+    }
+    args.extend(["-S", "-nodefaults", "-no-user-config"].map(str::to_owned));
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::tests::example;
+
+    /// The value after an option; the last, if there are several.
+    fn value<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
+        args.iter().rposition(|a| a == name).map(|at| args[at + 1].as_str())
+    }
+
+    #[test]
+    fn no_machine_starts_by_itself_and_both_beginnings_give_the_same() {
+        let launch = arguments(&example(), Beginning::Launch);
+        let arrive = arguments(&example(), Beginning::Arrive);
+        for args in [&launch, &arrive] {
+            assert!(args.contains(&"-S".to_owned()));
+        }
+        let without: Vec<String> =
+            arrive.iter().filter(|a| !["-incoming", "defer"].contains(&a.as_str())).cloned().collect();
+        assert_eq!(without, launch);
+        assert_eq!(value(&arrive, "-incoming"), Some("defer"));
+    }
+
+    #[test]
+    fn requests_that_fail_stop_the_machine_instead_of_its_file_system() {
+        let args = arguments(&example(), Beginning::Launch);
+        let disk = args.iter().find(|a| a.starts_with("virtio-blk-pci")).unwrap();
+        assert!(disk.contains("rerror=stop") && disk.contains("werror=stop"), "{disk}");
+        let node: serde_json::Value = serde_json::from_str(value(&args, "-blockdev").unwrap()).unwrap();
+        assert_eq!(
+            (node["driver"].as_str(), node["cache"]["direct"].as_bool(), node["file"]["driver"].as_str()),
+            (Some("raw"), Some(true), Some("nbd"))
+        );
+    }
+
+    #[test]
+    fn a_processor_without_the_models_features_is_refused_under_kvm() {
+        let mut agent = example();
+        agent.accelerator = Accelerator::Kvm;
+        assert_eq!(value(&arguments(&agent, Beginning::Launch), "-cpu"), Some("Nehalem,enforce"));
+    }
+}

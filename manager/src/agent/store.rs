@@ -1,0 +1,305 @@
+//! `snowbird.db` in a site's folder: the agents known here, where each stands, and what happened to it.
+//!
+//! The phase of an agent is the supervisor's journal: it is written, durably, before the supervisor acts on it
+//! (`synchronous=FULL`), together with a line of the log that people read.
+//!
+//! Invariants: a newer schema is refused; a phase and its line are written as one or not at all; the log of an agent is
+//! bounded. Commands and supervisors of several processes use the file at once; each transaction is short.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Agent, AgentError};
+
+/// "SNOW": what `file` and other programs may know it by.
+const APPLICATION_ID: i32 = 0x534e_4f57;
+const SCHEMA_VERSION: i32 = 1;
+/// How long a transaction waits for another process's.
+const BUSY: Duration = Duration::from_secs(10);
+/// Lines of the log that are kept of an agent.
+const LOG_MAX: i64 = 5000;
+const FILE: &str = "snowbird.db";
+
+const SCHEMA: &str = "
+    CREATE TABLE agents (
+        uuid TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        document TEXT NOT NULL,
+        phase TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE log (
+        id INTEGER PRIMARY KEY,
+        agent TEXT NOT NULL REFERENCES agents (uuid) ON DELETE CASCADE,
+        at_ms INTEGER NOT NULL,
+        text TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX log_of ON log (agent, id);
+";
+
+/// Why the file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite's own words.
+    #[error("the list of agents could not be used")]
+    Sql(#[from] rusqlite::Error),
+    /// Not ours.
+    #[error("{} is not a list of agents", path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later program wrote it.
+    #[error("the list of agents has schema {found}; this program knows schemas up to {SCHEMA_VERSION}")]
+    Newer {
+        /// Its schema.
+        found: i32,
+    },
+    /// An agent that makes no sense.
+    #[error("an agent in the list cannot be understood")]
+    Agent(#[from] AgentError),
+    /// None of that name.
+    #[error("no agent named {name:?} is known at this site")]
+    NoAgent {
+        /// The name.
+        name: String,
+    },
+    /// The name is taken.
+    #[error("an agent named {name:?} is known at this site already")]
+    Exists {
+        /// The name.
+        name: String,
+    },
+}
+
+/// An agent as it is kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// What it is.
+    pub agent: Agent,
+    /// Where it stands, in the supervisor's words.
+    pub phase: String,
+}
+
+/// A line of an agent's log.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// What.
+    pub text: String,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct Store {
+    db: Connection,
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Store {
+    /// Opens the file of a site's folder; makes it if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(home: &Path) -> Result<Store, StoreError> {
+        let path = home.join(FILE);
+        let mut db = Connection::open(&path)?;
+        db.busy_timeout(BUSY)?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        db.pragma_update(None, "foreign_keys", true)?;
+        let pragma =
+            |db: &Connection, name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        // As one transaction: two commands may be the first.
+        let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        match (pragma(&change, "application_id")?, pragma(&change, "user_version")?) {
+            (0, 0) => {
+                let tables: i64 =
+                    change.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+                if tables != 0 {
+                    return Err(StoreError::NotOurs { path });
+                }
+                change.execute_batch(SCHEMA)?;
+                change.pragma_update(None, "application_id", APPLICATION_ID)?;
+                change.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            }
+            (APPLICATION_ID, SCHEMA_VERSION) => {}
+            (APPLICATION_ID, found) => return Err(StoreError::Newer { found }),
+            _ => return Err(StoreError::NotOurs { path }),
+        }
+        change.commit()?;
+        Ok(Store { db })
+    }
+
+    /// Notes a new agent, or one that has come before, with its phase.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if another agent has its name.
+    pub fn put(&mut self, agent: &Agent, phase: &str, line: &str) -> Result<(), StoreError> {
+        let uuid = agent.uuid.to_string();
+        let change = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let named: Option<String> = change
+            .query_row("SELECT uuid FROM agents WHERE name = ?1", [&agent.name], |row| row.get(0))
+            .optional()?;
+        if named.is_some_and(|other| other != uuid) {
+            return Err(StoreError::Exists { name: agent.name.clone() });
+        }
+        let document = serde_json::to_string(agent).map_err(AgentError::from)?;
+        change.execute(
+            "INSERT INTO agents (uuid, name, document, phase) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (uuid) DO UPDATE SET name = ?2, document = ?3, phase = ?4",
+            params![uuid, agent.name, document, phase],
+        )?;
+        log(&change, &uuid, line)?;
+        change.commit()?;
+        Ok(())
+    }
+
+    /// Where an agent stands from now on, and why.
+    ///
+    /// # Errors
+    /// [`StoreError::NoAgent`] if it was purged.
+    pub fn set_phase(&mut self, agent: Uuid, phase: &str, line: &str) -> Result<(), StoreError> {
+        let uuid = agent.to_string();
+        let change = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changed = change.execute("UPDATE agents SET phase = ?2 WHERE uuid = ?1", params![uuid, phase])?;
+        if changed == 0 {
+            return Err(StoreError::NoAgent { name: uuid });
+        }
+        log(&change, &uuid, line)?;
+        change.commit()?;
+        Ok(())
+    }
+
+    /// Adds a line to an agent's log.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn note(&mut self, agent: Uuid, line: &str) -> Result<(), StoreError> {
+        let change = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        log(&change, &agent.to_string(), line)?;
+        change.commit()?;
+        Ok(())
+    }
+
+    /// An agent by its name.
+    ///
+    /// # Errors
+    /// [`StoreError::NoAgent`].
+    pub fn agent(&self, name: &str) -> Result<Kept, StoreError> {
+        let found = self
+            .db
+            .query_row("SELECT document, phase FROM agents WHERE name = ?1", [name], both)
+            .optional()?;
+        let (document, phase) = found.ok_or_else(|| StoreError::NoAgent { name: name.to_owned() })?;
+        Ok(Kept { agent: Agent::from_json(&document)?, phase })
+    }
+
+    /// All agents, by name.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn agents(&self) -> Result<Vec<Kept>, StoreError> {
+        let mut all = self.db.prepare("SELECT document, phase FROM agents ORDER BY name")?;
+        let rows = all.query_map([], both)?.collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter()
+            .map(|(document, phase)| Ok(Kept { agent: Agent::from_json(&document)?, phase }))
+            .collect()
+    }
+
+    /// Forgets an agent and its log.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn remove(&mut self, agent: Uuid) -> Result<(), StoreError> {
+        self.db.execute("DELETE FROM agents WHERE uuid = ?1", [agent.to_string()])?;
+        Ok(())
+    }
+
+    /// The newest lines of an agent's log, oldest first.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn log(&self, agent: Uuid, newest: u32) -> Result<Vec<Line>, StoreError> {
+        let mut lines =
+            self.db.prepare("SELECT at_ms, text FROM log WHERE agent = ?1 ORDER BY id DESC LIMIT ?2")?;
+        let rows = lines.query_map(params![agent.to_string(), newest], |row| {
+            Ok(Line { at_ms: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), text: row.get(1)? })
+        })?;
+        let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+        rows.reverse();
+        Ok(rows)
+    }
+}
+
+fn both(row: &rusqlite::Row<'_>) -> rusqlite::Result<(String, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn log(db: &Connection, agent: &str, line: &str) -> Result<(), rusqlite::Error> {
+    db.execute("INSERT INTO log (agent, at_ms, text) VALUES (?1, ?2, ?3)", params![agent, now_ms(), line])?;
+    db.execute(
+        "DELETE FROM log WHERE agent = ?1 AND id <=
+            (SELECT id FROM log WHERE agent = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        params![agent, LOG_MAX],
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::tests::example;
+
+    #[test]
+    fn agents_are_kept_with_their_phase_and_their_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let agent = example();
+        Store::open(folder.path()).unwrap().put(&agent, "{}", "created").unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        store.set_phase(agent.uuid, "1", "launched").unwrap();
+        let kept = store.agent("work").unwrap();
+        assert_eq!((kept.agent, kept.phase.as_str()), (agent.clone(), "1"));
+        let lines: Vec<String> =
+            store.log(agent.uuid, 10).unwrap().into_iter().map(|line| line.text).collect();
+        assert_eq!(lines, ["created", "launched"]);
+        store.remove(agent.uuid).unwrap();
+        assert!(matches!(store.agent("work"), Err(StoreError::NoAgent { .. })));
+        assert!(store.log(agent.uuid, 10).unwrap().is_empty());
+    }
+
+    #[test]
+    fn two_agents_do_not_share_a_name_and_the_log_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let agent = example();
+        store.put(&agent, "{}", "created").unwrap();
+        let other = Agent { uuid: Uuid::from_u128(7), ..example() };
+        assert!(matches!(store.put(&other, "{}", "created"), Err(StoreError::Exists { .. })));
+        store.db.pragma_update(None, "synchronous", "OFF").unwrap();
+        for at in 0..LOG_MAX + 3 {
+            store.note(agent.uuid, &at.to_string()).unwrap();
+        }
+        let lines = store.log(agent.uuid, u32::MAX).unwrap();
+        assert_eq!((lines.len(), lines[0].text.as_str()), (usize::try_from(LOG_MAX).unwrap(), "3"));
+    }
+
+    #[test]
+    fn a_file_of_another_program_or_of_a_newer_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.db.pragma_update(None, "user_version", 2).unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(StoreError::Newer { found: 2 })));
+        let folder = tempfile::tempdir().unwrap();
+        let other = Connection::open(folder.path().join(FILE)).unwrap();
+        other.execute_batch("CREATE TABLE t (a)").unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(StoreError::NotOurs { .. })));
+    }
+}

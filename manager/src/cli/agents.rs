@@ -1,0 +1,359 @@
+//! Commands about agents. They ask the agent's supervisor, here or at the site where it is, and print what it says.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::args_agents::{AgentCommand, Choice, CreateArgs};
+use super::told::{Told, print, progress};
+use crate::agent::store::{Kept, Store};
+use crate::agent::{Accelerator, Agent, BootFile, DirectBoot, FORMAT, is_name, mac_of, machine};
+use crate::control::{AskError, Here, Request, ask_far, folder};
+use crate::sites::Sites;
+use crate::supervisor::phase::{End, Machine, Phase};
+use crate::supervisor::process::{make_folder, supervise};
+use crate::wandisk::Wandisk;
+
+/// How long an answer may take that needs no guest and no other site's work.
+const SOON: Duration = Duration::from_secs(60);
+/// A guest that shuts down.
+const SHUTDOWN: Duration = Duration::from_secs(120);
+/// Between two words of a move.
+const MOVE: Duration = Duration::from_secs(600);
+/// A disk that is filled from an image.
+const FILL: Duration = Duration::from_secs(3600);
+const DISK: Duration = Duration::from_secs(30);
+/// Sites that are asked after each other where an agent is.
+const HOPS_MAX: usize = 8;
+
+/// Where this user's site is unless told otherwise: the rule of wandisk, whose folder it is.
+fn home(named: Option<&Path>) -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    if let Some(home) = named.map(Path::to_owned).or_else(|| variable("WANDISK_HOME")) {
+        return std::path::absolute(&home).unwrap_or(home);
+    }
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/wandisk");
+    }
+    let data = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
+    data.unwrap_or_else(|| variable("HOME").unwrap_or_default().join(".local/share")).join("wandisk")
+}
+
+/// What every command has.
+struct Site {
+    here: Here,
+    sites: Sites,
+    json: bool,
+}
+
+pub(super) fn run(
+    command: &AgentCommand,
+    named: Option<&Path>,
+    wandisk: Option<PathBuf>,
+    json: bool,
+) -> Result<()> {
+    let here = Here { home: home(named), wandisk };
+    if let AgentCommand::Supervise { agent } = command {
+        return supervise(here, agent);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let AgentCommand::Host { .. } = command {
+        let served = runtime.block_on(crate::host::serve(&here));
+        // A thread that reads standard input would keep the process until its peer speaks.
+        runtime.shutdown_background();
+        return served;
+    }
+    let sites = Sites::read(&here.home).map_err(Told::of_site)?;
+    runtime.block_on(Site { here, sites, json }.run(command))
+}
+
+impl Site {
+    async fn run(&self, command: &AgentCommand) -> Result<()> {
+        match command {
+            AgentCommand::Create(args) => self.create(args).await,
+            AgentCommand::Launch { agent } => self.simple(agent, &Request::Launch, SOON).await,
+            AgentCommand::Shutdown { agent } => {
+                let ended = self.simple(agent, &Request::Shutdown, SHUTDOWN).await;
+                ended.map_err(|error| match error.downcast_ref::<AskError>() {
+                    Some(AskError::Late(_)) => {
+                        Told::new("the guest has not shut down").hint("`snowbird kill` pulls the plug").into()
+                    }
+                    _ => error,
+                })
+            }
+            AgentCommand::Kill { agent } => self.simple(agent, &Request::Kill, SOON).await,
+            AgentCommand::Cancel { agent } => self.simple(agent, &Request::Cancel, SOON).await,
+            AgentCommand::Purge { agent, .. } => self.purge(agent).await,
+            AgentCommand::Ls => self.list(),
+            AgentCommand::Status { agent } => self.status(agent.as_deref()).await,
+            AgentCommand::Migrate { agent, to } => self.migrate(agent, to).await,
+            AgentCommand::Log { agent, lines } => self.log(agent, *lines),
+            AgentCommand::Host { .. } | AgentCommand::Supervise { .. } => {
+                bail!("this is no command for people")
+            }
+        }
+    }
+
+    fn store(&self) -> Result<Store> {
+        Ok(Store::open(&self.here.home)?)
+    }
+
+    fn kept(&self, agent: &str) -> Result<Kept> {
+        Ok(self.store()?.agent(agent).map_err(|error| Told::from(&error).hint("see `snowbird ls`"))?)
+    }
+
+    fn wandisk(&self) -> Result<Wandisk> {
+        Wandisk::find(&self.here.home, self.here.wandisk.as_deref()).map_err(|e| Told::of_wandisk(&e).into())
+    }
+
+    async fn create(&self, args: &CreateArgs) -> Result<()> {
+        let name = &args.agent;
+        if !is_name(name) {
+            return Err(Told::new(format!("{name:?} cannot be a name"))
+                .hint("use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit")
+                .into());
+        }
+        let mut store = self.store()?;
+        if store.agent(name).is_ok() {
+            return Err(Told::new(format!("an agent named {name:?} is known already"))
+                .hint("see `snowbird ls`")
+                .into());
+        }
+        let (_, machine) = machine::known()?;
+        let works = || machine::kvm_works(&std::env::temp_dir(), &args.cpu);
+        let accelerator = match args.accelerator {
+            Choice::Tcg => Accelerator::Tcg,
+            Choice::Kvm if !works() => {
+                return Err(Told::new(format!("KVM with a processor {} does not work here", args.cpu))
+                    .hint("choose another --cpu, or --accelerator tcg")
+                    .into());
+            }
+            Choice::Auto if !works() => Accelerator::Tcg,
+            Choice::Auto | Choice::Kvm => Accelerator::Kvm,
+        };
+        let boot = match &args.kernel {
+            Some(kernel) => Some(DirectBoot {
+                kernel: boot_file(kernel)?,
+                initrd: args.initrd.as_deref().map(boot_file).transpose()?,
+                append: args.append.clone(),
+            }),
+            None => None,
+        };
+        let uuid = Uuid::new_v4();
+        let agent = Agent {
+            format: FORMAT,
+            name: name.clone(),
+            uuid,
+            disk: args.disk.clone().unwrap_or_else(|| name.clone()),
+            memory_bytes: args.memory,
+            vcpus: args.vcpus,
+            machine,
+            cpu: args.cpu.clone(),
+            accelerator,
+            mac: mac_of(uuid),
+            boot,
+            home: self.sites.name.clone(),
+        };
+        agent.check().map_err(|error| Told::from(&error))?;
+        self.make_disk(&agent, args).await?;
+        make_folder(&folder(&self.here.home, name))?;
+        store.put(&agent, &serde_json::to_string(&Machine::default())?, "created")?;
+        print(self.json, &json!(agent), || {
+            format!("{name}: {}, run by {}", agent.machine, accelerator.word())
+        })
+    }
+
+    async fn make_disk(&self, agent: &Agent, args: &CreateArgs) -> Result<()> {
+        let wandisk = self.wandisk()?;
+        let told = |error: crate::wandisk::WandiskError| Told::of_wandisk(&error);
+        let size = args.size.map(|bytes| bytes.to_string());
+        if args.disk.is_some() {
+            wandisk.ask(&["status", &agent.disk], DISK).await.map_err(told)?;
+            return Ok(());
+        }
+        let Some(image) = &args.image else {
+            let size = size.context("neither --image nor --disk nor --size")?;
+            wandisk.ask(&["create", &agent.disk, "--size", &size], FILL).await.map_err(told)?;
+            return Ok(());
+        };
+        let image = image.to_str().context("the image's name is no UTF-8")?;
+        wandisk.ask(&["create", &agent.disk, "--from", image], FILL).await.map_err(told)?;
+        if let Some(size) = size {
+            wandisk.ask(&["resize", &agent.disk, &size], DISK).await.map_err(told)?;
+        }
+        Ok(())
+    }
+
+    /// Asks the supervisor of an agent, wherever the agent is.
+    async fn ask(
+        &self,
+        agent: &str,
+        request: &Request,
+        patience: Duration,
+        news: impl FnMut(&Value),
+    ) -> Result<Value> {
+        let kept = self.kept(agent)?;
+        let phase: Machine =
+            serde_json::from_str(&kept.phase).context("the agent's journal cannot be understood")?;
+        let Phase::Off(End::Left { mut to }) = phase.phase else {
+            return Ok(self.here.ask(agent, request, patience, news).await?);
+        };
+        for _ in 0..HOPS_MAX {
+            let site = self.sites.site(&to).map_err(Told::of_site)?;
+            let status = ask_far(site, agent, None, &Request::Status, SOON, |_| ()).await?;
+            let at = status["site"].as_str().unwrap_or(&to).to_owned();
+            if at == self.sites.name {
+                return Ok(self.here.ask(agent, request, patience, news).await?);
+            }
+            if at == to {
+                return Ok(ask_far(site, agent, None, request, patience, news).await?);
+            }
+            to = at;
+        }
+        bail!("the agent {agent:?} cannot be found: {HOPS_MAX} sites say that it is at another one")
+    }
+
+    async fn simple(&self, agent: &str, request: &Request, patience: Duration) -> Result<()> {
+        let status = self.ask(agent, request, patience, |_| ()).await?;
+        print(self.json, &status, || line(&status))
+    }
+
+    async fn migrate(&self, agent: &str, to: &str) -> Result<()> {
+        let request = Request::Migrate { to: to.to_owned() };
+        let moved = self.ask(agent, &request, MOVE, |news| progress(self.json, news));
+        tokio::pin!(moved);
+        let report = loop {
+            tokio::select! {
+                report = &mut moved => break report?,
+                pressed = tokio::signal::ctrl_c() => {
+                    pressed?;
+                    let cancelled = self.ask(agent, &Request::Cancel, SOON, |_| ());
+                    if let Err(error) = cancelled.await {
+                        progress(self.json, &json!({ "phase": format!("{error:#}") }));
+                    }
+                }
+            }
+        };
+        let ms = |value: &Value| value.as_u64().map_or("?".to_owned(), |ms| format!("{ms} ms"));
+        print(self.json, &report, || {
+            format!(
+                "{agent} is at {to}: {} in all, stood for {}",
+                ms(&report["total_ms"]),
+                ms(&report["suspended_ms"])
+            )
+        })
+    }
+
+    async fn purge(&self, agent: &str) -> Result<()> {
+        let kept = self.kept(agent)?;
+        let machine: Machine = serde_json::from_str(&kept.phase)?;
+        match machine.phase {
+            Phase::Off(End::Left { to }) => {
+                return Err(Told::new(format!("the agent is at site {to:?}"))
+                    .hint("move it here first, or purge it there and here")
+                    .into());
+            }
+            Phase::Off(_) => {}
+            _ => {
+                return Err(Told::new("the agent is not off")
+                    .hint("`snowbird shutdown` or `kill` it first")
+                    .into());
+            }
+        }
+        let removed = self.wandisk()?.ask(&["rm", &kept.agent.disk, "--force"], DISK).await;
+        removed.map_err(|error| Told::of_wandisk(&error))?;
+        self.store()?.remove(kept.agent.uuid)?;
+        let folder = folder(&self.here.home, agent);
+        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        print(self.json, &json!({ "purged": agent }), String::new)
+    }
+
+    fn list(&self) -> Result<()> {
+        let mut rows = Vec::new();
+        for kept in self.store()?.agents()? {
+            let machine: Machine = serde_json::from_str(&kept.phase)?;
+            let (name, phase) = (kept.agent.name, machine.phase);
+            rows.push(json!({ "agent": name, "uuid": kept.agent.uuid, "state": phase.word(), "told": phase.to_string() }));
+        }
+        print(self.json, &json!({ "agents": rows }), || rows.iter().map(line).collect::<Vec<_>>().join("\n"))
+    }
+
+    async fn one(&self, kept: &Kept) -> Result<Value> {
+        let mut status = self.ask(&kept.agent.name, &Request::Status, SOON, |_| ()).await?;
+        let disk = self.wandisk()?.ask(&["status", &kept.agent.disk], DISK).await;
+        status["disk"] = disk.unwrap_or_default();
+        Ok(status)
+    }
+
+    async fn status(&self, agent: Option<&str>) -> Result<()> {
+        if let Some(agent) = agent {
+            let status = self.one(&self.kept(agent)?).await?;
+            return print(self.json, &status, || whole(&status));
+        }
+        let mut all = Vec::new();
+        for kept in self.store()?.agents()? {
+            // One that cannot be asked does not hide the others.
+            all.push(self.one(&kept).await.unwrap_or_else(
+                |error| json!({ "agent": kept.agent.name, "state": "unknown", "told": format!("{error:#}") }),
+            ));
+        }
+        print(self.json, &json!({ "agents": all }), || all.iter().map(line).collect::<Vec<_>>().join("\n"))
+    }
+
+    fn log(&self, agent: &str, lines: u32) -> Result<()> {
+        let kept = self.kept(agent)?;
+        let lines = self.store()?.log(kept.agent.uuid, lines)?;
+        print(self.json, &json!({ "agent": agent, "log": lines }), || {
+            let told = lines
+                .iter()
+                .map(|line| format!("{}.{:03}  {}", line.at_ms / 1000, line.at_ms % 1000, line.text));
+            told.collect::<Vec<_>>().join("\n")
+        })
+    }
+}
+
+fn boot_file(path: &Path) -> Result<BootFile> {
+    let whole = path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
+    let len_bytes = whole.metadata()?.len();
+    Ok(BootFile { path: whole.to_str().context("a file's name is no UTF-8")?.to_owned(), len_bytes })
+}
+
+fn word<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or("-")
+}
+
+/// An agent in a line.
+fn line(status: &Value) -> String {
+    format!("{:<16} {}", word(status, "agent"), word(status, "told"))
+}
+
+/// An agent in full.
+fn whole(status: &Value) -> String {
+    let mut lines = vec![
+        format!("agent     {} ({})", word(status, "agent"), word(status, "uuid")),
+        format!("site      {} (home {})", word(status, "site"), word(status, "home")),
+        format!("state     {}, by {}", word(status, "told"), word(status, "accelerator")),
+    ];
+    if let Some(failure) = status["last_failure"].as_str() {
+        lines.push(format!("last move failed: {failure}"));
+    }
+    for name in ["console", "display"] {
+        if let Some(path) = status[name].as_str() {
+            lines.push(format!("{name:<9} {path}"));
+        }
+    }
+    if status["disk"].is_object() {
+        let (disk, chunks) = (&status["disk"], &status["disk"]["chunks"]);
+        lines.push(format!(
+            "disk      resident at {}; here {} chunks held, {} stale, {} absent",
+            word(disk, "resident"),
+            chunks["held"],
+            chunks["stale"],
+            chunks["absent"]
+        ));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,179 @@
+//! The words of the commands about agents.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+
+const CREATE: &str = "Examples:
+  snowbird create work --image debian.qcow2 --memory 2G --vcpus 4
+  snowbird create work --disk work --memory 512M --vcpus 2
+  snowbird create try --size 1G --memory 256M --vcpus 1 --kernel vmlinuz --initrd initrd.img --append console=ttyS0";
+
+const MIGRATE: &str = "Examples:
+  snowbird migrate work --to big
+  snowbird --json migrate work --to big | jq .suspended_ms
+
+Ctrl-C cancels the move as long as the agent has not been handed over; after that it is waited for.";
+
+const STATUS: &str = "Examples:
+  snowbird status
+  snowbird --json status work | jq .state";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AgentCommand {
+    /// Makes an agent: a virtual machine with a WANDisk disk, which may run at any site.
+    #[command(after_help = CREATE)]
+    Create(CreateArgs),
+    /// Starts an agent, or lets a paused one go on.
+    #[command(after_help = "Examples:\n  snowbird launch work")]
+    Launch {
+        /// The agent.
+        agent: String,
+    },
+    /// Presses an agent's power button and waits until it is off.
+    #[command(after_help = "Examples:\n  snowbird shutdown work || snowbird kill work")]
+    Shutdown {
+        /// The agent.
+        agent: String,
+    },
+    /// Ends an agent at once, as pulling the plug does.
+    #[command(after_help = "Examples:\n  snowbird kill work")]
+    Kill {
+        /// The agent.
+        agent: String,
+    },
+    /// Removes an agent that is off, and its disk, at this site.
+    #[command(
+        after_help = "Examples:\n  snowbird purge work --yes\n\nReplicas of the disk at other sites stay: `wandisk rm` removes them there."
+    )]
+    Purge {
+        /// The agent.
+        agent: String,
+        /// Really.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
+    /// Lists the agents that are known at this site.
+    #[command(after_help = "Examples:\n  snowbird ls")]
+    Ls,
+    /// Says how an agent stands, wherever it is; without a name, every agent.
+    #[command(after_help = STATUS)]
+    Status {
+        /// The agent.
+        agent: Option<String>,
+    },
+    /// Moves a running agent, with its disk, to another site.
+    #[command(after_help = MIGRATE)]
+    Migrate {
+        /// The agent.
+        agent: String,
+        /// The site, by its name.
+        #[arg(long, value_name = "SITE")]
+        to: String,
+    },
+    /// Gives a move up; the agent goes on where it was.
+    #[command(after_help = "Examples:\n  snowbird cancel work")]
+    Cancel {
+        /// The agent.
+        agent: String,
+    },
+    /// Tells what happened to an agent at this site.
+    #[command(after_help = "Examples:\n  snowbird log work\n  snowbird log work --lines 500")]
+    Log {
+        /// The agent.
+        agent: String,
+        /// The newest so many.
+        #[arg(long, default_value_t = 100)]
+        lines: u32,
+    },
+    /// Serves another site over standard input and output (used by links).
+    #[command(hide = true)]
+    Host {
+        /// The only way there is.
+        #[arg(long, required = true)]
+        stdio: bool,
+    },
+    /// Keeps an agent (used by other commands).
+    #[command(hide = true)]
+    Supervise {
+        /// The agent.
+        agent: String,
+    },
+}
+
+/// Who is to run the instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Choice {
+    /// KVM if it works here, else tcg.
+    Auto,
+    /// The processor.
+    Kvm,
+    /// Translation: slow, everywhere.
+    Tcg,
+}
+
+/// `create …`
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("source").required(true).multiple(true).args(["image", "disk", "size"])))]
+pub(super) struct CreateArgs {
+    /// Its name, and its disk's.
+    pub(super) agent: String,
+    /// Fill its disk from an image: raw, or anything qemu-img reads.
+    #[arg(long, value_name = "FILE", conflicts_with = "disk")]
+    pub(super) image: Option<PathBuf>,
+    /// Use this WANDisk disk.
+    #[arg(long, value_name = "DISK", conflicts_with = "size")]
+    pub(super) disk: Option<String>,
+    /// The disk's size; with an image, what it is grown to (K, M, G, T are powers of 1024).
+    #[arg(long, value_parser = size)]
+    pub(super) size: Option<u64>,
+    /// Its memory.
+    #[arg(long, value_parser = size)]
+    pub(super) memory: u64,
+    /// Its processors.
+    #[arg(long)]
+    pub(super) vcpus: u32,
+    /// Boot this kernel instead of the disk; every site must have it at the same path.
+    #[arg(long, value_name = "FILE")]
+    pub(super) kernel: Option<PathBuf>,
+    /// The kernel's first root.
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub(super) initrd: Option<PathBuf>,
+    /// The kernel's command line.
+    #[arg(long, value_name = "TEXT", requires = "kernel", default_value = "")]
+    pub(super) append: String,
+    /// The processor that it is shown, in QEMU's words: one that every site has.
+    #[arg(long, value_name = "MODEL", default_value = "Nehalem")]
+    pub(super) cpu: String,
+    /// Who runs it, at every site: it cannot move between the two.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) accelerator: Choice,
+}
+
+/// A size as people write it: a number of bytes, or with K, M, G or T.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no size: write it as 512M");
+    let text = text.strip_suffix("iB").unwrap_or(text);
+    let (number, power) = match text.chars().last().map(|unit| unit.to_ascii_uppercase()) {
+        Some('K') => (&text[..text.len() - 1], 10),
+        Some('M') => (&text[..text.len() - 1], 20),
+        Some('G') => (&text[..text.len() - 1], 30),
+        Some('T') => (&text[..text.len() - 1], 40),
+        _ => (text, 0),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << power).filter(|bytes| *bytes > 0).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!((size("512M"), size("4096"), size("1GiB")), (Ok(512 << 20), Ok(4096), Ok(1 << 30)));
+        for bad in ["", "M", "-1", "0", "1.5G", "99999999T", "µ"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

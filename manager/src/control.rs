@@ -1,0 +1,340 @@
+//! How supervisors are asked: a line of JSON, then lines of JSON until one that is an end.
+//!
+//! At this site over the socket in the agent's folder; at another one through `snowbird host --stdio`, which begins with an
+//! [`Opening`] and then carries bytes. Both ends bound each line and each wait.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::agent::Agent;
+use crate::lines::next_line;
+use crate::sites::{Link, Site};
+
+/// Longest line, either way: a description and some words.
+pub const LINE_MAX: usize = 256 << 10;
+/// The version of what is said between sites.
+pub const PROTOCOL: u32 = 1;
+/// The socket in an agent's folder.
+pub const SOCKET: &str = "control.sock";
+/// How long a supervisor may take to begin.
+const BEGIN: Duration = Duration::from_secs(20);
+/// How long another site may take to answer at all.
+const REACH: Duration = Duration::from_secs(30);
+
+/// What a supervisor is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Request {
+    /// How does it stand?
+    Status,
+    /// Begin, or go on.
+    Launch,
+    /// Press the power button, and wait.
+    Shutdown,
+    /// End now.
+    Kill,
+    /// Move to another site.
+    Migrate {
+        /// Its name, at the site that is asked.
+        to: String,
+    },
+    /// Do not move after all.
+    Cancel,
+    /// By another supervisor: get ready.
+    Arrive {
+        /// Which try.
+        attempt: Uuid,
+        /// Its site.
+        from: String,
+    },
+    /// By another supervisor: start.
+    Go {
+        /// Which try.
+        attempt: Uuid,
+    },
+    /// By another supervisor: nothing comes.
+    GiveUp {
+        /// Which try.
+        attempt: Uuid,
+    },
+}
+
+/// What a stream through `snowbird host --stdio` is for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Opening {
+    /// [`PROTOCOL`].
+    pub snowbird: u32,
+    /// Which agent.
+    pub agent: String,
+    /// What to connect to.
+    pub open: Open,
+    /// What the agent is, for a site that may not know it.
+    pub document: Option<Agent>,
+}
+
+/// What to connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Open {
+    /// The supervisor.
+    Control,
+    /// The QEMU that waits for a migration's stream.
+    Stream,
+}
+
+/// Why nothing was answered, or what was.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The stream broke.
+    #[error("the connection to the agent's supervisor broke")]
+    Io(#[from] io::Error),
+    /// It ended before an answer.
+    #[error("the agent's supervisor ended before it answered")]
+    Closed,
+    /// No answer in time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Late(Duration),
+    /// It said what cannot be understood.
+    #[error("the answer cannot be understood")]
+    Nonsense,
+    /// It refused, or failed.
+    #[error("{message}")]
+    Refused {
+        /// The sentence.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// No supervisor could be started.
+    #[error("the agent's supervisor could not be started: {0}")]
+    Start(String),
+    /// The site cannot be reached.
+    #[error("site {site:?} does not answer")]
+    Unreachable {
+        /// Its name.
+        site: String,
+        /// Why.
+        source: Box<AskError>,
+    },
+    /// The site is not known, or its address leads nowhere.
+    #[error(transparent)]
+    Site(#[from] crate::sites::SiteError),
+}
+
+/// Asks, and takes lines until the end; news on the way go to `news`.
+///
+/// # Errors
+/// [`AskError`], at the latest when for `patience` nothing was said.
+pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut BufReader<S>,
+    request: &impl Serialize,
+    patience: Duration,
+    mut news: impl FnMut(&Value),
+) -> Result<Value, AskError> {
+    let mut line = serde_json::to_vec(request).map_err(|_| AskError::Nonsense)?;
+    line.push(b'\n');
+    stream.get_mut().write_all(&line).await?;
+    stream.get_mut().flush().await?;
+    loop {
+        let line =
+            timeout(patience, next_line(stream, LINE_MAX)).await.map_err(|_| AskError::Late(patience))??;
+        let line: Value =
+            serde_json::from_slice(&line.ok_or(AskError::Closed)?).map_err(|_| AskError::Nonsense)?;
+        if let Some(error) = line.get("error") {
+            let word = |name: &str| error[name].as_str().map(str::to_owned);
+            return Err(AskError::Refused {
+                message: word("message").ok_or(AskError::Nonsense)?,
+                hint: word("hint"),
+            });
+        }
+        match (line.get("ok"), line.get("progress")) {
+            (Some(value), _) => return Ok(value.clone()),
+            (None, Some(progress)) => news(progress),
+            (None, None) => return Err(AskError::Nonsense),
+        }
+    }
+}
+
+/// A line that ends an exchange well.
+#[must_use]
+pub fn done(value: &Value) -> String {
+    format!("{}\n", json!({ "ok": value }))
+}
+
+/// A line that ends it badly.
+#[must_use]
+pub fn failed(message: &str, hint: Option<&str>) -> String {
+    format!("{}\n", json!({ "error": { "message": message, "hint": hint } }))
+}
+
+/// The folder of an agent at a site.
+#[must_use]
+pub fn folder(home: &Path, agent: &str) -> PathBuf {
+    home.join("agents").join(agent)
+}
+
+/// Connects to a socket in an agent's folder, however long the folder's name is.
+///
+/// # Errors
+/// The socket's.
+pub async fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
+    // A unix socket's address holds 107 bytes; this one is short.
+    let open = std::fs::File::open(folder)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{name}", open.as_raw_fd())).await
+}
+
+/// How this process starts others of its kind.
+#[derive(Clone, Debug)]
+pub struct Here {
+    /// The site's folder.
+    pub home: PathBuf,
+    /// The program `wandisk`, if it was named.
+    pub wandisk: Option<PathBuf>,
+}
+
+impl Here {
+    /// A connection to an agent's supervisor, which is started where none runs.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn supervisor(&self, agent: &str) -> Result<UnixStream, AskError> {
+        let folder = folder(&self.home, agent);
+        let end = Instant::now() + BEGIN;
+        loop {
+            if let Ok(stream) = connect(&folder, SOCKET).await {
+                return Ok(stream);
+            }
+            self.start(agent).await?;
+            if Instant::now() > end {
+                return Err(AskError::Late(BEGIN));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Starts a supervisor and waits until it listens, or says that there is one.
+    async fn start(&self, agent: &str) -> Result<(), AskError> {
+        let mut command = tokio::process::Command::new(std::env::current_exe()?);
+        command.arg("--home").arg(&self.home);
+        if let Some(wandisk) = &self.wandisk {
+            command.arg("--wandisk").arg(wandisk);
+        }
+        command.args(["supervise", agent]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn()?;
+        let mut said = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            let mut stdout = BufReader::new(stdout.take(4096));
+            timeout(BEGIN, stdout.read_line(&mut said)).await.map_err(|_| AskError::Late(BEGIN))??;
+        }
+        match said.trim_end().split_once(' ').unwrap_or((said.trim_end(), "")) {
+            ("ready" | "kept", _) => Ok(()),
+            ("failed", why) => Err(AskError::Start(why.to_owned())),
+            _ => Err(AskError::Start("it said nothing".to_owned())),
+        }
+    }
+
+    /// Asks this site's supervisor of an agent.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn ask(
+        &self,
+        agent: &str,
+        request: &Request,
+        patience: Duration,
+        mut news: impl FnMut(&Value),
+    ) -> Result<Value, AskError> {
+        let moves = matches!(request, Request::Migrate { .. });
+        for last in [false, true] {
+            let mut stream = BufReader::new(self.supervisor(agent).await?);
+            match ask(&mut stream, request, patience, &mut news).await {
+                // It was just ending, and the next one answers. (A move may have begun: it is not asked for twice.)
+                Err(AskError::Closed | AskError::Io(_)) if !last && !moves => {}
+                other => return other,
+            }
+        }
+        Err(AskError::Closed)
+    }
+}
+
+/// Opens a stream to an agent at another site.
+///
+/// # Errors
+/// [`AskError`].
+pub async fn open(site: &Site, opening: &Opening) -> Result<BufReader<Link>, AskError> {
+    let mut stream = BufReader::new(site.dial()?);
+    match ask(&mut stream, opening, REACH, |_| ()).await {
+        Ok(_) => Ok(stream),
+        Err(refused @ AskError::Refused { .. }) => Err(refused),
+        Err(source) => Err(AskError::Unreachable { site: site.name.clone(), source: Box::new(source) }),
+    }
+}
+
+/// Asks the supervisor of an agent at another site.
+///
+/// # Errors
+/// [`AskError`].
+pub async fn ask_far(
+    site: &Site,
+    agent: &str,
+    document: Option<&Agent>,
+    request: &Request,
+    patience: Duration,
+    news: impl FnMut(&Value),
+) -> Result<Value, AskError> {
+    let opening = Opening {
+        snowbird: PROTOCOL,
+        agent: agent.to_owned(),
+        open: Open::Control,
+        document: document.cloned(),
+    };
+    let mut stream = open(site, &opening).await?;
+    ask(&mut stream, request, patience, news).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    async fn answered(lines: &'static str) -> (Result<Value, AskError>, Vec<Value>) {
+        let (near, mut far) = tokio::io::duplex(1 << 10);
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(&mut far);
+            next_line(&mut reader, LINE_MAX).await.unwrap();
+            far.write_all(lines.as_bytes()).await.unwrap();
+        });
+        let mut news = Vec::new();
+        let result = ask(&mut BufReader::new(near), &Request::Status, SOON, |n| news.push(n.clone())).await;
+        (result, news)
+    }
+
+    #[tokio::test]
+    async fn news_come_before_the_end_and_ends_are_told_apart() {
+        let (result, news) = answered("{\"progress\": 1}\n{\"progress\": 2}\n{\"ok\": [3]}\n").await;
+        assert_eq!((result.unwrap(), news), (json!([3]), vec![json!(1), json!(2)]));
+        let (result, _) = answered("{\"error\": {\"message\": \"no\", \"hint\": null}}\n").await;
+        assert_eq!(result.unwrap_err().to_string(), "no");
+        assert!(matches!(answered("").await.0, Err(AskError::Closed)));
+        for odd in ["7\n", "{}\n", "x\n", "{\"error\": {}}\n"] {
+            assert!(matches!(answered(odd).await.0, Err(AskError::Nonsense)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn requests_are_words_that_people_can_read() {
+        let line = serde_json::to_string(&Request::Migrate { to: "b".to_owned() }).unwrap();
+        assert_eq!(line, "{\"do\":\"migrate\",\"to\":\"b\"}");
+    }
+}

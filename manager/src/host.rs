@@ -1,0 +1,91 @@
+//! `snowbird host --stdio`: what another site may ask of this one.
+//!
+//! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
+//! two sockets: the agent's supervisor, or its QEMU that waits for a migration's stream. There is nothing else to be had, and
+//! no path comes from outside.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::agent::command_line::names;
+use crate::agent::store::{Store, StoreError};
+use crate::agent::{Agent, is_name};
+use crate::control::{self, Here, LINE_MAX, Open, Opening, PROTOCOL, folder};
+use crate::lines::next_line;
+use crate::supervisor::carry;
+use crate::supervisor::phase::Machine;
+use crate::supervisor::process::make_folder;
+
+/// Whoever says nothing is not served.
+const FIRST_WORD: Duration = Duration::from_secs(30);
+
+/// Serves one stream.
+///
+/// # Errors
+/// What went wrong, which the other site has been told.
+pub async fn serve(here: &Here) -> Result<()> {
+    let mut peer = BufReader::new(tokio::io::join(tokio::io::stdin(), tokio::io::stdout()));
+    let line = timeout(FIRST_WORD, next_line(&mut peer, LINE_MAX)).await.context("nobody spoke")??;
+    let opened = open(here, &line.context("nobody spoke")?).await;
+    let answer = match &opened {
+        Ok(_) => control::done(&serde_json::Value::Null),
+        Err(error) => control::failed(&format!("{error:#}"), None),
+    };
+    peer.write_all(answer.as_bytes()).await?;
+    peer.flush().await?;
+    carry(&mut opened?, &mut peer).await;
+    Ok(())
+}
+
+async fn open(here: &Here, line: &[u8]) -> Result<UnixStream> {
+    let opening: Opening =
+        serde_json::from_slice(line).context("the other site's words cannot be understood")?;
+    if opening.snowbird != PROTOCOL {
+        bail!(
+            "the other site speaks version {}, this one {PROTOCOL}: use one version at all sites",
+            opening.snowbird
+        );
+    }
+    if !is_name(&opening.agent) {
+        bail!("{:?} is no agent's name", opening.agent);
+    }
+    let folder = folder(&here.home, &opening.agent);
+    match opening.open {
+        Open::Stream => {
+            control::connect(&folder, names::ARRIVING).await.context("the agent's QEMU does not listen here")
+        }
+        Open::Control => {
+            if let Some(agent) = &opening.document {
+                adopt(here, &opening.agent, agent)?;
+            }
+            Ok(here.supervisor(&opening.agent).await?)
+        }
+    }
+}
+
+/// Makes an agent known that is known elsewhere.
+fn adopt(here: &Here, name: &str, agent: &Agent) -> Result<()> {
+    agent.check()?;
+    if agent.name != name {
+        bail!("the description is of another agent");
+    }
+    let mut store = Store::open(&here.home)?;
+    match store.agent(name) {
+        Ok(known) if known.agent == *agent => {}
+        Ok(known) if known.agent.uuid != agent.uuid => {
+            bail!("another agent named {name:?} is known at this site: rename or purge one of them")
+        }
+        // Its description is fixed at creation: two that differ are a mistake of somebody's.
+        Ok(_) => bail!("the agent {name:?} is known at this site with another description"),
+        Err(StoreError::NoAgent { .. }) => {
+            make_folder(&folder(&here.home, name))?;
+            store.put(agent, &serde_json::to_string(&Machine::default())?, "known from another site")?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}

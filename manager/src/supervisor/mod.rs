@@ -1,0 +1,16 @@
+//! Supervisors: one process for each agent at each site where it has a QEMU.
+//!
+//! It outlives whoever started it (a login, a link, the command), alone speaks QMP, holds the timers, and writes each step
+//! to its journal before it acts on it; after its death the next one goes on from there. [`rules`] decide and are pure;
+//! `shell` is the loop around them, `hands` does what they want, `qemu` is the process of the machine, `journey` the account
+//! of a move, [`process`] this one.
+
+mod hands;
+mod journey;
+pub mod phase;
+pub mod process;
+mod qemu;
+pub mod rules;
+mod shell;
+
+pub use hands::carry;

@@ -1,0 +1,482 @@
+//! Both sides of a migration as a model over the real rules: every order of what may happen, failures included, is walked.
+//!
+//! The world has two machines (the rules), two QEMUs, and the disk as `wandisk` keeps it: resident at one site, perhaps
+//! prepared. An action's effect and its answer are two things: the effect may happen and the answer be lost. At every step
+//! either supervisor may die and be started again, either QEMU may die, a stage may take too long, the user may cancel, and
+//! a message of an attempt may come twice or late.
+//!
+//! What must hold in every state: never two machines run; a machine runs only where the disk is resident; and from every
+//! state in which nothing more fails the story ends: one runs, or none is left and its end is told.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use uuid::Uuid;
+
+use super::super::phase::{Action, Arrive, End, Event, Leave, Machine, Phase, Yield};
+
+const ATTEMPT: Uuid = Uuid::from_u128(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Qemu {
+    None,
+    /// Has the agent and stands, or has not yet what comes.
+    Standing,
+    Running,
+    /// Memory goes out; it runs.
+    Sending,
+    /// Stopped before the last.
+    PreSwitchover,
+    /// All was sent.
+    Sent,
+    /// Waits for what comes.
+    Waiting,
+    /// All has come.
+    Loaded,
+}
+
+impl Qemu {
+    fn runs(self) -> bool {
+        matches!(self, Qemu::Running | Qemu::Sending)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Disk {
+    AtA { prepared: bool },
+    AtB,
+}
+
+/// One side: the machine and what it has yet to do, first to last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Side {
+    machine: Machine,
+    queue: Vec<Action>,
+    retry: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct World {
+    a: Side,
+    b: Side,
+    qemu_a: Qemu,
+    qemu_b: Qemu,
+    disk: Disk,
+    /// Failures that may still happen.
+    faults: u8,
+    cancelled: bool,
+}
+
+fn machine(phase: Phase) -> Machine {
+    Machine { phase, ..Machine::default() }
+}
+
+impl World {
+    fn begin(faults: u8) -> World {
+        let side = |phase| Side { machine: machine(phase), queue: Vec::new(), retry: false };
+        let mut world = World {
+            a: side(Phase::Running),
+            b: side(Phase::Off(End::Never)),
+            qemu_a: Qemu::Running,
+            qemu_b: Qemu::None,
+            disk: Disk::AtA { prepared: false },
+            faults,
+            cancelled: false,
+        };
+        world.tell_a(Event::Migrate { attempt: ATTEMPT, to: "b".to_owned() });
+        world
+    }
+
+    fn tell_a(&mut self, event: Event) {
+        self.a.queue.extend(self.a.machine.step(event).unwrap_or_default());
+    }
+
+    fn tell_b(&mut self, event: Event) {
+        self.b.queue.extend(self.b.machine.step(event).unwrap_or_default());
+    }
+
+    fn check(&self) {
+        assert!(!(self.qemu_a.runs() && self.qemu_b.runs()), "two run: {self:#?}");
+        assert!(!self.qemu_b.runs() || self.disk == Disk::AtB, "b runs without its disk: {self:#?}");
+        assert!(!self.qemu_a.runs() || self.disk != Disk::AtB, "a runs without its disk: {self:#?}");
+    }
+
+    /// The first action of a side: what it does, and what it says.
+    fn act_a(&mut self) -> (Action, Result<Yield, String>) {
+        let action = self.a.queue.remove(0);
+        let no = || Err("no".to_owned());
+        let result = match &action {
+            Action::Run => match (self.disk, self.qemu_a) {
+                (Disk::AtB, _) | (_, Qemu::None) => no(),
+                _ => {
+                    self.qemu_a = Qemu::Running;
+                    Ok(Yield::Done)
+                }
+            },
+            Action::Quit => {
+                self.qemu_a = Qemu::None;
+                Ok(Yield::Done)
+            }
+            Action::Presend { .. } | Action::Quiesce | Action::PowerDown | Action::Launch => Ok(Yield::Done),
+            Action::Open { attempt, .. } => {
+                self.tell_b(Event::Arrive { attempt: *attempt, from: "a".to_owned() });
+                // Its own queue is done before it answers.
+                while !self.b.queue.is_empty() {
+                    self.step_b();
+                }
+                let ready = matches!(self.b.machine.phase, Phase::Arriving { at: Arrive::Listening, .. });
+                if ready { Ok(Yield::Done) } else { no() }
+            }
+            Action::Copy { .. } if self.qemu_a == Qemu::Running => {
+                self.qemu_a = Qemu::Sending;
+                Ok(Yield::Done)
+            }
+            Action::Prepare { .. } => match self.disk {
+                Disk::AtA { .. } => {
+                    self.disk = Disk::AtA { prepared: true };
+                    Ok(Yield::Token("t".to_owned()))
+                }
+                Disk::AtB => no(),
+            },
+            Action::Continue if self.qemu_a == Qemu::PreSwitchover => Ok(Yield::Done),
+            Action::Copy { .. } | Action::Continue => no(),
+            Action::Commit { .. } => match self.disk {
+                Disk::AtA { prepared: true } | Disk::AtB => {
+                    self.disk = Disk::AtB;
+                    Ok(Yield::Done)
+                }
+                Disk::AtA { prepared: false } => Ok(Yield::StillHere),
+            },
+            Action::Go { attempt, .. } => {
+                self.tell_b(Event::Go { attempt: *attempt });
+                while !self.b.queue.is_empty() {
+                    self.step_b();
+                }
+                self.b.machine.verdict(*attempt).ok_or_else(|| "no".to_owned())
+            }
+            Action::Free => {
+                if let Disk::AtA { .. } = self.disk {
+                    self.disk = Disk::AtA { prepared: false };
+                    Ok(Yield::Done)
+                } else {
+                    no()
+                }
+            }
+            Action::StopCopy => {
+                if matches!(self.qemu_a, Qemu::Sending | Qemu::PreSwitchover) {
+                    self.qemu_a = Qemu::Running;
+                    self.b_stream_breaks();
+                }
+                Ok(Yield::Done)
+            }
+            Action::MoveBack => {
+                self.disk = Disk::AtA { prepared: false };
+                Ok(Yield::Done)
+            }
+            Action::GiveUp { attempt, .. } => {
+                self.tell_b(Event::GiveUp { attempt: *attempt });
+                Ok(Yield::Done)
+            }
+            Action::Retry => {
+                self.a.retry = true;
+                Ok(Yield::Done)
+            }
+            Action::Listen | Action::Check => panic!("not the source's: {action:?}"),
+        };
+        (action, result)
+    }
+
+    fn act_b(&mut self) -> (Action, Result<Yield, String>) {
+        let action = self.b.queue.remove(0);
+        let no = || Err("no".to_owned());
+        let result = match &action {
+            Action::Listen => {
+                self.qemu_b = Qemu::Waiting;
+                Ok(Yield::Done)
+            }
+            Action::Check if self.qemu_b == Qemu::Loaded && self.disk == Disk::AtB => Ok(Yield::Done),
+            Action::Run if self.disk == Disk::AtB && matches!(self.qemu_b, Qemu::Loaded | Qemu::Running) => {
+                self.qemu_b = Qemu::Running;
+                Ok(Yield::Done)
+            }
+            Action::Check | Action::Run => no(),
+            Action::Quit => {
+                self.qemu_b = Qemu::None;
+                Ok(Yield::Done)
+            }
+            Action::Retry => {
+                self.b.retry = true;
+                Ok(Yield::Done)
+            }
+            _ => panic!("not the destination's: {action:?}"),
+        };
+        (action, result)
+    }
+
+    fn step_a(&mut self) {
+        let (action, result) = self.act_a();
+        self.tell_a(Event::Went { action, result });
+    }
+
+    fn step_b(&mut self) {
+        let (action, result) = self.act_b();
+        self.tell_b(Event::Went { action, result });
+    }
+
+    fn b_stream_breaks(&mut self) {
+        if self.qemu_b == Qemu::Waiting {
+            self.qemu_b = Qemu::None;
+            self.tell_b(Event::Ended { orderly: false });
+        }
+    }
+
+    fn a_dies(&mut self) {
+        self.a.queue.clear();
+        self.a.retry = false;
+        // The stream was carried by it; QEMU goes on by itself where it has not sent all.
+        if matches!(self.qemu_a, Qemu::Sending | Qemu::PreSwitchover) {
+            self.qemu_a = Qemu::Running;
+            self.b_stream_breaks();
+        }
+        let alive = self.qemu_a != Qemu::None;
+        self.tell_a(Event::Recovered { alive });
+    }
+
+    fn b_dies(&mut self) {
+        self.b.queue.clear();
+        self.b.retry = false;
+        let alive = self.qemu_b != Qemu::None;
+        self.tell_b(Event::Recovered { alive });
+    }
+
+    /// What may happen next when nothing fails; the first that applies.
+    fn progress(&self) -> Option<World> {
+        let mut next = self.clone();
+        if !next.b.queue.is_empty() {
+            next.step_b();
+        } else if !next.a.queue.is_empty() {
+            next.step_a();
+        } else if next.qemu_a == Qemu::Sending && next.qemu_b == Qemu::Waiting {
+            next.qemu_a = Qemu::PreSwitchover;
+            next.tell_a(Event::PreSwitchover);
+        } else if next.qemu_a == Qemu::PreSwitchover
+            && matches!(next.a.machine.phase, Phase::Leaving { at: Leave::Continuing { .. }, .. })
+            && next.qemu_b == Qemu::Waiting
+        {
+            next.qemu_a = Qemu::Sent;
+            next.qemu_b = Qemu::Loaded;
+            next.tell_a(Event::Completed);
+        } else if matches!(next.qemu_a, Qemu::Sending | Qemu::PreSwitchover) && next.qemu_b != Qemu::Waiting {
+            next.qemu_a = Qemu::Running;
+            next.tell_a(Event::CopyFailed { why: "broken".to_owned() });
+        } else if next.a.retry {
+            next.a.retry = false;
+            next.tell_a(Event::Again);
+        } else if next.b.retry {
+            next.b.retry = false;
+            next.tell_b(Event::Again);
+        } else {
+            return None;
+        }
+        Some(next)
+    }
+
+    /// What else may happen.
+    fn troubles(&self) -> Vec<World> {
+        let mut all = Vec::new();
+        let mut with = |change: &dyn Fn(&mut World)| {
+            let mut next = self.clone();
+            change(&mut next);
+            all.push(next);
+        };
+        if !self.cancelled {
+            with(&|w| {
+                w.cancelled = true;
+                w.tell_a(Event::Cancel);
+            });
+        }
+        if self.faults == 0 {
+            return all;
+        }
+        let mut fault = |change: &dyn Fn(&mut World)| {
+            with(&|w| {
+                w.faults -= 1;
+                change(w);
+            });
+        };
+        if !self.a.queue.is_empty() {
+            // The answer is lost; then the whole action is.
+            fault(&|w| {
+                let (action, _) = w.act_a();
+                w.tell_a(Event::Went { action, result: Err("lost".to_owned()) });
+            });
+            fault(&|w| {
+                let action = w.a.queue.remove(0);
+                w.tell_a(Event::Went { action, result: Err("lost".to_owned()) });
+            });
+            // It dies after the effect, before it has heard of it.
+            fault(&|w| {
+                w.act_a();
+                w.a_dies();
+            });
+        }
+        let sends_the_rest =
+            matches!(self.a.machine.phase, Phase::Leaving { at: Leave::Continuing { .. }, .. });
+        if sends_the_rest && self.qemu_a == Qemu::PreSwitchover && self.qemu_b == Qemu::Waiting {
+            // All is sent, and the supervisor dies before it hears so.
+            fault(&|w| {
+                (w.qemu_a, w.qemu_b) = (Qemu::Sent, Qemu::Loaded);
+                w.a_dies();
+            });
+        }
+        fault(&World::a_dies);
+        fault(&World::b_dies);
+        if !self.b.queue.is_empty() {
+            fault(&|w| {
+                w.act_b();
+                w.b_dies();
+            });
+        }
+        if self.qemu_a != Qemu::None {
+            fault(&|w| {
+                let sending = matches!(w.qemu_a, Qemu::Sending | Qemu::PreSwitchover);
+                w.qemu_a = Qemu::None;
+                if sending {
+                    w.b_stream_breaks();
+                }
+                w.tell_a(Event::Ended { orderly: false });
+            });
+        }
+        if self.qemu_b != Qemu::None {
+            fault(&|w| {
+                w.qemu_b = Qemu::None;
+                w.tell_b(Event::Ended { orderly: false });
+            });
+        }
+        fault(&|w| w.tell_a(Event::Late));
+        // The disk's lease ends.
+        if self.disk == (Disk::AtA { prepared: true }) {
+            fault(&|w| w.disk = Disk::AtA { prepared: false });
+        }
+        // Messages that come twice, or after their attempt.
+        fault(&|w| w.tell_b(Event::Arrive { attempt: ATTEMPT, from: "a".to_owned() }));
+        if self.disk == Disk::AtB
+            && matches!(self.a.machine.phase, Phase::Leaving { at: Leave::Asking, .. } | Phase::Off(_))
+        {
+            fault(&|w| w.tell_b(Event::Go { attempt: ATTEMPT }));
+        }
+        all
+    }
+
+    /// Is this an end that may stay?
+    fn settled(&self) -> bool {
+        let a_runs = self.a.machine.phase == Phase::Running && self.qemu_a == Qemu::Running;
+        let b_runs = self.b.machine.phase == Phase::Running && self.qemu_b == Qemu::Running;
+        let ended = |side: &Side| matches!(&side.machine.phase, Phase::Off(End::Failed { .. }));
+        a_runs != b_runs || ended(&self.a) || ended(&self.b)
+    }
+}
+
+/// Walks everything from the beginning; gives the number of states.
+fn walk(faults: u8) -> usize {
+    let mut seen = HashSet::new();
+    let mut ends: HashMap<World, bool> = HashMap::new();
+    let mut todo = VecDeque::from([World::begin(faults)]);
+    while let Some(world) = todo.pop_front() {
+        if !seen.insert(world.clone()) {
+            continue;
+        }
+        world.check();
+        // From here on nothing fails.
+        let mut path = vec![world.clone()];
+        let good = loop {
+            let last = path.last().unwrap();
+            if let Some(known) = ends.get(last) {
+                break *known;
+            }
+            match last.progress() {
+                Some(next) => {
+                    next.check();
+                    assert!(path.len() < 200, "it never ends: {:#?}", &path[path.len() - 4..]);
+                    path.push(next);
+                }
+                None => break last.settled(),
+            }
+        };
+        assert!(good, "nobody runs and nobody says why: {:#?}\n{:#?}", path.first(), path.last());
+        ends.extend(path.into_iter().map(|world| (world, good)));
+        todo.extend(world.progress());
+        todo.extend(world.troubles());
+    }
+    seen.len()
+}
+
+#[test]
+fn whatever_fails_at_whatever_step_one_runs_or_its_end_is_told_and_never_two() {
+    let states = walk(2);
+    assert!(states > 2000, "only {states} states: the walk is too narrow to mean anything");
+}
+
+#[test]
+fn a_move_without_trouble_ends_at_the_other_site() {
+    let mut world = World::begin(0);
+    while let Some(next) = world.progress() {
+        next.check();
+        world = next;
+    }
+    assert_eq!(world.a.machine.phase, Phase::Off(End::Left { to: "b".to_owned() }));
+    assert_eq!(
+        (world.b.machine.phase, world.qemu_b, world.qemu_a),
+        (Phase::Running, Qemu::Running, Qemu::None)
+    );
+}
+
+#[test]
+fn a_destination_that_said_it_never_will_never_does() {
+    let mut machine = Machine::default();
+    assert_eq!(machine.step(Event::Go { attempt: ATTEMPT }), Ok(Vec::new()));
+    assert_eq!(machine.verdict(ATTEMPT), Some(Yield::NeverWill));
+    assert!(machine.step(Event::Arrive { attempt: ATTEMPT, from: "a".to_owned() }).is_err());
+}
+
+#[test]
+fn a_pause_for_the_disk_ends_by_itself_but_not_where_there_is_no_room() {
+    let mut paused = machine(Phase::Running);
+    assert_eq!(paused.step(Event::IoPaused { no_space: false }), Ok(vec![Action::Retry]));
+    assert_eq!(paused.step(Event::Again), Ok(vec![Action::Run]));
+    paused.step(Event::Went { action: Action::Run, result: Ok(Yield::Done) }).unwrap();
+    assert_eq!(paused.phase, Phase::Running);
+    assert_eq!(paused.step(Event::IoPaused { no_space: true }), Ok(Vec::new()));
+    assert_eq!(paused.step(Event::Again), Ok(Vec::new()));
+    assert_eq!(paused.step(Event::Launch), Ok(vec![Action::Run]));
+}
+
+#[test]
+fn wishes_that_make_no_sense_are_refused_and_change_nothing() {
+    let leaving = |at| machine(Phase::Leaving { attempt: ATTEMPT, to: "b".to_owned(), at, alive: true });
+    let migrate = || Event::Migrate { attempt: Uuid::from_u128(2), to: "c".to_owned() };
+    for (before, event, word) in [
+        (leaving(Leave::Copying), migrate(), "being moved"),
+        (leaving(Leave::Asking), Event::Cancel, "handed over"),
+        (leaving(Leave::Copying), Event::Kill, "being moved"),
+        (machine(Phase::Off(End::Never)), migrate(), "does not run"),
+        (machine(Phase::Off(End::Left { to: "b".to_owned() })), Event::Launch, "at site \"b\""),
+        (machine(Phase::Running), Event::Cancel, "not being moved"),
+    ] {
+        let mut after = before.clone();
+        let refusal = after.step(event).unwrap_err();
+        assert!(refusal.message.contains(word), "{refusal}");
+        assert_eq!(after, before);
+    }
+}
+
+#[test]
+fn the_journal_is_read_as_it_was_written() {
+    let mut world = World::begin(0);
+    while let Some(next) = world.progress() {
+        for machine in [&next.a.machine, &next.b.machine] {
+            let text = serde_json::to_string(machine).unwrap();
+            assert_eq!(&serde_json::from_str::<Machine>(&text).unwrap(), machine);
+        }
+        world = next;
+    }
+}

@@ -1,0 +1,378 @@
+//! The supervisor's loop: takes what happens, asks the rules, keeps the journal, answers who asked.
+//!
+//! Invariants: a step is in the journal before its first action is begun; actions are done one after the other, by one task
+//! ([`super::hands`]); if the journal cannot be written the supervisor ends, and the next one goes on from what is there.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::journey::Journey;
+use super::phase::{Action, Arrive, Attempt, End, Event, Leave, Machine, Phase, Yield};
+use crate::agent::Agent;
+use crate::agent::command_line::names;
+use crate::agent::store::{Store, StoreError};
+use crate::control::{Request, done, failed};
+use crate::qmp::{self, MigrationStatus};
+
+/// A supervisor of an agent that is not here ends when nobody has asked for so long.
+const IDLE: Duration = Duration::from_secs(3);
+/// How long memory may be copied, and how long the rest of it may take while the agent stands (law M3).
+const COPYING: Duration = Duration::from_secs(30 * 60);
+const CONTINUING: Duration = Duration::from_secs(30);
+/// News of a migration are told so often.
+const NEWS: Duration = Duration::from_secs(1);
+
+/// What comes to the loop.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// For the rules.
+    Event(Event),
+    /// From QEMU.
+    Qemu(qmp::Event),
+    /// A look at a migration from here.
+    Looked { status: MigrationStatus, news: Value },
+    /// Somebody asks. The connection ends when the sender is dropped.
+    Ask { request: Request, reply: UnboundedSender<String> },
+    /// Somebody has gone.
+    Gone,
+}
+
+/// What somebody waits for.
+#[derive(Debug)]
+enum Wish {
+    Nothing,
+    Running,
+    Off,
+    Moved,
+    NotMoving,
+    Listening(Attempt),
+    Verdict(Attempt),
+}
+
+#[derive(Debug)]
+struct Waiter {
+    wish: Wish,
+    reply: UnboundedSender<String>,
+}
+
+/// The loop's state.
+#[derive(Debug)]
+pub(super) struct Shell {
+    agent: Agent,
+    site: String,
+    store: Store,
+    machine: Machine,
+    queue: UnboundedSender<Action>,
+    /// Actions that have not ended.
+    underway: usize,
+    waiters: Vec<Waiter>,
+    /// The last [`Action::Run`] worked, and the phase has not changed since.
+    confirmed: bool,
+    /// The last try to start what has come failed so.
+    not_started: Option<String>,
+    journey: Option<Journey>,
+    deadline: Option<Instant>,
+    asking: usize,
+}
+
+impl Shell {
+    pub(super) fn new(
+        agent: Agent,
+        site: String,
+        store: Store,
+        machine: Machine,
+        queue: UnboundedSender<Action>,
+    ) -> Shell {
+        Shell {
+            agent,
+            site,
+            store,
+            machine,
+            queue,
+            underway: 0,
+            waiters: Vec::new(),
+            confirmed: false,
+            not_started: None,
+            journey: None,
+            deadline: None,
+            asking: 0,
+        }
+    }
+
+    /// Runs until there is nothing to supervise and nobody asks.
+    pub(super) async fn run(mut self, mut inputs: UnboundedReceiver<Input>) -> Result<(), StoreError> {
+        let mut last = Instant::now();
+        loop {
+            let idle = matches!(self.machine.phase, Phase::Off(_)) && self.underway == 0 && self.asking == 0;
+            let end = if idle { Some(last + IDLE) } else { None };
+            let wake = [end, self.deadline].into_iter().flatten().min();
+            let input = tokio::select! {
+                input = inputs.recv() => input,
+                () = sleep_until(wake) => {
+                    if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                        self.deadline = None;
+                        self.step(Event::Late)?;
+                        continue;
+                    }
+                    return Ok(());
+                }
+            };
+            last = Instant::now();
+            match input {
+                None => return Ok(()),
+                Some(Input::Event(event)) => self.happened(event)?,
+                Some(Input::Qemu(event)) => self.qemu_said(&event)?,
+                Some(Input::Looked { status, news }) => self.looked(&status, &news)?,
+                Some(Input::Gone) => self.asking = self.asking.saturating_sub(1),
+                Some(Input::Ask { request, reply }) => {
+                    self.asking += 1;
+                    self.asked(request, reply)?;
+                }
+            }
+            self.settle();
+        }
+    }
+
+    fn happened(&mut self, event: Event) -> Result<(), StoreError> {
+        if let Event::Went { action, result } = &event {
+            self.underway = self.underway.saturating_sub(1);
+            if let (Action::Check | Action::Run, Err(why)) = (action, result) {
+                self.not_started = Some(why.clone());
+            }
+            if let (Err(why), false) = (result, matches!(action, Action::Retry)) {
+                self.store.note(self.agent.uuid, &format!("could not {}: {why}", action.words()))?;
+            }
+            if let (Some(journey), Ok(_)) = (&mut self.journey, result) {
+                journey.went(action);
+            }
+        }
+        let ran = matches!(&event, Event::Went { action: Action::Run, result: Ok(_) });
+        self.step(event)?;
+        self.confirmed |= ran;
+        Ok(())
+    }
+
+    /// Events are not wishes: what they lead to cannot be refused.
+    fn step(&mut self, event: Event) -> Result<(), StoreError> {
+        self.wish(event).map(drop)
+    }
+
+    /// Takes an event through the rules, the journal, and to the hands; gives why a wish is refused.
+    fn wish(&mut self, event: Event) -> Result<Option<super::phase::Refusal>, StoreError> {
+        let mut next = self.machine.clone();
+        let actions = match next.step(event) {
+            Ok(actions) => actions,
+            Err(refusal) => return Ok(Some(refusal)),
+        };
+        if next != self.machine {
+            let text = serde_json::to_string(&next).map_err(crate::agent::AgentError::from)?;
+            let mut line = next.phase.to_string();
+            if let (Some(failure), true) = (&next.failure, next.failure != self.machine.failure) {
+                line = format!("{line} ({failure})");
+            }
+            self.store.set_phase(self.agent.uuid, &text, &line)?;
+            if next.phase != self.machine.phase {
+                self.phase_changes(&next.phase);
+            }
+            self.machine = next;
+        }
+        for action in actions {
+            self.underway += 1;
+            self.queue.send(action).ok();
+        }
+        Ok(None)
+    }
+
+    fn phase_changes(&mut self, next: &Phase) {
+        self.confirmed = false;
+        self.deadline = match next {
+            Phase::Leaving { at: Leave::Copying, .. } => Some(Instant::now() + COPYING),
+            Phase::Leaving { at: Leave::Continuing { .. }, .. } => Some(Instant::now() + CONTINUING),
+            _ => None,
+        };
+        let line = format!("{}\n", json!({ "progress": { "phase": next.to_string() } }));
+        self.tell_movers(&line);
+    }
+
+    fn tell_movers(&self, line: &str) {
+        for waiter in self.waiters.iter().filter(|w| matches!(w.wish, Wish::Moved)) {
+            waiter.reply.send(line.to_owned()).ok();
+        }
+    }
+
+    fn qemu_said(&mut self, event: &qmp::Event) -> Result<(), StoreError> {
+        match event.name.as_str() {
+            "STOP" => {
+                if let Some(journey) = &mut self.journey {
+                    journey.stopped();
+                }
+                self.step(Event::Stopped)
+            }
+            "BLOCK_IO_ERROR" if event.data["action"] == json!("stop") => {
+                self.step(Event::IoPaused { no_space: event.data["nospace"] == json!(true) })
+            }
+            "MIGRATION" => match event.migration() {
+                Some(status) => self.migration_is(&status),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn migration_is(&mut self, status: &MigrationStatus) -> Result<(), StoreError> {
+        match status {
+            MigrationStatus::PreSwitchover => {
+                if let Some(journey) = &mut self.journey {
+                    journey.drained();
+                }
+                self.step(Event::PreSwitchover)
+            }
+            MigrationStatus::Completed => {
+                if let Some(journey) = &mut self.journey {
+                    journey.completed();
+                }
+                self.step(Event::Completed)
+            }
+            MigrationStatus::Failed | MigrationStatus::Cancelled => {
+                self.step(Event::CopyFailed { why: "the link broke, or the other QEMU ended".to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn looked(&mut self, status: &MigrationStatus, news: &Value) -> Result<(), StoreError> {
+        if let Some(journey) = &mut self.journey
+            && let Some(progress) = journey.news(news, NEWS)
+        {
+            self.tell_movers(&format!("{}\n", json!({ "progress": progress })));
+        }
+        self.migration_is(status)
+    }
+
+    fn asked(&mut self, request: Request, reply: UnboundedSender<String>) -> Result<(), StoreError> {
+        let (event, wish) = match request {
+            Request::Status => {
+                reply.send(done(&self.status())).ok();
+                return Ok(());
+            }
+            Request::Launch => (Event::Launch, Wish::Running),
+            Request::Shutdown => (Event::PowerDown, Wish::Off),
+            Request::Kill => (Event::Kill, Wish::Off),
+            Request::Migrate { to } => {
+                if to == self.site {
+                    reply.send(failed("the agent is there already", Some("see `snowbird status`"))).ok();
+                    return Ok(());
+                }
+                let attempt = Uuid::new_v4();
+                (Event::Migrate { attempt, to }, Wish::Moved)
+            }
+            Request::Cancel => (Event::Cancel, Wish::NotMoving),
+            Request::Arrive { attempt, from } => (Event::Arrive { attempt, from }, Wish::Listening(attempt)),
+            Request::Go { attempt } => (Event::Go { attempt }, Wish::Verdict(attempt)),
+            Request::GiveUp { attempt } => (Event::GiveUp { attempt }, Wish::Nothing),
+        };
+        self.not_started = None;
+        let moves = if let Event::Migrate { to, .. } = &event { Some(to.clone()) } else { None };
+        if let Some(refusal) = self.wish(event)? {
+            reply.send(failed(&refusal.message, Some(refusal.hint))).ok();
+            return Ok(());
+        }
+        if let Some(to) = moves {
+            self.journey = Some(Journey::begin(&self.site, &to));
+        }
+        self.waiters.push(Waiter { wish, reply });
+        Ok(())
+    }
+
+    /// Answers those whose wish is decided.
+    fn settle(&mut self) {
+        let waiters = std::mem::take(&mut self.waiters);
+        for waiter in waiters.into_iter().filter(|waiter| !waiter.reply.is_closed()) {
+            match self.decided(&waiter.wish) {
+                Some(line) => drop(waiter.reply.send(line)),
+                None => self.waiters.push(waiter),
+            }
+        }
+    }
+
+    fn decided(&self, wish: &Wish) -> Option<String> {
+        let status = || Some(done(&self.status()));
+        let refused = |why: &str, hint: &str| Some(failed(why, Some(hint)));
+        let quiet = self.underway == 0;
+        match (wish, &self.machine.phase) {
+            (Wish::Nothing, _) => status(),
+            (Wish::Running, Phase::Running) => self.confirmed.then(|| done(&self.status())),
+            (Wish::Running, Phase::Paused { why, .. }) if quiet => {
+                refused(why, "`snowbird status` tells when it goes on")
+            }
+            (Wish::Running | Wish::Listening(_), Phase::Off(End::Failed { why })) => {
+                refused(why, "see `snowbird log`")
+            }
+            (Wish::Running, Phase::Off(_)) => refused("it ended at once", "see `snowbird log`"),
+            (Wish::Off, Phase::Off(_)) if quiet => status(),
+            (Wish::Moved, Phase::Leaving { .. }) => None,
+            (Wish::Moved, Phase::Off(End::Left { .. })) => {
+                quiet.then(|| done(&self.journey.as_ref().map_or(Value::Null, Journey::report)))
+            }
+            (Wish::Moved, Phase::Off(_)) if !quiet => None,
+            (Wish::Moved, phase) => {
+                let why = self.machine.failure.as_deref().unwrap_or("it was not moved");
+                refused(
+                    &format!("the agent was not moved: {why}"),
+                    &format!("it is {phase} at {}", self.site),
+                )
+            }
+            (Wish::NotMoving, Phase::Leaving { .. }) => None,
+            (Wish::NotMoving, _) => status(),
+            (Wish::Listening(attempt), Phase::Arriving { attempt: here, at: Arrive::Listening, .. })
+                if attempt == here =>
+            {
+                status()
+            }
+            (Wish::Listening(attempt), Phase::Arriving { attempt: here, at: Arrive::Opening, .. })
+                if attempt == here =>
+            {
+                None
+            }
+            (Wish::Listening(_), _) => refused("the move was given up here", "see `snowbird log` there"),
+            (Wish::Verdict(attempt), _) => match self.machine.verdict(*attempt) {
+                Some(verdict) => Some(done(&json!({ "started": verdict == Yield::Started }))),
+                None => self.not_started.as_deref().and_then(|why| refused(why, "it is asked again")),
+            },
+            (Wish::Running | Wish::Off, _) => None,
+        }
+    }
+
+    fn status(&self) -> Value {
+        let phase = &self.machine.phase;
+        let folder = std::env::current_dir().unwrap_or_default();
+        let paused = if let Phase::Paused { why, .. } = phase { Some(why) } else { None };
+        let here = !matches!(phase, Phase::Off(_));
+        let moving = matches!(phase, Phase::Leaving { .. });
+        json!({
+            "agent": self.agent.name,
+            "uuid": self.agent.uuid,
+            "home": self.agent.home,
+            "site": if let Phase::Off(End::Left { to }) = phase { to } else { &self.site },
+            "state": phase.word(),
+            "told": phase.to_string(),
+            "accelerator": self.agent.accelerator,
+            "paused_because": paused,
+            "last_failure": self.machine.failure,
+            "migration": self.journey.as_ref().filter(|_| moving).map(Journey::last_news),
+            "console": here.then(|| folder.join(names::CONSOLE)),
+            "display": here.then(|| folder.join(names::DISPLAY)),
+        })
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

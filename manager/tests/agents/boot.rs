@@ -1,0 +1,63 @@
+//! What the agent boots: the test guest's kernel, and a first root with a static init and one module.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The kernel.
+pub fn kernel() -> PathBuf {
+    let kernel = workspace().join("target/guest/kernel/vmlinuz");
+    assert!(kernel.exists(), "the test guest's kernel is missing: cargo xtask setup");
+    kernel
+}
+
+/// Writes the first root to `file`.
+pub fn initramfs(file: &Path) {
+    let target = workspace().join("target/guest/agent-init");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(workspace()).args(["rustc", "--quiet", "--release", "--package", "agent-init"]);
+    cargo.args(["--bin", "agent-init", "--target-dir"]).arg(&target);
+    cargo.args(["--", "-C", "target-feature=+crt-static"]);
+    assert!(cargo.status().unwrap().success(), "the agent's init could not be built");
+    let init = std::fs::read(target.join("release/agent-init")).unwrap();
+    let modules = workspace().join("target/guest/kernel/lib/modules");
+    let release = std::fs::read_dir(modules).unwrap().next().unwrap().unwrap().path();
+    let module = std::fs::read(release.join("kernel/drivers/block/virtio_blk.ko.xz")).unwrap();
+
+    let mut archive = Vec::new();
+    for folder in ["dev", "modules"] {
+        entry(&mut archive, folder, 0o040_755, &[]);
+    }
+    entry(&mut archive, "init", 0o100_755, &init);
+    entry(&mut archive, "modules/virtio_blk.ko.xz", 0o100_644, &module);
+    entry(&mut archive, "TRAILER!!!", 0, &[]);
+    std::fs::write(file, archive).unwrap();
+}
+
+/// One file of a cpio archive in the form "newc".
+fn entry(archive: &mut Vec<u8>, name: &str, mode: u32, content: &[u8]) {
+    let inode = archive.len();
+    let header = format!(
+        "070701{inode:08x}{mode:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}",
+        0,
+        0,
+        1,
+        0,
+        content.len(),
+        0,
+        0,
+        0,
+        0,
+        name.len() + 1,
+        0,
+    );
+    for part in [header.as_bytes(), name.as_bytes(), &[0]] {
+        archive.extend_from_slice(part);
+    }
+    archive.resize(archive.len().next_multiple_of(4), 0);
+    archive.extend_from_slice(content);
+    archive.resize(archive.len().next_multiple_of(4), 0);
+}

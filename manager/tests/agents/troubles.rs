@@ -1,0 +1,115 @@
+//! Trouble at every step of a move, made by what stands before `wandisk` and before the link. After each one exactly one
+//! agent runs, and it goes on where it was or at the other site.
+
+use crate::world::{AGENT, World, eventually, kill};
+
+/// The supervisor that calls this dies before, or after, the disk does it; once.
+fn dies(command: &str, after: bool) -> String {
+    let act = if after { "$real \"$@\" > /dev/null;" } else { "" };
+    format!("if [ \"$4\" = {command} ]; then rm -f $hook; {act} kill -9 $PPID; exit 1; fi")
+}
+
+/// Tries to move it to the other site and waits until that is decided; where it goes on then.
+fn move_with_trouble(world: &World, from: &'static str, to: &'static str) -> &'static str {
+    let output = world.run(from, &["migrate", AGENT, "--to", to]);
+    let mut at = from;
+    eventually("it is decided where the agent runs", || {
+        let status = world.ok(from, &["status", AGENT]);
+        at = if status["site"] == to { to } else { from };
+        status["state"] == "running"
+    });
+    eprintln!("{}: at {at}", crate::world::shown(&output).trim());
+    world.judge.goes_on_at(at);
+    at
+}
+
+/// A supervisor dies at each call of wandisk that a move from its site makes.
+#[test]
+fn a_source_that_dies_at_any_step_leaves_one_agent() {
+    let world = World::with_agent();
+    let mut at = "a";
+    for (command, after) in [
+        ("prepare", false),
+        ("prepare", true),
+        ("abort", true),
+        ("quiesce", false),
+        ("commit", false),
+        ("commit", true),
+    ] {
+        let to = if at == "a" { "b" } else { "a" };
+        world.hook(at, &dies(command, after));
+        let now = move_with_trouble(&world, at, to);
+        // Before the commit the source goes on by itself; with it, the destination does.
+        let committed = command == "commit";
+        assert_eq!(now == to, committed, "{command}, after it: {after}");
+        at = now;
+    }
+    world.end_at(at);
+}
+
+/// The second `prepare` is the one at the switchover: the agent stands.
+#[test]
+fn trouble_at_the_switchover_leaves_the_agent_where_it_was() {
+    let world = World::with_agent();
+    let second = |act: &str| {
+        format!(
+            "if [ \"$4\" = prepare ]; then if [ -e $hook.1 ]; then rm -f $hook $hook.1; {act} else : > $hook.1; fi; fi"
+        )
+    };
+    let cut = format!(": > {};", world.file("cut").display());
+    let end_links = format!("kill -9 $(cat {});", world.file("links").display());
+    for (name, act) in [
+        ("the supervisor dies", "kill -9 $PPID; exit 1;".to_owned()),
+        ("it dies after it", "$real \"$@\" > /dev/null; kill -9 $PPID; exit 1;".to_owned()),
+        ("the disk refuses", "exit 1;".to_owned()),
+        ("the disk hangs", "exec sleep 1000;".to_owned()),
+        ("the link is cut", format!("{cut} {end_links}")),
+    ] {
+        world.hook("a", &second(&act));
+        let at = move_with_trouble(&world, "a", "b");
+        assert_eq!(at, "a", "{name}");
+        if world.file("cut").exists() {
+            world.cut(false);
+        }
+    }
+    // And without trouble it moves.
+    world.ok("a", &["migrate", AGENT, "--to", "b"]);
+    world.judge.goes_on_at("b");
+    world.end_at("b");
+}
+
+/// What dies at the destination, and the link that is cut right after the commit.
+#[test]
+fn trouble_at_the_destination_is_survived() {
+    let world = World::with_agent();
+    // Its supervisor dies when it attaches in standby: nothing moves.
+    world.hook("b", &dies("attach", true));
+    assert_eq!(move_with_trouble(&world, "a", "b"), "a");
+
+    // Its QEMU dies with the commit: the disk comes back, and so does the agent.
+    let end_qemu = "kill -9 $(cat $(dirname $hook)/b/agents/vm/qemu.pid);";
+    world.hook("a", &format!("if [ \"$4\" = commit ]; then rm -f $hook; {end_qemu} fi"));
+    assert_eq!(move_with_trouble(&world, "a", "b"), "a");
+    assert_eq!(world.ok("a", &["status", AGENT])["disk"]["resident"], "a");
+
+    // The link is cut after the commit: both stand until the sites can talk again, then it runs at the other one.
+    let cut = world.file("cut");
+    world.hook(
+        "a",
+        &format!("if [ \"$4\" = commit ]; then rm -f $hook; $real \"$@\"; : > {}; exit 0; fi", cut.display()),
+    );
+    let mut moving = world.command("a", &["migrate", AGENT, "--to", "b"]).spawn().unwrap();
+    eventually("the agent has been handed over", || cut.exists());
+    let status = world.ok("a", &["status", AGENT]);
+    assert!(status["told"].as_str().unwrap().contains("asked to start"), "{status}");
+    world.cut(false);
+    assert!(moving.wait().unwrap().success());
+    world.judge.goes_on_at("b");
+
+    // Its supervisor dies while it runs: the agent does not notice, and the next command finds it.
+    let supervisors = world.processes("supervise");
+    supervisors.into_iter().for_each(kill);
+    world.judge.goes_on_at("b");
+    assert_eq!(world.state("b"), "running");
+    world.end_at("b");
+}

@@ -1,0 +1,334 @@
+//! Two sites, what stands between them, and the judge.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use agent_init::{BLOCK, SLOTS, number, place};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::boot;
+
+/// Only a failure takes so long.
+pub const SOON: Duration = Duration::from_secs(60);
+/// The agent's name.
+pub const AGENT: &str = "vm";
+
+#[track_caller]
+pub fn eventually(what: &str, mut cond: impl FnMut() -> bool) {
+    let end = Instant::now() + SOON;
+    while !cond() {
+        assert!(Instant::now() < end, "not within {SOON:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn snowbird() -> PathBuf {
+    env!("CARGO_BIN_EXE_snowbird").into()
+}
+
+/// The program that `cargo build -p wandisk`, or building the workspace, put beside ours.
+fn wandisk() -> PathBuf {
+    let program = snowbird().with_file_name("wandisk");
+    assert!(program.exists(), "wandisk is missing beside snowbird: cargo build -p wandisk");
+    program
+}
+
+fn script(file: &Path, text: &str) {
+    std::fs::write(file, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Both sites and the agent.
+pub struct World {
+    pub judge: Judge,
+    dir: TempDir,
+}
+
+impl World {
+    /// Two sites and an agent at `a`, which runs.
+    pub fn with_agent() -> World {
+        let world = World::new();
+        let root = world.file("root.cpio");
+        boot::initramfs(&root);
+        let kernel = world.file("vmlinuz");
+        std::fs::copy(boot::kernel(), &kernel).unwrap();
+        let (kernel, root) = (kernel.to_str().unwrap(), root.to_str().unwrap());
+        let append = "console=ttyS0 quiet panic=-1 rdinit=/init";
+        let machine =
+            ["create", AGENT, "--size", "8M", "--memory", "96M", "--vcpus", "1", "--accelerator", "tcg"];
+        world.ok("a", &[&machine[..], &["--kernel", kernel, "--initrd", root, "--append", append]].concat());
+        world.ok("a", &["launch", AGENT]);
+        world.judge.goes_on_at("a");
+        world
+    }
+
+    pub fn new() -> World {
+        let dir = tempfile::Builder::new().prefix("s").rand_bytes(5).tempdir().unwrap();
+        let at = dir.path().display();
+        // The link, which can be cut, and what stands before each site's wandisk.
+        script(
+            &dir.path().join("link"),
+            &format!("[ -e {at}/cut ] && exit 1\necho $$ >> {at}/links\nexec \"$@\""),
+        );
+        for site in ["a", "b"] {
+            let real = wandisk();
+            let text = format!(
+                "real={}\nhook={at}/hook-{site}\n[ -e $hook ] && . $hook\nexec $real \"$@\"",
+                real.display()
+            );
+            script(&dir.path().join(format!("wandisk-{site}")), &text);
+        }
+        let world = World { judge: Judge::listen(dir.path()), dir };
+        for (site, other) in [("a", "b"), ("b", "a")] {
+            world.wandisk(site, &["init", "--site", site]);
+            let address = format!("cmd:env SNOWBIRD_WANDISK={at}/wandisk-{other} {at}/link");
+            let far = [world.home(other).display().to_string(), wandisk().display().to_string()];
+            let args =
+                ["site", "add", other, &address, "--remote-home", &far[0], "--remote-wandisk", &far[1]];
+            world.wandisk(site, &args);
+        }
+        world
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn home(&self, site: &str) -> PathBuf {
+        self.file(site)
+    }
+
+    pub fn wandisk(&self, site: &str, args: &[&str]) -> Value {
+        let mut command = Command::new(wandisk());
+        command.arg("--home").arg(self.home(site)).arg("--json").args(args).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "wandisk {args:?}: {}", shown(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    pub fn command(&self, site: &str, args: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", "120"]).arg(snowbird()).arg("--home").arg(self.home(site));
+        command.arg("--wandisk").arg(self.file(&format!("wandisk-{site}"))).arg("--json").args(args);
+        command.stdin(Stdio::null()).env_remove("SNOWBIRD_HOME");
+        command
+    }
+
+    pub fn run(&self, site: &str, args: &[&str]) -> Output {
+        self.command(site, args).output().unwrap()
+    }
+
+    #[track_caller]
+    pub fn ok(&self, site: &str, args: &[&str]) -> Value {
+        let output = self.run(site, args);
+        assert!(output.status.success(), "at {site}: {args:?}: {}", shown(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// It fails with exit code 1; gives its sentence.
+    #[track_caller]
+    pub fn fails(&self, site: &str, args: &[&str]) -> String {
+        let output = self.run(site, args);
+        assert_eq!(output.status.code(), Some(1), "at {site}: {args:?}: {}", shown(&output));
+        let error: Value = serde_json::from_slice(&output.stdout).unwrap();
+        error["error"].as_str().unwrap().to_owned()
+    }
+
+    pub fn state(&self, site: &str) -> String {
+        self.ok(site, &["status", AGENT])["state"].as_str().unwrap().to_owned()
+    }
+
+    /// What the next calls of wandisk at a site do first: shell, with `$4` the command and `$real` the program.
+    pub fn hook(&self, site: &str, shell: &str) {
+        let file = self.file(&format!("hook-{site}"));
+        std::fs::write(file.with_extension("new"), format!("{shell}\n")).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a test's file need not survive a crash")]
+        std::fs::rename(file.with_extension("new"), &file).unwrap();
+    }
+
+    /// Cuts the link, or mends it.
+    pub fn cut(&self, cut: bool) {
+        if cut {
+            std::fs::write(self.file("cut"), "").unwrap();
+        } else {
+            std::fs::remove_file(self.file("cut")).unwrap();
+        }
+    }
+
+    /// Process ids of this world whose command line has this word.
+    pub fn processes(&self, word: &str) -> Vec<i32> {
+        let folder = self.dir.path().to_str().unwrap();
+        let pids = std::fs::read_dir("/proc").unwrap().flatten();
+        pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid| {
+                let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+                let line = String::from_utf8_lossy(&line).into_owned();
+                (line.contains(folder) || cwd.starts_with(folder)) && line.contains(word)
+            })
+            .collect()
+    }
+
+    /// Shuts the guest down from inside, and compares the disk with what it said.
+    pub fn end_at(&self, site: &str) {
+        self.judge.say(site, "off");
+        eventually("the guest is off", || self.state(site) == "off");
+        let file = self.file("disk.raw");
+        self.wandisk(site, &["export", AGENT, file.to_str().unwrap()]);
+        self.judge.compare(&std::fs::read(file).unwrap());
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for site in ["a", "b"] {
+                eprintln!("--- at {site}: {}", shown(&self.run(site, &["log", AGENT])));
+                let log = self.home(site).join("agents").join(AGENT).join("qemu.log");
+                eprintln!("{}", std::fs::read_to_string(log).unwrap_or_default());
+            }
+            eprintln!(
+                "--- judge: {:?}",
+                self.judge.told.lock().unwrap().lines.iter().rev().take(30).collect::<Vec<_>>()
+            );
+        }
+        self.judge.end.store(true, Ordering::SeqCst);
+        // Supervisors, QEMUs and keepers are daemons of this folder.
+        eventually("every process of this test is gone", || {
+            let left = self.processes("");
+            for pid in &left {
+                kill(*pid);
+            }
+            left.is_empty()
+        });
+    }
+}
+
+pub fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+}
+
+pub fn shown(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[derive(Default)]
+struct Told {
+    /// Where each number was said.
+    said: BTreeMap<u64, &'static str>,
+    wrong: Vec<String>,
+    lines: Vec<String>,
+    /// What is to be typed at a site.
+    typed: HashMap<String, String>,
+}
+
+/// Hears what the agent says at both sites.
+pub struct Judge {
+    told: Arc<Mutex<Told>>,
+    end: Arc<AtomicBool>,
+}
+
+fn console(folder: &Path, site: &str) -> PathBuf {
+    folder.join(site).join("agents").join(AGENT).join("console.sock")
+}
+
+impl Judge {
+    fn listen(folder: &Path) -> Judge {
+        let told = Arc::new(Mutex::new(Told::default()));
+        let end = Arc::new(AtomicBool::new(false));
+        for site in ["a", "b"] {
+            let (told, end, path) = (Arc::clone(&told), Arc::clone(&end), console(folder, site));
+            std::thread::spawn(move || {
+                while !end.load(Ordering::SeqCst) {
+                    if let Ok(stream) = UnixStream::connect(&path) {
+                        hear(site, stream, &told);
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+        }
+        Judge { told, end }
+    }
+
+    /// Types a line at the agent; the port has one listener at a time, which does it.
+    fn say(&self, site: &str, word: &str) {
+        self.told.lock().unwrap().typed.insert(site.to_owned(), word.to_owned());
+    }
+
+    fn newest(&self) -> u64 {
+        self.told.lock().unwrap().said.keys().next_back().copied().unwrap_or(0)
+    }
+
+    /// The agent says new numbers at this site, and at no other.
+    #[track_caller]
+    pub fn goes_on_at(&self, site: &str) {
+        let before = self.newest();
+        eventually(&format!("the agent goes on at {site}"), || {
+            let told = self.told.lock().unwrap();
+            assert!(told.wrong.is_empty(), "{:?}", told.wrong);
+            told.said.range(before + 1..).filter(|(_, at)| **at == site).count() >= 5
+        });
+        let told = self.told.lock().unwrap();
+        let last: Vec<_> = told.said.iter().rev().take(3).collect();
+        assert!(last.iter().all(|(_, at)| **at == site), "not only at {site}: {last:?}");
+    }
+
+    /// The disk holds what was said, and nothing is torn.
+    #[track_caller]
+    fn compare(&self, disk: &[u8]) {
+        let told = self.told.lock().unwrap();
+        assert!(told.wrong.is_empty(), "{:?}", told.wrong);
+        let newest = told.said.keys().next_back().copied().unwrap();
+        for slot in 0..SLOTS {
+            let at = usize::try_from(place(slot)).unwrap();
+            let found = number(&disk[at..at + BLOCK]).unwrap_or_else(|| panic!("slot {slot} is torn"));
+            let due = (newest.saturating_sub(SLOTS - 1)..=newest).find(|n| n % SLOTS == slot).unwrap_or(0);
+            assert!(found == due || found > newest, "slot {slot} holds {found}, {due} was said to be there");
+        }
+    }
+}
+
+/// Takes lines until the port closes, and types what is to be typed.
+fn hear(site: &'static str, stream: UnixStream, told: &Mutex<Told>) {
+    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut writer = stream.try_clone().unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    loop {
+        let typed = told.lock().unwrap().typed.remove(site);
+        if let Some(word) = typed {
+            writeln!(writer, "{word}").ok();
+        }
+        match reader.read_line(&mut line) {
+            Ok(0) => return,
+            Ok(_) => {
+                told.lock().unwrap().take(site, line.trim());
+                line.clear();
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+impl Told {
+    fn take(&mut self, site: &'static str, line: &str) {
+        self.lines.push(format!("{site}: {line}"));
+        if line.starts_with("bad ") {
+            self.wrong.push(format!("{site}: {line}"));
+        }
+        let Some(n) = line.strip_prefix("at ").and_then(|n| n.parse().ok()) else { return };
+        if let Some(before) = self.said.insert(n, site) {
+            self.wrong.push(format!("{n} was said at {before} and at {site}: two agents ran"));
+        }
+    }
+}
