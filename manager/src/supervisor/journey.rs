@@ -1,4 +1,5 @@
-//! Where the time of a migration goes, and what of it is told on the way. Kept in memory only.
+//! Where the time of a migration goes, and what of it is told on the way. Kept in memory only. (Where the agent stands while its
+//! memory is copied, that time is in `drain`.)
 
 use std::time::{Duration, Instant};
 

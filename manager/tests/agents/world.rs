@@ -72,7 +72,7 @@ impl World {
 
     pub fn new() -> World {
         let dir = tempfile::Builder::new().prefix("s").rand_bytes(5).tempdir().unwrap();
-        let at = dir.path().display();
+        let at = dir.path().display().to_string();
         // The link, which can be cut, and what stands before each site's wandisk.
         script(
             &dir.path().join("link"),
