@@ -180,7 +180,10 @@ impl World {
     /// Shuts the guest down from inside, and compares the disk with what it said.
     pub fn end_at(&self, site: &str) {
         self.judge.say(site, "off");
-        eventually("the guest is off", || self.state(site) == "off");
+        eventually("the guest is off, and its disk let go", || {
+            let status = self.ok(site, &["status", AGENT]);
+            status["state"] == "off" && status["disk"]["attached"] == false
+        });
         let file = self.file("disk.raw");
         self.wandisk(site, &["export", AGENT, file.to_str().unwrap()]);
         self.judge.compare(&std::fs::read(file).unwrap());
