@@ -1,37 +1,29 @@
-//! A tree of files read by somebody who has just arrived, beside a qcow2 overlay with copy-on-read.
+//! A tree of files read, or a system booted, by somebody who has just arrived, beside a qcow2 overlay with copy-on-read.
 //!
-//! The reader is the test guest: its kernel's ext4 and read-ahead, `tar` over the whole tree, a disk of QEMU's. Three
-//! disks are the same to it: an image that is here (how long it takes without waits), the overlay over an NBD
-//! server at the other site through an ssh tunnel, and a WANDisk that has just been moved. What somebody waits for
-//! fetches is the reader's time over that with the image that is here. The sum of the reads' times is told too; where
-//! the kernel reads ahead, it counts one second of a reader several times.
+//! Three disks are read by the same [`reader`](super::reader), or booted by the same guest ([`boot`](super::boot)): an image that is here (how long it takes without waits), the
+//! overlay over an NBD server at the other site through an ssh tunnel, and a WANDisk that has just been moved. The clock
+//! begins before a disk is attached (before `qemu-nbd` is started; the overlay's tunnel is there already), and ends when all
+//! is read; of a boot it is the guest's own, from the mount on. What somebody waits for fetches is that time over the one of the image that is here. The sum of the reads' times
+//! is told too; where the kernel reads ahead, it counts one second of a reader several times.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
+use super::boot::boot;
+use super::reader::{Mounted, appears, until_death};
 use super::{Arguments, Bench, median, tree};
-use crate::guest::{self, Options};
+use crate::process;
 use crate::sites::PORT;
-use crate::{process, workspace};
-
-/// What the guest runs: everything that reading needs is read from the host first.
-const READ: &str = r#"
-mkdir -p /m /w && echo x >/w/x && tar cf - /w 2>/dev/null | cat >/dev/null
-mount -t ext4 -o ro,noload /dev/vda /m || exit 1
-read up rest </proc/uptime
-bytes=$(tar cf - -C /m . | wc -c)
-read now rest </proc/uptime
-echo "read $up $now $bytes $(cat /sys/block/vda/stat)"
-"#;
 
 /// One reading of the tree.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
-    /// From `tar`'s start to its end.
+    /// From before the disk is attached to `tar`'s end; of a boot, from the mount to its end.
     seconds: f64,
     /// All reads' times together.
     in_reads: f64,
@@ -39,15 +31,24 @@ struct Reading {
     wire: f64,
 }
 
+/// What somebody does who has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Reads all files.
+    Files,
+    /// Boots.
+    Boot,
+}
+
 /// Measures.
-pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
+pub(super) fn measure(bench: &Bench, arguments: &Arguments, what: Use) -> Result<()> {
     let folder = bench.image.parent().context("the image is nowhere")?;
     let all = [Who::Here, Who::Overlay, Who::Ours, Who::OursKnown];
     let is_asked = |who: &Who| arguments.rows.is_empty() || arguments.rows.contains(who);
     let mut readings: [Vec<Reading>; 4] = Default::default();
     for run in 0..arguments.runs {
         for (who, readings) in all.into_iter().zip(&mut readings).filter(|(who, _)| is_asked(who)) {
-            let reading = who.read(bench, folder, run)?;
+            let reading = who.read(bench, folder, run, what)?;
             println!(
                 "run {}: {:<40}{:>8.2} s{:>10.2} s in reads{:>10.1} MB on the line",
                 run + 1,
@@ -112,123 +113,154 @@ impl Who {
         }
     }
 
-    fn read(self, bench: &Bench, folder: &Path, run: usize) -> Result<Reading> {
+    fn read(self, bench: &Bench, folder: &Path, run: usize, what: Use) -> Result<Reading> {
         match self {
-            Self::Here => read(bench, &format!("file={},format=raw", bench.image.display())),
+            Self::Here => read(bench, folder, what, || Served::image(&bench.image, folder)),
             Self::Overlay => {
                 let overlay = Overlay::make(bench, folder)?;
-                read(bench, &format!("file={},format=qcow2,copy-on-read=on", overlay.file.display()))
+                read(bench, folder, what, || Served::overlay(&overlay.file, folder))
             }
-            Self::Ours | Self::OursKnown => self.wandisk(bench, run),
+            Self::Ours | Self::OursKnown => self.wandisk(bench, folder, run, what),
         }
     }
 
     /// A disk of its own each time: none knows of another's readers.
-    fn wandisk(self, bench: &Bench, run: usize) -> Result<Reading> {
+    fn wandisk(self, bench: &Bench, folder: &Path, run: usize, what: Use) -> Result<Reading> {
         let (a, b) = (&bench.sites.a, &bench.sites.b);
         let disk = format!("{}{run}", if self == Self::Ours { "new" } else { "known" });
         a.wandisk(&["create", &disk, "--from", bench.image.to_str().context("the path is no UTF-8")?])?;
         let attach = |site: &crate::sites::Site| {
             let report = site.ask(&["attach", &disk, "--nbd"])?;
-            let uri = report["uri"].as_str().context("attach names no URI")?;
-            anyhow::Ok(format!("file={uri},format=raw"))
+            let uri = report["uri"].as_str().context("attach names no URI")?.to_owned();
+            anyhow::Ok(Served { uri, _server: None })
         };
         if self == Self::OursKnown {
-            read(bench, &attach(a)?)?;
+            read(bench, folder, what, || attach(a))?;
             a.ask(&["detach", &disk])?;
         }
         a.wandisk(&["move", &disk, "--to", "b"])?;
-        let reading = read(bench, &attach(b)?)?;
-        println!("   b: fetch {}", b.ask(&["status", &disk])?["fetch"]);
+        let reading = read(bench, folder, what, || attach(b))?;
+        let fetch = &b.ask(&["status", &disk])?["fetch"];
+        let told = |name: &str| fetch.get(name).cloned().unwrap_or(Value::Null);
+        println!(
+            "   b: {} on demand ({} in parts), {} ahead ({} of use, {} bytes of none), {} bytes came",
+            told("demand"),
+            told("in_parts"),
+            told("prefetched"),
+            told("prefetch_used"),
+            told("prefetch_unused_bytes"),
+            told("bytes_in")
+        );
         b.ask(&["detach", &disk])?;
         Ok(reading)
     }
 }
 
-/// Starts the guest with this drive and has it read the tree.
-fn read(bench: &Bench, drive: &str) -> Result<Reading> {
-    let log = workspace::guest().join(format!("arrive-{}.log", std::process::id()));
-    let qemu = ["-drive".to_owned(), format!("if=none,id=tree,{drive}")];
-    let device = ["-device".to_owned(), "virtio-blk-pci,drive=tree".to_owned()];
-    let options = Options {
-        memory_mib: 2048,
-        scratch_bytes: 0,
-        limit: Duration::from_secs(500),
-        cwd: Some(PathBuf::from("/")),
-        log: Some(log.clone()),
-        qemu: qemu.into_iter().chain(device).collect(),
-        ..Options::default()
-    };
+/// A disk behind an NBD URI.
+#[derive(Debug)]
+struct Served {
+    uri: String,
+    _server: Option<Running>,
+}
+
+impl Served {
+    /// An image that is here, and that what is written does not change.
+    fn image(image: &Path, folder: &Path) -> Result<Served> {
+        let file = folder.join("here.qcow2");
+        fs::remove_file(&file).ok();
+        let mut make = Command::new("qemu-img");
+        make.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(image).arg(&file);
+        process::output(&mut make)?;
+        let options = "driver=qcow2,file.driver=file,file.filename";
+        Served::by_qemu(&format!("{options}={}", file.display()), folder)
+    }
+
+    /// A qcow2 that keeps what is read of its base.
+    fn overlay(file: &Path, folder: &Path) -> Result<Served> {
+        let options = "driver=copy-on-read,file.driver=qcow2,file.file.driver=file,file.file.filename";
+        Served::by_qemu(&format!("{options}={}", file.display()), folder)
+    }
+
+    fn by_qemu(options: &str, folder: &Path) -> Result<Served> {
+        let socket = folder.join("served.sock");
+        let mut server = until_death("qemu-nbd");
+        server.args(["--persistent", "--shared=8", "--cache=writeback", "--image-opts", options]);
+        server.arg("--socket").arg(&socket);
+        let server = Running::start(server, &socket)?;
+        Ok(Served { uri: format!("nbd+unix:///?socket={}", socket.display()), _server: Some(server) })
+    }
+}
+
+/// Attaches a disk, and reads the tree on it or boots from it.
+fn read(bench: &Bench, folder: &Path, what: Use, attach: impl FnOnce() -> Result<Served>) -> Result<Reading> {
     let before = bench.sites.moved()?;
-    let code = guest::run(&["sh".to_owned(), "-c".to_owned(), READ.to_owned()], &options)?;
+    let began = Instant::now();
+    let served = attach()?;
+    if what == Use::Boot {
+        let (took, in_reads) = boot(&served.uri)?;
+        let wire = (bench.sites.moved()? - before) as f64;
+        return Ok(Reading { seconds: took.as_secs_f64(), in_reads: in_reads.as_secs_f64(), wire });
+    }
+    let mounted = Mounted::new(&served.uri, folder)?;
+    let bytes = mounted.read_all()?;
+    let seconds = began.elapsed().as_secs_f64();
     let wire = (bench.sites.moved()? - before) as f64;
-    let said = fs::read_to_string(&log)?;
-    fs::remove_file(&log).ok();
-    if code != 0 {
-        bail!("the guest's reader ended with {code}");
+    if bytes < 1_000_000 {
+        bail!("the reader read no tree");
     }
-    let line = said.lines().find_map(|line| line.strip_prefix("read ")).context("the guest told nothing")?;
-    let numbers: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    // Two times and the bytes; then Documentation/admin-guide/iostats.rst: the fourth is milliseconds of reads.
-    let [began, ended, bytes, _, _, _, in_reads, ..] = numbers[..] else { bail!("the guest told {line:?}") };
-    if bytes < 1e6 {
-        bail!("the guest read no tree");
+    Ok(Reading { seconds, in_reads: mounted.in_reads()?.as_secs_f64(), wire })
+}
+
+/// A program; ended when dropped.
+#[derive(Debug)]
+struct Running(Child);
+
+impl Running {
+    /// Starts it and waits until it listens.
+    fn start(mut command: Command, socket: &Path) -> Result<Running> {
+        fs::remove_file(socket).ok();
+        let child = command.stdin(Stdio::null()).spawn();
+        let running = Running(child.with_context(|| format!("cannot start {command:?}"))?);
+        appears(socket)?;
+        Ok(running)
     }
-    Ok(Reading { seconds: ended - began, in_reads: in_reads / 1e3, wire })
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 /// An overlay at `b`, over an NBD server at `a`, through an ssh tunnel.
 #[derive(Debug)]
 struct Overlay {
     file: PathBuf,
-    running: Vec<Child>,
+    // In this order: what hangs on the other first.
+    _tunnel: Running,
+    _server: Running,
 }
 
 impl Overlay {
     fn make(bench: &Bench, folder: &Path) -> Result<Overlay> {
         let file = folder.join("overlay.qcow2");
         let (there, here) = (folder.join("there.sock"), folder.join("here.sock"));
-        for old in [&file, &there, &here] {
-            fs::remove_file(old).ok();
-        }
-        let mut overlay = Overlay { file, running: Vec::new() };
+        fs::remove_file(&file).ok();
         let mut server = bench.sites.a.inside("qemu-nbd");
         server.args(["--read-only", "--persistent", "--shared=8", "--format=raw", "--cache=writeback"]);
         server.arg("--socket").arg(&there).arg(&bench.image);
-        overlay.start(server, &there)?;
+        let server = Running::start(server, &there)?;
         let mut tunnel = bench.sites.b.inside("ssh");
         tunnel.arg("-F").arg(&bench.sites.b.ssh_config).args(["-N", "-p", PORT]);
         tunnel.arg("-L").arg(format!("{}:{}", here.display(), there.display()));
         tunnel.arg(format!("root@{}", bench.sites.a.address));
-        overlay.start(tunnel, &here)?;
+        let tunnel = Running::start(tunnel, &here)?;
         let mut image = Command::new("qemu-img");
         image.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
-        image.arg(format!("nbd+unix:///?socket={}", here.display())).arg(&overlay.file);
+        image.arg(format!("nbd+unix:///?socket={}", here.display())).arg(&file);
         process::output(&mut image)?;
-        Ok(overlay)
-    }
-
-    /// Starts it and waits until it listens.
-    fn start(&mut self, mut command: Command, socket: &Path) -> Result<()> {
-        let child = command.stdin(Stdio::null()).spawn();
-        self.running.push(child.with_context(|| format!("cannot start {command:?}"))?);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !socket.exists() {
-            if Instant::now() > deadline {
-                bail!("nobody listens at {}", socket.display());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Overlay {
-    fn drop(&mut self) {
-        for child in self.running.iter_mut().rev() {
-            child.kill().ok();
-            child.wait().ok();
-        }
+        Ok(Overlay { file, _tunnel: tunnel, _server: server })
     }
 }
 

@@ -4,11 +4,13 @@
 //! with WANDisk in one tunnel, and medians are shown. A tunnel's own CPU time is paid by the same processors.
 
 mod arrive;
+mod boot;
 mod changed;
 mod cold;
 mod compressible;
 mod hand_over;
 mod plot;
+mod reader;
 mod ssh;
 mod sync;
 mod tree;
@@ -31,6 +33,7 @@ use crate::{process, setup, workspace};
   cargo xtask bench link compressible --size 1g --runs 1
   cargo xtask bench link cold --rtt 100ms
   cargo xtask bench link arrive --size 500m
+  cargo xtask bench link boot --runs 1
   cargo xtask bench link changed --size 8g --runs 1")]
 pub(crate) struct Arguments {
     /// What.
@@ -46,7 +49,7 @@ pub(crate) struct Arguments {
     /// Where the sites keep what they have; on a tmpfs, syncs take no time.
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Of `arrive`, these rows only; by default all.
+    /// Of `arrive` and `boot`, these rows only; by default all.
     #[arg(long, value_delimiter = ',')]
     rows: Vec<arrive::Who>,
     /// Bytes of the disk.
@@ -72,6 +75,8 @@ enum What {
     HandOver,
     /// A tree of files of `--size`, read right after a move, beside a qcow2 overlay over NBD through ssh.
     Arrive,
+    /// A small Debian booted right after a move, beside the same.
+    Boot,
 }
 
 /// Two sites, most often with a disk of noise at the first.
@@ -109,7 +114,8 @@ pub(super) fn main(arguments: &Arguments) -> Result<()> {
         What::Ssh => ssh::measure(&bench, arguments),
         What::Changed => changed::measure(&bench, arguments),
         What::HandOver => hand_over::measure(&bench, arguments),
-        What::Arrive => arrive::measure(&bench, arguments),
+        What::Arrive => arrive::measure(&bench, arguments, arrive::Use::Files),
+        What::Boot => arrive::measure(&bench, arguments, arrive::Use::Boot),
     }
 }
 
@@ -121,10 +127,11 @@ impl Bench {
         fs::create_dir_all(&dir)?;
         let folder = Folder(dir.clone());
         let image = dir.join("noise.img");
-        let with_disk = !matches!(arguments.what, What::HandOver | What::Arrive);
+        let with_disk = !matches!(arguments.what, What::HandOver | What::Arrive | What::Boot);
         match arguments.what {
             What::HandOver => {}
             What::Arrive | What::Compressible => arrive::image(&image, arguments.size, arguments.wan.seed)?,
+            What::Boot => boot::image(&image)?,
             _ => noise(&image, arguments.size, arguments.wan.seed)?,
         }
         let tunnel = Tunnel::make(&arguments.wan.shape())?;
