@@ -1,10 +1,11 @@
 //! A tree of files read, or a system booted, by somebody who has just arrived, beside a qcow2 overlay with copy-on-read.
 //!
-//! Three disks are read by the same [`reader`](super::reader), or booted by the same guest ([`boot`](super::boot)): an image that is here (how long it takes without waits), the
-//! overlay over an NBD server at the other site through an ssh tunnel, and a WANDisk that has just been moved. The clock
-//! begins before a disk is attached (before `qemu-nbd` is started; the overlay's tunnel is there already), and ends when all
-//! is read; of a boot it is the guest's own, from the mount on. What somebody waits for fetches is that time over the one of the image that is here. The sum of the reads' times
-//! is told too; where the kernel reads ahead, it counts one second of a reader several times.
+//! Three disks are read by the same [`reader`](super::reader), or booted by the same guest ([`boot`](super::boot)): an
+//! image that is here (how long it takes without waits), the overlay over an NBD server at the other site through an ssh
+//! tunnel, and a WANDisk that has just been moved. The clock begins before a disk is attached (before `qemu-nbd` is
+//! started; the overlay's tunnel is there already), and ends when all is read; of a boot it is the guest's own, from the
+//! mount on. What somebody waits for fetches is that time over the one of the image that is here. The sum of the reads'
+//! times is told too; where the kernel reads ahead, it counts one second of a reader several times.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -99,7 +99,7 @@ pub(super) fn image(file: &Path) -> Result<()> {
     let mut unpack = Command::new("tar");
     unpack.args(["--extract", "--keep-directory-symlink", "--file=-", "--directory"]).arg(&tree);
     unpack.stdin(pack.stdout.take().context("tar has no output")?);
-    process::output(&mut unpack)?;
+    process::run(&mut unpack)?;
     pack.wait()?;
     let units = tree.join("etc/systemd/system");
     fs::write(units.join("booted.service"), BOOTED_SERVICE)?;
