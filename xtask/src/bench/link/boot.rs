@@ -41,7 +41,7 @@ const PACKAGES: [&str; 20] = [
 /// Links into these are met before the folders.
 const FOLDERS: [&str; 5] = ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "mnt"];
 /// Files that packages do not bring but make.
-const MADE: [&str; 5] = ["etc/passwd", "etc/group", "etc/shadow", "etc/ld.so.cache", "etc/nsswitch.conf"];
+const MADE: [&str; 4] = ["etc/passwd", "etc/group", "etc/ld.so.cache", "etc/nsswitch.conf"];
 /// Bytes of the image.
 const IMAGE_BYTES: u64 = 512 << 20;
 
