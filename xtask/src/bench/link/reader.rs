@@ -78,7 +78,8 @@ impl Drop for Mounted {
         if let Some(device) = &self.device {
             quietly("losetup", &[Path::new("--detach"), Path::new(device)]);
         }
-        quietly("umount", &[&self.folder]);
+        // The device may be let go of a moment later.
+        quietly("umount", &[Path::new("--lazy"), &self.folder]);
         self.fuse.kill().ok();
         self.fuse.wait().ok();
     }
