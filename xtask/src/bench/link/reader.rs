@@ -22,6 +22,8 @@ pub(super) struct Mounted {
     folder: PathBuf,
     at: PathBuf,
     device: Option<String>,
+    /// What the device's statistics said before: they outlive what it stands for.
+    before: Duration,
     fuse: Child,
 }
 
@@ -35,11 +37,12 @@ impl Mounted {
         let mut fuse = until_death("nbdfuse");
         fuse.arg("--readonly").arg(&file).arg(uri);
         let fuse = fuse.stdin(Stdio::null()).spawn().context("cannot start nbdfuse: cargo xtask setup")?;
-        let mut mounted = Mounted { folder, at, device: None, fuse };
+        let mut mounted = Mounted { folder, at, device: None, before: Duration::ZERO, fuse };
         appears(&file)?;
         let device =
             process::output(Command::new("losetup").args(["--find", "--show", "--read-only"]).arg(&file))?;
         let device = mounted.device.insert(device.trim().to_owned()).clone();
+        mounted.before = mounted.in_reads()?;
         let mut mount = Command::new("mount");
         mount.args(["-t", "ext4", "-o", "ro,noload", &device]).arg(&mounted.at);
         process::output(&mut mount)?;
@@ -65,7 +68,8 @@ impl Mounted {
         let device = self.device.as_deref().and_then(|device| device.strip_prefix("/dev/"));
         let stat = fs::read_to_string(format!("/sys/block/{}/stat", device.context("no device")?))?;
         let ms = stat.split_whitespace().nth(3).and_then(|number| number.parse().ok());
-        Ok(Duration::from_millis(ms.context("the device's statistics make no sense")?))
+        let all = Duration::from_millis(ms.context("the device's statistics make no sense")?);
+        Ok(all.saturating_sub(self.before))
     }
 }
 
