@@ -17,7 +17,7 @@ const IDLE: Duration = Duration::from_secs(5);
 /// How long commands and peers' requests may take to end when the keeper does.
 const DRAIN: Duration = Duration::from_secs(20);
 /// How often it looks whether it may end.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A keeper that listens.
 #[derive(Debug)]

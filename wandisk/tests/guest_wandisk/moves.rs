@@ -5,8 +5,6 @@ use crate::framework::*;
 
 #[test]
 fn a_mounted_disk_moves_only_by_force_and_its_device_is_dead_then() {
-    // As systemd has it: b's keeper begins while the file system is mounted, and must let go of it when it is unmounted.
-    sh("mount --make-rshared /");
     let world = World::new();
     let (a, b) = world.pair();
     a.ok(["create", "d", "--size", "128M"]);
