@@ -4,7 +4,8 @@
 //! another, by [`qmp`] and the program [`wandisk`]; [`sites`], [`control`] and [`host`] are how sites and processes ask each
 //! other. [`profile`] reads what a user wrote about an agent's phases; [`policy`] turns readings into decisions by it; [`replay`]
 //! shows what a profile would have done with a recorded trace. What decides is pure: events, readings and time come in,
-//! actions with their reasons come out. [`cli`] is the program `snowbird`.
+//! actions with their reasons come out. [`display`] is an agent's screen for who looks at it, and what its sensors say. [`cli`] is the
+//! program `snowbird`.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod agent;
 pub mod cli;
 pub mod condition;
 pub mod control;
+pub mod display;
 pub mod host;
 pub mod lines;
 pub mod policy;

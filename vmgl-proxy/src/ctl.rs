@@ -1,7 +1,7 @@
 //! `ctl`: a unix socket (mode 0600) that takes one line of JSON a question and gives one a answer.
 //!
-//! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"prepare","to":ADDR}`, `{"do":"rehome"}` (with `"to"`, or
-//! to what is prepared), `{"do":"cancel"}`. Answers are `{"ok":…}` or `{"error":"…"}`; prepare and rehome
+//! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"prepare","to":ADDR}`, `{"do":"hold"}`, `{"do":"rehome"}` (with
+//! `"to"`, or to what is prepared), `{"do":"cancel"}`. Answers are `{"ok":…}` or `{"error":"…"}`; prepare and rehome
 //! answer when they are done.
 
 use std::io;
@@ -37,6 +37,8 @@ pub enum Command {
         /// The new server.
         to: String,
     },
+    /// Keep input back until the next rehome is done, or a cancel.
+    Hold {},
     /// Show the prepared one or `to`.
     Rehome {
         /// The new server, if it is not prepared.
@@ -47,24 +49,33 @@ pub enum Command {
     Cancel {},
 }
 
+/// Where viewers come in, as `status` tells it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Doors {
+    /// The address of plain viewers.
+    pub listening: String,
+    /// What to type into a browser.
+    pub browse: Option<String>,
+}
+
 /// Answers at `path` until accepting fails.
 ///
 /// # Errors
 /// What listening and accepting give.
-pub async fn serve(path: &Path, ways: Ways, means: Means) -> io::Result<()> {
+pub async fn serve(path: &Path, doors: Doors, ways: Ways, means: Means) -> io::Result<()> {
     let listener = Address::Unix(path.to_owned()).listen().await?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    answer_all(listener, ways, means).await
+    answer_all(listener, doors, ways, means).await
 }
 
-async fn answer_all(listener: Listener, ways: Ways, means: Means) -> io::Result<()> {
+async fn answer_all(listener: Listener, doors: Doors, ways: Ways, means: Means) -> io::Result<()> {
     let mut tasks = tokio::task::JoinSet::new();
     loop {
         while tasks.len() >= MOST {
             tasks.join_next().await;
         }
         let (stream, _) = listener.accept().await?;
-        let (ways, means) = (ways.clone(), means.clone());
+        let (doors, ways, means) = (doors.clone(), ways.clone(), means.clone());
         tasks.spawn(async move {
             let (read, mut write) = tokio::io::split(stream);
             let mut lines = BufReader::new(read);
@@ -75,7 +86,7 @@ async fn answer_all(listener: Listener, ways: Ways, means: Means) -> io::Result<
                     return;
                 }
                 let said = match serde_json::from_slice(&line) {
-                    Ok(command) => answer(command, &ways, &means).await,
+                    Ok(command) => answer(command, &doors, &ways, &means).await,
                     Err(fault) => Err(format!("no command: {fault}")),
                 };
                 let mut said = match said {
@@ -93,11 +104,12 @@ async fn answer_all(listener: Listener, ways: Ways, means: Means) -> io::Result<
     }
 }
 
-async fn answer(command: Command, ways: &Ways, means: &Means) -> Result<Value, String> {
+async fn answer(command: Command, doors: &Doors, ways: &Ways, means: &Means) -> Result<Value, String> {
     let parse = |to: String| to.parse::<Address>().map_err(|fault| fault.to_string());
     let ask = match command {
         Command::Viewers {} => return Ok(viewers(means)),
         Command::Status {} => Ask::Status,
+        Command::Hold {} => Ask::Hold,
         Command::Prepare { to } => Ask::Change(Event::Prepare(parse(to)?)),
         Command::Rehome { to } => Ask::Change(Event::Rehome(to.map(parse).transpose()?)),
         Command::Cancel {} => Ask::Change(Event::Cancel),
@@ -109,6 +121,8 @@ async fn answer(command: Command, ways: &Ways, means: &Means) -> Result<Value, S
     let mut status = serde_json::to_value(status).map_err(|fault| fault.to_string())?;
     if let Some(fields) = status.as_object_mut() {
         let shown = means.display.lock();
+        fields.insert("listening".to_owned(), doors.listening.clone().into());
+        fields.insert("browse".to_owned(), doors.browse.clone().into());
         fields.insert("viewers".to_owned(), shown.viewers.len().into());
         fields.insert("last_viewer_end".to_owned(), shown.viewer_end.clone().into());
         drop(shown);

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use vmgl_rfb::{Cursor, Framebuffer, Rect, Screen};
 
+use crate::address::Address;
 use crate::region::Region;
 
 /// Pictures are compared in squares of this side.
@@ -74,6 +75,7 @@ pub struct Shown {
     pub given_newest: bool,
     /// The link that may publish; 0 before the first.
     pub live: u64,
+    server: Option<Address>,
     /// Who looks.
     pub viewers: BTreeMap<u64, Viewer>,
     /// Why the last viewer's connection ended.
@@ -166,6 +168,12 @@ impl Shown {
         }
     }
 
+    /// This link is shown from now on, to the server at that address. Is that another one than before?
+    pub fn goes_live(&mut self, id: u64, server: &Address) -> bool {
+        self.live = id;
+        self.server.replace(server.clone()).is_some_and(|before| before != *server)
+    }
+
     /// A bell.
     pub fn ring(&mut self) {
         self.owe(|debt| debt.bell = true);
@@ -225,6 +233,7 @@ impl Display {
             given: None,
             given_newest: false,
             live: 0,
+            server: None,
             viewers: BTreeMap::new(),
             viewer_end: None,
             last: 0,
@@ -255,6 +264,16 @@ mod tests {
         assert_eq!(shown.picture, other);
         assert_eq!(shown.viewers[&id].debt.damage.rects(), [Rect::new(96, 96, TILE, TILE)]);
     }
+
+    #[test]
+    fn a_server_that_comes_back_is_no_other_one() {
+        let display = Display::new(Framebuffer::new(640, 480).unwrap());
+        let [a, b] = ["a", "b"].map(|name| Address::Unix(name.into()));
+        let went: Vec<bool> =
+            [(1, &a), (2, &a), (3, &b), (4, &a)].map(|(id, at)| display.lock().goes_live(id, at)).into();
+        assert_eq!((went, display.lock().live), (vec![false, false, true, true], 4));
+    }
+
     #[test]
     fn screens_that_make_no_sense_are_forgotten() {
         let display = Display::new(Framebuffer::new(640, 480).unwrap());

@@ -25,6 +25,8 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub enum Ask {
     /// How it stands.
     Status,
+    /// Keep input back; a change that is waited for goes on.
+    Hold,
     /// A change; answered when it is done.
     Change(Event),
 }
@@ -40,6 +42,8 @@ pub struct Status {
     pub prepared: Option<String>,
     /// Servers that were shown so far after the first.
     pub rehomes: u64,
+    /// Input is held back until the next server is shown.
+    pub held: bool,
     /// Input that waits for a server.
     pub waiting: usize,
     /// Input that was forgotten because too much waited.
@@ -129,7 +133,7 @@ impl Hub {
 
     async fn run(&mut self, mut heard: mpsc::Receiver<Said>, mut asked: mpsc::Receiver<Question>) {
         loop {
-            let live = self.machine.shown().filter(|_| self.input.waits());
+            let live = self.machine.hears().filter(|_| self.input.waits());
             let orders = self.links.iter().find(|link| Some(link.id) == live).map(|link| link.orders.clone());
             tokio::select! {
                 said = heard.recv() => match said {
@@ -164,6 +168,10 @@ impl Hub {
     async fn answer(&mut self, ask: Ask, answer: oneshot::Sender<Answer>) {
         match ask {
             Ask::Status => drop(answer.send(Ok(self.status()))),
+            Ask::Hold => {
+                self.step(Event::Hold).await;
+                drop(answer.send(Ok(self.status())));
+            }
             Ask::Change(event) => {
                 self.settle(Err("another command came".to_owned()));
                 self.asked = Instant::now();
@@ -230,6 +238,7 @@ impl Hub {
             upstream: self.machine.address().to_string(),
             prepared: self.machine.prepared().map(ToString::to_string),
             rehomes: self.shown.saturating_sub(1),
+            held: self.machine.held(),
             waiting: self.input.len(),
             lost: self.input.lost(),
             last_ms: self.last.map(|last| last.as_secs_f64() * 1e3),

@@ -59,6 +59,7 @@ pub async fn run(
 
 struct Link {
     id: LinkId,
+    address: Address,
     means: Means,
     told: mpsc::Sender<(LinkId, Told)>,
     began: Instant,
@@ -122,6 +123,7 @@ impl Link {
         let init = timeout(PATIENCE, hands).await.map_err(|_| LinkError::Late)??;
         let mut link = Self {
             id,
+            address: address.clone(),
             means,
             told: told.clone(),
             began: Instant::now(),
@@ -429,9 +431,9 @@ impl Link {
         self.refresh = None;
         if self.show {
             self.show = false;
-            {
+            let moved = {
                 let mut shown = self.means.display.lock();
-                shown.live = self.id;
+                let moved = shown.goes_live(self.id, &self.address);
                 self.changed.add(self.picture.bounds());
                 shown.publish(&self.picture, &self.changed);
                 shown.set_screens(&self.screens);
@@ -441,6 +443,10 @@ impl Link {
                     shown.set_cut(Arc::clone(text));
                 }
                 shown.name.clone_from(&self.name);
+                moved
+            };
+            if moved {
+                self.means.tap.event(sensors::Event::Restart { place: None });
             }
             // What the handshake measured: sensors need the path from the first input on.
             if let Some(trip) = self.pace.round_trip() {

@@ -9,6 +9,7 @@
 //!
 //! Invariant: there is at most one link that is shown and one that is loading.
 //! Invariant: the one that is shown is let go only after another one is shown, or when it ended itself.
+//! Invariant: input that is held back is let go by the next server that is shown, or by a cancel.
 
 use serde::Serialize;
 
@@ -26,6 +27,8 @@ pub enum Event {
     Rehome(Option<Address>),
     /// Stay with the present one.
     Cancel,
+    /// Keep input back: the present server stands, and would forget what it is told.
+    Hold,
     /// A link that was not told to show has the whole picture.
     Loaded(LinkId),
     /// A link that was told to show has shown it.
@@ -85,13 +88,14 @@ pub struct Rehome {
     shown: Option<LinkId>,
     next: Option<Next>,
     last: LinkId,
+    held: bool,
 }
 
 impl Rehome {
     /// A machine that wants to show the server at `address`; [`Event::Again`] begins it.
     #[must_use]
     pub fn new(address: Address) -> Self {
-        Self { address, shown: None, next: None, last: 0 }
+        Self { address, shown: None, next: None, last: 0, held: false }
     }
 
     /// Where it stands.
@@ -124,23 +128,28 @@ impl Rehome {
         self.shown
     }
 
+    /// The link that is told what users do; with none, input waits.
+    #[must_use]
+    pub fn hears(&self) -> Option<LinkId> {
+        self.shown.filter(|_| !self.held)
+    }
+
+    /// Whether input is held back.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.held
+    }
+
     /// What to do.
     pub fn step(&mut self, event: Event) -> Vec<Action> {
         match event {
             Event::Prepare(address) => self.load(address, false),
             Event::Rehome(address) => self.rehome(address),
-            Event::Cancel => match self.next.take() {
-                None => vec![Action::Done],
-                Some(next) if self.shown.is_none() && next.address == self.address => {
-                    self.next = Some(next);
-                    vec![Action::Failed("no server is there to stay with")]
-                }
-                Some(next) => {
-                    let close = Action::Close(next.id);
-                    let go_on = if self.shown.is_none() { Action::Wait } else { Action::Done };
-                    vec![close, go_on, Action::Done]
-                }
-            },
+            Event::Cancel => self.cancel(),
+            Event::Hold => {
+                self.held = true;
+                Vec::new()
+            }
             Event::Loaded(id) => match &mut self.next {
                 Some(next) if next.id == id && !next.loaded => {
                     next.loaded = true;
@@ -151,6 +160,7 @@ impl Rehome {
             Event::Shown(id) => match self.next.take_if(|next| next.id == id && next.wanted) {
                 Some(next) => {
                     self.address = next.address;
+                    self.held = false;
                     let old = self.shown.replace(id);
                     old.map(Action::Close).into_iter().chain([Action::Done]).collect()
                 }
@@ -161,6 +171,22 @@ impl Rehome {
                 self.load(self.address.clone(), true)
             }
             Event::Again => Vec::new(),
+        }
+    }
+
+    fn cancel(&mut self) -> Vec<Action> {
+        self.held = false;
+        match self.next.take() {
+            None => vec![Action::Done],
+            Some(next) if self.shown.is_none() && next.address == self.address => {
+                self.next = Some(next);
+                vec![Action::Failed("no server is there to stay with")]
+            }
+            Some(next) => {
+                let close = Action::Close(next.id);
+                let go_on = if self.shown.is_none() { Action::Wait } else { Action::Done };
+                vec![close, go_on, Action::Done]
+            }
         }
     }
 

@@ -95,3 +95,21 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn input_that_is_held_back_goes_to_whoever_is_shown_next() {
+    let mut machine = attached();
+    machine.step(Event::Prepare(at("b")));
+    assert_eq!(machine.step(Event::Hold), []);
+    assert_eq!((machine.hears(), machine.shown()), (None, Some(1)));
+    machine.step(Event::Rehome(None));
+    assert_eq!(machine.hears(), None);
+    machine.step(Event::Shown(2));
+    assert_eq!(machine.hears(), Some(2));
+    // And where nothing comes of the move, to the present one.
+    machine.step(Event::Hold);
+    machine.step(Event::Prepare(at("c")));
+    assert!(machine.held());
+    machine.step(Event::Cancel);
+    assert_eq!(machine.hears(), Some(2));
+}

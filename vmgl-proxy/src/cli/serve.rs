@@ -56,10 +56,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
     let front = browsers.open(known.is_some()).await?;
     let ways = Hub::start(upstream, means.clone());
     let reception = Reception::new(means.display.clone(), ways.said.clone(), known, view_only);
-    println!("listening {}", listener.address()?);
+    let listening = listener.address()?;
+    println!("listening {listening}");
+    let doors = ctl::Doors { listening, browse: front.as_ref().map(|front| front.url.clone()) };
     let answers = async {
         match ctl {
-            Some(path) => ctl::serve(&path, ways.clone(), means.clone()).await.context("the ctl socket"),
+            Some(path) => {
+                ctl::serve(&path, doors, ways.clone(), means.clone()).await.context("the ctl socket")
+            }
             None => std::future::pending().await,
         }
     };

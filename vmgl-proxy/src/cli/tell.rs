@@ -26,6 +26,8 @@ enum Tell {
         /// The other server
         to: Address,
     },
+    /// Keep input back until the next rehome is done, or a cancel: the present server stands still and forgets what it hears
+    Hold,
     /// Show the prepared server, or this one, or the present one by a new connection
     Rehome {
         /// The other server
@@ -41,6 +43,7 @@ pub(super) async fn run(Arguments { path, what }: Arguments) -> Result<()> {
         Tell::Status => Command::Status {},
         Tell::Viewers => Command::Viewers {},
         Tell::Prepare { to } => Command::Prepare { to: to.to_string() },
+        Tell::Hold => Command::Hold {},
         Tell::Rehome { to } => Command::Rehome { to: to.map(|to| to.to_string()) },
         Tell::Cancel => Command::Cancel {},
     };

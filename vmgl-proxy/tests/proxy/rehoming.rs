@@ -73,6 +73,26 @@ fn held_keys_are_pressed_again_and_those_let_go_in_the_gap_are_let_go() {
 }
 
 #[test]
+fn what_is_typed_while_the_old_server_stands_is_told_to_the_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| dir.path().join(name));
+    let (told_a, told_b) = (notes(&a, 0x11), notes(&b, 0x22));
+    let proxy = Proxy::start(dir.path(), &a, &[]);
+    let mut viewer = Viewer::connect(&proxy.door, Encoding::Raw, None).unwrap();
+    viewer.sees("the first server", is(0x11));
+    assert_eq!(proxy.ctl(&["hold"]).unwrap()["held"], true);
+    viewer.say(&key(7, true));
+    viewer.say(&key(7, false));
+    eventually("the keys wait", || (proxy.ctl(&["status"]).unwrap()["waiting"] == 2).then_some(()));
+    let status = proxy.ctl(&["rehome", &unix(&b)]).unwrap();
+    assert_eq!((&status["held"], &status["upstream"]), (&false.into(), &unix(&b).into()));
+    let patience = Duration::from_secs(20);
+    assert_eq!(told_b.recv_timeout(patience), Ok(key(7, true)));
+    assert_eq!(told_b.recv_timeout(patience), Ok(key(7, false)));
+    assert!(told_a.try_recv().is_err(), "the old server was told something");
+}
+
+#[test]
 fn a_move_that_fails_or_is_cancelled_stays_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let [a, b] = ["a", "b"].map(|name| dir.path().join(name));

@@ -1,0 +1,117 @@
+//! The ways to the displays of other sites: a socket in the agent's folder for each, behind which a link is made to that
+//! site for every connection.
+//!
+//! A display has a link of its own, so that it queues behind nothing else that goes to that site.
+//!
+//! Invariant: a socket's name is made from a site's name that was checked; a connection that cannot be led on is kept for a
+//! while before it is closed, so that a proxy that tries again at once dials no site five times a second.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::BufReader;
+use tokio::net::UnixListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::agent::command_line::names;
+use crate::agent::is_name;
+use crate::control::{AskError, Here, Open, Opening, PROTOCOL, open};
+use crate::sites::{Link, Sites};
+use crate::supervisor::carry;
+
+/// Until a site that did not answer is dialled again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Connections to one site's display at a time; the proxy has two at most.
+const AT_ONCE: usize = 8;
+
+/// The ways of one agent. The process's folder must be the agent's.
+#[derive(Debug)]
+pub(super) struct Ways {
+    here: Here,
+    own: String,
+    agent: String,
+    known: BTreeMap<String, String>,
+    doors: JoinSet<()>,
+}
+
+impl Ways {
+    pub(super) fn new(here: Here, own: String, agent: String) -> Ways {
+        Ways { here, own, agent, known: BTreeMap::new(), doors: JoinSet::new() }
+    }
+
+    /// The address, for the proxy, of a site's display.
+    pub(super) fn address(&mut self, site: &str) -> io::Result<String> {
+        if site == self.own {
+            return Ok(format!("unix:{}", names::DISPLAY));
+        }
+        if let Some(known) = self.known.get(site) {
+            return Ok(known.clone());
+        }
+        if !is_name(site) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "that is no site's name"));
+        }
+        let name = format!("view-{site}.sock");
+        std::fs::remove_file(&name).ok();
+        let listener = UnixListener::bind(&name)?;
+        self.doors.spawn(serve(listener, self.here.clone(), site.to_owned(), self.agent.clone()));
+        let address = format!("unix:{name}");
+        self.known.insert(site.to_owned(), address.clone());
+        Ok(address)
+    }
+
+    /// The site to which such an address leads.
+    pub(super) fn site(&self, address: &str) -> Option<String> {
+        let name = address.strip_prefix("unix:")?;
+        if name == names::DISPLAY {
+            return Some(self.own.clone());
+        }
+        let site = name.strip_prefix("view-")?.strip_suffix(".sock")?;
+        is_name(site).then(|| site.to_owned())
+    }
+}
+
+async fn serve(listener: UnixListener, here: Here, site: String, agent: String) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let Ok((mut near, _)) = listener.accept().await else {
+            tokio::time::sleep(AGAIN).await;
+            continue;
+        };
+        let (here, site, agent) = (here.clone(), site.clone(), agent.clone());
+        tokio::spawn(async move {
+            match dial(&here, &site, &agent).await {
+                Ok(mut far) => carry(&mut near, &mut far).await,
+                Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn dial(here: &Here, site: &str, agent: &str) -> Result<BufReader<Link>, AskError> {
+    let sites = Sites::read(&here.home)?;
+    let opening =
+        Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open: Open::Display, document: None };
+    open(sites.site(site)?, &opening).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lead_back_to_their_sites_and_to_no_other_file() {
+        let here = Here { home: "/nowhere".into(), wandisk: None };
+        let mut ways = Ways::new(here, "desk".to_owned(), "vm".to_owned());
+        assert_eq!(ways.address("desk").unwrap(), "unix:display.sock");
+        assert_eq!(ways.site("unix:display.sock").as_deref(), Some("desk"));
+        assert_eq!(ways.site("unix:view-big.1.sock").as_deref(), Some("big.1"));
+        for odd in ["tcp:h:1", "unix:view-.sock", "unix:view-../x.sock", "unix:x"] {
+            assert_eq!(ways.site(odd), None, "{odd}");
+        }
+        assert!(ways.address("../x").is_err());
+    }
+}
