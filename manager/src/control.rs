@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::agent::Agent;
+use crate::facts::Facts;
 use crate::lines::next_line;
 use crate::sites::{Link, Site};
 
@@ -37,6 +38,11 @@ const REACH: Duration = Duration::from_secs(30);
 pub enum Request {
     /// How does it stand?
     Status,
+    /// What do its processors want? Told line after line, as events of `sensors`, until nobody hears.
+    Sense {
+        /// Time from one line to the next.
+        every_ms: u64,
+    },
     /// Begin, or go on.
     Launch,
     /// Press the power button, and wait.
@@ -90,6 +96,8 @@ pub enum Open {
     Control,
     /// The QEMU that waits for a migration's stream.
     Stream,
+    /// Nothing: the answer has the host's [`Facts`].
+    Facts,
 }
 
 /// Why nothing was answered, or what was.
@@ -129,6 +137,20 @@ pub enum AskError {
     /// The site is not known, or its address leads nowhere.
     #[error(transparent)]
     Site(#[from] crate::sites::SiteError),
+    /// Not in the list of agents.
+    #[error(transparent)]
+    Store(#[from] crate::agent::store::StoreError),
+    /// What is written of the agent makes no sense.
+    #[error("the agent's journal cannot be understood")]
+    Journal(#[source] serde_json::Error),
+    /// Each site names another one.
+    #[error("the agent {agent:?} cannot be found: {hops} sites say that it is at another one")]
+    Lost {
+        /// Its name.
+        agent: String,
+        /// Sites that were asked.
+        hops: usize,
+    },
 }
 
 /// Asks, and takes lines until the end; news on the way go to `news`.
@@ -224,12 +246,20 @@ impl Here {
 
     /// Starts a supervisor and waits until it listens, or says that there is one.
     async fn start(&self, agent: &str) -> Result<(), AskError> {
+        self.daemon("supervise", agent).await
+    }
+
+    /// Starts a process of an agent, by its command, and waits until it says that it is ready, or that there is one.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn daemon(&self, command_word: &str, agent: &str) -> Result<(), AskError> {
         let mut command = tokio::process::Command::new(std::env::current_exe()?);
         command.arg("--home").arg(&self.home);
         if let Some(wandisk) = &self.wandisk {
             command.arg("--wandisk").arg(wandisk);
         }
-        command.args(["supervise", agent]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args([command_word, agent]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
         let mut said = String::new();
         if let Some(stdout) = child.stdout.take() {
@@ -272,9 +302,23 @@ impl Here {
 /// # Errors
 /// [`AskError`].
 pub async fn open(site: &Site, opening: &Opening) -> Result<BufReader<Link>, AskError> {
+    Ok(opened(site, opening).await?.0)
+}
+
+/// What another site's host can do.
+///
+/// # Errors
+/// [`AskError`].
+pub async fn facts(site: &Site) -> Result<Facts, AskError> {
+    let opening = Opening { snowbird: PROTOCOL, agent: String::new(), open: Open::Facts, document: None };
+    let (_, facts) = opened(site, &opening).await?;
+    serde_json::from_value(facts).map_err(|_| AskError::Nonsense)
+}
+
+async fn opened(site: &Site, opening: &Opening) -> Result<(BufReader<Link>, Value), AskError> {
     let mut stream = BufReader::new(site.dial()?);
     match ask(&mut stream, opening, REACH, |_| ()).await {
-        Ok(_) => Ok(stream),
+        Ok(answer) => Ok((stream, answer)),
         Err(refused @ AskError::Refused { .. }) => Err(refused),
         Err(source) => Err(AskError::Unreachable { site: site.name.clone(), source: Box::new(source) }),
     }

@@ -1,8 +1,8 @@
 //! `snowbird host --stdio`: what another site may ask of this one.
 //!
 //! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
-//! two sockets: the agent's supervisor, or its QEMU that waits for a migration's stream. There is nothing else to be had, and
-//! no path comes from outside.
+//! two sockets: the agent's supervisor, or its QEMU that waits for a migration's stream. Or it is asked what the host can do.
+//! There is nothing else to be had, and no path comes from outside.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::agent::command_line::names;
 use crate::agent::store::{Store, StoreError};
 use crate::agent::{Agent, is_name};
 use crate::control::{self, Here, LINE_MAX, Open, Opening, PROTOCOL, folder};
+use crate::facts::Facts;
 use crate::lines::next_line;
 use crate::supervisor::carry;
 use crate::supervisor::phase::Machine;
@@ -32,16 +33,25 @@ pub async fn serve(here: &Here) -> Result<()> {
     let line = timeout(FIRST_WORD, next_line(&mut peer, LINE_MAX)).await.context("nobody spoke")??;
     let opened = open(here, &line.context("nobody spoke")?).await;
     let answer = match &opened {
-        Ok(_) => control::done(&serde_json::Value::Null),
+        Ok(Opened::Stream(_)) => control::done(&serde_json::Value::Null),
+        Ok(Opened::Facts(facts)) => control::done(&serde_json::to_value(facts)?),
         Err(error) => control::failed(&format!("{error:#}"), None),
     };
     peer.write_all(answer.as_bytes()).await?;
     peer.flush().await?;
-    carry(&mut opened?, &mut peer).await;
+    if let Opened::Stream(mut stream) = opened? {
+        carry(&mut stream, &mut peer).await;
+    }
     Ok(())
 }
 
-async fn open(here: &Here, line: &[u8]) -> Result<UnixStream> {
+/// What was asked for.
+enum Opened {
+    Stream(UnixStream),
+    Facts(Facts),
+}
+
+async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
     let opening: Opening =
         serde_json::from_slice(line).context("the other site's words cannot be understood")?;
     if opening.snowbird != PROTOCOL {
@@ -50,21 +60,23 @@ async fn open(here: &Here, line: &[u8]) -> Result<UnixStream> {
             opening.snowbird
         );
     }
-    if !is_name(&opening.agent) {
+    if opening.open != Open::Facts && !is_name(&opening.agent) {
         bail!("{:?} is no agent's name", opening.agent);
     }
     let folder = folder(&here.home, &opening.agent);
-    match opening.open {
-        Open::Stream => {
-            control::connect(&folder, names::ARRIVING).await.context("the agent's QEMU does not listen here")
-        }
+    let stream = match opening.open {
+        Open::Facts => return Ok(Opened::Facts(Facts::here())),
+        Open::Stream => control::connect(&folder, names::ARRIVING)
+            .await
+            .context("the agent's QEMU does not listen here")?,
         Open::Control => {
             if let Some(agent) = &opening.document {
                 adopt(here, &opening.agent, agent)?;
             }
-            Ok(here.supervisor(&opening.agent).await?)
+            here.supervisor(&opening.agent).await?
         }
-    }
+    };
+    Ok(Opened::Stream(stream))
 }
 
 /// Makes an agent known that is known elsewhere.

@@ -6,7 +6,7 @@
 //! bad 12 …      the slot of block 12 holds something else: the run is lost
 //! ```
 //!
-//! A line `off` on the port ends the machine in order. Two copies that run would both say `at` of one number.
+//! A line `off` on the port ends the machine in order; `work` has it compute beside that, `rest` no more. Two copies that run would both say `at` of one number.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,8 @@ use agent_init::{BLOCK, SLOTS, block, number, place};
 
 /// A word on the port that ends it.
 static OFF: AtomicBool = AtomicBool::new(false);
+/// It computes.
+static WORK: AtomicBool = AtomicBool::new(false);
 /// About twenty blocks a second: a disk that always changes, and a processor that is not always busy.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -47,8 +49,22 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     let disk = disk()?;
     let words = BufReader::new(open("/dev/ttyS0")?);
     std::thread::spawn(move || {
-        if words.lines().map_while(Result::ok).any(|line| line.trim() == "off") {
-            OFF.store(true, Ordering::SeqCst);
+        for line in words.lines().map_while(Result::ok) {
+            match line.trim() {
+                "off" => OFF.store(true, Ordering::SeqCst),
+                "work" => WORK.store(true, Ordering::SeqCst),
+                "rest" => WORK.store(false, Ordering::SeqCst),
+                _ => {}
+            }
+        }
+    });
+    std::thread::spawn(|| {
+        loop {
+            if WORK.load(Ordering::SeqCst) {
+                std::hint::spin_loop();
+            } else {
+                std::thread::sleep(PAUSE);
+            }
         }
     });
     let mut slot = vec![0; BLOCK];

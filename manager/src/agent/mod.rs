@@ -2,10 +2,12 @@
 //!
 //! The description is fixed when the agent is created and travels with it as a small JSON document. What differs from site to
 //! site (paths, sockets, the accelerator's presence) is not in it. [`command_line`] turns it into QEMU's arguments,
-//! [`machine`] says what the QEMU of a site can do, [`store`] keeps agents and what happened to them.
+//! [`machine`] says what the QEMU of a site can do, [`store`] keeps agents and what happened to them, [`automatic`] what may be done
+//! with one unasked.
 //!
 //! Invariant: two sites with the same description start machines that a migration's stream fits.
 
+pub mod automatic;
 pub mod command_line;
 pub mod machine;
 pub mod store;

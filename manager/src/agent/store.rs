@@ -11,13 +11,14 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Agent, AgentError};
 
 /// "SNOW": what `file` and other programs may know it by.
 const APPLICATION_ID: i32 = 0x534e_4f57;
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 /// How long a transaction waits for another process's.
 const BUSY: Duration = Duration::from_secs(10);
 /// Lines of the log that are kept of an agent.
@@ -38,6 +39,15 @@ const SCHEMA: &str = "
         text TEXT NOT NULL
     ) STRICT;
     CREATE INDEX log_of ON log (agent, id);
+";
+/// What schema 2 has more: records of decisions, and what the manager may do by itself ([`super::automatic`]).
+const SCHEMA_2: &str = "
+    ALTER TABLE log ADD COLUMN record TEXT;
+    CREATE TABLE automatic (
+        agent TEXT PRIMARY KEY REFERENCES agents (uuid) ON DELETE CASCADE,
+        settings TEXT NOT NULL,
+        learnt TEXT
+    ) STRICT;
 ";
 
 /// Why the file could not be used.
@@ -91,12 +101,15 @@ pub struct Line {
     pub at_ms: u64,
     /// What.
     pub text: String,
+    /// The same for programs, where it is more than that sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<Value>,
 }
 
 /// The open file.
 #[derive(Debug)]
 pub struct Store {
-    db: Connection,
+    pub(super) db: Connection,
 }
 
 fn now_ms() -> i64 {
@@ -127,7 +140,12 @@ impl Store {
                     return Err(StoreError::NotOurs { path });
                 }
                 change.execute_batch(SCHEMA)?;
+                change.execute_batch(SCHEMA_2)?;
                 change.pragma_update(None, "application_id", APPLICATION_ID)?;
+                change.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            }
+            (APPLICATION_ID, 1) => {
+                change.execute_batch(SCHEMA_2)?;
                 change.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             }
             (APPLICATION_ID, SCHEMA_VERSION) => {}
@@ -136,6 +154,12 @@ impl Store {
         }
         change.commit()?;
         Ok(Store { db })
+    }
+
+    /// Whether a site's folder has one.
+    #[must_use]
+    pub fn is_at(home: &Path) -> bool {
+        home.join(FILE).exists()
     }
 
     /// Notes a new agent, or one that has come before, with its phase.
@@ -189,6 +213,18 @@ impl Store {
         Ok(())
     }
 
+    /// Adds a line to an agent's log, with what it says for programs.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn note_record(&mut self, agent: Uuid, line: &str, record: &Value) -> Result<(), StoreError> {
+        let change = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        log(&change, &agent.to_string(), line)?;
+        change.execute("UPDATE log SET record = ?1 WHERE id = last_insert_rowid()", [record.to_string()])?;
+        change.commit()?;
+        Ok(())
+    }
+
     /// An agent by its name.
     ///
     /// # Errors
@@ -228,10 +264,12 @@ impl Store {
     /// # Errors
     /// SQLite's.
     pub fn log(&self, agent: Uuid, newest: u32) -> Result<Vec<Line>, StoreError> {
-        let mut lines =
-            self.db.prepare("SELECT at_ms, text FROM log WHERE agent = ?1 ORDER BY id DESC LIMIT ?2")?;
+        let mut lines = self
+            .db
+            .prepare("SELECT at_ms, text, record FROM log WHERE agent = ?1 ORDER BY id DESC LIMIT ?2")?;
         let rows = lines.query_map(params![agent.to_string(), newest], |row| {
-            Ok(Line { at_ms: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), text: row.get(1)? })
+            let record = row.get::<_, Option<String>>(2)?.and_then(|text| serde_json::from_str(&text).ok());
+            Ok(Line { at_ms: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), text: row.get(1)?, record })
         })?;
         let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
         rows.reverse();
@@ -292,11 +330,34 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_schema_1_keeps_what_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = Connection::open(folder.path().join(FILE)).unwrap();
+        old.execute_batch(SCHEMA).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        let agent = example();
+        old.execute(
+            "INSERT INTO agents (uuid, name, document, phase) VALUES (?1, ?2, ?3, '1')",
+            params![agent.uuid.to_string(), agent.name, serde_json::to_string(&agent).unwrap()],
+        )
+        .unwrap();
+        super::log(&old, &agent.uuid.to_string(), "created").unwrap();
+        drop(old);
+        let mut store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.agent("work").unwrap().agent, agent);
+        store.note_record(agent.uuid, "decided", &serde_json::json!({ "kind": "note" })).unwrap();
+        let lines = store.log(agent.uuid, 10).unwrap();
+        let records: Vec<_> = lines.iter().map(|line| (line.text.as_str(), line.record.is_some())).collect();
+        assert_eq!(records, [("created", false), ("decided", true)]);
+    }
+
+    #[test]
     fn a_file_of_another_program_or_of_a_newer_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        store.db.pragma_update(None, "user_version", 2).unwrap();
-        assert!(matches!(Store::open(folder.path()), Err(StoreError::Newer { found: 2 })));
+        store.db.pragma_update(None, "user_version", 3).unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(StoreError::Newer { found: 3 })));
         let folder = tempfile::tempdir().unwrap();
         let other = Connection::open(folder.path().join(FILE)).unwrap();
         other.execute_batch("CREATE TABLE t (a)").unwrap();

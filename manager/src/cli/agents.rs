@@ -8,10 +8,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::args_agents::{AgentCommand, Choice, CreateArgs};
+use super::profile::load_text;
 use super::told::{Told, print, progress};
 use crate::agent::store::{Kept, Store};
 use crate::agent::{Accelerator, Agent, BootFile, DirectBoot, FORMAT, is_name, mac_of, machine};
-use crate::control::{AskError, Here, Request, ask_far, folder};
+use crate::auto::process::watch;
+use crate::control::{AskError, Here, Request, folder};
+use crate::reach;
 use crate::sites::Sites;
 use crate::supervisor::phase::{End, Machine, Phase};
 use crate::supervisor::process::{make_folder, supervise};
@@ -26,8 +29,6 @@ const MOVE: Duration = Duration::from_secs(600);
 /// A disk that is filled from an image.
 const FILL: Duration = Duration::from_secs(3600);
 const DISK: Duration = Duration::from_secs(30);
-/// Sites that are asked after each other where an agent is.
-const HOPS_MAX: usize = 8;
 
 /// Where this user's site is unless told otherwise: the rule of wandisk, whose folder it is.
 fn home(named: Option<&Path>) -> PathBuf {
@@ -43,10 +44,10 @@ fn home(named: Option<&Path>) -> PathBuf {
 }
 
 /// What every command has.
-struct Site {
-    here: Here,
-    sites: Sites,
-    json: bool,
+pub(super) struct Site {
+    pub(super) here: Here,
+    pub(super) sites: Sites,
+    pub(super) json: bool,
 }
 
 pub(super) fn run(
@@ -59,6 +60,9 @@ pub(super) fn run(
     if let AgentCommand::Supervise { agent } = command {
         return supervise(here, agent);
     }
+    if let AgentCommand::Watch { agent } = command {
+        return watch(here, agent);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let AgentCommand::Host { .. } = command {
         let served = runtime.block_on(crate::host::serve(&here));
@@ -67,7 +71,11 @@ pub(super) fn run(
         return served;
     }
     let sites = Sites::read(&here.home).map_err(Told::of_site)?;
-    runtime.block_on(Site { here, sites, json }.run(command))
+    let site = Site { here, sites, json };
+    runtime.block_on(async {
+        site.run(command).await?;
+        site.watch(command).await
+    })
 }
 
 impl Site {
@@ -91,17 +99,18 @@ impl Site {
             AgentCommand::Status { agent } => self.status(agent.as_deref()).await,
             AgentCommand::Migrate { agent, to } => self.migrate(agent, to).await,
             AgentCommand::Log { agent, lines } => self.log(agent, *lines),
-            AgentCommand::Host { .. } | AgentCommand::Supervise { .. } => {
+            AgentCommand::Auto(args) => self.auto(args).await,
+            AgentCommand::Host { .. } | AgentCommand::Supervise { .. } | AgentCommand::Watch { .. } => {
                 bail!("this is no command for people")
             }
         }
     }
 
-    fn store(&self) -> Result<Store> {
+    pub(super) fn store(&self) -> Result<Store> {
         Ok(Store::open(&self.here.home)?)
     }
 
-    fn kept(&self, agent: &str) -> Result<Kept> {
+    pub(super) fn kept(&self, agent: &str) -> Result<Kept> {
         Ok(self.store()?.agent(agent).map_err(|error| Told::from(&error).hint("see `snowbird ls`"))?)
     }
 
@@ -158,9 +167,13 @@ impl Site {
             home: self.sites.name.clone(),
         };
         agent.check().map_err(|error| Told::from(&error))?;
+        let profile = args.profile.as_deref().map(load_text).transpose()?;
         self.make_disk(&agent, args).await?;
         make_folder(&folder(&self.here.home, name))?;
         store.put(&agent, &serde_json::to_string(&Machine::default())?, "created")?;
+        if let Some((_, text)) = profile {
+            store.set_automatic(uuid, |settings| settings.profile = Some(text))?;
+        }
         print(self.json, &json!(agent), || {
             format!("{name}: {}, run by {}", agent.machine, accelerator.word())
         })
@@ -195,25 +208,8 @@ impl Site {
         patience: Duration,
         news: impl FnMut(&Value),
     ) -> Result<Value> {
-        let kept = self.kept(agent)?;
-        let phase: Machine =
-            serde_json::from_str(&kept.phase).context("the agent's journal cannot be understood")?;
-        let Phase::Off(End::Left { mut to }) = phase.phase else {
-            return Ok(self.here.ask(agent, request, patience, news).await?);
-        };
-        for _ in 0..HOPS_MAX {
-            let site = self.sites.site(&to).map_err(Told::of_site)?;
-            let status = ask_far(site, agent, None, &Request::Status, SOON, |_| ()).await?;
-            let at = status["site"].as_str().unwrap_or(&to).to_owned();
-            if at == self.sites.name {
-                return Ok(self.here.ask(agent, request, patience, news).await?);
-            }
-            if at == to {
-                return Ok(ask_far(site, agent, None, request, patience, news).await?);
-            }
-            to = at;
-        }
-        bail!("the agent {agent:?} cannot be found: {HOPS_MAX} sites say that it is at another one")
+        self.kept(agent)?;
+        Ok(reach::ask(&self.here, &self.sites, agent, request, patience, news).await?)
     }
 
     async fn simple(&self, agent: &str, request: &Request, patience: Duration) -> Result<()> {
@@ -285,6 +281,7 @@ impl Site {
         let mut status = self.ask(&kept.agent.name, &Request::Status, SOON, |_| ()).await?;
         let disk = self.wandisk()?.ask(&["status", &kept.agent.disk], DISK).await;
         status["disk"] = disk.unwrap_or_default();
+        self.tell_auto(kept, &mut status).await?;
         Ok(status)
     }
 
@@ -355,5 +352,6 @@ fn whole(status: &Value) -> String {
             chunks["absent"]
         ));
     }
+    lines.extend(super::auto::lines(status));
     lines.join("\n")
 }

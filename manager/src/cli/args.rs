@@ -100,7 +100,7 @@ pub(super) enum ProfileCommand {
     },
 }
 
-fn mapping(text: &str) -> Result<(String, String), String> {
+pub(super) fn mapping(text: &str) -> Result<(String, String), String> {
     let (role, site) = text.split_once('=').ok_or("write it as ROLE=SITE")?;
     for name in [role, site] {
         if !sensors::valid_name(name) {

@@ -15,6 +15,17 @@ const MIGRATE: &str = "Examples:
 
 Ctrl-C cancels the move as long as the agent has not been handed over; after that it is waited for.";
 
+const AUTO: &str = "Examples:
+  snowbird auto work auto --role compute=big            moves by the built-in profile, between home and big
+  snowbird auto work advise --profile render.toml       only tells, in `snowbird log work`, what it would do
+  snowbird auto work auto --role compute=big --role compute=cluster --role desk=laptop
+  snowbird auto work off
+
+Said at the agent's home. A profile names places (desk, home, compute, data:NAME); which sites they are is said here, `home`
+is where the agent was created, and `desk` is there too unless it is given a site. A watcher at home does the rest: it outlives
+this command and the login, and where it has died, or the machine was started anew, the next command of snowbird begins it again.
+`snowbird status` shows what is read and what would move it; `snowbird log` why it was moved or not.";
+
 const STATUS: &str = "Examples:
   snowbird status
   snowbird --json status work | jq .state";
@@ -77,8 +88,13 @@ pub(super) enum AgentCommand {
         /// The agent.
         agent: String,
     },
-    /// Tells what happened to an agent at this site.
-    #[command(after_help = "Examples:\n  snowbird log work\n  snowbird log work --lines 500")]
+    /// Says what the manager may do by itself with an agent: nothing, tell what it would do, or move it.
+    #[command(after_help = AUTO)]
+    Auto(AutoArgs),
+    /// Tells what happened to an agent at this site, and what was decided for it and why.
+    #[command(
+        after_help = "Examples:\n  snowbird log work\n  snowbird log work --lines 500\n  snowbird --json log work | jq '.log[].record // empty'"
+    )]
     Log {
         /// The agent.
         agent: String,
@@ -92,6 +108,12 @@ pub(super) enum AgentCommand {
         /// The only way there is.
         #[arg(long, required = true)]
         stdio: bool,
+    },
+    /// Watches an agent (used by other commands).
+    #[command(hide = true)]
+    Watch {
+        /// The agent.
+        agent: String,
     },
     /// Keeps an agent (used by other commands).
     #[command(hide = true)]
@@ -110,6 +132,33 @@ pub(super) enum Choice {
     Kvm,
     /// Translation: slow, everywhere.
     Tcg,
+}
+
+/// `auto …`
+#[derive(Debug, Args)]
+pub(super) struct AutoArgs {
+    /// The agent.
+    pub(super) agent: String,
+    /// What may be done.
+    #[arg(value_enum)]
+    pub(super) mode: AutoMode,
+    /// The site of a role of its profile; several are candidates, in this order. What is not named stays as it was.
+    #[arg(long = "role", value_name = "ROLE=SITE", value_parser = super::args::mapping)]
+    pub(super) roles: Vec<(String, String)>,
+    /// The profile from now on: a file, or the name of one that is part of the program.
+    #[arg(long, value_name = "PROFILE")]
+    pub(super) profile: Option<String>,
+}
+
+/// What may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum AutoMode {
+    /// Nothing is decided.
+    Off,
+    /// Decisions are written into its log, and nobody moves.
+    Advise,
+    /// Decisions are carried out.
+    Auto,
 }
 
 /// `create …`
@@ -148,6 +197,9 @@ pub(super) struct CreateArgs {
     /// Who runs it, at every site: it cannot move between the two.
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) accelerator: Choice,
+    /// By which `snowbird auto` moves it: a file, or the name of a profile that is part of the program [default: builtin].
+    #[arg(long, value_name = "PROFILE")]
+    pub(super) profile: Option<String>,
 }
 
 /// A size as people write it: a number of bytes, or with K, M, G or T.

@@ -6,6 +6,7 @@
 mod agents;
 mod args;
 mod args_agents;
+mod auto;
 mod profile;
 mod told;
 

@@ -45,13 +45,24 @@ fn text_of(file: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// A profile by the name of an embedded one, else from a file.
-fn load(profile: &str) -> Result<Profile> {
+/// A profile's text, by the name of an embedded one, else from a file.
+fn find(profile: &str) -> Result<String> {
     let file = Path::new(profile);
     if file.exists() || profile.contains(['/', '.']) {
-        return read(&text_of(file)?).with_context(|| profile.to_owned());
+        return text_of(file);
     }
-    Ok(Profile::embedded(profile)?)
+    Ok(Profile::embedded_text(profile)?.to_owned())
+}
+
+/// A profile that is right, and its text.
+pub(super) fn load_text(profile: &str) -> Result<(Profile, String)> {
+    let text = find(profile)?;
+    let read = read(&text).with_context(|| profile.to_owned())?;
+    Ok((read, text))
+}
+
+fn load(profile: &str) -> Result<Profile> {
+    Ok(load_text(profile)?.0)
 }
 
 fn checked(file: &Path, strict: bool, json: bool) -> Result<ExitCode> {

@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
 use sensors::Readings;
+use serde_json::{Value, json};
 
 use crate::control::folder;
 

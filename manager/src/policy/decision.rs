@@ -105,7 +105,7 @@ impl Decision {
     /// The decision for people, in one or two sentences.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let because = format!("{} ({})", words(&self.rule.when), self.read());
+        let because = format!("{} ({})", words(&self.rule.when), said(&self.rule.when, &self.readings));
         match &self.action {
             Action::Move { to } => {
                 format!(
@@ -128,26 +128,6 @@ impl Decision {
                 )
             }
         }
-    }
-
-    /// The readings that the rule asked for.
-    fn read(&self) -> String {
-        let mut names: Vec<&str> = Vec::new();
-        for word in self.rule.when.split(|c: char| !(c.is_ascii_alphanumeric() || "_-.:".contains(c))) {
-            if self.readings.get(word).is_some() && !names.contains(&word) {
-                names.push(word);
-            }
-        }
-        let said = |name: &&str| {
-            let value = self.readings.get(name).unwrap_or_default();
-            match *name {
-                "cpu" | "busiest" | "host" => format!("{name} {:.0} %", value * 100.0),
-                "response" | "rtt" => format!("{name} {value:.0} ms"),
-                _ if name.starts_with("net_") => format!("{name} {:.2} MB/s", value / 1e6),
-                _ => format!("{name} {value:.1}"),
-            }
-        };
-        names.iter().map(said).collect::<Vec<_>>().join(", ")
     }
 
     fn reckoned(&self, site: &str) -> String {
@@ -186,7 +166,28 @@ impl Decision {
     }
 }
 
-fn words(text: &str) -> String {
+/// The readings that a condition asks for, where there are any.
+pub(super) fn said(condition: &str, readings: &Readings) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for word in condition.split(|c: char| !(c.is_ascii_alphanumeric() || "_-.:".contains(c))) {
+        if readings.get(word).is_some() && !names.contains(&word) {
+            names.push(word);
+        }
+    }
+    let said = |name: &&str| {
+        let value = readings.get(name).unwrap_or_default();
+        match *name {
+            "cpu" | "busiest" | "host" => format!("{name} {:.0} %", value * 100.0),
+            "response" | "rtt" => format!("{name} {value:.0} ms"),
+            _ if name.starts_with("net_") => format!("{name} {:.2} MB/s", value / 1e6),
+            _ => format!("{name} {value:.1}"),
+        }
+    };
+    names.iter().map(said).collect::<Vec<_>>().join(", ")
+}
+
+/// Text without its line breaks.
+pub(super) fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -19,6 +19,7 @@
 mod decision;
 mod estimate;
 mod history;
+mod outlook;
 mod phases;
 mod situation;
 
@@ -29,6 +30,7 @@ use sensors::Readings;
 pub use decision::{Action, Decision, Fired, Review, Why};
 pub use estimate::{Candidate, Length, Speedup};
 pub use history::History;
+pub use outlook::Outlook;
 pub use situation::{Mode, Site, Situation};
 
 use crate::profile::Profile;
@@ -88,6 +90,18 @@ impl Policy {
             decisions: 0,
             profile,
         }
+    }
+
+    /// A policy that goes on after an earlier one: when the last move ended, and how many decisions there were.
+    #[must_use]
+    pub fn after(self, settled: Option<Duration>, decisions: u64) -> Policy {
+        Policy { settled, decisions, ..self }
+    }
+
+    /// The number of the next decision.
+    #[must_use]
+    pub fn decisions(&self) -> u64 {
+        self.decisions
     }
 
     /// The profile.

@@ -3,7 +3,7 @@
 //! It outlives whoever started it (a login, a link, the command), alone speaks QMP, holds the timers, and writes each step
 //! to its journal before it acts on it; after its death the next one goes on from there. [`rules`] decide and are pure;
 //! `shell` is the loop around them, `hands` does what they want, `qemu` is the process of the machine, `journey` the account
-//! of a move, [`process`] this one.
+//! of a move, `senses` what its processors want, [`process`] this one.
 
 mod hands;
 mod journey;
@@ -11,6 +11,7 @@ pub mod phase;
 pub mod process;
 mod qemu;
 pub mod rules;
+mod senses;
 mod shell;
 
 pub use hands::carry;

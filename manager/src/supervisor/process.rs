@@ -27,6 +27,8 @@ use crate::wandisk::Wandisk;
 const ASKING_MAX: usize = 16;
 /// A connection that says nothing is dropped.
 const FIRST_WORD: Duration = Duration::from_secs(10);
+/// Who does not read what it asked for is hung up on.
+const HEARS: Duration = Duration::from_secs(10);
 const LOCK: &str = "supervisor.lock";
 
 /// Supervises an agent until it is not here and nobody asks. Says on standard output, in one line, whether it began.
@@ -34,9 +36,8 @@ const LOCK: &str = "supervisor.lock";
 /// # Errors
 /// What kept it from beginning, which it has said, or from going on.
 pub fn supervise(here: Here, agent: &str) -> Result<()> {
-    let begun = begin(&here, agent);
-    let (lock, listener) = match begun {
-        Ok(Some(begun)) => begun,
+    let Seat { lock, listener } = match begin(&here, agent, LOCK, SOCKET) {
+        Ok(Some(seat)) => seat,
         Ok(None) => return say("kept"),
         Err(error) => {
             say(&format!("failed {error:#}"))?;
@@ -49,29 +50,39 @@ pub fn supervise(here: Here, agent: &str) -> Result<()> {
     result
 }
 
+/// A word to whoever started this process, which reads one line.
 #[expect(clippy::print_stdout, reason = "whoever started this process reads it")]
-fn say(line: &str) -> Result<()> {
+pub(crate) fn say(line: &str) -> Result<()> {
     println!("{}", line.replace('\n', " "));
     std::io::stdout().flush().context("nobody hears")
 }
 
-/// `None` if another process supervises the agent.
-fn begin(here: &Here, agent: &str) -> Result<Option<(std::fs::File, std::os::unix::net::UnixListener)>> {
+/// What makes a process the only one of its kind for an agent, and found.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Dies with the process.
+    pub(crate) lock: std::fs::File,
+    /// Where it is asked.
+    pub(crate) listener: std::os::unix::net::UnixListener,
+}
+
+/// Takes the seat in the agent's folder, which becomes the current one, and a session of its own; `None` if it is taken.
+pub(crate) fn begin(here: &Here, agent: &str, lock: &str, socket: &str) -> Result<Option<Seat>> {
     let folder = folder(&here.home, agent);
     make_folder(&folder)?;
     std::env::set_current_dir(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
     let mut options = OpenOptions::new();
-    let lock = options.write(true).create(true).truncate(false).mode(0o600).open(LOCK)?;
+    let lock = options.write(true).create(true).truncate(false).mode(0o600).open(lock)?;
     if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(None);
     }
     // A session of its own: the login, or the link, that began it may end.
     rustix::process::setsid().ok();
-    std::fs::remove_file(SOCKET).ok();
+    std::fs::remove_file(socket).ok();
     let listener =
-        std::os::unix::net::UnixListener::bind(SOCKET).context("cannot listen in the agent's folder")?;
+        std::os::unix::net::UnixListener::bind(socket).context("cannot listen in the agent's folder")?;
     listener.set_nonblocking(true)?;
-    Ok(Some((lock, listener)))
+    Ok(Some(Seat { lock, listener }))
 }
 
 /// Makes the folder of an agent, for its user alone.
@@ -168,7 +179,8 @@ async fn answer(mut stream: UnixStream, lines: &mut UnboundedReceiver<String>) -
     loop {
         tokio::select! {
             line = lines.recv() => match line {
-                Some(line) => writer.write_all(line.as_bytes()).await?,
+                // Who does not read is not waited for: what is to be said to it piles up here.
+                Some(line) => timeout(HEARS, writer.write_all(line.as_bytes())).await??,
                 None => return Ok(()),
             },
             // Nothing more is to be said by it.

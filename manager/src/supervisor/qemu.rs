@@ -17,6 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
 use super::phase::Event;
+use super::senses::Threads;
 use super::shell::Input;
 use crate::agent::Agent;
 use crate::agent::command_line::{Beginning, arguments, names};
@@ -138,6 +139,7 @@ impl Qemu {
     fn hear(&mut self, client: Client, mut events: Events) {
         self.client = Some(Arc::new(client));
         let life = self.life.fetch_add(1, Ordering::SeqCst) + 1;
+        self.ask_threads();
         let (current, inputs) = (Arc::clone(&self.life), self.inputs.clone());
         tokio::spawn(async move {
             let mut orderly = false;
@@ -150,6 +152,18 @@ impl Qemu {
             }
             if current.load(Ordering::SeqCst) == life {
                 inputs.send(Input::Event(Event::Ended { orderly })).ok();
+            }
+        });
+    }
+
+    /// Which threads are its processors does not change while it lives.
+    fn ask_threads(&self) {
+        let (Some(client), Some(pid)) = (self.client.clone(), self.pid()) else { return };
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            let pid = pid.as_raw_nonzero().get().unsigned_abs();
+            if let Some(threads) = Threads::ask(&client, pid).await {
+                inputs.send(Input::Threads(threads)).ok();
             }
         });
     }

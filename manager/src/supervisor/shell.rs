@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::journey::Journey;
 use super::phase::{Action, Arrive, Attempt, End, Event, Leave, Machine, Phase, Yield};
+use super::senses::{self, Threads};
 use crate::agent::Agent;
 use crate::agent::command_line::names;
 use crate::agent::store::{Store, StoreError};
@@ -33,6 +35,8 @@ pub(super) enum Input {
     Event(Event),
     /// From QEMU.
     Qemu(qmp::Event),
+    /// Its processors are these threads.
+    Threads(Threads),
     /// A look at a migration from here.
     Looked { status: MigrationStatus, news: Value },
     /// Somebody asks. The connection ends when the sender is dropped.
@@ -77,6 +81,9 @@ pub(super) struct Shell {
     journey: Option<Journey>,
     deadline: Option<Instant>,
     asking: usize,
+    threads: Option<Threads>,
+    /// Where it is being moved to, for those who hear of its processors.
+    moving: watch::Sender<Option<String>>,
 }
 
 impl Shell {
@@ -87,6 +94,7 @@ impl Shell {
         machine: Machine,
         queue: UnboundedSender<Action>,
     ) -> Shell {
+        let moving = watch::channel(leads_to(&machine.phase)).0;
         Shell {
             agent,
             site,
@@ -100,6 +108,8 @@ impl Shell {
             journey: None,
             deadline: None,
             asking: 0,
+            threads: None,
+            moving,
         }
     }
 
@@ -127,6 +137,7 @@ impl Shell {
                 Some(Input::Event(event)) => self.happened(event)?,
                 Some(Input::Qemu(event)) => self.qemu_said(&event)?,
                 Some(Input::Looked { status, news }) => self.looked(&status, &news)?,
+                Some(Input::Threads(threads)) => self.threads = Some(threads),
                 Some(Input::Gone) => self.asking = self.asking.saturating_sub(1),
                 Some(Input::Ask { request, reply }) => {
                     self.asking += 1;
@@ -189,6 +200,7 @@ impl Shell {
 
     fn phase_changes(&mut self, next: &Phase) {
         self.confirmed = false;
+        self.moving.send_replace(leads_to(next));
         self.deadline = match next {
             Phase::Leaving { at: Leave::Copying, .. } => Some(Instant::now() + COPYING),
             Phase::Leaving { at: Leave::Continuing { .. }, .. } => Some(Instant::now() + CONTINUING),
@@ -259,6 +271,10 @@ impl Shell {
                 reply.send(done(&self.status())).ok();
                 return Ok(());
             }
+            Request::Sense { every_ms } => {
+                self.sense(every_ms, reply);
+                return Ok(());
+            }
             Request::Launch => (Event::Launch, Wish::Running),
             Request::Shutdown => (Event::PowerDown, Wish::Off),
             Request::Kill => (Event::Kill, Wish::Off),
@@ -286,6 +302,21 @@ impl Shell {
         }
         self.waiters.push(Waiter { wish, reply });
         Ok(())
+    }
+
+    /// Begins to tell what the agent's processors want.
+    fn sense(&self, every_ms: u64, reply: UnboundedSender<String>) {
+        let phase = &self.machine.phase;
+        let here = !matches!(phase, Phase::Off(_) | Phase::Launching | Phase::Arriving { .. });
+        match self.threads.clone().filter(|_| here) {
+            Some(threads) => {
+                tokio::spawn(senses::tell(threads, every_ms, self.moving.subscribe(), reply));
+            }
+            None => {
+                let why = format!("the agent does not run here: it is {phase}");
+                reply.send(failed(&why, Some("see `snowbird status`"))).ok();
+            }
+        }
     }
 
     /// Answers those whose wish is decided.
@@ -368,6 +399,11 @@ impl Shell {
             "display": here.then(|| folder.join(names::DISPLAY)),
         })
     }
+}
+
+/// Where it is being moved to.
+fn leads_to(phase: &Phase) -> Option<String> {
+    if let Phase::Leaving { to, .. } = phase { Some(to.clone()) } else { None }
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -17,6 +17,7 @@
     reason = "these are tests"
 )]
 
+mod alone;
 mod boot;
 mod moves;
 mod troubles;

@@ -41,7 +41,7 @@ fn wandisk() -> PathBuf {
     program
 }
 
-fn script(file: &Path, text: &str) {
+pub fn script(file: &Path, text: &str) {
     std::fs::write(file, format!("#!/bin/sh\n{text}\n")).unwrap();
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -263,7 +263,7 @@ impl Judge {
     }
 
     /// Types a line at the agent; the port has one listener at a time, which does it.
-    fn say(&self, site: &str, word: &str) {
+    pub fn say(&self, site: &str, word: &str) {
         self.told.lock().unwrap().typed.insert(site.to_owned(), word.to_owned());
     }
 

@@ -1,0 +1,73 @@
+//! Where an agent is, and asking its supervisor there.
+//!
+//! This site's journal says whether it left, and to where; the site that it went to says whether it is still there. Commands,
+//! and whoever watches an agent, go this way.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::agent::store::Store;
+use crate::control::{AskError, Here, Request, ask_far};
+use crate::sites::{Site, Sites};
+use crate::supervisor::phase::{End, Machine, Phase};
+
+/// Sites that are asked after each other where an agent is.
+const HOPS_MAX: usize = 8;
+/// How long a site may take to say it.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Where an agent is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// At this site: what its journal says of it.
+    Here(Phase),
+    /// At another one.
+    At(Site),
+}
+
+/// Finds an agent that is known at this site.
+///
+/// # Errors
+/// [`AskError`].
+pub async fn find(here: &Here, sites: &Sites, agent: &str) -> Result<Place, AskError> {
+    let phase = phase_here(here, agent)?;
+    let Phase::Off(End::Left { mut to }) = phase else { return Ok(Place::Here(phase)) };
+    for _ in 0..HOPS_MAX {
+        let site = sites.site(&to)?;
+        let status = ask_far(site, agent, None, &Request::Status, SOON, |_| ()).await?;
+        let at = status["site"].as_str().unwrap_or(&to).to_owned();
+        if at == sites.name {
+            return Ok(Place::Here(phase_here(here, agent)?));
+        }
+        if at == to {
+            return Ok(Place::At(site.clone()));
+        }
+        to = at;
+    }
+    Err(AskError::Lost { agent: agent.to_owned(), hops: HOPS_MAX })
+}
+
+fn phase_here(here: &Here, agent: &str) -> Result<Phase, AskError> {
+    let kept = Store::open(&here.home)?.agent(agent)?;
+    let machine: Machine = serde_json::from_str(&kept.phase).map_err(AskError::Journal)?;
+    Ok(machine.phase)
+}
+
+/// Asks the supervisor of an agent, wherever the agent is.
+///
+/// # Errors
+/// [`AskError`].
+pub async fn ask(
+    here: &Here,
+    sites: &Sites,
+    agent: &str,
+    request: &Request,
+    patience: Duration,
+    news: impl FnMut(&Value),
+) -> Result<Value, AskError> {
+    match find(here, sites, agent).await? {
+        Place::Here(_) => here.ask(agent, request, patience, news).await,
+        Place::At(site) => ask_far(&site, agent, None, request, patience, news).await,
+    }
+}
