@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::agent::Agent;
 use crate::facts::Facts;
+use crate::inventory::Inventory;
 use crate::lines::next_line;
 use crate::sites::{Link, Site};
 
@@ -98,6 +99,8 @@ pub enum Open {
     Stream,
     /// Nothing: the answer has the host's [`Facts`].
     Facts,
+    /// Nothing: the answer has what the site has for agents ([`Inventory`]).
+    Inventory,
 }
 
 /// Why nothing was answered, or what was.
@@ -322,6 +325,17 @@ async fn opened(site: &Site, opening: &Opening) -> Result<(BufReader<Link>, Valu
         Err(refused @ AskError::Refused { .. }) => Err(refused),
         Err(source) => Err(AskError::Unreachable { site: site.name.clone(), source: Box::new(source) }),
     }
+}
+
+/// Asks what another site has for agents.
+///
+/// # Errors
+/// [`AskError`].
+pub async fn inventory_of(site: &Site) -> Result<Inventory, AskError> {
+    let opening = Opening { snowbird: PROTOCOL, agent: String::new(), open: Open::Inventory, document: None };
+    let (_, said) = opened(site, &opening).await?;
+    let inventory: Option<Inventory> = serde_json::from_value(said).ok();
+    inventory.and_then(Inventory::checked).ok_or(AskError::Nonsense)
 }
 
 /// Asks the supervisor of an agent at another site.

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -16,6 +17,7 @@ use crate::agent::store::{Store, StoreError};
 use crate::agent::{Agent, is_name};
 use crate::control::{self, Here, LINE_MAX, Open, Opening, PROTOCOL, folder};
 use crate::facts::Facts;
+use crate::inventory::gather::gather;
 use crate::lines::next_line;
 use crate::supervisor::carry;
 use crate::supervisor::phase::Machine;
@@ -33,8 +35,8 @@ pub async fn serve(here: &Here) -> Result<()> {
     let line = timeout(FIRST_WORD, next_line(&mut peer, LINE_MAX)).await.context("nobody spoke")??;
     let opened = open(here, &line.context("nobody spoke")?).await;
     let answer = match &opened {
-        Ok(Opened::Stream(_)) => control::done(&serde_json::Value::Null),
-        Ok(Opened::Facts(facts)) => control::done(&serde_json::to_value(facts)?),
+        Ok(Opened::Stream(_)) => control::done(&Value::Null),
+        Ok(Opened::Answer(value)) => control::done(value),
         Err(error) => control::failed(&format!("{error:#}"), None),
     };
     peer.write_all(answer.as_bytes()).await?;
@@ -48,7 +50,7 @@ pub async fn serve(here: &Here) -> Result<()> {
 /// What was asked for.
 enum Opened {
     Stream(UnixStream),
-    Facts(Facts),
+    Answer(Value),
 }
 
 async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
@@ -60,12 +62,17 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
             opening.snowbird
         );
     }
-    if opening.open != Open::Facts && !is_name(&opening.agent) {
+    let of_agent = !matches!(opening.open, Open::Facts | Open::Inventory);
+    if of_agent && !is_name(&opening.agent) {
         bail!("{:?} is no agent's name", opening.agent);
     }
     let folder = folder(&here.home, &opening.agent);
     let stream = match opening.open {
-        Open::Facts => return Ok(Opened::Facts(Facts::here())),
+        Open::Facts => return Ok(Opened::Answer(serde_json::to_value(Facts::here())?)),
+        Open::Inventory => {
+            let inventory = gather(&here.home, here.wandisk.as_deref()).await;
+            return Ok(Opened::Answer(serde_json::to_value(inventory)?));
+        }
         Open::Stream => control::connect(&folder, names::ARRIVING)
             .await
             .context("the agent's QEMU does not listen here")?,

@@ -127,6 +127,11 @@ impl Sites {
         sites.filter(|s| s.format <= FORMAT).ok_or(SiteError::Damaged { path })
     }
 
+    /// The names of the others.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.sites.iter().map(|site| site.name.as_str())
+    }
+
     /// A site by its name.
     ///
     /// # Errors
@@ -138,11 +143,22 @@ impl Sites {
 }
 
 impl Site {
+    /// The folder of the programs over there, if it is known: that of its wandisk.
+    #[must_use]
+    pub fn remote_folder(&self) -> Option<&str> {
+        Some(self.remote_wandisk.as_deref()?.rsplit_once('/')?.0)
+    }
+
+    /// The site's folder over there, if it was named.
+    #[must_use]
+    pub fn remote_home(&self) -> Option<&str> {
+        self.remote_home.as_deref()
+    }
+
     /// The program over there: beside its wandisk, if that was named.
     fn far_words(&self) -> Vec<String> {
-        let beside = self.remote_wandisk.as_deref().and_then(|wandisk| wandisk.rsplit_once('/'));
-        let mut words =
-            vec![beside.map_or("snowbird".to_owned(), |(folder, _)| format!("{folder}/snowbird"))];
+        let beside = self.remote_folder();
+        let mut words = vec![beside.map_or("snowbird".to_owned(), |folder| format!("{folder}/snowbird"))];
         if let Some(home) = &self.remote_home {
             words.extend(["--home".to_owned(), home.clone()]);
         }
@@ -155,9 +171,16 @@ impl Site {
     /// # Errors
     /// [`SiteError`] for an address that cannot lead there.
     pub fn words(&self) -> Result<Vec<String>, SiteError> {
+        self.words_of(&self.far_words())
+    }
+
+    /// The words of a program that runs another one over there.
+    ///
+    /// # Errors
+    /// [`SiteError`] for an address that cannot lead there.
+    pub fn words_of(&self, far: &[String]) -> Result<Vec<String>, SiteError> {
         let address = Address::parse(&self.address)
             .map_err(|source| SiteError::Address { name: self.name.clone(), source })?;
-        let far = self.far_words();
         let by_shell = || far.iter().map(|word| shell_words::quote(word).into_owned());
         match address {
             Address::Command(words) if words.ends_with(&["serve".to_owned(), "--stdio".to_owned()]) => {
@@ -168,7 +191,7 @@ impl Site {
                 if words.iter().any(|word| REMOTE_SHELLS.contains(&name(word).as_str())) {
                     words.extend(by_shell());
                 } else {
-                    words.extend(far);
+                    words.extend_from_slice(far);
                 }
                 Ok(words)
             }

@@ -125,6 +125,27 @@ fn attach_and_ls_have_the_shapes_that_programs_rely_on() {
 }
 
 #[test]
+fn what_is_known_of_a_site_can_be_changed_and_the_rest_stays() {
+    let world = World::new();
+    let a = world.site("a");
+    a.ok(["site", "add", "big", "ssh://me@big", "--remote-home", "/srv/big", "--mode", "ro"]);
+    a.ok(["site", "set", "big", "--remote-wandisk", "/opt/wandisk"]);
+    let known = a.json(["site", "ls"])["sites"][0].clone();
+    let expected = json!({
+        "name": "big", "address": "ssh://me@big", "uuid": null, "mode": "ro",
+        "remote_home": "/srv/big", "remote_wandisk": "/opt/wandisk",
+    });
+    assert_eq!(known, expected);
+    assert_eq!(a.json(["site", "set", "big", "--address", "cmd:env", "--mode", "rw"])["address"], "cmd:env");
+    a.fails(["site", "set", "small", "--mode", "rw"]).says(&["small"]);
+    let before = a.json(["site", "ls"]);
+    for wrong in [&["site", "set", "big", "--address", "http://x"][..], &["site", "set", "big"]] {
+        assert_eq!(a.run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+    assert_eq!(a.json(["site", "ls"]), before);
+}
+
+#[test]
 fn errors_are_json_when_json_is_asked_for() {
     let world = World::new();
     let a = world.site("a");

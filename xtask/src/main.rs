@@ -7,6 +7,7 @@
 
 mod bench;
 mod demo;
+mod dist;
 mod guest;
 mod image;
 mod mutants;
@@ -44,6 +45,8 @@ enum Command {
     Tidy(tidy::Arguments),
     /// Show what Snowbird does.
     Demo(demo::Arguments),
+    /// Build programs for other machines.
+    Dist(dist::Arguments),
     /// Measure beside a peer in the same run.
     Bench(bench::Arguments),
     /// Let everything happen at random for a long time, and compare every byte.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Vm(arguments) => vm::main(arguments),
         Command::Tidy(arguments) => tidy::main(&arguments),
         Command::Demo(arguments) => demo::main(&arguments),
+        Command::Dist(arguments) => dist::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
         Command::Soak(arguments) => soak::main(&arguments),
         Command::Mutants(arguments) => mutants::main(&arguments),

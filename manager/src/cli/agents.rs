@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::args_agents::{AgentCommand, Choice, CreateArgs};
+use super::args_agents::{AgentCommand, CreateArgs};
+use super::machinery::{Machinery, choose};
 use super::profile::load_text;
 use super::told::{Told, print, progress};
 use crate::agent::store::{Kept, Store};
-use crate::agent::{Accelerator, Agent, BootFile, DirectBoot, FORMAT, is_name, mac_of, machine};
+use crate::agent::{Agent, BootFile, DirectBoot, FORMAT, is_name, mac_of};
 use crate::auto::process::watch;
 use crate::control::{AskError, Here, Request, folder};
 use crate::reach;
@@ -31,7 +32,7 @@ const FILL: Duration = Duration::from_secs(3600);
 const DISK: Duration = Duration::from_secs(30);
 
 /// Where this user's site is unless told otherwise: the rule of wandisk, whose folder it is.
-fn home(named: Option<&Path>) -> PathBuf {
+pub(super) fn home(named: Option<&Path>) -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     if let Some(home) = named.map(Path::to_owned).or_else(|| variable("WANDISK_HOME")) {
         return std::path::absolute(&home).unwrap_or(home);
@@ -131,18 +132,8 @@ impl Site {
                 .hint("see `snowbird ls`")
                 .into());
         }
-        let (_, machine) = machine::known()?;
-        let works = || machine::kvm_works(&std::env::temp_dir(), &args.cpu);
-        let accelerator = match args.accelerator {
-            Choice::Tcg => Accelerator::Tcg,
-            Choice::Kvm if !works() => {
-                return Err(Told::new(format!("KVM with a processor {} does not work here", args.cpu))
-                    .hint("choose another --cpu, or --accelerator tcg")
-                    .into());
-            }
-            Choice::Auto if !works() => Accelerator::Tcg,
-            Choice::Auto | Choice::Kvm => Accelerator::Kvm,
-        };
+        let Machinery { machine, cpu, accelerator } =
+            choose(&self.here, &self.sites, args.accelerator, args.cpu.as_deref(), self.json).await?;
         let boot = match &args.kernel {
             Some(kernel) => Some(DirectBoot {
                 kernel: boot_file(kernel)?,
@@ -160,7 +151,7 @@ impl Site {
             memory_bytes: args.memory,
             vcpus: args.vcpus,
             machine,
-            cpu: args.cpu.clone(),
+            cpu,
             accelerator,
             mac: mac_of(uuid),
             boot,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::args_agents::AgentCommand;
+use super::args_sites::SiteCommand;
 
 /// Snowbird moves agents to where they run best.
 #[derive(Debug, Parser)]
@@ -14,7 +15,7 @@ use super::args_agents::AgentCommand;
     version,
     after_help = "Examples:\n  snowbird create work --image debian.qcow2 --memory 2G --vcpus 4\n  \
                   snowbird launch work\n  snowbird migrate work --to big\n  snowbird status work\n\n\
-                  Sites are those of wandisk: `wandisk init`, `wandisk site add`.\n\
+                  Sites are those of wandisk: `wandisk init` makes this one; `snowbird site add|setup|check`.\n\
                   Exit codes: 0 done, 1 failed, 2 the command line is wrong."
 )]
 pub(super) struct Cli {
@@ -35,6 +36,12 @@ pub(super) struct Cli {
 pub(super) enum Command {
     #[command(flatten)]
     Agent(AgentCommand),
+    /// Other sites: the same that wandisk knows.
+    #[command(after_help = super::args_sites::SITE)]
+    Site {
+        #[command(subcommand)]
+        command: SiteCommand,
+    },
     /// Profiles: the rules by which an agent is moved.
     Profile {
         #[command(subcommand)]

@@ -191,9 +191,9 @@ pub(super) struct CreateArgs {
     /// The kernel's command line.
     #[arg(long, value_name = "TEXT", requires = "kernel", default_value = "")]
     pub(super) append: String,
-    /// The processor that it is shown, in QEMU's words: one that every site has.
-    #[arg(long, value_name = "MODEL", default_value = "Nehalem")]
-    pub(super) cpu: String,
+    /// The processor that it is shown, in QEMU's words [default: the ablest that every site has that was checked].
+    #[arg(long, value_name = "MODEL")]
+    pub(super) cpu: Option<String>,
     /// Who runs it, at every site: it cannot move between the two.
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) accelerator: Choice,

@@ -6,8 +6,11 @@
 mod agents;
 mod args;
 mod args_agents;
+mod args_sites;
 mod auto;
+mod machinery;
 mod profile;
+mod sites;
 mod told;
 
 use std::process::ExitCode;
@@ -28,6 +31,7 @@ pub fn main() -> ExitCode {
     };
     let result = match &cli.command {
         Command::Profile { command } => profile::run(command, cli.json),
+        Command::Site { command } => sites::run(command, cli.home.as_deref(), cli.wandisk.clone(), cli.json),
         Command::Agent(command) => agents::run(command, cli.home.as_deref(), cli.wandisk.clone(), cli.json)
             .map(|()| ExitCode::SUCCESS),
     };

@@ -284,6 +284,27 @@ pub enum SiteCommand {
         #[arg(long, value_parser = super::authorize::parse_mode, default_value = "rw", value_name = "ro|rw")]
         mode: Mode,
     },
+    /// Change what is known of a site; what is not named stays.
+    #[command(after_help = "Examples:\n  wandisk site set big --address ssh://me@big2.example.org\n  \
+                            wandisk site set big --remote-wandisk /opt/snowbird/wandisk")]
+    #[command(group(clap::ArgGroup::new("change").required(true).multiple(true)
+        .args(["address", "remote_home", "remote_wandisk", "mode"])))]
+    Set {
+        /// Its name.
+        name: String,
+        /// Where it is now. It must be the same site.
+        #[arg(long)]
+        address: Option<String>,
+        /// `--home` over there.
+        #[arg(long, value_name = "DIR")]
+        remote_home: Option<String>,
+        /// The program over there.
+        #[arg(long, value_name = "PATH")]
+        remote_wandisk: Option<String>,
+        /// What it may do here over links dialled from here.
+        #[arg(long, value_parser = super::authorize::parse_mode, value_name = "ro|rw")]
+        mode: Option<Mode>,
+    },
     /// List sites.
     Ls,
     /// Forget a site.

@@ -33,12 +33,22 @@ pub(super) async fn run(cli: &Cli, command: &SiteCommand) -> Result<(), Failure>
             output::result(cli, &json!({"site": name, "address": address, "mode": mode.word()}), String::new);
             Ok(())
         }
+        SiteCommand::Set { name, address, remote_home, remote_wandisk, mode } => {
+            if let Some(address) = address {
+                wandisk_link::Address::parse(address)
+                    .map_err(|e| Failure::usage(crate::peer::error::chain(&e)))?;
+            }
+            let entry = home.change_site(name, |site| {
+                site.address = address.clone().unwrap_or_else(|| site.address.clone());
+                site.remote_home = remote_home.clone().or_else(|| site.remote_home.take());
+                site.remote_wandisk = remote_wandisk.clone().or_else(|| site.remote_wandisk.take());
+                site.reads_only = mode.map_or(site.reads_only, |mode| mode == Mode::Ro);
+            })?;
+            output::result(cli, &shown(&entry), String::new);
+            Ok(())
+        }
         SiteCommand::Ls => {
-            let sites: Vec<Value> = home
-                .sites()
-                .iter()
-                .map(|s| json!({"name": s.name, "address": s.address, "uuid": s.id, "mode": Mode::of(s).word()}))
-                .collect();
+            let sites: Vec<Value> = home.sites().iter().map(shown).collect();
             output::result(cli, &json!({ "site": home.name(), "sites": sites }), || {
                 home.sites()
                     .iter()
@@ -57,14 +67,20 @@ pub(super) async fn run(cli: &Cli, command: &SiteCommand) -> Result<(), Failure>
     }
 }
 
+/// A site for programs.
+fn shown(site: &SiteEntry) -> Value {
+    json!({
+        "name": site.name, "address": site.address, "uuid": site.id, "mode": Mode::of(site).word(),
+        "remote_home": site.remote_home, "remote_wandisk": site.remote_wandisk,
+    })
+}
+
 async fn check(cli: &Cli, home: &mut Home, name: &str) -> Result<(), Failure> {
     let entry = home.site(name)?.clone();
     let began = Instant::now();
     let session = dial::lobby_session(home, &entry).await.map_err(|why| {
-        Failure::new(format!("site {name} cannot be reached: {why}")).hint(format!(
-            "the address is {}; `wandisk site rm` and `wandisk site add` change it",
-            entry.address
-        ))
+        Failure::new(format!("site {name} cannot be reached: {why}"))
+            .hint(format!("the address is {}; `wandisk site set` changes it", entry.address))
     })?;
     let dial_ms = began.elapsed().as_secs_f64() * 1e3;
     let peer = session.peer().clone();

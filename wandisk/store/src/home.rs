@@ -278,6 +278,24 @@ impl Home {
         })
     }
 
+    /// Changes what is known of a site; gives what is known now. Its name stays.
+    ///
+    /// # Errors
+    /// [`HomeError::NoSuchSite`] or the filesystem's.
+    pub fn change_site(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(&mut SiteEntry),
+    ) -> Result<SiteEntry, HomeError> {
+        self.change(|config| {
+            let site = config.sites.iter_mut().find(|s| s.name == name);
+            let site = site.ok_or_else(|| HomeError::NoSuchSite { name: name.to_owned() })?;
+            change(site);
+            name.clone_into(&mut site.name);
+            Ok(site.clone())
+        })
+    }
+
     /// Notes the UUID of a site that was reached.
     ///
     /// # Errors
