@@ -44,6 +44,8 @@ pub enum Request {
         /// Time from one line to the next.
         every_ms: u64,
     },
+    /// How does it stand, now and after each change, until it is off there? Each is told as news.
+    Follow,
     /// Begin, or go on.
     Launch,
     /// Press the power button, and wait.
@@ -101,6 +103,8 @@ pub enum Open {
     Facts,
     /// Nothing: the answer has what the site has for agents ([`Inventory`]).
     Inventory,
+    /// The QEMU's screen, RFB.
+    Display,
 }
 
 /// Why nothing was answered, or what was.

@@ -1,8 +1,8 @@
 //! `snowbird host --stdio`: what another site may ask of this one.
 //!
 //! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
-//! two sockets: the agent's supervisor, or its QEMU that waits for a migration's stream. Or it is asked what the host can do.
-//! There is nothing else to be had, and no path comes from outside.
+//! three sockets: the agent's supervisor, its QEMU that waits for a migration's stream, or its QEMU's screen. Or it is asked
+//! what the host can do. There is nothing else to be had, and no path comes from outside.
 
 use std::time::Duration;
 
@@ -76,6 +76,9 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
         Open::Stream => control::connect(&folder, names::ARRIVING)
             .await
             .context("the agent's QEMU does not listen here")?,
+        Open::Display => {
+            control::connect(&folder, names::DISPLAY).await.context("the agent has no screen here")?
+        }
         Open::Control => {
             if let Some(agent) = &opening.document {
                 adopt(here, &opening.agent, agent)?;

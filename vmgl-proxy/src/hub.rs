@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::sleep_until;
 
 use crate::address::Address;
 use crate::input::Input;
@@ -79,7 +79,8 @@ pub struct Hub {
     links: Vec<Link>,
     tell: mpsc::Sender<(LinkId, Told)>,
     told: mpsc::Receiver<(LinkId, Told)>,
-    again: bool,
+    /// When a server that is not there is tried again: a moment, which no other event puts off.
+    again: Option<Instant>,
     waits: Option<oneshot::Sender<Answer>>,
     shown: u64,
     asked: Instant,
@@ -117,7 +118,7 @@ impl Hub {
             links: Vec::new(),
             tell,
             told,
-            again: false,
+            again: None,
             waits: None,
             shown: 0,
             asked: Instant::now(),
@@ -152,8 +153,8 @@ impl Hub {
                 told = self.told.recv() => if let Some((id, told)) = told {
                     self.told(id, told).await;
                 },
-                () = sleep(AGAIN), if self.again => {
-                    self.again = false;
+                () = sleep_until(self.again.unwrap_or_else(Instant::now).into()), if self.again.is_some() => {
+                    self.again = None;
                     self.step(Event::Again).await;
                 }
                 permit = room(orders.as_ref()), if orders.is_some() => {
@@ -212,7 +213,7 @@ impl Hub {
                     }
                 }
                 Action::Close(id) => self.links.retain(|link| link.id != id),
-                Action::Wait => self.again = true,
+                Action::Wait => self.again = Some(Instant::now() + AGAIN),
                 Action::Done => {
                     let status = self.status();
                     self.settle(Ok(status));

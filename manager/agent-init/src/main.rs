@@ -4,6 +4,7 @@
 //! ```text
 //! at 17         block 17 is durable
 //! bad 12 …      the slot of block 12 holds something else: the run is lost
+//! typed word    a line was typed at its keyboard (the screen shows it)
 //! ```
 //!
 //! A line `off` on the port ends the machine in order; `work` has it compute beside that, `rest` no more. Two copies that run would both say `at` of one number.
@@ -14,6 +15,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use agent_init::{BLOCK, SLOTS, block, number, place};
@@ -46,6 +48,7 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     let open = |path: &str| OpenOptions::new().read(true).write(true).open(path);
     let serial = port.insert(open("/dev/ttyS0")?);
     load_modules()?;
+    let typed = typed()?;
     let disk = disk()?;
     let words = BufReader::new(open("/dev/ttyS0")?);
     std::thread::spawn(move || {
@@ -80,6 +83,9 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
         disk.write_all_at(&block(n), place(n))?;
         disk.sync_data()?;
         writeln!(serial, "at {n}")?;
+        for line in typed.try_iter() {
+            writeln!(serial, "typed {line}")?;
+        }
         // An earlier one, not always in order, and not from the cache.
         let looked = n.saturating_sub(n * 7 % SLOTS);
         rustix::fs::fadvise(&disk, 0, None, rustix::fs::Advice::DontNeed)?;
@@ -94,6 +100,17 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
         std::thread::sleep(PAUSE);
     }
     Ok(())
+}
+
+/// Lines that are typed at the keyboard. The screen shows them, and nothing that moves or blinks by itself.
+fn typed() -> io::Result<Receiver<String>> {
+    let mut screen = OpenOptions::new().read(true).write(true).open("/dev/tty1")?;
+    screen.write_all(b"\x1b[2J\x1b[H\x1b[?25lThe agent's screen.\n")?;
+    let (tell, typed) = channel();
+    std::thread::spawn(move || {
+        BufReader::new(screen).lines().map_while(Result::ok).try_for_each(|line| tell.send(line).ok())
+    });
+    Ok(typed)
 }
 
 /// Loads `/modules/*` in the order of their names; the kernel unpacks them itself.

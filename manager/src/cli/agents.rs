@@ -11,10 +11,12 @@ use super::args_agents::{AgentCommand, CreateArgs};
 use super::machinery::{Machinery, choose};
 use super::profile::load_text;
 use super::told::{Told, print, progress};
+use super::view::view;
 use crate::agent::store::{Kept, Store};
 use crate::agent::{Agent, BootFile, DirectBoot, FORMAT, is_name, mac_of};
 use crate::auto::process::watch;
 use crate::control::{AskError, Here, Request, folder};
+use crate::display;
 use crate::reach;
 use crate::sites::Sites;
 use crate::supervisor::phase::{End, Machine, Phase};
@@ -58,11 +60,11 @@ pub(super) fn run(
     json: bool,
 ) -> Result<()> {
     let here = Here { home: home(named), wandisk };
-    if let AgentCommand::Supervise { agent } = command {
-        return supervise(here, agent);
-    }
-    if let AgentCommand::Watch { agent } = command {
-        return watch(here, agent);
+    match command {
+        AgentCommand::Supervise { agent } => return supervise(here, agent),
+        AgentCommand::Watch { agent } => return watch(here, agent),
+        AgentCommand::Attend { agent } => return display::keeper::keep(here, agent),
+        _ => {}
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let AgentCommand::Host { .. } = command {
@@ -101,7 +103,11 @@ impl Site {
             AgentCommand::Migrate { agent, to } => self.migrate(agent, to).await,
             AgentCommand::Log { agent, lines } => self.log(agent, *lines),
             AgentCommand::Auto(args) => self.auto(args).await,
-            AgentCommand::Host { .. } | AgentCommand::Supervise { .. } | AgentCommand::Watch { .. } => {
+            AgentCommand::View(args) => view(&self.here, &self.kept(&args.agent)?, args, self.json).await,
+            AgentCommand::Host { .. }
+            | AgentCommand::Supervise { .. }
+            | AgentCommand::Watch { .. }
+            | AgentCommand::Attend { .. } => {
                 bail!("this is no command for people")
             }
         }
@@ -252,6 +258,7 @@ impl Site {
         }
         let removed = self.wandisk()?.ask(&["rm", &kept.agent.disk, "--force"], DISK).await;
         removed.map_err(|error| Told::of_wandisk(&error))?;
+        display::end(&self.here.home, agent).await?;
         self.store()?.remove(kept.agent.uuid)?;
         let folder = folder(&self.here.home, agent);
         std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
@@ -272,6 +279,7 @@ impl Site {
         let mut status = self.ask(&kept.agent.name, &Request::Status, SOON, |_| ()).await?;
         let disk = self.wandisk()?.ask(&["status", &kept.agent.disk], DISK).await;
         status["disk"] = disk.unwrap_or_default();
+        status["view"] = display::shown(&self.here.home, &kept.agent.name).await.ok().flatten().into();
         self.tell_auto(kept, &mut status).await?;
         Ok(status)
     }
@@ -332,6 +340,9 @@ fn whole(status: &Value) -> String {
         if let Some(path) = status[name].as_str() {
             lines.push(format!("{name:<9} {path}"));
         }
+    }
+    if status["view"].is_object() {
+        lines.push(format!("view      {}", super::view::line(&status["view"])));
     }
     if status["disk"].is_object() {
         let (disk, chunks) = (&status["disk"], &status["disk"]["chunks"]);

@@ -26,6 +26,14 @@ is where the agent was created, and `desk` is there too unless it is given a sit
 this command and the login, and where it has died, or the machine was started anew, the next command of snowbird begins it again.
 `snowbird status` shows what is read and what would move it; `snowbird log` why it was moved or not.";
 
+const VIEW: &str = "Examples:
+  snowbird view work                           with $SNOWBIRD_VIEWER, else vncviewer
+  SNOWBIRD_VIEWER='remmina -c' snowbird view work
+  vncviewer $(snowbird view work --print)
+
+The address stays the same while the agent moves, and viewers stay connected; every user of this machine can connect to it.
+The proxy behind it ends when the agent is off.";
+
 const STATUS: &str = "Examples:
   snowbird status
   snowbird --json status work | jq .state";
@@ -73,6 +81,9 @@ pub(super) enum AgentCommand {
         /// The agent.
         agent: Option<String>,
     },
+    /// Opens an agent's screen, wherever the agent is.
+    #[command(after_help = VIEW)]
+    View(ViewArgs),
     /// Moves a running agent, with its disk, to another site.
     #[command(after_help = MIGRATE)]
     Migrate {
@@ -121,6 +132,22 @@ pub(super) enum AgentCommand {
         /// The agent.
         agent: String,
     },
+    /// Keeps the way to an agent's screen (used by view).
+    #[command(hide = true)]
+    Attend {
+        /// The agent.
+        agent: String,
+    },
+}
+
+/// `view …`
+#[derive(Debug, Args)]
+pub(super) struct ViewArgs {
+    /// The agent.
+    pub(super) agent: String,
+    /// Print the address for a viewer and open none.
+    #[arg(long)]
+    pub(super) print: bool,
 }
 
 /// Who is to run the instructions.

@@ -12,6 +12,7 @@ mod machinery;
 mod profile;
 mod sites;
 mod told;
+mod view;
 
 use std::process::ExitCode;
 

@@ -1,21 +1,38 @@
-//! The program `vmgl-proxy`, asked over its `ctl` socket in the agent's folder.
+//! The program `vmgl-proxy`: started in the agent's folder, found again, asked over its `ctl` socket, ended.
+//!
+//! It outlives whoever started it. The kernel says who listens at its socket, so no file with a process id can be wrong.
 //!
 //! Fault model: it may be missing, end at any time, hang (every question has a time-out), or say something that is no answer.
 
+use std::fs::File;
 use std::io;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use tokio::io::{AsyncWriteExt, BufReader};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::agent::machine::find;
 use crate::control::connect;
 use crate::lines::next_line;
 
+/// The program.
+const PROGRAM: &str = "vmgl-proxy";
 /// The proxy's socket in the agent's folder.
 pub const CTL: &str = "view.ctl";
+/// Where viewers came in last: they find it there again.
+const PORT: &str = "view.port";
+/// What it said.
+const LOG: &str = "view.log";
+/// How long it may take to begin, and to end.
+const BEGIN: Duration = Duration::from_secs(10);
+/// Between two looks whether it has.
+const LOOK: Duration = Duration::from_millis(20);
 /// It answers from memory.
 const SOON: Duration = Duration::from_secs(5);
 /// No answer is longer.
@@ -24,6 +41,15 @@ const ANSWER_MAX: usize = 1 << 20;
 /// Why a proxy gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
+    /// It is not installed.
+    #[error("the program {PROGRAM} is to be found neither beside snowbird nor in the PATH")]
+    Missing,
+    /// It could not be started.
+    #[error("the display proxy could not be started")]
+    Start(#[source] io::Error),
+    /// It ended at once.
+    #[error("the display proxy ended at once: {0}")]
+    Ended(String),
     /// None runs.
     #[error("no display proxy of the agent runs at this site")]
     None,
@@ -39,6 +65,117 @@ pub enum ProxyError {
     /// It could not do it, in its words.
     #[error("the display proxy: {0}")]
     Refused(String),
+}
+
+/// The program's file.
+///
+/// # Errors
+/// [`ProxyError::Missing`].
+pub(super) fn program() -> Result<PathBuf, ProxyError> {
+    find(PROGRAM).ok_or(ProxyError::Missing)
+}
+
+/// A proxy that runs.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    /// Ends with it.
+    life: UnixStream,
+    pid: Pid,
+    /// What its status was.
+    pub(super) status: Value,
+}
+
+impl Proxy {
+    /// The one that runs in this folder.
+    ///
+    /// # Errors
+    /// [`ProxyError`]; [`ProxyError::None`] if there is none.
+    pub(super) async fn found(folder: &Path) -> Result<Proxy, ProxyError> {
+        let life = reach(folder).await?;
+        let pid = rustix::net::sockopt::socket_peercred(&life).map_err(io::Error::from)?.pid;
+        let status = ask(folder, &json!({ "do": "status" })).await?;
+        Ok(Proxy { life, pid, status })
+    }
+
+    /// Starts one at the address at which viewers found the last one, if that is free.
+    ///
+    /// # Errors
+    /// [`ProxyError`].
+    pub(super) async fn start(folder: &Path, upstream: &str) -> Result<Proxy, ProxyError> {
+        let last = std::fs::read_to_string(folder.join(PORT)).ok().and_then(|port| port.trim().parse().ok());
+        let started = match last {
+            Some(port) => Proxy::start_at(folder, upstream, port).await,
+            None => Err(ProxyError::None),
+        };
+        let proxy = match started {
+            Err(ProxyError::None | ProxyError::Ended(_)) => Proxy::start_at(folder, upstream, 0).await?,
+            other => other?,
+        };
+        let port = proxy.address().and_then(|address| Some(address.rsplit_once(':')?.1.to_owned()));
+        std::fs::write(folder.join(PORT), port.ok_or(ProxyError::Nonsense)?).map_err(ProxyError::Start)?;
+        Ok(proxy)
+    }
+
+    async fn start_at(folder: &Path, upstream: &str, port: u16) -> Result<Proxy, ProxyError> {
+        let log = File::create(folder.join(LOG)).map_err(ProxyError::Start)?;
+        let mut command = Command::new(program()?);
+        command.args(["serve", "--upstream", upstream, "--ctl", CTL]);
+        command.args(["--listen", &format!("tcp:127.0.0.1:{port}")]).current_dir(folder).process_group(0);
+        command.stdin(Stdio::null()).stdout(log.try_clone().map_err(ProxyError::Start)?).stderr(log);
+        let mut child = command.spawn().map_err(ProxyError::Start)?;
+        let end = Instant::now() + BEGIN;
+        loop {
+            match Proxy::found(folder).await {
+                Ok(proxy) => return Ok(proxy),
+                Err(ProxyError::None) => {}
+                Err(error) => {
+                    child.start_kill().map_err(ProxyError::Start)?;
+                    return Err(error);
+                }
+            }
+            if child.try_wait().map_err(ProxyError::Start)?.is_some() {
+                return Err(ProxyError::Ended(last_words(folder)));
+            }
+            if Instant::now() > end {
+                child.start_kill().map_err(ProxyError::Start)?;
+                return Err(ProxyError::Late(BEGIN));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Where viewers come in: a host and a port.
+    pub(super) fn address(&self) -> Option<String> {
+        address_of(&self.status)
+    }
+
+    /// Waits until it has ended.
+    pub(super) async fn gone(&mut self) {
+        // It says nothing here, since it is asked nothing.
+        let mut nothing = [0; 1];
+        while self.life.read(&mut nothing).await.is_ok_and(|len| len > 0) {}
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// [`ProxyError::Late`] if it does not.
+    pub(super) async fn end(mut self) -> Result<(), ProxyError> {
+        kill_process(self.pid, Signal::TERM).ok();
+        timeout(BEGIN, self.gone()).await.map_err(|_| ProxyError::Late(BEGIN))
+    }
+}
+
+/// Where viewers come in, by a proxy's status.
+pub(super) fn address_of(status: &Value) -> Option<String> {
+    status["listening"].as_str()?.strip_prefix("tcp:").map(str::to_owned)
+}
+
+/// The last line that it said.
+fn last_words(folder: &Path) -> String {
+    let text = std::fs::read(folder.join(LOG)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned();
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
 }
 
 /// Asks the proxy of an agent's folder something that it answers from memory.
@@ -66,16 +203,23 @@ pub async fn ask_within(folder: &Path, question: &Value, patience: Duration) -> 
     answer.get_mut("ok").map(Value::take).ok_or(ProxyError::Nonsense)
 }
 
-/// Tells it something and gives the stream on which it will answer.
-async fn tell(folder: &Path, question: &Value) -> Result<UnixStream, ProxyError> {
-    let mut stream = connect(folder, CTL).await.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ProxyError::None,
-        _ => ProxyError::Io(error),
-    })?;
+/// Tells it something and gives the stream on which it will answer; who does not wait for that drops it.
+///
+/// # Errors
+/// [`ProxyError`].
+pub(super) async fn tell(folder: &Path, question: &Value) -> Result<UnixStream, ProxyError> {
+    let mut stream = reach(folder).await?;
     timeout(SOON, stream.write_all(format!("{question}\n").as_bytes()))
         .await
         .map_err(|_| ProxyError::Late(SOON))??;
     Ok(stream)
+}
+
+async fn reach(folder: &Path) -> Result<UnixStream, ProxyError> {
+    connect(folder, CTL).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ProxyError::None,
+        _ => ProxyError::Io(error),
+    })
 }
 
 #[cfg(test)]

@@ -50,6 +50,11 @@ impl Journey {
         self.stopped.get_or_insert_with(Instant::now);
     }
 
+    /// Does it stand?
+    pub(super) fn stands(&self) -> bool {
+        self.stopped.is_some()
+    }
+
     /// QEMU has sent all.
     pub(super) fn completed(&mut self) {
         self.completed.get_or_insert_with(Instant::now);

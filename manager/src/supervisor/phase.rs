@@ -125,7 +125,7 @@ pub struct Machine {
     pub started: Option<Attempt>,
     /// The last attempt that will never be started here.
     pub gave_up: Option<Attempt>,
-    /// Why the last move from here failed.
+    /// Why the last move from here, or to here, failed.
     pub failure: Option<String>,
 }
 

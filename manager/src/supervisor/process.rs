@@ -1,6 +1,6 @@
 //! The supervisor as a process: one an agent, by a lock that dies with it; a socket; its end.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -61,7 +61,7 @@ pub(crate) fn say(line: &str) -> Result<()> {
 #[derive(Debug)]
 pub(crate) struct Seat {
     /// Dies with the process.
-    pub(crate) lock: std::fs::File,
+    pub(crate) lock: File,
     /// Where it is asked.
     pub(crate) listener: std::os::unix::net::UnixListener,
 }
@@ -70,19 +70,38 @@ pub(crate) struct Seat {
 pub(crate) fn begin(here: &Here, agent: &str, lock: &str, socket: &str) -> Result<Option<Seat>> {
     let folder = folder(&here.home, agent);
     make_folder(&folder)?;
-    std::env::set_current_dir(&folder).with_context(|| format!("cannot use {}", folder.display()))?;
-    let mut options = OpenOptions::new();
-    let lock = options.write(true).create(true).truncate(false).mode(0o600).open(lock)?;
-    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-        return Ok(None);
-    }
-    // A session of its own: the login, or the link, that began it may end.
-    rustix::process::setsid().ok();
+    let Some(lock) = detach(&folder, lock)? else { return Ok(None) };
     std::fs::remove_file(socket).ok();
     let listener =
         std::os::unix::net::UnixListener::bind(socket).context("cannot listen in the agent's folder")?;
     listener.set_nonblocking(true)?;
     Ok(Some(Seat { lock, listener }))
+}
+
+/// Makes this a process of its own in an agent's folder: the only one of its kind, by a lock that dies with it, and in a
+/// session of its own, since the login, or the link, that began it may end. `None` if there is another one.
+///
+/// # Errors
+/// The file system's.
+pub(crate) fn detach(folder: &Path, name: &str) -> Result<Option<File>> {
+    std::env::set_current_dir(folder).with_context(|| format!("cannot use {}", folder.display()))?;
+    let lock =
+        lock(Path::new(name)).with_context(|| format!("cannot lock {name} in {}", folder.display()))?;
+    if lock.is_some() {
+        rustix::process::setsid().ok();
+    }
+    Ok(lock)
+}
+
+/// Takes a lock; `None` if another process has it.
+///
+/// # Errors
+/// The file system's.
+pub(crate) fn lock(file: &Path) -> std::io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    let lock = options.write(true).create(true).truncate(false).mode(0o600).open(file)?;
+    let free = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
+    Ok(free.then_some(lock))
 }
 
 /// Makes the folder of an agent, for its user alone.

@@ -83,7 +83,7 @@ impl Machine {
             }
             Phase::Arriving { attempt, at: Arrive::Opening | Arrive::Listening, .. } => {
                 let attempt = *attempt;
-                Ok(self.never(attempt, End::Killed))
+                Ok(self.never(attempt, "it was killed here before all had come".to_owned()))
             }
             Phase::Leaving { .. } | Phase::Arriving { .. } => Err(moving()),
             Phase::Off(_) => Err(refuse("the agent does not run here".to_owned(), "see `snowbird status`")),
@@ -184,7 +184,7 @@ impl Machine {
             Phase::Arriving { attempt: here, at: Arrive::Opening | Arrive::Listening, .. }
                 if *here == attempt =>
             {
-                self.never(attempt, End::Never)
+                self.never(attempt, "the other site gave the move up".to_owned())
             }
             Phase::Arriving { attempt: here, .. } if *here == attempt => Vec::new(),
             _ if self.started == Some(attempt) => Vec::new(),
@@ -195,9 +195,13 @@ impl Machine {
         }
     }
 
-    fn never(&mut self, attempt: Attempt, end: End) -> Vec<Action> {
+    /// What was to come stays where it is, and that is what is known of it here.
+    fn never(&mut self, attempt: Attempt, why: String) -> Vec<Action> {
         self.gave_up = Some(attempt);
-        self.phase = Phase::Off(end);
+        if let Phase::Arriving { from, .. } = &self.phase {
+            self.phase = Phase::Off(End::Left { to: from.clone() });
+        }
+        self.failure = Some(why);
         vec![Action::Quit]
     }
 
@@ -239,7 +243,7 @@ impl Machine {
                 *at = Arrive::Listening;
                 Vec::new()
             }
-            (Arrive::Opening, Action::Listen, Err(why)) => self.never(attempt, End::Failed { why }),
+            (Arrive::Opening, Action::Listen, Err(why)) => self.never(attempt, why),
             (Arrive::Listening, Action::Check, Ok(_)) => {
                 *at = Arrive::Starting;
                 self.started = Some(attempt);
@@ -394,7 +398,7 @@ impl Machine {
             }
             Phase::Arriving { attempt, at: Arrive::Opening | Arrive::Listening, .. } => {
                 let attempt = *attempt;
-                self.never(attempt, End::Failed { why: "QEMU ended before all had come".to_owned() })
+                self.never(attempt, "QEMU ended before all had come".to_owned())
             }
             Phase::Arriving { at: Arrive::Starting, .. } => {
                 self.phase = Phase::Off(end());
@@ -458,7 +462,7 @@ impl Machine {
             } => self.abort("its supervisor was restarted".to_owned()),
             Phase::Arriving { attempt, at: Arrive::Opening, .. } => {
                 let attempt = *attempt;
-                self.never(attempt, End::Failed { why: "its supervisor was restarted".to_owned() })
+                self.never(attempt, "its supervisor was restarted".to_owned())
             }
             Phase::Arriving { at: Arrive::Starting, .. } => vec![Action::Run],
             _ => self.again(),

@@ -479,3 +479,25 @@ fn the_journal_is_read_as_it_was_written() {
         world = next;
     }
 }
+
+#[test]
+fn a_site_to_which_a_move_failed_knows_where_the_agent_stayed() {
+    let arrive = Event::Arrive { attempt: ATTEMPT, from: "a".to_owned() };
+    let stayed = Phase::Off(End::Left { to: "a".to_owned() });
+    let listens = Event::Went { action: Action::Listen, result: Ok(Yield::Done) };
+    let fails = Event::Went { action: Action::Listen, result: Err("no QEMU".to_owned()) };
+    for (how, events) in [
+        ("no QEMU", vec![fails]),
+        ("killed", vec![Event::Kill]),
+        ("gave the move up", vec![listens.clone(), Event::GiveUp { attempt: ATTEMPT }]),
+        ("before all had come", vec![listens, Event::Ended { orderly: false }]),
+        ("restarted", vec![Event::Recovered { alive: true }]),
+    ] {
+        let mut machine = Machine::default();
+        machine.step(arrive.clone()).unwrap();
+        events.into_iter().for_each(|event| drop(machine.step(event).unwrap()));
+        assert_eq!(machine.phase, stayed, "{how}");
+        assert!(machine.failure.as_deref().is_some_and(|why| why.contains(how)), "{:?}", machine.failure);
+        assert_eq!(machine.verdict(ATTEMPT), Some(Yield::NeverWill));
+    }
+}

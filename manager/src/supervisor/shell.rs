@@ -53,6 +53,8 @@ enum Wish {
     Off,
     Moved,
     NotMoving,
+    /// Told of each change.
+    Following,
     Listening(Attempt),
     Verdict(Attempt),
 }
@@ -84,6 +86,8 @@ pub(super) struct Shell {
     threads: Option<Threads>,
     /// Where it is being moved to, for those who hear of its processors.
     moving: watch::Sender<Option<String>>,
+    /// What those who follow it were told last: where it stands, and whether the machine does.
+    followed: (Phase, bool),
 }
 
 impl Shell {
@@ -95,6 +99,7 @@ impl Shell {
         queue: UnboundedSender<Action>,
     ) -> Shell {
         let moving = watch::channel(leads_to(&machine.phase)).0;
+        let followed = (machine.phase.clone(), false);
         Shell {
             agent,
             site,
@@ -110,6 +115,7 @@ impl Shell {
             asking: 0,
             threads: None,
             moving,
+            followed,
         }
     }
 
@@ -206,8 +212,7 @@ impl Shell {
             Phase::Leaving { at: Leave::Continuing { .. }, .. } => Some(Instant::now() + CONTINUING),
             _ => None,
         };
-        let line = format!("{}\n", json!({ "progress": { "phase": next.to_string() } }));
-        self.tell_movers(&line);
+        self.tell_movers(&line_of(&json!({ "phase": next.to_string() })));
     }
 
     fn tell_movers(&self, line: &str) {
@@ -260,7 +265,7 @@ impl Shell {
         if let Some(journey) = &mut self.journey
             && let Some(progress) = journey.news(news, NEWS)
         {
-            self.tell_movers(&format!("{}\n", json!({ "progress": progress })));
+            self.tell_movers(&line_of(&progress));
         }
         self.migration_is(status)
     }
@@ -273,6 +278,11 @@ impl Shell {
             }
             Request::Sense { every_ms } => {
                 self.sense(every_ms, reply);
+                return Ok(());
+            }
+            Request::Follow => {
+                reply.send(line_of(&self.status())).ok();
+                self.waiters.push(Waiter { wish: Wish::Following, reply });
                 return Ok(());
             }
             Request::Launch => (Event::Launch, Wish::Running),
@@ -319,8 +329,16 @@ impl Shell {
         }
     }
 
-    /// Answers those whose wish is decided.
+    /// Tells those who follow it what has changed, and answers those whose wish is decided.
     fn settle(&mut self) {
+        let followed = (self.machine.phase.clone(), self.stands());
+        if followed != self.followed {
+            self.followed = followed;
+            let line = line_of(&self.status());
+            for waiter in self.waiters.iter().filter(|w| matches!(w.wish, Wish::Following)) {
+                waiter.reply.send(line.clone()).ok();
+            }
+        }
         let waiters = std::mem::take(&mut self.waiters);
         for waiter in waiters.into_iter().filter(|waiter| !waiter.reply.is_closed()) {
             match self.decided(&waiter.wish) {
@@ -340,11 +358,9 @@ impl Shell {
             (Wish::Running, Phase::Paused { why, .. }) if quiet => {
                 refused(why, "`snowbird status` tells when it goes on")
             }
-            (Wish::Running | Wish::Listening(_), Phase::Off(End::Failed { why })) => {
-                refused(why, "see `snowbird log`")
-            }
+            (Wish::Running, Phase::Off(End::Failed { why })) => refused(why, "see `snowbird log`"),
             (Wish::Running, Phase::Off(_)) => refused("it ended at once", "see `snowbird log`"),
-            (Wish::Off, Phase::Off(_)) if quiet => status(),
+            (Wish::Off | Wish::Following, Phase::Off(_)) if quiet => status(),
             (Wish::Moved, Phase::Leaving { .. }) => None,
             (Wish::Moved, Phase::Off(End::Left { .. })) => {
                 quiet.then(|| done(&self.journey.as_ref().map_or(Value::Null, Journey::report)))
@@ -369,13 +385,29 @@ impl Shell {
             {
                 None
             }
-            (Wish::Listening(_), _) => refused("the move was given up here", "see `snowbird log` there"),
+            (Wish::Listening(_), _) => {
+                let why = self.machine.failure.as_deref().unwrap_or("the move was given up here");
+                refused(why, "see `snowbird log` there")
+            }
             (Wish::Verdict(attempt), _) => match self.machine.verdict(*attempt) {
                 Some(verdict) => Some(done(&json!({ "started": verdict == Yield::Started }))),
                 None => self.not_started.as_deref().and_then(|why| refused(why, "it is asked again")),
             },
-            (Wish::Running | Wish::Off, _) => None,
+            (Wish::Running | Wish::Off | Wish::Following, _) => None,
         }
+    }
+
+    /// The machine stands for a move.
+    fn stands(&self) -> bool {
+        let moving = matches!(self.machine.phase, Phase::Leaving { .. });
+        moving && self.journey.as_ref().is_some_and(Journey::stands)
+    }
+
+    /// Of a move from here: where to, whether the machine there has a screen, and whether this one stands.
+    fn moving(&self) -> Value {
+        let Phase::Leaving { to, at, .. } = &self.machine.phase else { return Value::Null };
+        let listens = !matches!(at, Leave::Presending | Leave::Opening | Leave::Aborting { .. });
+        json!({ "to": to, "listens": listens, "stands": self.stands() })
     }
 
     fn status(&self) -> Value {
@@ -394,6 +426,7 @@ impl Shell {
             "accelerator": self.agent.accelerator,
             "paused_because": paused,
             "last_failure": self.machine.failure,
+            "moving": self.moving(),
             "migration": self.journey.as_ref().filter(|_| moving).map(Journey::last_news),
             "console": here.then(|| folder.join(names::CONSOLE)),
             "display": here.then(|| folder.join(names::DISPLAY)),
@@ -404,6 +437,11 @@ impl Shell {
 /// Where it is being moved to.
 fn leads_to(phase: &Phase) -> Option<String> {
     if let Phase::Leaving { to, .. } = phase { Some(to.clone()) } else { None }
+}
+
+/// A line of news.
+fn line_of(value: &Value) -> String {
+    format!("{}\n", json!({ "progress": value }))
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -21,4 +21,6 @@ mod alone;
 mod boot;
 mod moves;
 mod troubles;
+mod viewer;
+mod views;
 mod world;

@@ -34,11 +34,15 @@ fn snowbird() -> PathBuf {
     env!("CARGO_BIN_EXE_snowbird").into()
 }
 
-/// The program that `cargo build -p wandisk`, or building the workspace, put beside ours.
-fn wandisk() -> PathBuf {
-    let program = snowbird().with_file_name("wandisk");
-    assert!(program.exists(), "wandisk is missing beside snowbird: cargo build -p wandisk");
+/// A program that `cargo build -p …`, or building the workspace, put beside ours.
+pub fn beside(name: &str) -> PathBuf {
+    let program = snowbird().with_file_name(name);
+    assert!(program.exists(), "{name} is missing beside snowbird: cargo build -p {name}");
     program
+}
+
+fn wandisk() -> PathBuf {
+    beside("wandisk")
 }
 
 pub fn script(file: &Path, text: &str) {
@@ -265,6 +269,13 @@ impl Judge {
     /// Types a line at the agent; the port has one listener at a time, which does it.
     pub fn say(&self, site: &str, word: &str) {
         self.told.lock().unwrap().typed.insert(site.to_owned(), word.to_owned());
+    }
+
+    /// The agent says that this was typed at its keyboard while it was at this site.
+    #[track_caller]
+    pub fn heard(&self, site: &str, word: &str) {
+        let line = format!("{site}: typed {word}");
+        eventually(&line, || self.told.lock().unwrap().lines.contains(&line));
     }
 
     fn newest(&self) -> u64 {

@@ -122,6 +122,8 @@ fn a_server_that_dies_is_waited_for_while_viewers_stay() {
     });
     let _gone = std::fs::remove_file(&path);
     let second = Xvnc::start(path, "400x200");
+    // Questions that come faster than it tries do not keep it from trying.
+    proxy.attached();
     second.paint("400x200", "plasma:red-blue");
     let truth = second.truth();
     viewer.sees("the second", |shown| shown.pixels() == truth);

@@ -1,0 +1,79 @@
+//! `snowbird view`: starts what leads to an agent's screen, and becomes the viewer.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::args_agents::ViewArgs;
+use super::told::{Told, print};
+use crate::agent::store::Kept;
+use crate::control::Here;
+use crate::display::{self, OpenError, ProxyError};
+
+/// The viewer, unless another one is named.
+const VIEWER: &str = "vncviewer";
+
+pub(super) async fn view(here: &Here, kept: &Kept, args: &ViewArgs, json: bool) -> Result<()> {
+    let name = &kept.agent.name;
+    let address = display::open(here, name).await.map_err(|error| match &error {
+        OpenError::Proxy(ProxyError::Missing) => {
+            Told::from(&error).hint("put vmgl-proxy beside snowbird, or into the PATH")
+        }
+        _ => Told::from(&error).hint(format!("`snowbird status {name}` tells how it stands")),
+    })?;
+    if args.print || json {
+        let told = json!({ "agent": name, "address": address, "uri": format!("vnc://{address}") });
+        print(json, &told, || address.clone())?;
+    }
+    if args.print {
+        return Ok(());
+    }
+    let named = std::env::var("SNOWBIRD_VIEWER").unwrap_or_else(|_| VIEWER.to_owned());
+    let words = shell_words::split(&named).context("$SNOWBIRD_VIEWER cannot be taken apart into words")?;
+    let (program, more) = words.split_first().context("$SNOWBIRD_VIEWER is empty")?;
+    // It takes this process's place: whoever ends the one ends the other, and nothing else.
+    let error = Command::new(program).args(more).arg(for_viewers(&address)).exec();
+    let told = Told::new(format!("the viewer {program:?} cannot be started: {error}"));
+    Err(told.hint("name another one with $SNOWBIRD_VIEWER, or use --print").into())
+}
+
+/// VNC's programs take a number after one colon for a display's, after two for a port's.
+fn for_viewers(address: &str) -> String {
+    address.replacen(':', "::", 1)
+}
+
+/// A display that is kept, for people.
+pub(super) fn line(view: &Value) -> String {
+    let viewers = view["viewers"].as_u64().unwrap_or(0);
+    let mut words = vec![
+        view["address"].as_str().unwrap_or("-").to_owned(),
+        format!("{viewers} viewer{}", if viewers == 1 { "" } else { "s" }),
+    ];
+    if view["phase"] == "away" {
+        words.push("its screen cannot be reached now".to_owned());
+    }
+    for (name, unit) in [("inputs", "inputs in 10 s"), ("fps", "frames/s"), ("response", "ms to an answer")] {
+        if let Some(value) = view[name].as_f64() {
+            words.push(format!("{value:.0} {unit}"));
+        }
+    }
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_told_so_that_no_viewer_takes_it_for_a_display() {
+        assert_eq!(for_viewers("127.0.0.1:40123"), "127.0.0.1::40123");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_said() {
+        let view = json!({ "address": "127.0.0.1:1", "viewers": 1, "phase": "attached", "inputs": 12.4, "fps": null });
+        assert_eq!(line(&view), "127.0.0.1:1, 1 viewer, 12 inputs in 10 s");
+    }
+}

@@ -1,0 +1,276 @@
+//! The keeper of an agent's display: a process that follows the agent and tells the proxy ([`super::guide`]).
+//!
+//! It hears from the supervisor at the site where the agent is, over a connection that stays ([`Request::Follow`]), so a move
+//! costs no asking and is seen when it happens. Where that breaks it looks for the agent anew.
+//!
+//! Invariant: one an agent and site, by a lock that dies with it; it ends with the agent, and the proxy before it.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep};
+
+use super::guide::{Action, Guide, Sight};
+use super::proxy::{Proxy, ProxyError, ask_within, tell};
+use super::way::Ways;
+use crate::agent::store::StoreError;
+use crate::control::{AskError, Here, Request, ask_far, folder};
+use crate::reach::{Place, find};
+use crate::sites::Sites;
+use crate::supervisor::process::{detach, lock as lock_in, say};
+
+/// The command that is a keeper.
+pub const COMMAND: &str = "attend";
+const LOCK: &str = "view.lock";
+/// The process's folder is the agent's.
+const FOLDER: &str = ".";
+/// How long a site may take to say how the agent stands.
+const SOON: Duration = Duration::from_secs(60);
+/// How long nothing may change; then it is asked anew, in case nobody is there any more.
+const QUIET: Duration = Duration::from_secs(3600);
+/// Until a site is asked again that did not answer, and the longest that grows to.
+const AGAIN: Duration = Duration::from_millis(100);
+const AGAIN_MAX: Duration = Duration::from_secs(10);
+/// The proxy connects, and loads a picture.
+const SHOWS: Duration = Duration::from_secs(30);
+/// Until what the proxy could not do is asked for again.
+const RETRY: Duration = Duration::from_secs(1);
+/// A proxy that ends sooner, so many times, is not started any more.
+const SHORT: Duration = Duration::from_secs(5);
+const SHORT_MAX: u32 = 3;
+
+/// The keeper's lock; `None` if another process has it.
+///
+/// # Errors
+/// The file system's.
+pub fn lock(folder: &Path) -> io::Result<Option<File>> {
+    lock_in(&folder.join(LOCK))
+}
+
+/// Keeps an agent's display until the agent is off. Says on standard output, in one line, whether it began.
+///
+/// # Errors
+/// What kept it from beginning, which it has said, or from going on.
+pub fn keep(here: Here, agent: &str) -> Result<()> {
+    let begun = detach(&folder(&here.home, agent), LOCK).and_then(|lock| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        Ok(lock.map(|lock| (lock, runtime)))
+    });
+    let keeper = begun.and_then(|begun| match begun {
+        Some((lock, runtime)) => {
+            let keeper = runtime.block_on(Keeper::begin(here, agent))?;
+            Ok(Some((lock, runtime, keeper)))
+        }
+        None => Ok(None),
+    });
+    match keeper {
+        Ok(Some((lock, runtime, keeper))) => {
+            say("ready")?;
+            let result = runtime.block_on(keeper.run());
+            drop(lock);
+            result
+        }
+        Ok(None) => say("kept"),
+        Err(error) => {
+            say(&format!("failed {error:#}"))?;
+            Err(error)
+        }
+    }
+}
+
+struct Keeper {
+    here: Here,
+    agent: String,
+    ways: Ways,
+    proxy: Proxy,
+    guide: Guide,
+}
+
+impl Keeper {
+    /// Finds the agent, and finds or starts its proxy.
+    async fn begin(here: Here, agent: &str) -> Result<Keeper> {
+        let own = Sites::read(&here.home)?.name;
+        let mut ways = Ways::new(here.clone(), own, agent.to_owned());
+        let found = match Proxy::found(Path::new(FOLDER)).await {
+            Ok(found) => Some(found),
+            Err(ProxyError::None) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let (site, sight) = see(&here, agent, &Request::Status, SOON, |_| ()).await?;
+        if sight == Sight::Off {
+            if let Some(left) = found {
+                left.end().await?;
+            }
+            bail!("the agent is off");
+        }
+        let (proxy, guide) = match found {
+            Some(proxy) => {
+                let guide = adopted(&proxy.status, &mut ways)?;
+                (proxy, guide)
+            }
+            None => {
+                let proxy = Proxy::start(Path::new(FOLDER), &ways.address(&site)?).await?;
+                (proxy, Guide::of(site, None, false))
+            }
+        };
+        Ok(Keeper { here, agent: agent.to_owned(), ways, proxy, guide })
+    }
+
+    /// Until the agent is off.
+    async fn run(mut self) -> Result<()> {
+        let (seen, mut sights) = unbounded_channel();
+        tokio::spawn(watch(self.here.clone(), self.agent.clone(), seen));
+        let mut sight = Sight::Unknown;
+        let mut failed = false;
+        let (mut since, mut short) = (Instant::now(), 0);
+        loop {
+            sight = newest(&mut sights, sight);
+            let next = self.guide.next(&sight);
+            if next == Some(Action::End) {
+                return Ok(self.proxy.end().await?);
+            }
+            let question = next.as_ref().map(|action| self.question(action)).transpose()?;
+            tokio::select! {
+                seen = sights.recv() => match seen {
+                    Some(newer) => sight = newer,
+                    None => bail!("nobody watches the agent any more"),
+                },
+                result = carry_out(next.as_ref(), question.as_ref(), failed) => {
+                    failed = result.is_err();
+                    if let (Ok(()), Some(action)) = (result, &next) {
+                        self.guide.did(action);
+                    }
+                }
+                () = self.proxy.gone() => {
+                    short = if since.elapsed() < SHORT { short + 1 } else { 0 };
+                    if short >= SHORT_MAX {
+                        bail!("the display proxy ends again and again");
+                    }
+                    let shown = self.guide.shown().to_owned();
+                    self.proxy = Proxy::start(Path::new(FOLDER), &self.ways.address(&shown)?).await?;
+                    self.guide = Guide::of(shown, None, false);
+                    since = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// An action in the proxy's words.
+    fn question(&mut self, action: &Action) -> Result<Value> {
+        let mut to = |site: &str| self.ways.address(site).with_context(|| format!("no way to site {site:?}"));
+        Ok(match action {
+            Action::Prepare(site) => json!({ "do": "prepare", "to": to(site)? }),
+            Action::Rehome(site) => json!({ "do": "rehome", "to": to(site)? }),
+            Action::Hold => json!({ "do": "hold" }),
+            Action::Cancel | Action::End => json!({ "do": "cancel" }),
+        })
+    }
+}
+
+/// What a proxy has that was found, and the ways to it.
+fn adopted(status: &Value, ways: &mut Ways) -> Result<Guide> {
+    let mut site = |name: &str| -> Result<Option<String>> {
+        let Some(address) = status[name].as_str() else { return Ok(None) };
+        let site = ways.site(address).with_context(|| format!("the display proxy shows {address:?}"))?;
+        ways.address(&site)?;
+        Ok(Some(site))
+    };
+    let shown = site("upstream")?.context("the display proxy does not say what it shows")?;
+    Ok(Guide::of(shown, site("prepared")?, status["held"].as_bool().unwrap_or(false)))
+}
+
+/// Tells the proxy, and waits until it is done, but for loading ahead: that takes its time. With nothing to tell it never ends.
+async fn carry_out(
+    action: Option<&Action>,
+    question: Option<&Value>,
+    failed_before: bool,
+) -> Result<(), ProxyError> {
+    let (Some(action), Some(question)) = (action, question) else { return std::future::pending().await };
+    if failed_before {
+        sleep(RETRY).await;
+    }
+    let folder = Path::new(FOLDER);
+    match action {
+        Action::Prepare(_) => tell(folder, question).await.map(drop),
+        // That there was nothing to cancel, or nothing to stay with, is as good.
+        Action::Cancel => match ask_within(folder, question, SHOWS).await {
+            Ok(_) | Err(ProxyError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        },
+        _ => ask_within(folder, question, SHOWS).await.map(drop),
+    }
+}
+
+/// The newest of what waits.
+fn newest(sights: &mut UnboundedReceiver<Sight>, mut sight: Sight) -> Sight {
+    while let Ok(newer) = sights.try_recv() {
+        sight = newer;
+    }
+    sight
+}
+
+/// Tells each change of the agent until nobody hears.
+async fn watch(here: Here, agent: String, sights: UnboundedSender<Sight>) {
+    let mut pause = AGAIN;
+    let mut last = Sight::Unknown;
+    while !sights.is_closed() {
+        let mut heard = false;
+        let seen = see(&here, &agent, &Request::Follow, QUIET, |sight| {
+            heard = true;
+            last = sight.clone();
+            sights.send(sight).ok();
+        });
+        match seen.await {
+            Ok((_, sight)) => drop(sights.send(sight)),
+            Err(error) => {
+                if matches!(error, AskError::Store(StoreError::NoAgent { .. })) {
+                    sights.send(Sight::Off).ok();
+                }
+                // The site that it leaves may have gone after it had handed it over.
+                if let Sight::Leaving { to, .. } = &last
+                    && let Ok(sight) = at(&here, &agent, to).await
+                    && sight == Sight::At(to.clone())
+                {
+                    sights.send(sight).ok();
+                }
+            }
+        }
+        pause = if heard { AGAIN } else { AGAIN_MAX.min(pause * 2) };
+        sleep(pause).await;
+    }
+}
+
+/// Asks where the agent is how it stands; gives the site and the answer, and news before.
+async fn see(
+    here: &Here,
+    agent: &str,
+    request: &Request,
+    patience: Duration,
+    mut news: impl FnMut(Sight),
+) -> Result<(String, Sight), AskError> {
+    let sites = Sites::read(&here.home)?;
+    let place = find(here, &sites, agent).await?;
+    let name = match &place {
+        Place::Here(_) => sites.name.clone(),
+        Place::At(site) => site.name.clone(),
+    };
+    let told = |status: &Value| news(Sight::of(&name, status));
+    let status = match &place {
+        Place::Here(_) => here.ask(agent, request, patience, told).await?,
+        Place::At(site) => ask_far(site, agent, None, request, patience, told).await?,
+    };
+    let sight = Sight::of(&name, &status);
+    Ok((name, sight))
+}
+
+/// How it stands at another site.
+async fn at(here: &Here, agent: &str, site: &str) -> Result<Sight, AskError> {
+    let sites = Sites::read(&here.home)?;
+    let status = ask_far(sites.site(site)?, agent, None, &Request::Status, SOON, |_| ()).await?;
+    Ok(Sight::of(site, &status))
+}
