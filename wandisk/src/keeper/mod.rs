@@ -9,6 +9,7 @@ mod attach;
 pub mod client;
 pub mod commands;
 pub mod control;
+mod ending;
 mod leave;
 pub mod process;
 mod publisher;
@@ -265,11 +266,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// Waits until nothing is being done for anybody, or the time is over.
-    pub(crate) async fn drained(&self, patience: Duration) {
+    /// Waits until nothing is being done for anybody; `false` if the time was over first.
+    pub(crate) async fn drained(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        while self.busy.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+        while self.busy.load(Ordering::SeqCst) > 0 {
+            if Instant::now() >= deadline {
+                return false;
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        true
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use wandisk_store::disk_dir::KeeperLock;
 use wandisk_store::{DiskDir, Home};
 
+use super::ending::{Ending, Step};
 use super::{AttachOptions, AttachReport, Keeper, control};
 use crate::engine::Engine;
 use crate::peer::error::Refusal;
@@ -84,13 +85,18 @@ impl Running {
 
     /// Ends in order: front-end drained, everything durable, marks cleared, socket gone, lock let go.
     async fn end(self) {
+        let ending = Ending::watched();
+        ending.step(Step::REQUESTS);
         // What is asked from here on is for the next keeper: new connections find no socket, and those that found this
         // one's are told.
         self.keeper.quit();
         std::fs::remove_file(self.keeper.engine.dir().control_socket()).ok();
         self.end_serving.send(()).ok();
         self.serving.await.ok();
-        self.keeper.drained(DRAIN).await;
+        if !self.keeper.drained(DRAIN).await {
+            tracing::warn!("the keeper ends though something is still being done");
+        }
+        ending.step(Step::FRONT_END);
         if self.keeper.attached_as().await.is_some()
             && let Err(e) = self.keeper.detach().await
         {
@@ -102,12 +108,16 @@ impl Running {
         self.scrubbing.abort();
         self.keeping_trace.abort();
         self.keeper.keep_trace();
+        ending.step(Step::SESSIONS);
         self.keeper.peers.close().await;
+        ending.step(Step::STORE);
         if let Err(e) = self.keeper.engine.close().await {
             tracing::error!(error = %e, "the disk could not be closed in order; the next start recovers");
         }
         // Answers that are on their way (the command that ended this keeper waits for one).
         tokio::time::sleep(Duration::from_millis(50)).await;
+        tracing::info!("the keeper has ended");
+        ending.last(Step::PROCESS);
     }
 }
 

@@ -12,6 +12,8 @@
 //! left (a peer that does not read stops its own requests, and is cut in the end); what is received for our own
 //! requests is at most one message for each of them, what comes in pieces two messages at a time.
 
+#[cfg(test)]
+mod ends;
 mod pack;
 mod receive;
 mod send;

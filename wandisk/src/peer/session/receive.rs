@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use tokio::io::{AsyncRead, BufReader, ReadBuf, ReadHalf};
 
 use super::super::error::{Code, Refusal};
@@ -117,7 +118,8 @@ async fn receive<S: AsyncRead>(
     loop {
         let read = tokio::select! {
             read = tokio::time::timeout(FRAME, frame::read(&mut read)) => read,
-            _ = closed.wait_for(Option::is_some) => return shared.why_ended(),
+            // What it gives is a lock on what is asked next, and somebody may be waiting to write there (`end`): dropped first.
+            () = closed.wait_for(Option::is_some).map(drop) => return shared.why_ended(),
         };
         let frame = match read {
             Ok(Ok(frame)) => frame,
