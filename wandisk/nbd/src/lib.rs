@@ -13,11 +13,12 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A request's way: the connection's reader thread receives many requests at once (`buffers`), parses and judges each
-//! (`proto::request`), and does the hot ones itself, between `data.img` and its own buffers (`connection`). What has
-//! to wait (a chunk that is not here, a page that is not in the page cache, a flush) becomes a task on the server's
+//! A request's way: a connection's thread receives many requests at once (`buffers`), parses and judges each
+//! (`proto::request`), and does the hot ones itself, between `data.img` and its own buffers (`reader`). What has
+//! to wait (a chunk that is not here, a page that is not in the page cache) becomes a task on the server's
 //! pool (`tasks`), bounded by what is in flight (`outbox`), and is answered out of order, by the task or, where the
-//! client does not take it at once, by the connection's second thread (`replier`). `server` accepts, counts and stops; `listen` owns the socket.
+//! client does not take it at once, by the connection's last thread (`replier`). A flush is done by the thread that took it,
+//! while the connection's second one goes on reading (`connection`). `server` accepts, counts and stops; `listen` owns the socket.
 //!
 //! Protocol: <https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>, fixed newstyle without TLS.
 //!
@@ -40,6 +41,7 @@ mod limits;
 mod listen;
 mod outbox;
 mod proto;
+mod reader;
 mod registry;
 mod replier;
 mod server;

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures::FutureExt;
-use futures::executor::ThreadPool;
+use futures::executor::{ThreadPool, block_on};
 use wandisk_io::{Disk, IoError, IoFuture, Lane, Op, Pass, Ticket, ZeroMode};
 
 use crate::data;
@@ -156,6 +156,11 @@ impl<D: Disk> Seat<D> {
         run(pool, slot, async move |slot: Slot| end(slot, seat.flush_if(true).await));
     }
 
+    /// The same, by the thread that calls.
+    pub(crate) fn flush_now(&self, slot: Slot) {
+        block_on(guarded(slot, async |slot: Slot| end(slot, self.flush_if(true).await)));
+    }
+
     /// A trim or write-zeroes.
     pub(crate) fn spawn_zero(
         &self,
@@ -210,11 +215,13 @@ fn run<F>(pool: &ThreadPool, slot: Slot, body: impl FnOnce(Slot) -> F + Send + '
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    // The slot answers for itself when a panic drops it; the pool's thread must not die of that.
-    let guarded = async move {
-        if AssertUnwindSafe(body(slot)).catch_unwind().await.is_err() {
-            tracing::error!("the disk panicked; the request failed with an I/O error");
-        }
-    };
-    pool.spawn_ok(guarded);
+    pool.spawn_ok(guarded(slot, body));
+}
+
+/// The slot answers for itself when a panic drops it; the thread must not die of that.
+async fn guarded<F: Future<Output = ()>>(slot: Slot, body: impl FnOnce(Slot) -> F) {
+    let guarded = async move { AssertUnwindSafe(body(slot)).catch_unwind().await };
+    if guarded.await.is_err() {
+        tracing::error!("the disk panicked; the request failed with an I/O error");
+    }
 }

@@ -98,16 +98,63 @@ fn a_flush_that_fails_fails_the_fua_write_too() {
 }
 
 #[test]
+fn flushes_that_wait_hold_up_nobody() {
+    let disk = ColdDisk::new(8);
+    let served = Served::disk(disk.clone());
+    let mut client = served.client();
+    for round in 1..=3 {
+        disk.hold_flushes();
+        // The first by the thread that reads, the others by the pool.
+        let mut asked: Vec<u64> = (0..2).map(|_| client.request(0, FLUSH, 0, 0, b"")).collect();
+        asked.push(client.request(FUA, WRITE, 0, 4, b"both"));
+        disk.until_waiting(3);
+        assert_eq!(client.call(0, WRITE, AT, 4, b"fast").error, 0);
+        assert_eq!(client.call(0, READ, AT, 4, b"").data, b"fast");
+        disk.let_go();
+        let mut answered: Vec<u64> = (0..3)
+            .map(|_| {
+                let answer = client.answer(0);
+                assert_eq!(answer.error, 0);
+                answer.cookie
+            })
+            .collect();
+        answered.sort_unstable();
+        assert_eq!(answered, asked);
+        assert_eq!(disk.flushes.load(Ordering::SeqCst), 3 * round);
+    }
+}
+
+#[test]
+fn a_client_that_vanishes_while_it_flushes_leaves_nothing_behind() {
+    let disk = ColdDisk::new(8);
+    let served = Served::disk(disk.clone());
+    let mut client = served.client();
+    disk.hold_flushes();
+    client.request(0, FLUSH, 0, 0, b"");
+    client.request(0, FLUSH, 0, 0, b"");
+    disk.until_waiting(2);
+    drop(client);
+    disk.let_go();
+    assert_eq!(served.handle.stop(SOON).abandoned, 0);
+}
+
+#[test]
 fn a_disk_that_panics_fails_the_request_and_nothing_else() {
     let disk = ColdDisk::new(8);
     disk.cool(2, Some(Rule::Panic));
-    let served = Served::disk(disk);
+    let served = Served::disk(disk.clone());
     let mut client = served.client();
     for _ in 0..40 {
         // More often than the pool has threads.
         assert_eq!(client.call(0, READ, 2 * AT, 512, b"").error, 5);
     }
     assert_eq!(client.call(0, WRITE, 0, 4, b"data").error, 0);
+    assert_eq!(client.call(0, FLUSH, 0, 0, b"").error, 0);
+    disk.panics_at_flush.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(client.call(0, FLUSH, 0, 0, b"").error, 5);
+    }
+    disk.panics_at_flush.store(false, Ordering::SeqCst);
     assert_eq!(client.call(0, FLUSH, 0, 0, b"").error, 0);
 }
 

@@ -63,6 +63,11 @@ pub(super) fn rows(words: &[String]) -> Vec<Row> {
     ROWS.into_iter().filter(chosen).collect()
 }
 
+/// The rows of one request at a time, chosen as [`rows`] does.
+pub(super) fn one_at_a_time(words: &[String]) -> Vec<Row> {
+    rows(words).into_iter().filter(|row| row.depth == 1 && row.fsync == 0).collect()
+}
+
 /// Something that is measured: its name, and fio's words for reaching it.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
@@ -93,6 +98,10 @@ fn run(jobs: &[&Peer], row: Row, until: Until) -> Result<Vec<f64>> {
     };
     for peer in jobs {
         fio.args(["--name=bench", "--stonewall"]).args(&peer.words);
+        if row.mode.ends_with("write") {
+            // What others have left to be written back is not this one's.
+            fio.arg("--exec_prerun=sync");
+        }
     }
     let text = process::output(&mut fio)?;
     let json: Value = serde_json::from_str(&text[text.find('{').context("fio gave no JSON")?..])?;
@@ -101,8 +110,8 @@ fn run(jobs: &[&Peer], row: Row, until: Until) -> Result<Vec<f64>> {
     Ok(told.context("fio told of other jobs than it was given")?.iter().map(iops).collect())
 }
 
-/// Every peer's runs of a row. They take turns, each turn in an order of its own: what one leaves to be written back slows
-/// down whoever comes next.
+/// Every peer's runs of a row. They take turns, each turn in an order of its own; before each run of writes what is dirty is
+/// written back, or what one has left would slow down whoever comes next.
 fn in_turn(peers: &[&Peer], row: Row, runs: &Runs) -> Result<Vec<Vec<f64>>> {
     let mut random = fastrand::Rng::with_seed(1);
     let mut turn = || {
@@ -119,8 +128,13 @@ fn in_turn(peers: &[&Peer], row: Row, runs: &Runs) -> Result<Vec<Vec<f64>>> {
     Ok(figures)
 }
 
-/// Measures every row for ours and the peers in turn, and prints medians and ours / the best of the others.
+/// Measures every row that was asked for, as [`compare_rows`] does.
 pub(super) fn compare(ours: &Peer, others: &[Peer], runs: &Runs) -> Result<()> {
+    compare_rows(rows(&runs.rows), ours, others, runs)
+}
+
+/// Measures these rows for ours and the peers in turn, and prints medians and ours / the best of the others.
+pub(super) fn compare_rows(rows: Vec<Row>, ours: &Peer, others: &[Peer], runs: &Runs) -> Result<()> {
     let all: Vec<&Peer> = std::iter::once(ours).chain(others).collect();
     let head = all.iter().map(|p| format!("{:>13}", p.name)).collect::<String>();
     println!(
@@ -128,7 +142,7 @@ pub(super) fn compare(ours: &Peer, others: &[Peer], runs: &Runs) -> Result<()> {
         "", "ratio", runs.runs, runs.millis
     );
     let mut ratios = Vec::new();
-    for row in rows(&runs.rows) {
+    for row in rows {
         let figures = in_turn(&all, row, runs)?;
         let medians: Vec<f64> = figures.iter().cloned().map(median).collect();
         let best = (1..all.len()).max_by(|a, b| medians[*a].total_cmp(&medians[*b])).unwrap_or(0);

@@ -1,4 +1,7 @@
 //! The NBD export of WANDisk beside `nbdkit file` and `qemu-nbd`, with fio's nbd engine.
+//!
+//! With one request at a time a run mostly says where the scheduler happened to put the two ends: on one processor they take turns, on
+//! two each has to wake the other's, which costs several times the request. So these rows are measured again in either place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::Runs;
 use super::fio::{self, Peer, Until};
@@ -42,6 +46,35 @@ fn serve(program: &str, words: &[&str], socket: &Path) -> Result<Server> {
     Ok(server)
 }
 
+/// The processor that fio runs on where that is fixed.
+const FIOS: usize = 0;
+
+/// Puts all threads of a server on one processor; those that it starts stay there.
+fn place(server: u32, processor: usize) -> Result<()> {
+    let words = ["--all-tasks", "--cpu-list", "--pid", &processor.to_string(), &server.to_string()];
+    process::output(Command::new("taskset").args(words)).map(drop)
+}
+
+/// Measures the rows of one request at a time with the two ends in either place.
+fn by_place(ours: &Peer, others: &[Peer], servers: &[u32], runs: &Runs) -> Result<()> {
+    let rows = fio::one_at_a_time(&runs.rows);
+    let processors = std::thread::available_parallelism()?.get();
+    let places = [("one processor", FIOS), ("two processors", FIOS + 1)];
+    for (name, processor) in
+        places.into_iter().filter(|(_, processor)| *processor < processors && !rows.is_empty())
+    {
+        servers.iter().try_for_each(|server| place(*server, processor))?;
+        let placed = |peer: &Peer| {
+            let words = peer.words.iter().cloned().chain([format!("--cpus_allowed={FIOS}")]);
+            Peer { name: peer.name.clone(), words: words.collect() }
+        };
+        println!("\nfio and the server on {name}:");
+        let others: Vec<Peer> = others.iter().map(placed).collect();
+        fio::compare_rows(rows.clone(), &placed(ours), &others, runs)?;
+    }
+    Ok(())
+}
+
 fn peer(name: &str, socket: &Path) -> Peer {
     let uri = format!("--uri=nbd+unix:///?socket={}", socket.display());
     Peer { name: name.to_owned(), words: vec!["--ioengine=nbd".to_owned(), uri, format!("--size={SIZE}")] }
@@ -73,10 +106,13 @@ pub(super) fn measure(runs: &Runs) -> Result<()> {
     wandisk(&["init", "--site", "bench"])?;
     wandisk(&["create", "d", "--from", &text(&file)])?;
     let (ours, kit, qemu) = (at("ours.sock"), at("nbdkit.sock"), at("qemu.sock"));
-    wandisk(&["attach", "d", "--nbd", &format!("unix:{}", text(&ours))])?;
-    let _kit = serve("nbdkit", &["-f", "-U", &text(&kit), "file", &text(&file)], &kit)?;
-    let _qemu =
+    let attached = wandisk(&["attach", "d", "--json", "--nbd", &format!("unix:{}", text(&ours))])?;
+    let attached: Value = serde_json::from_str(&attached).context("attach told no JSON")?;
+    let keeper = attached["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+    let kit_server = serve("nbdkit", &["-f", "-U", &text(&kit), "file", &text(&file)], &kit)?;
+    let qemu_server =
         serve("qemu-nbd", &["-t", "-f", "raw", "-e", "8", "-k", &text(&qemu), &text(&second)], &qemu)?;
+    let servers = [keeper.context("attach told no keeper")?, kit_server.0.id(), qemu_server.0.id()];
     let ours = peer("wandisk", &ours);
     let others = [peer("nbdkit file", &kit), peer("qemu-nbd", &qemu)];
     // Every chunk marked and every block allocated, for all of them.
@@ -84,7 +120,9 @@ pub(super) fn measure(runs: &Runs) -> Result<()> {
         let row = fio::rows(&["sequential write".to_owned()]);
         row.into_iter().try_for_each(|row| fio::once(peer, row, Until::Requests(SIZE >> 17)).map(drop))
     });
-    let result = filled.and_then(|()| fio::compare(&ours, &others, runs));
+    let result = filled
+        .and_then(|()| fio::compare(&ours, &others, runs))
+        .and_then(|()| by_place(&ours, &others, &servers, runs));
     wandisk(&["detach", "d"])?;
     fs::remove_dir_all(&dir)?;
     result

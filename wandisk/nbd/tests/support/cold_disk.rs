@@ -28,6 +28,7 @@ struct State {
     rules: HashMap<u64, Rule>,
     waiting: Vec<oneshot::Sender<()>>,
     flush_fails: Option<IoError>,
+    flush_waits: bool,
     holes: Vec<u64>,
 }
 
@@ -43,6 +44,7 @@ pub struct ColdDisk {
     pub counted: AtomicUsize,
     /// The thread that counts panics: for a hot request, the connection's own.
     pub panics_at_count: AtomicBool,
+    pub panics_at_flush: AtomicBool,
     /// Cold writes that were reported as well done, and as failed.
     pub ended: Arc<[AtomicUsize; 2]>,
     /// Failures of the file that were reported.
@@ -79,6 +81,7 @@ impl ColdDisk {
             flushes: AtomicUsize::new(0),
             counted: AtomicUsize::new(0),
             panics_at_count: AtomicBool::new(false),
+            panics_at_flush: AtomicBool::new(false),
             ended: Arc::default(),
             failed: Mutex::default(),
         })
@@ -99,6 +102,11 @@ impl ColdDisk {
         self.state.lock().unwrap().flush_fails = Some(error);
     }
 
+    /// Flushes wait from now on, until they are let go.
+    pub fn hold_flushes(&self) {
+        self.state.lock().unwrap().flush_waits = true;
+    }
+
     /// A chunk is told as a hole.
     pub fn punch(&self, chunk: u64) {
         self.state.lock().unwrap().holes.push(chunk);
@@ -115,6 +123,7 @@ impl ColdDisk {
     pub fn let_go(&self) {
         let mut state = self.state.lock().unwrap();
         state.rules.retain(|_, rule| *rule != Rule::Wait);
+        state.flush_waits = false;
         for waiter in state.waiting.drain(..) {
             waiter.send(()).ok();
         }
@@ -135,13 +144,15 @@ impl ColdDisk {
                 drop(state);
                 panic!("a disk that panics, as the test wishes");
             }
-            Some(Rule::Wait) => {
-                let (send, receive) = oneshot::channel();
-                state.waiting.push(send);
-                self.changed.notify_all();
-                receive.map(|got| got.map_err(|_| IoError::Io)).boxed()
-            }
+            Some(Rule::Wait) => self.wait(&mut state),
         }
+    }
+
+    fn wait(&self, state: &mut State) -> IoFuture<()> {
+        let (send, receive) = oneshot::channel();
+        state.waiting.push(send);
+        self.changed.notify_all();
+        receive.map(|got| got.map_err(|_| IoError::Io)).boxed()
     }
 }
 
@@ -176,8 +187,12 @@ impl Disk for ColdDisk {
     fn flush(self: Arc<Self>) -> IoFuture<()> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.flushes.fetch_add(1, Ordering::SeqCst);
-        let fails = self.state.lock().unwrap().flush_fails;
-        futures::future::ready(fails.map_or(Ok(()), Err)).boxed()
+        assert!(!self.panics_at_flush.load(Ordering::SeqCst), "a disk that panics, as the test wishes");
+        let mut state = self.state.lock().unwrap();
+        if state.flush_waits {
+            return self.wait(&mut state);
+        }
+        futures::future::ready(state.flush_fails.map_or(Ok(()), Err)).boxed()
     }
 
     fn zero(self: Arc<Self>, _lane: Lane, offset: u64, len: u64, _mode: ZeroMode) -> IoFuture<()> {
