@@ -105,6 +105,8 @@ pub enum Open {
     Inventory,
     /// The QEMU's screen, RFB.
     Display,
+    /// Itself: what is said comes back, so that the line can be measured.
+    Echo,
 }
 
 /// Why nothing was answered, or what was.

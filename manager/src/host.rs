@@ -2,13 +2,14 @@
 //!
 //! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
 //! three sockets: the agent's supervisor, its QEMU that waits for a migration's stream, or its QEMU's screen. Or it is asked
-//! what the host can do. There is nothing else to be had, and no path comes from outside.
+//! what the host can do, or to say what it is told. There is nothing else to be had, and no path comes from outside.
 
+use std::fs::File;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -19,9 +20,9 @@ use crate::control::{self, Here, LINE_MAX, Open, Opening, PROTOCOL, folder};
 use crate::facts::Facts;
 use crate::inventory::gather::gather;
 use crate::lines::next_line;
-use crate::supervisor::carry;
 use crate::supervisor::phase::Machine;
 use crate::supervisor::process::make_folder;
+use crate::supervisor::{carry, watch_from_afar};
 
 /// Whoever says nothing is not served.
 const FIRST_WORD: Duration = Duration::from_secs(30);
@@ -35,21 +36,40 @@ pub async fn serve(here: &Here) -> Result<()> {
     let line = timeout(FIRST_WORD, next_line(&mut peer, LINE_MAX)).await.context("nobody spoke")??;
     let opened = open(here, &line.context("nobody spoke")?).await;
     let answer = match &opened {
-        Ok(Opened::Stream(_)) => control::done(&Value::Null),
+        Ok(Opened::Stream(_) | Opened::Display(..) | Opened::Echo) => control::done(&Value::Null),
         Ok(Opened::Answer(value)) => control::done(value),
         Err(error) => control::failed(&format!("{error:#}"), None),
     };
     peer.write_all(answer.as_bytes()).await?;
     peer.flush().await?;
-    if let Opened::Stream(mut stream) = opened? {
-        carry(&mut stream, &mut peer).await;
+    match opened? {
+        Opened::Stream(mut stream) => carry(&mut stream, &mut peer).await,
+        Opened::Display(mut stream, _watched) => carry(&mut stream, &mut peer).await,
+        Opened::Echo => echo(&mut peer).await?,
+        Opened::Answer(_) => {}
     }
     Ok(())
+}
+
+/// Says what it is told.
+async fn echo<S: AsyncRead + AsyncWrite + Unpin>(peer: &mut S) -> std::io::Result<()> {
+    let mut bytes = [0; 256];
+    loop {
+        let len = peer.read(&mut bytes).await?;
+        if len == 0 {
+            return Ok(());
+        }
+        peer.write_all(&bytes[..len]).await?;
+        peer.flush().await?;
+    }
 }
 
 /// What was asked for.
 enum Opened {
     Stream(UnixStream),
+    /// With what tells the supervisor that somebody looks from afar.
+    Display(UnixStream, File),
+    Echo,
     Answer(Value),
 }
 
@@ -76,8 +96,13 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
         Open::Stream => control::connect(&folder, names::ARRIVING)
             .await
             .context("the agent's QEMU does not listen here")?,
+        Open::Echo => return Ok(Opened::Echo),
         Open::Display => {
-            control::connect(&folder, names::DISPLAY).await.context("the agent has no screen here")?
+            let stream = control::connect(&folder, names::DISPLAY).await;
+            return Ok(Opened::Display(
+                stream.context("the agent has no screen here")?,
+                watch_from_afar(&folder)?,
+            ));
         }
         Open::Control => {
             if let Some(agent) = &opening.document {

@@ -24,6 +24,8 @@ pub mod names {
     pub const ARRIVING: &str = "arriving.sock";
     /// Where a migration's stream goes out.
     pub const LEAVING: &str = "leaving.sock";
+    /// Locked by who carries the screen to another site.
+    pub const WATCHED: &str = "display.far";
     /// QEMU's process id.
     pub const PID: &str = "qemu.pid";
     /// What QEMU said.

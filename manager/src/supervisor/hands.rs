@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::phase::{Action, Attempt, Event, Yield};
 use super::qemu::Qemu;
 use super::shell::Input;
+use super::stream::{Limit, carry_limited};
 use crate::agent::command_line::{Beginning, names};
 use crate::agent::machine;
 use crate::agent::{Accelerator, Agent};
@@ -43,7 +44,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long the agent may stand for the last of its memory, once it may.
 const DOWNTIME_MS: u64 = 300;
 
-/// Bytes a second: the link is the limit, not QEMU's own default of 128 MiB.
+/// Bytes a second: the link is the limit, or [`super::pace`], not QEMU's own default of 128 MiB.
 const BANDWIDTH: u64 = 1 << 40;
 
 /// Why an action failed, in a sentence with all causes.
@@ -81,6 +82,8 @@ pub(super) struct Hands {
     inputs: UnboundedSender<Input>,
     /// Of a migration from here: the stream's carrier, and whoever looks at it.
     copying: Vec<JoinHandle<()>>,
+    /// How fast its stream may go.
+    limit: Limit,
 }
 
 impl Hands {
@@ -92,7 +95,7 @@ impl Hands {
         inputs: UnboundedSender<Input>,
     ) -> Hands {
         let qemu = Qemu::new(agent.uuid, inputs.clone());
-        Hands { agent, here, site, wandisk, qemu, inputs, copying: Vec::new() }
+        Hands { agent, here, site, wandisk, qemu, inputs, copying: Vec::new(), limit: Limit::default() }
     }
 
     /// Does it.
@@ -238,6 +241,7 @@ impl Hands {
 
     async fn copy(&mut self, to: &str) -> Result<(), Why> {
         self.drop_copying();
+        self.limit = Limit::default();
         self.capabilities().await?;
         // It does not switch over before the disk is asked whether anything waits: see `look`.
         let parameters = json!({ "downtime-limit": 1, "max-bandwidth": BANDWIDTH });
@@ -255,10 +259,13 @@ impl Hands {
             open: Open::Stream,
             document: None,
         };
-        let mut far = open(sites.site(to).told()?, &opening).await.told()?;
+        let site = sites.site(to).told()?.clone();
+        let mut far = open(&site, &opening).await.told()?;
+        let (limit, keeps) = (self.limit.clone(), self.limit.clone());
+        self.copying.push(tokio::spawn(keeps.keep(site, self.agent.name.clone())));
         self.copying.push(tokio::spawn(async move {
             if let Ok((mut near, _)) = listener.accept().await {
-                carry(&mut near, &mut far).await;
+                carry_limited(&mut near, &mut far, &limit).await;
             }
         }));
         let uri = json!({ "uri": format!("unix:{}", names::LEAVING) });
@@ -283,6 +290,7 @@ impl Hands {
 
     /// Law M7: from now no request waits long for a chunk that is elsewhere.
     async fn quiesce(&self) -> Result<(), Why> {
+        self.limit.stands();
         let args = ["quiesce", self.agent.disk.as_str(), "--wait", "200ms"];
         self.wandisk.ask(&args, HOOK).await.map(drop).told()
     }

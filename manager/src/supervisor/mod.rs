@@ -7,11 +7,14 @@
 
 mod hands;
 mod journey;
+mod pace;
 pub mod phase;
 pub mod process;
 mod qemu;
 pub mod rules;
 mod senses;
 mod shell;
+mod stream;
 
 pub use hands::carry;
+pub use stream::watch_from_afar;
