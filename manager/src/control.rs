@@ -57,7 +57,16 @@ pub enum Request {
         /// Its name, at the site that is asked.
         to: String,
     },
-    /// Do not move after all.
+    /// Stand, with memory in a file.
+    Suspend,
+    /// Go on with the memory of that file.
+    Resume {
+        /// At this site; `None`: here.
+        at: Option<String>,
+        /// Also if the disk was elsewhere in between.
+        force: bool,
+    },
+    /// Do not move, or suspend, after all.
     Cancel,
     /// By another supervisor: get ready.
     Arrive {
@@ -68,6 +77,11 @@ pub enum Request {
     },
     /// By another supervisor: start.
     Go {
+        /// Which try.
+        attempt: Uuid,
+    },
+    /// By this site's end of a link: all has been sent to QEMU. Has it taken it?
+    Loaded {
         /// Which try.
         attempt: Uuid,
     },
@@ -92,7 +106,7 @@ pub struct Opening {
 }
 
 /// What to connect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Open {
     /// The supervisor.
@@ -107,6 +121,17 @@ pub enum Open {
     Display,
     /// Itself: what is said comes back, so that the line can be measured.
     Echo,
+    /// The same QEMU, for the image of a suspended agent: `len_bytes` follow, and then an end is said.
+    Image {
+        /// Which try.
+        attempt: Uuid,
+        /// What follows.
+        len_bytes: u64,
+        /// Unpacked.
+        unpacked_bytes: u64,
+        /// Of what follows, in hex.
+        blake3: String,
+    },
 }
 
 /// Why nothing was answered, or what was.
@@ -170,12 +195,24 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut BufReader<S>,
     request: &impl Serialize,
     patience: Duration,
-    mut news: impl FnMut(&Value),
+    news: impl FnMut(&Value),
 ) -> Result<Value, AskError> {
     let mut line = serde_json::to_vec(request).map_err(|_| AskError::Nonsense)?;
     line.push(b'\n');
     stream.get_mut().write_all(&line).await?;
     stream.get_mut().flush().await?;
+    read_end(stream, patience, news).await
+}
+
+/// Takes lines until the end; news on the way go to `news`.
+///
+/// # Errors
+/// [`AskError`], at the latest when for `patience` nothing was said.
+pub async fn read_end<S: AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+    patience: Duration,
+    mut news: impl FnMut(&Value),
+) -> Result<Value, AskError> {
     loop {
         let line =
             timeout(patience, next_line(stream, LINE_MAX)).await.map_err(|_| AskError::Late(patience))??;

@@ -1,8 +1,10 @@
 //! `snowbird host --stdio`: what another site may ask of this one.
 //!
 //! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
-//! three sockets: the agent's supervisor, its QEMU that waits for a migration's stream, or its QEMU's screen. Or it is asked
-//! what the host can do, or to say what it is told. There is nothing else to be had, and no path comes from outside.
+//! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
+//! three sockets: the agent's supervisor, its QEMU that waits for a migration's stream, or its QEMU's screen; or the memory of a
+//! suspended agent is taken ([`taking`]). Or it is asked what the host can do, or to say what it is told. There is nothing else
+//! to be had, and no path comes from outside.
 
 use std::fs::File;
 use std::time::Duration;
@@ -20,9 +22,11 @@ use crate::control::{self, Here, LINE_MAX, Open, Opening, PROTOCOL, folder};
 use crate::facts::Facts;
 use crate::inventory::gather::gather;
 use crate::lines::next_line;
+use crate::supervisor::image::Packed;
 use crate::supervisor::phase::Machine;
 use crate::supervisor::process::make_folder;
 use crate::supervisor::{carry, watch_from_afar};
+use crate::taking;
 
 /// Whoever says nothing is not served.
 const FIRST_WORD: Duration = Duration::from_secs(30);
@@ -35,18 +39,16 @@ pub async fn serve(here: &Here) -> Result<()> {
     let mut peer = BufReader::new(tokio::io::join(tokio::io::stdin(), tokio::io::stdout()));
     let line = timeout(FIRST_WORD, next_line(&mut peer, LINE_MAX)).await.context("nobody spoke")??;
     let opened = open(here, &line.context("nobody spoke")?).await;
-    let answer = match &opened {
-        Ok(Opened::Stream(_) | Opened::Display(..) | Opened::Echo) => control::done(&Value::Null),
-        Ok(Opened::Answer(value)) => control::done(value),
-        Err(error) => control::failed(&format!("{error:#}"), None),
-    };
-    peer.write_all(answer.as_bytes()).await?;
-    peer.flush().await?;
+    answer(&mut peer, &opened.as_ref().map(Opened::told)).await?;
     match opened? {
         Opened::Stream(mut stream) => carry(&mut stream, &mut peer).await,
         Opened::Display(mut stream, _watched) => carry(&mut stream, &mut peer).await,
         Opened::Echo => echo(&mut peer).await?,
         Opened::Answer(_) => {}
+        Opened::Image { agent, attempt, packed } => {
+            let taken = taking::take(here, &agent, attempt, packed, &mut peer).await;
+            answer(&mut peer, &taken.as_ref().map(|()| Value::Null)).await?;
+        }
     }
     Ok(())
 }
@@ -71,6 +73,30 @@ enum Opened {
     Display(UnixStream, File),
     Echo,
     Answer(Value),
+    Image {
+        agent: String,
+        attempt: uuid::Uuid,
+        packed: Packed,
+    },
+}
+
+impl Opened {
+    /// What is said of it at once.
+    fn told(&self) -> Value {
+        match self {
+            Opened::Answer(value) => value.clone(),
+            Opened::Stream(_) | Opened::Display(..) | Opened::Echo | Opened::Image { .. } => Value::Null,
+        }
+    }
+}
+
+async fn answer(peer: &mut (impl AsyncWrite + Unpin), result: &Result<Value, &anyhow::Error>) -> Result<()> {
+    let answer = match result {
+        Ok(value) => control::done(value),
+        Err(error) => control::failed(&format!("{error:#}"), None),
+    };
+    peer.write_all(answer.as_bytes()).await?;
+    Ok(peer.flush().await?)
 }
 
 async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
@@ -104,6 +130,10 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
                 watch_from_afar(&folder)?,
             ));
         }
+        Open::Image { attempt, len_bytes, unpacked_bytes, blake3 } => {
+            let packed = Packed { len_bytes, unpacked_bytes, blake3 };
+            return Ok(Opened::Image { agent: opening.agent, attempt, packed });
+        }
         Open::Control => {
             if let Some(agent) = &opening.document {
                 adopt(here, &opening.agent, agent)?;
@@ -126,7 +156,11 @@ fn adopt(here: &Here, name: &str, agent: &Agent) -> Result<()> {
         Ok(known) if known.agent.uuid != agent.uuid => {
             bail!("another agent named {name:?} is known at this site: rename or purge one of them")
         }
-        // Its description is fixed at creation: two that differ are a mistake of somebody's.
+        // Its home is for its old home to change.
+        Ok(known) if (Agent { home: agent.home.clone(), ..known.agent.clone() }) == *agent => {
+            store.set_document(agent, &format!("its home is site {} now", agent.home))?;
+        }
+        // All else of its description is fixed at creation: two that differ are a mistake of somebody's.
         Ok(_) => bail!("the agent {name:?} is known at this site with another description"),
         Err(StoreError::NoAgent { .. }) => {
             make_folder(&folder(&here.home, name))?;

@@ -7,23 +7,26 @@
 //! typed word    a line was typed at its keyboard (the screen shows it)
 //! ```
 //!
-//! A line `off` on the port ends the machine in order; `work` has it compute beside that, `rest` no more. Two copies that run would both say `at` of one number.
+//! A line `look` makes it read the next of the far blocks and say its number (`far 1001`); `off` ends the machine in order; `work` has it compute beside that, `rest` no more.
+//! Two copies that run would both say `at` of one number.
 
 #![forbid(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use agent_init::{BLOCK, SLOTS, block, number, place};
+use agent_init::{BLOCK, FAR, SLOTS, block, number, place};
 
 /// A word on the port that ends it.
 static OFF: AtomicBool = AtomicBool::new(false);
 /// It computes.
 static WORK: AtomicBool = AtomicBool::new(false);
+/// Far blocks that are to be looked at.
+static LOOKS: AtomicUsize = AtomicUsize::new(0);
 /// About twenty blocks a second: a disk that always changes, and a processor that is not always busy.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -55,6 +58,7 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
         for line in words.lines().map_while(Result::ok) {
             match line.trim() {
                 "off" => OFF.store(true, Ordering::SeqCst),
+                "look" => drop(LOOKS.fetch_add(1, Ordering::SeqCst)),
                 "work" => WORK.store(true, Ordering::SeqCst),
                 "rest" => WORK.store(false, Ordering::SeqCst),
                 _ => {}
@@ -72,6 +76,7 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     });
     let mut slot = vec![0; BLOCK];
     let mut newest = 0;
+    let mut far = FAR.iter();
     for at in 0..SLOTS {
         disk.read_exact_at(&mut slot, place(at))?;
         match number(&slot) {
@@ -92,6 +97,14 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
         disk.read_exact_at(&mut slot, place(looked))?;
         if looked > 0 && number(&slot) != Some(looked) {
             writeln!(serial, "bad {looked}: {:?}", number(&slot))?;
+        }
+        if far.len() + LOOKS.load(Ordering::SeqCst) > FAR.len()
+            && let Some((place, due)) = far.next()
+        {
+            disk.read_exact_at(&mut slot, *place)?;
+            let found = number(&slot);
+            let word = if found == Some(*due) { "far" } else { "bad" };
+            writeln!(serial, "{word} {due}")?;
         }
         if OFF.load(Ordering::SeqCst) {
             writeln!(serial, "off at {n}")?;

@@ -202,6 +202,20 @@ impl Store {
         Ok(())
     }
 
+    /// Replaces an agent's description, and leaves where it stands.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn set_document(&mut self, agent: &Agent, line: &str) -> Result<(), StoreError> {
+        let uuid = agent.uuid.to_string();
+        let document = serde_json::to_string(agent).map_err(AgentError::from)?;
+        let change = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        change.execute("UPDATE agents SET document = ?2 WHERE uuid = ?1", params![uuid, document])?;
+        log(&change, &uuid, line)?;
+        change.commit()?;
+        Ok(())
+    }
+
     /// Adds a line to an agent's log.
     ///
     /// # Errors

@@ -24,13 +24,13 @@ use crate::supervisor::process::{make_folder, supervise};
 use crate::wandisk::Wandisk;
 
 /// How long an answer may take that needs no guest and no other site's work.
-const SOON: Duration = Duration::from_secs(60);
+pub(super) const SOON: Duration = Duration::from_secs(60);
 /// A guest that shuts down.
 const SHUTDOWN: Duration = Duration::from_secs(120);
 /// Between two words of a move.
 const MOVE: Duration = Duration::from_secs(600);
 /// A disk that is filled from an image.
-const FILL: Duration = Duration::from_secs(3600);
+pub(super) const FILL: Duration = Duration::from_secs(3600);
 const DISK: Duration = Duration::from_secs(30);
 
 /// Where this user's site is unless told otherwise: the rule of wandisk, whose folder it is.
@@ -97,7 +97,12 @@ impl Site {
             }
             AgentCommand::Kill { agent } => self.simple(agent, &Request::Kill, SOON).await,
             AgentCommand::Cancel { agent } => self.simple(agent, &Request::Cancel, SOON).await,
+            AgentCommand::Suspend { agent } => self.simple(agent, &Request::Suspend, MOVE).await,
+            AgentCommand::Resume { agent, at, force } => self.resume(agent, at.as_deref(), *force).await,
             AgentCommand::Purge { agent, .. } => self.purge(agent).await,
+            AgentCommand::Sync { agent, site } => self.sync(agent, site).await,
+            AgentCommand::Stay { agent, time } => self.stay(agent, *time),
+            AgentCommand::Home { agent, to } => self.home(agent, to).await,
             AgentCommand::Ls => self.list(),
             AgentCommand::Status { agent } => self.status(agent.as_deref()).await,
             AgentCommand::Migrate { agent, to } => self.migrate(agent, to).await,
@@ -121,7 +126,7 @@ impl Site {
         Ok(self.store()?.agent(agent).map_err(|error| Told::from(&error).hint("see `snowbird ls`"))?)
     }
 
-    fn wandisk(&self) -> Result<Wandisk> {
+    pub(super) fn wandisk(&self) -> Result<Wandisk> {
         Wandisk::find(&self.here.home, self.here.wandisk.as_deref()).map_err(|e| Told::of_wandisk(&e).into())
     }
 
@@ -215,12 +220,26 @@ impl Site {
     }
 
     async fn migrate(&self, agent: &str, to: &str) -> Result<()> {
-        let request = Request::Migrate { to: to.to_owned() };
-        let moved = self.ask(agent, &request, MOVE, |news| progress(self.json, news));
+        let report = self.moved(agent, &Request::Migrate { to: to.to_owned() }).await?;
+        print(self.json, &report, || {
+            format!("{}, stood for {}", arrived(agent, &report), ms(&report["suspended_ms"]))
+        })
+    }
+
+    async fn resume(&self, agent: &str, at: Option<&str>, force: bool) -> Result<()> {
+        let request = Request::Resume { at: at.map(str::to_owned), force };
+        let report = self.moved(agent, &request).await?;
+        let moved = report["to"].is_string();
+        print(self.json, &report, || if moved { arrived(agent, &report) } else { line(&report) })
+    }
+
+    /// A move's account; Ctrl-C asks that it be given up.
+    async fn moved(&self, agent: &str, request: &Request) -> Result<Value> {
+        let moved = self.ask(agent, request, MOVE, |news| progress(self.json, news));
         tokio::pin!(moved);
-        let report = loop {
+        loop {
             tokio::select! {
-                report = &mut moved => break report?,
+                report = &mut moved => return report,
                 pressed = tokio::signal::ctrl_c() => {
                     pressed?;
                     let cancelled = self.ask(agent, &Request::Cancel, SOON, |_| ());
@@ -229,15 +248,7 @@ impl Site {
                     }
                 }
             }
-        };
-        let ms = |value: &Value| value.as_u64().map_or("?".to_owned(), |ms| format!("{ms} ms"));
-        print(self.json, &report, || {
-            format!(
-                "{agent} is at {to}: {} in all, stood for {}",
-                ms(&report["total_ms"]),
-                ms(&report["suspended_ms"])
-            )
-        })
+        }
     }
 
     async fn purge(&self, agent: &str) -> Result<()> {
@@ -249,7 +260,7 @@ impl Site {
                     .hint("move it here first, or purge it there and here")
                     .into());
             }
-            Phase::Off(_) => {}
+            Phase::Off(_) | Phase::Suspended { .. } => {}
             _ => {
                 return Err(Told::new("the agent is not off")
                     .hint("`snowbird shutdown` or `kill` it first")
@@ -326,6 +337,15 @@ fn line(status: &Value) -> String {
     format!("{:<16} {}", word(status, "agent"), word(status, "told"))
 }
 
+fn ms(value: &Value) -> String {
+    value.as_u64().map_or("?".to_owned(), |ms| format!("{ms} ms"))
+}
+
+/// Where a move ended.
+fn arrived(agent: &str, report: &Value) -> String {
+    format!("{agent} is at {}: {} in all", word(report, "to"), ms(&report["total_ms"]))
+}
+
 /// An agent in full.
 fn whole(status: &Value) -> String {
     let mut lines = vec![
@@ -335,6 +355,9 @@ fn whole(status: &Value) -> String {
     ];
     if let Some(failure) = status["last_failure"].as_str() {
         lines.push(format!("last move failed: {failure}"));
+    }
+    if let Some(path) = status["image"]["path"].as_str() {
+        lines.push(format!("memory    {path}, {} bytes", status["image"]["len_bytes"]));
     }
     for name in ["console", "display"] {
         if let Some(path) = status[name].as_str() {

@@ -1,6 +1,7 @@
 //! The words of the commands about agents.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
@@ -25,6 +26,18 @@ Said at the agent's home. A profile names places (desk, home, compute, data:NAME
 is where the agent was created, and `desk` is there too unless it is given a site. A watcher at home does the rest: it outlives
 this command and the login, and where it has died, or the machine was started anew, the next command of snowbird begins it again.
 `snowbird status` shows what is read and what would move it; `snowbird log` why it was moved or not.";
+const SUSPEND: &str = "Examples:
+  snowbird suspend work
+  snowbird suspend work && snowbird resume work --at big
+
+The file is in the agent's folder at its site (`snowbird status`), and is removed when the agent runs again.
+Until then only `resume`, `kill` and `purge` are taken, and its disk must not be written to by anybody else.";
+
+const RESUME: &str = "Examples:
+  snowbird resume work
+  snowbird resume work --at big          its disk is handed over, too
+
+Whatever goes wrong leaves the agent suspended where it was; the same command tries again.";
 
 const VIEW: &str = "Examples:
   snowbird view work                           with $SNOWBIRD_VIEWER, else vncviewer
@@ -72,6 +85,38 @@ pub(super) enum AgentCommand {
         #[arg(long, required = true)]
         yes: bool,
     },
+    /// Makes an agent's disk complete at a site; ends when it is.
+    #[command(
+        after_help = "Examples:\n  snowbird sync work --site desk\n\nThe agent goes on meanwhile; afterwards it can run there without any other site. \
+                      Interrupting it loses nothing that arrived."
+    )]
+    Sync {
+        /// The agent.
+        agent: String,
+        /// The site, by its name.
+        #[arg(long)]
+        site: String,
+    },
+    /// Has an agent stay where it is: `auto` does not move it. Said at its home.
+    #[command(
+        after_help = "Examples:\n  snowbird stay work --for 2h\n  snowbird stay work             for 30 days\n  snowbird stay work --for 0s    it may be moved again"
+    )]
+    Stay {
+        /// The agent.
+        agent: String,
+        /// For how long.
+        #[arg(long = "for", value_name = "TIME", value_parser = crate::duration)]
+        time: Option<Duration>,
+    },
+    /// Makes another site an agent's home, where orders about it are given. Said at its old home.
+    #[command(after_help = "Examples:\n  snowbird home work --to laptop")]
+    Home {
+        /// The agent.
+        agent: String,
+        /// The site, by its name.
+        #[arg(long, value_name = "SITE")]
+        to: String,
+    },
     /// Lists the agents that are known at this site.
     #[command(after_help = "Examples:\n  snowbird ls")]
     Ls,
@@ -93,7 +138,25 @@ pub(super) enum AgentCommand {
         #[arg(long, value_name = "SITE")]
         to: String,
     },
-    /// Gives a move up; the agent goes on where it was.
+    /// Stops an agent and keeps its memory in a file; it goes on with `resume`.
+    #[command(after_help = SUSPEND)]
+    Suspend {
+        /// The agent.
+        agent: String,
+    },
+    /// Lets a suspended agent go on, where it is or at another site.
+    #[command(after_help = RESUME)]
+    Resume {
+        /// The agent.
+        agent: String,
+        /// The site, by its name.
+        #[arg(long, value_name = "SITE")]
+        at: Option<String>,
+        /// Even if its disk was at another site since: what was written there breaks its file system.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Gives a move up, or a suspension that is not whole; the agent goes on where it was.
     #[command(after_help = "Examples:\n  snowbird cancel work")]
     Cancel {
         /// The agent.

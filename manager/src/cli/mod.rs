@@ -8,6 +8,7 @@ mod args;
 mod args_agents;
 mod args_sites;
 mod auto;
+mod care;
 mod machinery;
 mod profile;
 mod sites;

@@ -13,12 +13,14 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use super::pause::{Backoff, obstacle};
 use super::phase::{Action, Attempt, Event, Yield};
 use super::qemu::Qemu;
 use super::shell::Input;
 use super::stream::{Limit, carry_limited};
 use crate::agent::command_line::{Beginning, names};
 use crate::agent::machine;
+use crate::agent::store::Store;
 use crate::agent::{Accelerator, Agent};
 use crate::control::{AskError, Here, Open, Opening, PROTOCOL, Request, ask_far, folder, open};
 use crate::qmp::{MigrationStatus, RunState};
@@ -26,7 +28,7 @@ use crate::sites::Sites;
 use crate::wandisk::Wandisk;
 
 /// An ordinary command of wandisk's.
-const DISK: Duration = Duration::from_secs(20);
+pub(super) const DISK: Duration = Duration::from_secs(20);
 /// The table ahead: its bytes may be many.
 const PRESEND: Duration = Duration::from_secs(120);
 /// The hook at the switchover (law M3): the agent stands meanwhile, and QEMU would not notice a dead link.
@@ -37,6 +39,9 @@ const LEASE: &str = "60s";
 const OPENS: Duration = Duration::from_secs(90);
 /// The other site asks its disk and starts the machine.
 const GOES: Duration = Duration::from_secs(30);
+/// QEMU does the last things with what has come, where it is awaited and where the agent stands for it.
+pub(super) const SETTLES: Duration = Duration::from_secs(30);
+const CHECKS: Duration = Duration::from_secs(10);
 /// Until what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often a migration is looked at.
@@ -44,11 +49,15 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long the agent may stand for the last of its memory, once it may.
 const DOWNTIME_MS: u64 = 300;
 
+/// A request for a chunk that nobody gives fails after this time, and the machine stands (law M8): it is told soon, and
+/// a link that is only dialled again is waited for.
+const FETCH: &str = "10s";
+
 /// Bytes a second: the link is the limit, or [`super::pace`], not QEMU's own default of 128 MiB.
-const BANDWIDTH: u64 = 1 << 40;
+pub(super) const BANDWIDTH: u64 = 1 << 40;
 
 /// Why an action failed, in a sentence with all causes.
-type Why = String;
+pub(super) type Why = String;
 
 fn why(error: &(dyn std::error::Error + 'static)) -> Why {
     let mut text = error.to_string();
@@ -61,7 +70,7 @@ fn why(error: &(dyn std::error::Error + 'static)) -> Why {
 }
 
 /// Turns any error into its sentence.
-trait Sentence<T> {
+pub(super) trait Sentence<T> {
     fn told(self) -> Result<T, Why>;
 }
 
@@ -74,16 +83,17 @@ impl<T, E: std::error::Error + 'static> Sentence<T> for Result<T, E> {
 /// What an agent's supervisor works with.
 #[derive(Debug)]
 pub(super) struct Hands {
-    agent: Agent,
-    here: Here,
+    pub(super) agent: Agent,
+    pub(super) here: Here,
     site: String,
-    wandisk: Wandisk,
+    pub(super) wandisk: Wandisk,
     pub(super) qemu: Qemu,
-    inputs: UnboundedSender<Input>,
-    /// Of a migration from here: the stream's carrier, and whoever looks at it.
-    copying: Vec<JoinHandle<()>>,
+    pub(super) inputs: UnboundedSender<Input>,
+    /// Of memory on its way from here: the stream's carrier, and whoever looks at it.
+    pub(super) copying: Vec<JoinHandle<()>>,
     /// How fast its stream may go.
     limit: Limit,
+    pauses: Backoff,
 }
 
 impl Hands {
@@ -95,7 +105,8 @@ impl Hands {
         inputs: UnboundedSender<Input>,
     ) -> Hands {
         let qemu = Qemu::new(agent.uuid, inputs.clone());
-        Hands { agent, here, site, wandisk, qemu, inputs, copying: Vec::new(), limit: Limit::default() }
+        let (limit, pauses) = (Limit::default(), Backoff::default());
+        Hands { agent, here, site, wandisk, qemu, inputs, copying: Vec::new(), limit, pauses }
     }
 
     /// Does it.
@@ -108,7 +119,7 @@ impl Hands {
             Action::Presend { to } => self.presend(to).await?,
             Action::Open { attempt, to } => {
                 let request = Request::Arrive { attempt: *attempt, from: self.site.clone() };
-                self.far(to, Some(&self.agent), &request, OPENS).await.told()?;
+                self.far(to, Some(&self.document()?), &request, OPENS).await.told()?;
             }
             Action::Copy { to } => self.copy(to).await?,
             Action::Quiesce => self.quiesce().await?,
@@ -126,21 +137,44 @@ impl Hands {
             Action::Go { attempt, to } => return self.go(*attempt, to).await,
             Action::Free => self.free().await?,
             Action::StopCopy => self.stop_copy().await,
-            Action::MoveBack => self.move_back().await?,
+            Action::MoveBack => return self.move_back().await,
             Action::GiveUp { attempt, to } => {
                 self.far(to, None, &Request::GiveUp { attempt: *attempt }, DISK).await.told()?;
             }
             Action::Listen => self.listen().await?,
-            Action::Check => self.check().await?,
-            Action::Retry => {
-                let inputs = self.inputs.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(RETRY).await;
-                    inputs.send(Input::Event(Event::Again)).ok();
-                });
+            Action::Check => return self.check().await,
+            Action::Retry => self.again_after(RETRY),
+            Action::Wait => {
+                let wait = self.pauses.next(Instant::now());
+                self.again_after(wait);
+            }
+            Action::AskDisk => self.ask_disk().await?,
+            Action::Save { id } => self.save(*id).await?,
+            Action::Load { image, .. } => self.load(image).await?,
+            Action::Carry { attempt, to, image } => self.carry_image(*attempt, to, image).await?,
+            Action::Loaded => self.taken(SETTLES).await?,
+            Action::Sweep { keep } => {
+                super::image::sweep(&folder(&self.here.home, &self.agent.name), *keep).told()?;
             }
         }
         Ok(Yield::Done)
+    }
+
+    fn again_after(&self, wait: Duration) {
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            inputs.send(Input::Event(Event::Again)).ok();
+        });
+    }
+
+    /// Law M8: the machine stands; may it be let go on? (It passes the gate once more when it is.)
+    async fn ask_disk(&self) -> Result<(), Why> {
+        let disk = self.resident().await?;
+        match obstacle(&disk) {
+            Some(why) if !self.pauses.may_try() => Err(why),
+            _ => Ok(()),
+        }
     }
 
     async fn far(
@@ -154,12 +188,17 @@ impl Hands {
         ask_far(sites.site(to)?, &self.agent.name, document, request, patience, |_| ()).await
     }
 
+    /// What the agent is, as it is kept: its home may have changed since this process began.
+    fn document(&self) -> Result<Agent, Why> {
+        Ok(Store::open(&self.here.home).told()?.agent(&self.agent.name).told()?.agent)
+    }
+
     async fn disk(&self) -> Result<Value, Why> {
         self.wandisk.ask(&["status", &self.agent.disk], DISK).await.told()
     }
 
     /// The gate: the disk's facts if it is resident here and free to be written.
-    async fn resident(&self) -> Result<Value, Why> {
+    pub(super) async fn resident(&self) -> Result<Value, Why> {
         let disk = self.disk().await?;
         match disk["residency"].as_str() {
             Some("resident") => Ok(disk),
@@ -176,7 +215,7 @@ impl Hands {
     }
 
     /// Attached at the socket where QEMU looks for it, already or now.
-    async fn attach(&self, disk: &Value, standby: bool) -> Result<(), Why> {
+    pub(super) async fn attach(&self, disk: &Value, standby: bool) -> Result<(), Why> {
         let socket = self.socket();
         let socket = socket.to_str().ok_or("the folder's name is no UTF-8")?;
         if disk["attached"] == json!(true) {
@@ -184,7 +223,7 @@ impl Hands {
             return if here { Ok(()) } else { Err("its disk is attached for somebody else".to_owned()) };
         }
         let address = format!("unix:{socket}");
-        let mut args = vec!["attach", &self.agent.disk, "--nbd", &address];
+        let mut args = vec!["attach", &self.agent.disk, "--nbd", &address, "--fetch-timeout", FETCH];
         if standby {
             args.push("--standby");
         }
@@ -231,18 +270,24 @@ impl Hands {
         self.wandisk.ask(&["abort", disk, "--token", token], DISK).await.map(drop).told()
     }
 
-    /// Capabilities of both sides (laws M1, M2).
-    async fn capabilities(&self) -> Result<(), Why> {
-        let names =
-            ["events", "return-path", "pause-before-switchover", "late-block-activate", "validate-uuid"];
-        let all: Vec<Value> = names.iter().map(|name| json!({ "capability": name, "state": true })).collect();
+    /// Capabilities of both sides (laws M1, M2). Without another QEMU (`live`) there is nobody to wait for.
+    pub(super) async fn capabilities(&self, live: bool) -> Result<(), Why> {
+        let names = [
+            ("events", true),
+            ("return-path", live),
+            ("pause-before-switchover", live),
+            ("late-block-activate", true),
+            ("validate-uuid", true),
+        ];
+        let all: Vec<Value> =
+            names.iter().map(|(name, state)| json!({ "capability": name, "state": state })).collect();
         self.qemu.call("migrate-set-capabilities", json!({ "capabilities": all })).await.map(drop).told()
     }
 
     async fn copy(&mut self, to: &str) -> Result<(), Why> {
         self.drop_copying();
         self.limit = Limit::default();
-        self.capabilities().await?;
+        self.capabilities(true).await?;
         // It does not switch over before the disk is asked whether anything waits: see `look`.
         let parameters = json!({ "downtime-limit": 1, "max-bandwidth": BANDWIDTH });
         self.qemu.call("migrate-set-parameters", parameters).await.told()?;
@@ -295,7 +340,7 @@ impl Hands {
         self.wandisk.ask(&args, HOOK).await.map(drop).told()
     }
 
-    fn drop_copying(&mut self) {
+    pub(super) fn drop_copying(&mut self) {
         self.copying.drain(..).for_each(|task| task.abort());
     }
 
@@ -328,7 +373,7 @@ impl Hands {
     }
 
     async fn go(&self, attempt: Attempt, to: &str) -> Result<Yield, Why> {
-        let answer = self.far(to, Some(&self.agent), &Request::Go { attempt }, GOES).await.told()?;
+        let answer = self.far(to, Some(&self.document()?), &Request::Go { attempt }, GOES).await.told()?;
         match answer["started"].as_bool() {
             Some(true) => Ok(Yield::Started),
             Some(false) => Ok(Yield::NeverWill),
@@ -344,20 +389,21 @@ impl Hands {
         if disk["attempt"].is_null() { Ok(()) } else { aborted.map(drop).told() }
     }
 
-    async fn move_back(&self) -> Result<(), Why> {
-        if self.resident().await.is_ok() {
-            return Ok(());
+    async fn move_back(&self) -> Result<Yield, Why> {
+        let epoch = |disk: Value| Ok(Yield::Epoch(disk["epoch"].as_u64()));
+        if let Ok(disk) = self.resident().await {
+            return epoch(disk);
         }
         let args = ["move", self.agent.disk.as_str(), "--to", self.site.as_str(), "--force"];
         let moved = self.wandisk.ask(&args, PRESEND).await;
         match self.resident().await {
-            Ok(_) => Ok(()),
+            Ok(disk) => epoch(disk),
             Err(error) => Err(moved.err().map_or(error, |error| why(&error))),
         }
     }
 
     /// Can this site run it at all (law M5)?
-    fn fits(&self) -> Result<(), Why> {
+    pub(super) fn fits(&self) -> Result<(), Why> {
         let (machines, newest) = machine::known().told()?;
         if !machines.contains(&self.agent.machine) {
             return Err(format!(
@@ -383,20 +429,20 @@ impl Hands {
         self.fits()?;
         let disk = self.disk().await?;
         self.attach(&disk, true).await?;
+        self.listens().await
+    }
+
+    /// A QEMU that takes what comes.
+    pub(super) async fn listens(&mut self) -> Result<(), Why> {
         self.qemu.start(&self.agent, Beginning::Arrive).await.told()?;
-        self.capabilities().await?;
+        self.capabilities(true).await?;
         let uri = json!({ "uri": format!("unix:{}", names::ARRIVING) });
         self.qemu.call("migrate-incoming", uri).await.map(drop).told()
     }
 
-    async fn check(&self) -> Result<(), Why> {
+    async fn check(&self) -> Result<Yield, Why> {
         self.resident().await?;
-        let status = self.qemu.migration().await.told()?;
-        if status != MigrationStatus::Completed || self.qemu.run_state().await.told()? == RunState::InMigrate
-        {
-            return Err("not all has come".to_owned());
-        }
-        Ok(())
+        Ok(if self.taken(CHECKS).await.is_ok() { Yield::Done } else { Yield::NeverWill })
     }
 }
 

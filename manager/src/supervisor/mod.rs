@@ -2,19 +2,25 @@
 //!
 //! It outlives whoever started it (a login, a link, the command), alone speaks QMP, holds the timers, and writes each step
 //! to its journal before it acts on it; after its death the next one goes on from there. [`rules`] decide and are pure;
-//! `shell` is the loop around them, `hands` does what they want, `qemu` is the process of the machine, `journey` the account
-//! of a move, `senses` what its processors want, [`process`] this one.
+//! `shell` is the loop around them, `hands` does what they want, `saving` memory to files and back, `image` those files, `pause`
+//! why a machine stands, `qemu` is the process of the machine, `journey` the account of a move, `senses` what its processors
+//! want, [`process`] this one.
 
 mod hands;
+pub mod image;
 mod journey;
 mod pace;
+mod pause;
 pub mod phase;
 pub mod process;
 mod qemu;
 pub mod rules;
+mod saving;
 mod senses;
 mod shell;
 mod stream;
+mod suspend;
 
 pub use hands::carry;
+pub(crate) use saving::feed;
 pub use stream::watch_from_afar;

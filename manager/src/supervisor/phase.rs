@@ -65,6 +65,44 @@ pub enum Leave {
     },
 }
 
+/// The memory of an agent that is suspended: a file in its folder here, named by `id`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Image {
+    /// Of the suspension.
+    pub id: Uuid,
+    /// The file's length.
+    pub len_bytes: u64,
+    /// BLAKE3 of the file, in hex.
+    pub blake3: String,
+    /// What QEMU wrote, before it was packed.
+    pub unpacked_bytes: u64,
+    /// The epoch of the disk that belongs to it: in another one somebody else may have written to the disk. `None`: the user
+    /// said that it does not matter.
+    pub epoch: Option<u64>,
+    /// When it was whole, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// How far a suspension is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suspend {
+    /// The agent stands, and its memory is written.
+    Writing,
+    /// It failed: the agent goes on.
+    Undoing,
+}
+
+/// How far a return from suspension is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resume {
+    /// QEMU takes the image.
+    Loading,
+    /// It was told to start, and may have.
+    Starting,
+}
+
 /// How far a destination is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "kebab-case")]
@@ -104,6 +142,9 @@ pub enum Phase {
         at: Leave,
         /// QEMU has not ended here.
         alive: bool,
+        /// It is suspended, and its memory is this; no QEMU of it is here then.
+        #[serde(default)]
+        image: Option<Image>,
     },
     /// It is being moved here.
     Arriving {
@@ -113,6 +154,29 @@ pub enum Phase {
         from: String,
         /// How far.
         at: Arrive,
+    },
+    /// The user wants it suspended.
+    Suspending {
+        /// The image to be.
+        id: Uuid,
+        /// How far.
+        at: Suspend,
+        /// QEMU has not ended.
+        alive: bool,
+    },
+    /// The user has it suspended: no QEMU of it is here, and this is its memory.
+    Suspended {
+        /// Where and what.
+        image: Image,
+    },
+    /// It goes on here with its image.
+    Resuming {
+        /// Which try.
+        attempt: Attempt,
+        /// Kept until it runs.
+        image: Image,
+        /// How far.
+        at: Resume,
     },
 }
 
@@ -125,7 +189,7 @@ pub struct Machine {
     pub started: Option<Attempt>,
     /// The last attempt that will never be started here.
     pub gave_up: Option<Attempt>,
-    /// Why the last move from here, or to here, failed.
+    /// Why the last move from here, or to here, suspension or return from it failed.
     pub failure: Option<String>,
 }
 
@@ -197,6 +261,38 @@ pub enum Action {
     Check,
     /// Say [`Event::Again`] after a while.
     Retry,
+    /// The same, each time after a longer while.
+    Wait,
+    /// Can the disk be had, as far as anybody can tell? If not, why, in a sentence.
+    AskDisk,
+    /// Have the standing machine's memory written to a file; whole and durable, it is told by [`Event::Saved`].
+    Save {
+        /// The file's.
+        id: Uuid,
+    },
+    /// Check an image, and start a QEMU that takes it and does not run; only where the disk is resident.
+    Load {
+        /// Which try.
+        attempt: Attempt,
+        /// Which.
+        image: Image,
+    },
+    /// Bring an image to the other site's QEMU; told by [`Event::PreSwitchover`] when it was checked and taken there.
+    Carry {
+        /// Which try.
+        attempt: Attempt,
+        /// The other site.
+        to: String,
+        /// Which.
+        image: Image,
+    },
+    /// Has the QEMU that listens taken all?
+    Loaded,
+    /// Remove every image here but this one.
+    Sweep {
+        /// The one that is still needed.
+        keep: Option<Uuid>,
+    },
 }
 
 /// What an action gave.
@@ -208,10 +304,12 @@ pub enum Yield {
     Token(String),
     /// Of [`Action::Go`]: the other site has started the agent.
     Started,
-    /// Of [`Action::Go`]: the other site never will.
+    /// Of [`Action::Go`]: the other site never will. Of [`Action::Check`]: the disk is here, and QEMU has not what it needs.
     NeverWill,
     /// Of [`Action::Commit`]: nothing was handed over, and nothing will be by this token.
     StillHere,
+    /// Of [`Action::MoveBack`]: the disk is here, in this epoch.
+    Epoch(Option<u64>),
 }
 
 /// What happens to a supervisor.
@@ -246,6 +344,37 @@ pub enum Event {
     },
     /// It does not come after all.
     GiveUp {
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// The user wants it suspended.
+    Suspend {
+        /// For the image.
+        id: Uuid,
+    },
+    /// It shall go on here with its image.
+    Resume {
+        /// A new try.
+        attempt: Attempt,
+        /// Also if the disk was elsewhere in between.
+        force: bool,
+    },
+    /// It shall go on at another site with its image.
+    ResumeAt {
+        /// A new try.
+        attempt: Attempt,
+        /// Where.
+        to: String,
+        /// Also if the disk was elsewhere in between.
+        force: bool,
+    },
+    /// The image is whole and durable.
+    Saved {
+        /// What it is.
+        image: Image,
+    },
+    /// By another supervisor: has all of this try been taken here?
+    Loaded {
         /// Which try.
         attempt: Attempt,
     },
@@ -315,6 +444,33 @@ impl Phase {
             Phase::Paused { .. } => "paused",
             Phase::Leaving { .. } => "leaving",
             Phase::Arriving { .. } => "arriving",
+            Phase::Suspending { .. } => "suspending",
+            Phase::Suspended { .. } => "suspended",
+            Phase::Resuming { .. } => "resuming",
+        }
+    }
+
+    /// Why it stands, and what ends that, in a sentence.
+    #[must_use]
+    pub fn paused_because(&self) -> Option<String> {
+        match self {
+            Phase::Paused { why, again: true } => {
+                Some(format!("{why}; it goes on by itself when that has changed"))
+            }
+            Phase::Paused { why, again: false } => {
+                Some(format!("{why}; `snowbird launch` goes on when that has changed"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The image that must not be lost.
+    #[must_use]
+    pub fn image(&self) -> Option<&Image> {
+        match self {
+            Phase::Suspended { image } | Phase::Resuming { image, .. } => Some(image),
+            Phase::Leaving { image, .. } => image.as_ref(),
+            _ => None,
         }
     }
 }
@@ -329,10 +485,7 @@ impl fmt::Display for Phase {
             Phase::Off(End::Left { to }) => write!(f, "at site {to}"),
             Phase::Launching => f.write_str("being launched"),
             Phase::Running => f.write_str("running"),
-            Phase::Paused { why, again: true } => write!(f, "paused, and tried again by itself: {why}"),
-            Phase::Paused { why, again: false } => {
-                write!(f, "paused: {why}; `snowbird launch` goes on when that has changed")
-            }
+            Phase::Paused { .. } => write!(f, "paused: {}", self.paused_because().unwrap_or_default()),
             Phase::Leaving { to, at, .. } => {
                 write!(f, "moving to {to}: ")?;
                 f.write_str(match at {
@@ -355,6 +508,21 @@ impl fmt::Display for Phase {
                     Arrive::Starting => "is being started",
                 })
             }
+            Phase::Suspending { at: Suspend::Writing, .. } => {
+                f.write_str("being suspended: its memory is written")
+            }
+            Phase::Suspending { at: Suspend::Undoing, .. } => {
+                f.write_str("not suspended after all, it goes on")
+            }
+            Phase::Suspended { image } => {
+                write!(
+                    f,
+                    "suspended, its memory in {} MiB; `snowbird resume` goes on",
+                    image.len_bytes.div_ceil(1 << 20)
+                )
+            }
+            Phase::Resuming { at: Resume::Loading, .. } => f.write_str("being resumed: its memory is read"),
+            Phase::Resuming { at: Resume::Starting, .. } => f.write_str("being resumed: it is started"),
         }
     }
 }
@@ -382,7 +550,13 @@ impl Action {
             Action::GiveUp { .. } => "tell the other site that nothing comes",
             Action::Listen => "get ready for what comes",
             Action::Check => "start what has come",
-            Action::Retry => "wait",
+            Action::Retry | Action::Wait => "wait",
+            Action::AskDisk => "have the disk",
+            Action::Save { .. } => "write memory to a file",
+            Action::Load { .. } => "go on with the kept memory",
+            Action::Carry { .. } => "bring the kept memory to the other site",
+            Action::Loaded => "take all that has come",
+            Action::Sweep { .. } => "remove images that are not needed",
         }
     }
 }

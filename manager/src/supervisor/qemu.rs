@@ -201,7 +201,7 @@ impl Qemu {
 }
 
 /// The last line that QEMU said.
-fn last_words() -> String {
+pub(super) fn last_words() -> String {
     let text = std::fs::read(names::LOG).unwrap_or_default();
     let text = String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned();
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()

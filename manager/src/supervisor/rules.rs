@@ -11,6 +11,7 @@
 //!                  └──────────────────────────────────────────────────────────────────────── Returning
 //! destination  Off → Opening → Listening → Starting → Running;   Opening, Listening → Off (gave up)
 //! ```
+//! Suspended agents are in [`super::suspend`].
 //!
 //! Invariants (M1-M4): a machine runs only by [`Action::Run`], which asks the disk first; nobody commits but after QEMU said
 //! `completed` on the source; a destination starts only when told `Go`, which is only said after the commit; whoever said "I
@@ -18,7 +19,7 @@
 
 use super::phase::{Action, Arrive, Attempt, End, Event, Leave, Machine, Phase, Refusal, Yield};
 
-type Step = Result<Vec<Action>, Refusal>;
+pub(super) type Step = Result<Vec<Action>, Refusal>;
 
 impl Machine {
     /// Takes an event.
@@ -48,6 +49,11 @@ impl Machine {
             Event::CopyFailed { why } => Ok(self.copy_failed(why)),
             Event::Late => Ok(self.copy_failed("it took too long".to_owned())),
             Event::Again => Ok(self.again()),
+            Event::Suspend { id } => self.suspend(id),
+            Event::Resume { attempt, force } => self.resume(attempt, force),
+            Event::ResumeAt { attempt, to, force } => self.resume_at(attempt, to, force),
+            Event::Saved { image } => Ok(self.saved(image)),
+            Event::Loaded { attempt } => Ok(self.loaded(attempt)),
         }
     }
 
@@ -64,6 +70,9 @@ impl Machine {
             Phase::Paused { .. } => Ok(vec![Action::Run]),
             Phase::Launching | Phase::Running => Ok(Vec::new()),
             Phase::Leaving { .. } | Phase::Arriving { .. } => Err(moving()),
+            Phase::Suspending { .. } | Phase::Suspended { .. } | Phase::Resuming { .. } => {
+                Err(self.is_suspended())
+            }
         }
     }
 
@@ -71,6 +80,7 @@ impl Machine {
         match self.phase {
             Phase::Running => Ok(vec![Action::PowerDown]),
             Phase::Leaving { .. } | Phase::Arriving { .. } => Err(moving()),
+            Phase::Suspended { .. } => Err(self.is_suspended()),
             _ => Err(refuse("the agent does not run here".to_owned(), "see `snowbird status`")),
         }
     }
@@ -80,6 +90,10 @@ impl Machine {
             Phase::Launching | Phase::Running | Phase::Paused { .. } => {
                 self.phase = Phase::Off(End::Killed);
                 Ok(vec![Action::Quit])
+            }
+            Phase::Suspending { .. } | Phase::Suspended { .. } | Phase::Resuming { .. } => {
+                self.phase = Phase::Off(End::Killed);
+                Ok(vec![Action::Quit, Action::Sweep { keep: None }])
             }
             Phase::Arriving { attempt, at: Arrive::Opening | Arrive::Listening, .. } => {
                 let attempt = *attempt;
@@ -94,10 +108,12 @@ impl Machine {
         match self.phase {
             Phase::Running => {
                 self.failure = None;
-                self.phase = Phase::Leaving { attempt, to: to.clone(), at: Leave::Presending, alive: true };
+                let (at, alive, image) = (Leave::Presending, true, None);
+                self.phase = Phase::Leaving { attempt, to: to.clone(), at, alive, image };
                 Ok(vec![Action::Presend { to }])
             }
             Phase::Leaving { .. } | Phase::Arriving { .. } => Err(moving()),
+            Phase::Suspended { .. } => Err(self.is_suspended()),
             _ => Err(refuse(
                 "the agent does not run here".to_owned(),
                 "launch it first; see `snowbird status`",
@@ -117,6 +133,7 @@ impl Machine {
                 ..
             } => Ok(self.abort("it was cancelled".to_owned())),
             Phase::Leaving { at: Leave::Aborting { .. }, .. } => Ok(Vec::new()),
+            Phase::Suspending { .. } => Ok(self.not_suspended("it was cancelled".to_owned())),
             Phase::Leaving { to, .. } => Err(refuse(
                 format!("the agent has been handed over to site {to:?}"),
                 "wait until it has started there; then move it back",
@@ -142,6 +159,7 @@ impl Machine {
                 self.phase = Phase::Arriving { attempt, from, at: Arrive::Opening };
                 Ok(vec![Action::Listen])
             }
+            Phase::Suspended { .. } => Err(self.is_suspended()),
             _ => Err(refuse(
                 "the agent runs at the other site already".to_owned(),
                 "see `snowbird status` there",
@@ -206,6 +224,7 @@ impl Machine {
     }
 
     fn went(&mut self, action: &Action, result: Result<Yield, String>) -> Vec<Action> {
+        let waits = matches!(self.phase, Phase::Paused { again: true, .. });
         match &self.phase {
             Phase::Launching => match (action, result) {
                 (Action::Launch, Ok(_)) => {
@@ -225,10 +244,18 @@ impl Machine {
                 }
                 (Action::Run, Err(why)) => {
                     self.phase = Phase::Paused { why, again: true };
-                    vec![Action::Retry]
+                    vec![Action::Wait]
+                }
+                (Action::AskDisk, Ok(_)) if waits => vec![Action::Run],
+                (Action::AskDisk, Err(why)) if waits => {
+                    self.phase = Phase::Paused { why, again: true };
+                    vec![Action::Wait]
                 }
                 _ => Vec::new(),
             },
+            Phase::Suspending { .. } | Phase::Suspended { .. } | Phase::Resuming { .. } => {
+                self.suspended_went(action, result)
+            }
             Phase::Leaving { .. } => self.source_went(action, result),
             Phase::Arriving { .. } => self.destination_went(action, result),
             Phase::Off(_) => Vec::new(),
@@ -244,6 +271,10 @@ impl Machine {
                 Vec::new()
             }
             (Arrive::Opening, Action::Listen, Err(why)) => self.never(attempt, why),
+            // It is started only when all was sent: what is not here by now does not come.
+            (Arrive::Listening, Action::Check, Ok(Yield::NeverWill)) => {
+                self.never(attempt, "not all of its memory had come".to_owned())
+            }
             (Arrive::Listening, Action::Check, Ok(_)) => {
                 *at = Arrive::Starting;
                 self.started = Some(attempt);
@@ -258,7 +289,7 @@ impl Machine {
     }
 
     fn source_went(&mut self, action: &Action, result: Result<Yield, String>) -> Vec<Action> {
-        let Phase::Leaving { attempt, to, at, alive } = &mut self.phase else { return Vec::new() };
+        let Phase::Leaving { attempt, to, at, alive, image } = &mut self.phase else { return Vec::new() };
         let (attempt, to, alive) = (*attempt, to.clone(), *alive);
         match (&*at, action, result) {
             (Leave::Presending, Action::Presend { .. }, Ok(_)) => {
@@ -267,9 +298,16 @@ impl Machine {
             }
             (Leave::Opening, Action::Open { .. }, Ok(_)) => {
                 *at = Leave::Copying;
-                vec![Action::Copy { to }]
+                match image {
+                    Some(image) => vec![Action::Carry { attempt, to, image: image.clone() }],
+                    None => vec![Action::Copy { to }],
+                }
             }
             (Leave::Preparing, Action::Prepare { .. }, Ok(Yield::Token(token))) => {
+                if image.is_some() {
+                    *at = Leave::Committing { token: token.clone() };
+                    return vec![Action::Commit { token }];
+                }
                 *at = Leave::Continuing { token };
                 vec![Action::Continue]
             }
@@ -287,9 +325,12 @@ impl Machine {
             }
             (Leave::Asking, Action::Go { .. }, Ok(_)) => {
                 self.phase = Phase::Off(End::Left { to });
-                vec![Action::Quit]
+                vec![Action::Quit, Action::Sweep { keep: None }]
             }
-            (Leave::Returning, Action::MoveBack, Ok(_)) => {
+            (Leave::Returning, Action::MoveBack, Ok(given)) => {
+                if let (Some(image), Yield::Epoch(epoch)) = (image, given) {
+                    image.epoch = epoch;
+                }
                 self.settle_here();
                 if alive { vec![Action::Run] } else { vec![Action::Quit] }
             }
@@ -314,6 +355,7 @@ impl Machine {
                 Action::Presend { .. }
                 | Action::Open { .. }
                 | Action::Copy { .. }
+                | Action::Carry { .. }
                 | Action::Prepare { .. }
                 | Action::Continue,
                 Err(why),
@@ -329,7 +371,7 @@ impl Machine {
     }
 
     /// Only before the commit.
-    fn abort(&mut self, why: String) -> Vec<Action> {
+    pub(super) fn abort(&mut self, why: String) -> Vec<Action> {
         if let Phase::Leaving { at, .. } = &mut self.phase {
             *at = Leave::Aborting { freed: false };
             self.failure = Some(why);
@@ -340,9 +382,13 @@ impl Machine {
 
     /// The disk is here again, and so is the agent, unless its QEMU died.
     fn settle_here(&mut self) {
-        if let Phase::Leaving { alive, .. } = self.phase {
-            let why = "its QEMU ended while it was being moved".to_owned();
-            self.phase = if alive { Phase::Running } else { Phase::Off(End::Failed { why }) };
+        if let Phase::Leaving { alive, image, .. } = &self.phase {
+            let why = || "its QEMU ended while it was being moved".to_owned();
+            self.phase = match image {
+                Some(image) => Phase::Suspended { image: image.clone() },
+                None if *alive => Phase::Running,
+                None => Phase::Off(End::Failed { why: why() }),
+            };
         }
     }
 
@@ -369,6 +415,7 @@ impl Machine {
             Phase::Leaving { at: Leave::Copying | Leave::Preparing | Leave::Continuing { .. }, .. } => {
                 self.abort(why)
             }
+            Phase::Suspending { .. } => self.not_suspended(why),
             _ => Vec::new(),
         }
     }
@@ -383,6 +430,11 @@ impl Machine {
                 self.phase = Phase::Off(end());
                 vec![Action::Quit]
             }
+            Phase::Suspending { .. } | Phase::Suspended { .. } | Phase::Resuming { .. } => {
+                self.suspended_ended(end())
+            }
+            // There was none.
+            Phase::Leaving { image: Some(_), .. } => Vec::new(),
             Phase::Leaving { at, alive, .. } => {
                 *alive = false;
                 match at {
@@ -413,17 +465,18 @@ impl Machine {
             return Vec::new();
         }
         let why = if no_space {
-            "there is no room for its disk at this site"
+            "there is no room for its disk at this site: make some"
         } else {
             "a part of its disk cannot be had now"
         };
         self.phase = Phase::Paused { why: why.to_owned(), again: !no_space };
-        if no_space { Vec::new() } else { vec![Action::Retry] }
+        if no_space { Vec::new() } else { vec![Action::Wait] }
     }
 
-    fn again(&mut self) -> Vec<Action> {
+    pub(super) fn again(&mut self) -> Vec<Action> {
         match &self.phase {
-            Phase::Paused { again: true, .. } => vec![Action::Run],
+            Phase::Paused { again: true, .. } => vec![Action::AskDisk],
+            Phase::Suspending { .. } | Phase::Resuming { .. } => self.suspended_again(),
             Phase::Leaving { attempt, to, at, .. } => match at {
                 Leave::Committing { token } => vec![Action::Commit { token: token.clone() }],
                 Leave::Asking => vec![Action::Go { attempt: *attempt, to: to.clone() }],
@@ -441,7 +494,10 @@ impl Machine {
     fn recovered(&mut self, alive: bool) -> Vec<Action> {
         if matches!(self.phase, Phase::Off(_)) {
             // It was to end, and perhaps has not.
-            return vec![Action::Quit];
+            return vec![Action::Quit, Action::Sweep { keep: None }];
+        }
+        if self.phase.image().is_some() || matches!(self.phase, Phase::Suspending { .. }) {
+            return self.suspended_recovered(alive);
         }
         if !alive && self.phase != Phase::Launching {
             let actions = self.ended(false);
@@ -450,7 +506,8 @@ impl Machine {
         }
         match &self.phase {
             Phase::Launching => vec![Action::Quit, Action::Launch],
-            Phase::Running => vec![Action::Run],
+            // (The image that it came from may still be here.)
+            Phase::Running => vec![Action::Run, Action::Sweep { keep: None }],
             Phase::Leaving {
                 at:
                     Leave::Presending
@@ -470,11 +527,11 @@ impl Machine {
     }
 }
 
-fn refuse(message: String, hint: &'static str) -> Refusal {
+pub(super) fn refuse(message: String, hint: &'static str) -> Refusal {
     Refusal { message, hint }
 }
 
-fn moving() -> Refusal {
+pub(super) fn moving() -> Refusal {
     refuse("the agent is being moved".to_owned(), "wait for it, or `snowbird cancel` the move")
 }
 

@@ -114,7 +114,18 @@ impl World {
                 self.qemu_a = Qemu::None;
                 Ok(Yield::Done)
             }
-            Action::Presend { .. } | Action::Quiesce | Action::PowerDown | Action::Launch => Ok(Yield::Done),
+            Action::Presend { .. }
+            | Action::Quiesce
+            | Action::PowerDown
+            | Action::Launch
+            | Action::Sweep { .. } => Ok(Yield::Done),
+            Action::AskDisk => {
+                if self.disk == Disk::AtB {
+                    no()
+                } else {
+                    Ok(Yield::Done)
+                }
+            }
             Action::Open { attempt, .. } => {
                 self.tell_b(Event::Arrive { attempt: *attempt, from: "a".to_owned() });
                 // Its own queue is done before it answers.
@@ -174,11 +185,16 @@ impl World {
                 self.tell_b(Event::GiveUp { attempt: *attempt });
                 Ok(Yield::Done)
             }
-            Action::Retry => {
+            Action::Retry | Action::Wait => {
                 self.a.retry = true;
                 Ok(Yield::Done)
             }
-            Action::Listen | Action::Check => panic!("not the source's: {action:?}"),
+            Action::Listen
+            | Action::Check
+            | Action::Save { .. }
+            | Action::Load { .. }
+            | Action::Carry { .. }
+            | Action::Loaded => panic!("not the source's: {action:?}"),
         };
         (action, result)
     }
@@ -196,12 +212,16 @@ impl World {
                 self.qemu_b = Qemu::Running;
                 Ok(Yield::Done)
             }
+            Action::Check if self.disk == Disk::AtB => Ok(Yield::NeverWill),
             Action::Check | Action::Run => no(),
             Action::Quit => {
                 self.qemu_b = Qemu::None;
                 Ok(Yield::Done)
             }
-            Action::Retry => {
+            Action::Sweep { .. } => Ok(Yield::Done),
+            Action::AskDisk if self.disk == Disk::AtB => Ok(Yield::Done),
+            Action::AskDisk => no(),
+            Action::Retry | Action::Wait => {
                 self.b.retry = true;
                 Ok(Yield::Done)
             }
@@ -302,7 +322,7 @@ impl World {
             });
         };
         // (A timer of its own process cannot be lost.)
-        if !self.a.queue.is_empty() && self.a.queue[0] != Action::Retry {
+        if !self.a.queue.is_empty() && !matches!(self.a.queue[0], Action::Retry | Action::Wait) {
             // The answer is lost; then the whole action is.
             fault(&|w| {
                 let (action, _) = w.act_a();
@@ -440,8 +460,15 @@ fn a_destination_that_said_it_never_will_never_does() {
 #[test]
 fn a_pause_for_the_disk_ends_by_itself_but_not_where_there_is_no_room() {
     let mut paused = machine(Phase::Running);
-    assert_eq!(paused.step(Event::IoPaused { no_space: false }), Ok(vec![Action::Retry]));
-    assert_eq!(paused.step(Event::Again), Ok(vec![Action::Run]));
+    assert_eq!(paused.step(Event::IoPaused { no_space: false }), Ok(vec![Action::Wait]));
+    assert_eq!(paused.step(Event::Again), Ok(vec![Action::AskDisk]));
+    // Nobody has it now: why is told, and it is asked again later.
+    let silent = Err("site \"a\" does not answer".to_owned());
+    assert_eq!(paused.step(Event::Went { action: Action::AskDisk, result: silent }), Ok(vec![Action::Wait]));
+    assert!(paused.phase.paused_because().unwrap().contains("\"a\" does not answer; it goes on by itself"));
+    assert_eq!(paused.step(Event::Again), Ok(vec![Action::AskDisk]));
+    let here = Ok(Yield::Done);
+    assert_eq!(paused.step(Event::Went { action: Action::AskDisk, result: here }), Ok(vec![Action::Run]));
     paused.step(Event::Went { action: Action::Run, result: Ok(Yield::Done) }).unwrap();
     assert_eq!(paused.phase, Phase::Running);
     assert_eq!(paused.step(Event::IoPaused { no_space: true }), Ok(Vec::new()));
@@ -451,7 +478,8 @@ fn a_pause_for_the_disk_ends_by_itself_but_not_where_there_is_no_room() {
 
 #[test]
 fn wishes_that_make_no_sense_are_refused_and_change_nothing() {
-    let leaving = |at| machine(Phase::Leaving { attempt: ATTEMPT, to: "b".to_owned(), at, alive: true });
+    let leaving =
+        |at| machine(Phase::Leaving { attempt: ATTEMPT, to: "b".to_owned(), at, alive: true, image: None });
     let migrate = || Event::Migrate { attempt: Uuid::from_u128(2), to: "c".to_owned() };
     for (before, event, word) in [
         (leaving(Leave::Copying), migrate(), "being moved"),

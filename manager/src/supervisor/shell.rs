@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::image;
 use super::journey::Journey;
-use super::phase::{Action, Arrive, Attempt, End, Event, Leave, Machine, Phase, Yield};
+use super::phase::{Action, Arrive, Attempt, End, Event, Leave, Machine, Phase, Suspend, Yield};
 use super::senses::{self, Threads};
 use crate::agent::Agent;
 use crate::agent::command_line::names;
@@ -52,7 +53,9 @@ enum Wish {
     Running,
     Off,
     Moved,
+    Suspended,
     NotMoving,
+    Loaded(Attempt),
     /// Told of each change.
     Following,
     Listening(Attempt),
@@ -80,6 +83,8 @@ pub(super) struct Shell {
     confirmed: bool,
     /// The last try to start what has come failed so.
     not_started: Option<String>,
+    /// What the last [`Action::Loaded`] gave, since it was asked for.
+    loaded: Option<Result<(), String>>,
     journey: Option<Journey>,
     deadline: Option<Instant>,
     asking: usize,
@@ -110,6 +115,7 @@ impl Shell {
             waiters: Vec::new(),
             confirmed: false,
             not_started: None,
+            loaded: None,
             journey: None,
             deadline: None,
             asking: 0,
@@ -123,7 +129,8 @@ impl Shell {
     pub(super) async fn run(mut self, mut inputs: UnboundedReceiver<Input>) -> Result<(), StoreError> {
         let mut last = Instant::now();
         loop {
-            let idle = matches!(self.machine.phase, Phase::Off(_)) && self.underway == 0 && self.asking == 0;
+            let away = matches!(self.machine.phase, Phase::Off(_) | Phase::Suspended { .. });
+            let idle = away && self.underway == 0 && self.asking == 0;
             let end = if idle { Some(last + IDLE) } else { None };
             let wake = [end, self.deadline].into_iter().flatten().min();
             let input = tokio::select! {
@@ -160,7 +167,11 @@ impl Shell {
             if let (Action::Check | Action::Run, Err(why)) = (action, result) {
                 self.not_started = Some(why.clone());
             }
-            if let (Err(why), false) = (result, matches!(action, Action::Retry)) {
+            if *action == Action::Loaded {
+                self.loaded = Some(result.clone().map(drop));
+            }
+            // (Why it is paused is in the line of the phase.)
+            if let (Err(why), false) = (result, matches!(action, Action::Retry | Action::AskDisk)) {
                 self.store.note(self.agent.uuid, &format!("could not {}: {why}", action.words()))?;
             }
             if let (Some(journey), Ok(_)) = (&mut self.journey, result) {
@@ -208,7 +219,9 @@ impl Shell {
         self.confirmed = false;
         self.moving.send_replace(leads_to(next));
         self.deadline = match next {
-            Phase::Leaving { at: Leave::Copying, .. } => Some(Instant::now() + COPYING),
+            Phase::Leaving { at: Leave::Copying, .. } | Phase::Suspending { at: Suspend::Writing, .. } => {
+                Some(Instant::now() + COPYING)
+            }
             Phase::Leaving { at: Leave::Continuing { .. }, .. } => Some(Instant::now() + CONTINUING),
             _ => None,
         };
@@ -254,6 +267,8 @@ impl Shell {
                 }
                 self.step(Event::Completed)
             }
+            // Whoever writes a file of it tells why.
+            _ if matches!(self.machine.phase, Phase::Suspending { .. }) => Ok(()),
             MigrationStatus::Failed | MigrationStatus::Cancelled => {
                 self.step(Event::CopyFailed { why: "the link broke, or the other QEMU ended".to_owned() })
             }
@@ -297,12 +312,24 @@ impl Shell {
                 (Event::Migrate { attempt, to }, Wish::Moved)
             }
             Request::Cancel => (Event::Cancel, Wish::NotMoving),
+            Request::Suspend => (Event::Suspend { id: Uuid::new_v4() }, Wish::Suspended),
+            Request::Resume { at: Some(to), force } if to != self.site => {
+                (Event::ResumeAt { attempt: Uuid::new_v4(), to, force }, Wish::Moved)
+            }
+            Request::Resume { force, .. } => {
+                (Event::Resume { attempt: Uuid::new_v4(), force }, Wish::Running)
+            }
+            Request::Loaded { attempt } => (Event::Loaded { attempt }, Wish::Loaded(attempt)),
             Request::Arrive { attempt, from } => (Event::Arrive { attempt, from }, Wish::Listening(attempt)),
             Request::Go { attempt } => (Event::Go { attempt }, Wish::Verdict(attempt)),
             Request::GiveUp { attempt } => (Event::GiveUp { attempt }, Wish::Nothing),
         };
         self.not_started = None;
-        let moves = if let Event::Migrate { to, .. } = &event { Some(to.clone()) } else { None };
+        self.loaded = None;
+        let moves = match &event {
+            Event::Migrate { to, .. } | Event::ResumeAt { to, .. } => Some(to.clone()),
+            _ => None,
+        };
         if let Some(refusal) = self.wish(event)? {
             reply.send(failed(&refusal.message, Some(refusal.hint))).ok();
             return Ok(());
@@ -366,6 +393,28 @@ impl Shell {
                 quiet.then(|| done(&self.journey.as_ref().map_or(Value::Null, Journey::report)))
             }
             (Wish::Moved, Phase::Off(_)) if !quiet => None,
+            (Wish::Running, Phase::Suspended { .. }) => {
+                let why = self.machine.failure.as_deref().unwrap_or("see `snowbird log`");
+                refused(
+                    &format!("the agent was not resumed, and is still suspended: {why}"),
+                    "try again when that has changed; `snowbird kill` gives its memory up",
+                )
+            }
+            (Wish::Suspended, Phase::Suspending { .. }) => None,
+            (Wish::Suspended, Phase::Suspended { .. }) => quiet.then(|| done(&self.status())),
+            (Wish::Suspended, phase) => {
+                let why = self.machine.failure.as_deref().unwrap_or("see `snowbird log`");
+                refused(&format!("the agent was not suspended: {why}"), &format!("it is {phase}"))
+            }
+            (Wish::Loaded(attempt), Phase::Arriving { attempt: here, .. }) if attempt == here => {
+                match self.loaded.as_ref()? {
+                    Ok(()) => status(),
+                    Err(why) => refused(why, "see `snowbird log` there"),
+                }
+            }
+            (Wish::Loaded(_), _) => {
+                refused("the QEMU that was to take it has ended", "see `snowbird log` there")
+            }
             (Wish::Moved, phase) => {
                 let why = self.machine.failure.as_deref().unwrap_or("it was not moved");
                 refused(
@@ -373,7 +422,7 @@ impl Shell {
                     &format!("it is {phase} at {}", self.site),
                 )
             }
-            (Wish::NotMoving, Phase::Leaving { .. }) => None,
+            (Wish::NotMoving, Phase::Leaving { .. } | Phase::Suspending { .. }) => None,
             (Wish::NotMoving, _) => status(),
             (Wish::Listening(attempt), Phase::Arriving { attempt: here, at: Arrive::Listening, .. })
                 if attempt == here =>
@@ -413,18 +462,23 @@ impl Shell {
     fn status(&self) -> Value {
         let phase = &self.machine.phase;
         let folder = std::env::current_dir().unwrap_or_default();
-        let paused = if let Phase::Paused { why, .. } = phase { Some(why) } else { None };
-        let here = !matches!(phase, Phase::Off(_));
+        let here = !matches!(phase, Phase::Off(_) | Phase::Suspended { .. });
+        let image = phase.image().map(|image| {
+            let mut told = json!(image);
+            told["path"] = json!(image::path(&folder, image.id));
+            told
+        });
         let moving = matches!(phase, Phase::Leaving { .. });
         json!({
             "agent": self.agent.name,
             "uuid": self.agent.uuid,
-            "home": self.agent.home,
+            "home": self.store.agent(&self.agent.name).map_or_else(|_| self.agent.home.clone(), |kept| kept.agent.home),
             "site": if let Phase::Off(End::Left { to }) = phase { to } else { &self.site },
             "state": phase.word(),
             "told": phase.to_string(),
             "accelerator": self.agent.accelerator,
-            "paused_because": paused,
+            "paused_because": phase.paused_because(),
+            "image": image,
             "last_failure": self.machine.failure,
             "moving": self.moving(),
             "migration": self.journey.as_ref().filter(|_| moving).map(Journey::last_news),

@@ -20,6 +20,8 @@
 mod alone;
 mod boot;
 mod moves;
+mod pauses;
+mod suspends;
 mod troubles;
 mod viewer;
 mod views;

@@ -19,11 +19,23 @@ fn an_agent_moves_there_and_back_while_it_writes_and_loses_nothing() {
     assert_eq!((status["site"].as_str(), status["state"].as_str()), (Some("b"), Some("running")));
     assert_eq!(status["disk"]["resident"], "b");
 
-    // From home, to home.
+    // Its disk is made complete where it is not, and it stays here; for another home all of that goes on.
+    let synced = world.ok("a", &["sync", AGENT, "--site", "a"]);
+    assert_eq!(synced["site"], "a", "{synced}");
+    assert!(world.ok("a", &["stay", AGENT, "--for", "10min"])["stay_until_ms"].is_u64());
+    assert!(world.ok("a", &["stay", AGENT, "--for", "0s"])["stay_until_ms"].is_null());
+    assert!(world.fails("b", &["stay", AGENT]).contains("home of vm is site a"));
+    world.ok("a", &["home", AGENT, "--to", "b"]);
+    for site in ["a", "b"] {
+        assert_eq!(world.ok(site, &["status", AGENT])["home"], "b");
+    }
+
+    // To its old home, with its new one.
     let back = world.ok("a", &["migrate", AGENT, "--to", "a"]);
     eprintln!("back: {back}");
     world.judge.goes_on_at("a");
-    assert_eq!(world.ok("b", &["status", AGENT])["site"], "a");
+    let status = world.ok("b", &["status", AGENT]);
+    assert_eq!((status["site"].as_str(), status["home"].as_str()), (Some("a"), Some("b")));
     assert_eq!(world.processes("qemu-system").len(), 1);
 
     world.end_at("a");

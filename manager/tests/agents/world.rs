@@ -59,16 +59,22 @@ pub struct World {
 impl World {
     /// Two sites and an agent at `a`, which runs.
     pub fn with_agent() -> World {
-        let world = World::new();
+        World::with_agent_on(World::new(), &["--size", "8M"])
+    }
+
+    /// The same, with the disk that `source` says.
+    pub fn with_agent_on(world: World, source: &[&str]) -> World {
         let root = world.file("root.cpio");
         boot::initramfs(&root);
         let kernel = world.file("vmlinuz");
         std::fs::copy(boot::kernel(), &kernel).unwrap();
         let (kernel, root) = (kernel.to_str().unwrap(), root.to_str().unwrap());
         let append = "console=ttyS0 quiet panic=-1 rdinit=/init";
-        let machine =
-            ["create", AGENT, "--size", "8M", "--memory", "96M", "--vcpus", "1", "--accelerator", "tcg"];
-        world.ok("a", &[&machine[..], &["--kernel", kernel, "--initrd", root, "--append", append]].concat());
+        let machine = ["create", AGENT, "--memory", "96M", "--vcpus", "1", "--accelerator", "tcg"];
+        world.ok(
+            "a",
+            &[&machine[..], source, &["--kernel", kernel, "--initrd", root, "--append", append]].concat(),
+        );
         world.ok("a", &["launch", AGENT]);
         world.judge.goes_on_at("a");
         world
@@ -165,6 +171,16 @@ impl World {
         } else {
             std::fs::remove_file(self.file("cut")).unwrap();
         }
+    }
+
+    /// Cuts the link, and ends what goes through it now.
+    pub fn sever(&self) {
+        self.cut(true);
+        let pids = std::fs::read_to_string(self.file("links")).unwrap_or_default();
+        pids.lines()
+            .filter_map(|pid| pid.parse().ok())
+            .filter(|pid| self.processes("").contains(pid))
+            .for_each(kill);
     }
 
     /// Process ids of this world whose command line has this word.
@@ -276,6 +292,11 @@ impl Judge {
     pub fn heard(&self, site: &str, word: &str) {
         let line = format!("{site}: typed {word}");
         eventually(&line, || self.told.lock().unwrap().lines.contains(&line));
+    }
+
+    /// The agent said this line there.
+    pub fn said(&self, site: &str, line: &str) -> bool {
+        self.told.lock().unwrap().lines.contains(&format!("{site}: {line}"))
     }
 
     fn newest(&self) -> u64 {

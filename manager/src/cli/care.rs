@@ -1,0 +1,83 @@
+//! `snowbird sync`, `stay` and `home`: what is said about an agent that goes on where it is.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::agents::{FILL, SOON, Site};
+use super::told::{Told, print, progress};
+use crate::agent::Agent;
+use crate::agent::store::Kept;
+use crate::control::{Request, ask_far};
+use crate::policy::Mode;
+use crate::reach::{Place, find};
+use crate::words::spoken;
+
+/// A stay of which nobody said how long: the longest time that can be said.
+const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+
+impl Site {
+    /// Makes the disk complete at a site, so that the agent can run there without any other.
+    pub(super) async fn sync(&self, agent: &str, site: &str) -> Result<()> {
+        let kept = self.kept(agent)?;
+        if site != self.sites.name {
+            self.sites.site(site).map_err(Told::of_site)?;
+        }
+        progress(self.json, &json!({ "phase": format!("what site {site} lacks of its disk goes there") }));
+        let asked = self.wandisk()?.ask(&["sync", &kept.agent.disk, "--site", site], FILL).await;
+        let report = asked.map_err(|error| Told::of_wandisk(&error))?;
+        let value = json!({ "agent": agent, "site": site, "disk": report });
+        print(self.json, &value, || format!("{agent}: site {site} had all of its disk at one moment of this"))
+    }
+
+    /// What decides by itself lets the agent where it is.
+    pub(super) fn stay(&self, agent: &str, time: Option<Duration>) -> Result<()> {
+        let kept = self.at_home(agent)?;
+        let time = time.unwrap_or(LONGEST);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let until_ms = u64::try_from((now + time).as_millis()).ok().filter(|_| !time.is_zero());
+        let mut store = self.store()?;
+        store.set_automatic(kept.agent.uuid, |settings| settings.stay_until_ms = until_ms)?;
+        let said = match until_ms {
+            Some(_) => format!("stays where it is for {}, unless it is moved by hand", spoken(time)),
+            None => "need not stay where it is any more".to_owned(),
+        };
+        store.note(kept.agent.uuid, &said)?;
+        print(self.json, &json!({ "agent": agent, "stay_until_ms": until_ms }), || format!("{agent} {said}"))
+    }
+
+    /// Another site is the agent's home from now on.
+    pub(super) async fn home(&self, agent: &str, to: &str) -> Result<()> {
+        let kept = self.at_home(agent)?;
+        if to == self.sites.name {
+            return Err(Told::new("that is its home already").hint("see `snowbird status`").into());
+        }
+        if self.store()?.automatic(kept.agent.uuid)?.mode != Mode::Off {
+            return Err(Told::new("its home has it moved by itself")
+                .hint("`snowbird auto AGENT off` here first, and on again at the new home")
+                .into());
+        }
+        let changed = Agent { home: to.to_owned(), ..kept.agent.clone() };
+        changed.check().map_err(|error| Told::from(&error))?;
+        // First where orders come from next, then where the agent is, then here: a failure leaves this the home.
+        let new_home = self.sites.site(to).map_err(Told::of_site)?;
+        ask_far(new_home, agent, Some(&changed), &Request::Status, SOON, |_| ()).await?;
+        if let Place::At(site) = find(&self.here, &self.sites, agent).await?
+            && site.name != to
+        {
+            ask_far(&site, agent, Some(&changed), &Request::Status, SOON, |_| ()).await?;
+        }
+        self.store()?.set_document(&changed, &format!("its home is site {to} now"))?;
+        print(self.json, &json!({ "agent": agent, "home": to }), || format!("the home of {agent} is {to}"))
+    }
+
+    /// An agent about which orders are given here.
+    fn at_home(&self, agent: &str) -> Result<Kept> {
+        let kept = self.kept(agent)?;
+        if kept.agent.home == self.sites.name {
+            return Ok(kept);
+        }
+        Err(Told::new(format!("the home of {agent} is site {}", kept.agent.home)).hint("say it there").into())
+    }
+}
