@@ -108,6 +108,32 @@ fn a_key_is_for_one_disk_and_one_site() {
     is_logged(&a.home().join("serve.log"), &["a peer was not served", "this key is for site", other]);
 }
 
+/// The keeper has the dialler's pipes itself, which a `serve` that is gone leaves open.
+#[test]
+fn a_serve_that_is_killed_ends_its_session() {
+    let world = World::new();
+    let (a, b) = (world.site("a"), world.site("b"));
+    a.knows(&b);
+    a.ok(["create", "d", "--size", "4M"]);
+    let export = a.attach("d");
+    export.write(1, 0, MIB);
+    a.ok(["sync", "d", "--site", "b"]);
+    // So that its keeper stays.
+    let _standby = b.attach_with("d", &["--standby"]);
+    let serves = |pid: &u32| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).any(|word| word == b"serve")
+    };
+    let serving: Vec<u32> = processes_in(b.home()).into_iter().filter(serves).collect();
+    assert!(!serving.is_empty());
+    serving.into_iter().for_each(|pid| kill(pid, Signal::KILL));
+    is_logged(&b.disk_file("d", "keeper.log"), &["a session ended", "the far side ended it"]);
+    export.write(2, 0, MIB);
+    a.ok(["sync", "d", "--site", "b"]);
+    a.detach("d");
+    b.detach("d");
+}
+
 #[test]
 fn a_key_for_reading_has_no_replica_made() {
     let world = World::new();

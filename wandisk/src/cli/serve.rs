@@ -3,7 +3,7 @@
 //! What the peer may do is on this command line, so in the `authorized_keys` of this site; neither what the peer says nor
 //! its environment changes it. In order: the command that the peer asked for is looked at; where the disk is known from
 //! the command line its keeper is found (started, if none runs) and the process confined; the peer's hello is read under a
-//! deadline and checked; then, confined further, the stream is joined to the keeper, or a talk about the site held.
+//! deadline and checked; then, confined further, the stream is handed to the keeper or carried to it, or a talk about the site held.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -25,7 +25,7 @@ use crate::peer::error::{Code, Refusal};
 use crate::peer::limits::HELLO;
 use crate::peer::message::HelloFields;
 use crate::peer::permit::{self, Permit};
-use crate::peer::{carry, dial, frame, lobby};
+use crate::peer::{carry, dial, frame, handed, lobby};
 use crate::sandbox::{self, Level};
 
 /// Threads of a talk about the site.
@@ -102,7 +102,7 @@ fn read_hello(alone: &tokio::runtime::Runtime, home: &Home) -> Result<(HelloFiel
     })
 }
 
-/// Carries bytes until one end ends.
+/// Waits until one end of the stream ends.
 fn serve_stream(
     home: &Home,
     permit: Permit,
@@ -114,8 +114,15 @@ fn serve_stream(
         None => talk(home, permit, came, raw)?,
         Some(keeper) => {
             let origin = serde_json::to_string(came).map_err(io::Error::other)?;
-            let first = [format!("{} {origin}\n", control::SESSION).as_bytes(), &raw].concat();
-            carry::join(keeper, first, carry::own(io::stdin())?, carry::own(io::stdout())?)
+            let (input, output) = (carry::own(io::stdin())?, carry::own(io::stdout())?);
+            if handed::are_pipes(&input, &output) {
+                let line = format!("{} {} {origin}\n", control::HANDED, raw.len());
+                let first = [line.as_bytes(), &raw].concat();
+                handed::hand(keeper, &first, &input, &output)
+            } else {
+                let first = [format!("{} {origin}\n", control::SESSION).as_bytes(), &raw].concat();
+                carry::join(keeper, first, input, output)
+            }
         }
     };
     // Either end may go away at any byte: that is how links end.

@@ -1,7 +1,8 @@
 //! `control.sock`: how commands of this site, and `serve` on behalf of peers, reach the keeper.
 //!
 //! The first line says what the connection is: `session` and a JSON [`SessionOrigin`] (a peer's session follows, spoken by
-//! the peer layer) or one JSON [`Command`]. A command is answered by lines of JSON: `{"progress":…}` any number of times, then `{"ok":…}` or
+//! the peer layer); `pipes`, a number and a JSON [`SessionOrigin`] (so many bytes of a peer's session follow, the rest goes
+//! over the two pipes that came with the line); or one JSON [`Command`]. A command is answered by lines of JSON: `{"progress":…}` any number of times, then `{"ok":…}` or
 //! `{"error":{"code","message","hint"}}`.
 
 use std::io;
@@ -22,13 +23,19 @@ use super::to_the_end::to_the_end;
 use super::{Busy, Keeper};
 use crate::peer::audit::SessionOrigin;
 use crate::peer::error::Refusal;
+use crate::peer::handed;
 use crate::peer::limits::HELLO;
 use crate::peer::message::Progress;
 
 /// First word of a connection that carries a peer's session; a [`SessionOrigin`] follows on its line.
 pub const SESSION: &str = "session";
+/// First word of a connection with which a session's pipes come ([`handed`]); the number of bytes that were read from them
+/// already and a [`SessionOrigin`] follow on its line.
+pub const HANDED: &str = "pipes";
 /// Longest line in bytes.
 const LINE_MAX: u64 = 64 << 10;
+/// Bytes of a session that are read before its pipes are handed over, at most: a hello and what frames it.
+const HANDED_MAX: usize = 64 << 10;
 /// Time for the first line. `serve` connects before it hears its dialler's hello.
 const FIRST_LINE: Duration = Duration::from_secs(10).saturating_add(HELLO);
 /// Connections at a time.
@@ -121,14 +128,19 @@ pub async fn serve(keeper: Arc<Keeper>, listener: UnixListener, end: oneshot::Re
 
 async fn connection(keeper: &Arc<Keeper>, busy: Busy, stream: UnixStream) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
+    let (read, pipes) = handed::Reading::of(read);
     let mut reader = BufReader::new(read);
     let line = tokio::time::timeout(FIRST_LINE, read_line(&mut reader)).await??;
+    if let Some(told) = line.trim_end().strip_prefix(HANDED) {
+        drop(busy);
+        return session_over_pipes(keeper, told.trim_start(), reader, pipes).await;
+    }
     if let Some(origin) = line.trim_end().strip_prefix(SESSION) {
         // A line that is not understood permits nothing.
         let came: SessionOrigin = serde_json::from_str(origin.trim_start())?;
         // Sessions do not keep the keeper alive by themselves; their requests do.
         drop(busy);
-        keeper.peers.accept(tokio::io::join(reader, write), came).await;
+        keeper.peers.accept(tokio::io::join(reader, write), came, std::future::pending()).await;
         return Ok(());
     }
     if keeper.is_quitting() {
@@ -156,6 +168,28 @@ async fn connection(keeper: &Arc<Keeper>, busy: Busy, stream: UnixStream) -> io:
         }
     };
     send(&mut write, &result.map_or_else(Line::Error, Line::Ok)).await
+}
+
+/// Runs a session over the pipes that came with a connection, until it ends or the connection does.
+async fn session_over_pipes(
+    keeper: &Arc<Keeper>,
+    told: &str,
+    mut connection: BufReader<handed::Reading>,
+    pipes: handed::Pipes,
+) -> io::Result<()> {
+    let senseless = || io::Error::new(io::ErrorKind::InvalidData, "no session is described");
+    let (length, origin) = told.split_once(' ').ok_or_else(senseless)?;
+    let length = length.parse().ok().filter(|length| *length <= HANDED_MAX).ok_or_else(senseless)?;
+    // A line that is not understood permits nothing.
+    let came: SessionOrigin = serde_json::from_str(origin)?;
+    let (input, output) = pipes.take()?;
+    let mut first = vec![0; length];
+    tokio::time::timeout(FIRST_LINE, connection.read_exact(&mut first)).await??;
+    let stream = tokio::io::join(io::Cursor::new(first).chain(input), output);
+    // Nothing more is said over the connection.
+    let gone = async move { drop(connection.read_u8().await) };
+    keeper.peers.accept(stream, came, gone).await;
+    Ok(())
 }
 
 /// Does what was asked. Reports, and what only brings or compares bytes, end with their caller; everything else is done to

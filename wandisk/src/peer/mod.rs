@@ -12,6 +12,7 @@ pub mod dial;
 pub mod error;
 pub mod facts;
 pub mod frame;
+pub mod handed;
 pub mod limits;
 pub mod lobby;
 pub mod message;

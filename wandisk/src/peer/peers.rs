@@ -87,11 +87,12 @@ impl Peers {
         dial::hello(&self.home, Some(self.disk))
     }
 
-    /// Runs a session that a peer opened, until it ends.
+    /// Runs a session that a peer opened, until it ends or `gone` has come: whoever brought its stream is no longer there.
     pub async fn accept(
         self: &Arc<Self>,
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
         came: SessionOrigin,
+        gone: impl Future<Output = ()>,
     ) {
         let Ok(_place) = self.inbound.try_acquire() else {
             tracing::warn!("a session was refused: {SESSIONS_MAX} are open");
@@ -112,6 +113,7 @@ impl Peers {
                 tokio::select! {
                     _ = session.closed() => {}
                     () = ending.wait_for(|ending| *ending).map(drop) => session.close(KEEPER_ENDS),
+                    () = gone => session.close("the far side ended it"),
                 }
                 let why = session.closed().await;
                 session.told().await;
