@@ -2,7 +2,8 @@
 //!
 //! What a line carries cannot be read from what was written to it: a socket, a pipe and an ssh take megabytes at once. But
 //! whoever packs and then hands on sees which of the two is waited for. While the line is, there is time to pack harder;
-//! when it is not, packing is what holds the rest up.
+//! when it is not, packing is what holds the rest up. A level at which it did is not tried again for a while: each change
+//! begins zstd's window anew.
 //!
 //! Pure: times are told.
 
@@ -22,6 +23,8 @@ const LINE_LEAST: f64 = 0.2;
 const LINE_FREE: f64 = 0.05;
 /// What a level that was never tried is taken to cost, of the one before.
 const HARDER: f64 = 2.5;
+/// A level that was too hard is not tried for this long.
+const BARRED: Duration = Duration::from_secs(60);
 
 /// Chooses a stream's level.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub struct Effort {
     bytes: u64,
     /// Seconds a byte at each level, as measured last.
     costs: [Option<f64>; LEVELS.len()],
+    /// The level that was too hard, and how long it is not tried yet.
+    barred: Option<(usize, Duration)>,
 }
 
 impl Default for Effort {
@@ -44,6 +49,7 @@ impl Default for Effort {
             idle: Duration::ZERO,
             bytes: 0,
             costs: [None; LEVELS.len()],
+            barred: None,
         }
     }
 }
@@ -79,9 +85,12 @@ impl Effort {
         }
         (self.packing, self.line, self.idle, self.bytes) =
             (Duration::ZERO, Duration::ZERO, Duration::ZERO, 0);
+        self.barred = self.barred.map(|(level, left)| (level, left.saturating_sub(total)));
+        let barred = self.barred.is_some_and(|(level, left)| self.at + 1 >= level && !left.is_zero());
         if line < LINE_FREE && packing > 0.5 {
+            self.barred = Some((self.at, BARRED));
             self.at = self.at.saturating_sub(1);
-        } else if self.at + 1 < LEVELS.len() {
+        } else if self.at + 1 < LEVELS.len() && !barred {
             let harder = match (self.costs[self.at], self.costs[self.at + 1]) {
                 (Some(now), Some(next)) if now > 0.0 => next / now,
                 _ => HARDER,
@@ -132,6 +141,21 @@ mod tests {
             let chosen = levels(line, COSTS, 120.0);
             assert!(chosen.len() <= 4, "{line}: {chosen:?}");
         }
+    }
+
+    #[test]
+    fn a_level_that_was_too_hard_is_not_tried_again_for_a_while() {
+        let (mut effort, mut changes, mut now, mut level) = (Effort::default(), 0, 0.0, 3);
+        // Whenever it packs harder than at first, the machine has something else to do.
+        while now < 50.0 {
+            let busy = effort.level() > LEVELS[FIRST];
+            let (packing, line) = if busy { (0.9, 0.0) } else { (0.1, 0.8) };
+            effort.packed(CHUNK, Duration::from_secs_f64(packing));
+            effort.handed_on(Duration::from_secs_f64(line));
+            changes += u32::from(effort.level() != level);
+            (level, now) = (effort.level(), now + packing + line);
+        }
+        assert_eq!((changes, level), (2, LEVELS[FIRST]), "once harder, once back");
     }
 
     #[test]

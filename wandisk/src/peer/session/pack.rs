@@ -1,7 +1,8 @@
 //! Between the queue of bulk messages and the sender: those that give way are packed into the connection's stream.
 //!
-//! A task of its own, so that what somebody waits for is sent meanwhile, and the line is busy while the next message is
-//! packed. It is one or two messages ahead of the line; how long it waits for it says how hard it may pack.
+//! A task of its own, so that what somebody waits for is sent meanwhile, and the line is busy while the next messages are
+//! packed. It is a few messages ahead of the line; how long it waits for it says how hard it may pack. Those that wait are
+//! packed in one go: another thread is woken for them, and on a busy machine each such turn waits for a processor.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +12,6 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::Instant;
 
-use super::super::frame::Message;
 use super::super::limits::{PACKER_IDLE, PACKERS_MAX};
 use super::super::packing::effort::Effort;
 use super::super::packing::{Packer, can_be_packed};
@@ -19,8 +19,11 @@ use super::{Outgoing, Pack, Shared};
 
 /// Packed messages that wait for the line.
 pub(super) const AHEAD: usize = 2;
-/// Shorter messages are packed at once: handing them to another thread would take longer.
+/// Fewer bytes are packed at once: handing them to another thread would take longer.
 const BRIEF: usize = 16 << 10;
+/// Messages that are packed in one go, and bytes after which no further one is taken.
+const AT_ONCE: usize = 16;
+const AT_ONCE_BYTES: usize = 1 << 20;
 /// Shorter messages are packed untried: their heads are much alike.
 const SMALL: usize = 2 << 10;
 
@@ -47,43 +50,65 @@ impl Stream {
         Ok(())
     }
 
-    /// The message packed; as it is where there are too many streams.
-    async fn pack(&mut self, message: Message) -> io::Result<(Message, Option<i32>)> {
+    /// The messages with those packed that are worth it; as they are where there are too many streams.
+    async fn pack(&mut self, mut messages: Vec<Outgoing>) -> io::Result<Vec<Outgoing>> {
+        let bytes = messages.iter().filter(|outgoing| worth_it(outgoing)).map(size).sum::<usize>();
+        if bytes == 0 {
+            return Ok(messages);
+        }
         let (mut packer, permit) = match self.packer.take() {
             Some(packer) => packer,
             None => match STREAMS.try_acquire() {
                 Ok(permit) => (Packer::new(self.effort.level())?, permit),
-                Err(_) => return Ok((message, None)),
+                Err(_) => return Ok(messages),
             },
         };
         if packer.level() != self.effort.level() {
+            tracing::debug!(
+                from = packer.level(),
+                to = self.effort.level(),
+                "bulk is packed at another level"
+            );
             self.tail.extend(packer.end(self.effort.level())?);
         }
         let began = Instant::now();
-        let bytes = message.parts.0.len() + message.parts.1.len();
-        let (packer, message, packed) = if bytes < BRIEF {
-            let packed = packer.pack(&message.parts.0, &message.parts.1);
-            (packer, message, packed)
+        let mut tail = std::mem::take(&mut self.tail);
+        let work = move || {
+            let packed = pack_each(&mut packer, &mut messages, &mut tail);
+            (packer, messages, packed)
+        };
+        let (packer, messages, packed) = if bytes < BRIEF {
+            work()
         } else {
-            let work = move || {
-                let packed = packer.pack(&message.parts.0, &message.parts.1);
-                (packer, message, packed)
-            };
             tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
         };
+        packed?;
         self.effort.packed(bytes, began.elapsed());
-        let mut body = std::mem::take(&mut self.tail);
-        body.extend(packed?);
-        let level = packer.level();
         self.packer = Some((packer, permit));
-        Ok((Message { packed: true, parts: (Vec::new(), Bytes::from(body)), ..message }, Some(level)))
+        Ok(messages)
     }
+}
+
+/// Packs those that are worth it, in their order; the first one takes the tail along.
+fn pack_each(packer: &mut Packer, messages: &mut [Outgoing], tail: &mut Vec<u8>) -> io::Result<()> {
+    for outgoing in messages.iter_mut().filter(|outgoing| worth_it(outgoing)) {
+        let (head, body) = &outgoing.message.parts;
+        let mut packed = std::mem::take(tail);
+        packed.extend(packer.pack(head, body)?);
+        outgoing.message.parts = (Vec::new(), Bytes::from(packed));
+        outgoing.message.packed = true;
+        outgoing.level = Some(packer.level());
+    }
+    Ok(())
+}
+
+fn size(outgoing: &Outgoing) -> usize {
+    outgoing.message.parts.0.len() + outgoing.message.parts.1.len()
 }
 
 /// Is this message to be packed?
 fn worth_it(outgoing: &Outgoing) -> bool {
-    let (head, body) = &outgoing.message.parts;
-    let small = head.len() + body.len() <= SMALL;
+    let small = size(outgoing) <= SMALL;
     (outgoing.pack == Pack::Yes || small) && can_be_packed(&outgoing.message)
 }
 
@@ -106,7 +131,7 @@ async fn pack_all(queue: &mut mpsc::Receiver<Outgoing>, line: &mpsc::Sender<Outg
     let mut stream = Stream::default();
     let mut idle_since = Instant::now();
     loop {
-        let mut outgoing = match tokio::time::timeout(rest_at(&stream), queue.recv()).await {
+        let first = match tokio::time::timeout(rest_at(&stream), queue.recv()).await {
             Ok(Some(outgoing)) => outgoing,
             Ok(None) => return Ok(()),
             Err(_) => {
@@ -115,16 +140,28 @@ async fn pack_all(queue: &mut mpsc::Receiver<Outgoing>, line: &mpsc::Sender<Outg
             }
         };
         stream.effort.was_idle(idle_since.elapsed());
-        if worth_it(&outgoing) {
-            (outgoing.message, outgoing.level) = stream.pack(outgoing.message).await?;
-        }
+        let messages = stream.pack(with_those_that_wait(first, queue)).await?;
         let packed = Instant::now();
-        if line.send(outgoing).await.is_err() {
-            return Ok(());
+        for outgoing in messages {
+            if line.send(outgoing).await.is_err() {
+                return Ok(());
+            }
         }
         idle_since = Instant::now();
         stream.effort.handed_on(idle_since - packed);
     }
+}
+
+/// The first message and those that wait behind it, up to the bounds.
+fn with_those_that_wait(first: Outgoing, queue: &mut mpsc::Receiver<Outgoing>) -> Vec<Outgoing> {
+    let mut bytes = size(&first);
+    let mut messages = vec![first];
+    while messages.len() < AT_ONCE && bytes < AT_ONCE_BYTES {
+        let Ok(next) = queue.try_recv() else { break };
+        bytes += size(&next);
+        messages.push(next);
+    }
+    messages
 }
 
 /// How long a stream that is not used keeps its memory.
