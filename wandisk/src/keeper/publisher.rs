@@ -1,8 +1,10 @@
 //! Chunks that peers ask for, published many at a time: one grace period, one sync and one commit for all that wait.
+//!
+//! While one batch waits for its sync, others are read: the medium and the processor are busy at the same time.
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::engine::{Engine, Published};
 use crate::peer::error::Refusal;
@@ -10,6 +12,8 @@ use crate::peer::error::Refusal;
 /// Chunks in one batch, and waiting at most.
 const BATCH: usize = 128;
 const WAITING: usize = 1024;
+/// Batches at a time.
+const BATCHES: usize = 3;
 
 type Wish = (u64, oneshot::Sender<Result<Option<Published>, Refusal>>);
 
@@ -22,10 +26,19 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) fn start(engine: Arc<Engine>) -> Publisher {
         let (wishes, mut queue) = mpsc::channel::<Wish>(WAITING);
+        let turns = Arc::new(Semaphore::new(BATCHES));
         tokio::spawn(async move {
-            let mut batch = Vec::with_capacity(BATCH);
-            while queue.recv_many(&mut batch, BATCH).await > 0 {
-                serve(&engine, std::mem::take(&mut batch)).await;
+            // The turn first: what comes while it is waited for is in the batch.
+            while let Ok(turn) = Arc::clone(&turns).acquire_owned().await {
+                let mut batch = Vec::with_capacity(BATCH);
+                if queue.recv_many(&mut batch, BATCH).await == 0 {
+                    return;
+                }
+                let engine = Arc::clone(&engine);
+                tokio::spawn(async move {
+                    serve(&engine, batch).await;
+                    drop(turn);
+                });
             }
         });
         Publisher { wishes }
