@@ -7,7 +7,8 @@
 //!
 //! And a connection that was quiet begins slowly: ten packets, then twice as many each round trip, which is four round
 //! trips for a chunk. So while somebody at either end waits for chunks of a far site now and then, there are as many
-//! connections as have a chunk's packets together (`demand` spreads one over them).
+//! connections as have a chunk's packets together (`demand` spreads one over them). Not while much is on its way: what is asked
+//! for then goes over a connection that is warm, and a login takes a tenth of a second of either end's processor.
 //!
 //! Invariant: no session is closed here over which either end is still waiting for an answer.
 
@@ -25,8 +26,11 @@ use crate::peer::session::Session;
 
 /// Sessions are looked at this often.
 const LOOK: Duration = Duration::from_millis(100);
-/// Bytes under way on a connection that is as full as it gets: half of what an SSH server lets be.
-const FULL: f64 = (1 << 20) as f64;
+/// Bytes under way on a connection that is as full as it gets: three quarters of what an SSH server lets be. Less is no sign of
+/// it: what is counted where it is sent is at first what buffers take, 17 MB/s on a line of 12.5.
+const FULL: f64 = (3 << 19) as f64;
+/// More bytes under way than those who wait for a chunk or two ask for: others come ahead of demand.
+const MUCH: f64 = (256 << 10) as f64;
 /// Less than this is no traffic but pings, in bytes a second.
 const QUIET: f64 = 4096.0;
 /// Without traffic for this long, the further connections are closed.
@@ -52,6 +56,11 @@ fn wanted(connections: usize, rate: f64, round_trip: Duration) -> usize {
     }
     // All at once: a dial takes ten round trips, and each connection begins slowly.
     LINK_WIDTH_FULL.max(connections)
+}
+
+/// Is so much on its way, at so many bytes a second, that no connection is quiet?
+fn is_warm(rate: f64, round_trip: Duration) -> bool {
+    rate * round_trip.as_secs_f64() > MUCH
 }
 
 /// How many connections are kept for those who wait for chunks, the last of them so long ago.
@@ -142,7 +151,8 @@ async fn look_after(peers: Weak<Peers>, home: Home, entry: SiteEntry, first: Ses
         let kept = kept(peers.demand.waited(first.peer().site), round_trip);
         let for_much = wanted(sessions.len(), rate, round_trip).saturating_sub(sessions.len());
         let at_once = if sessions.len() > DIALS_FIRST { DIALS } else { DIALS_FIRST };
-        let more = for_much.max(kept.saturating_sub(sessions.len()).min(at_once));
+        let for_waiting = if is_warm(rate, round_trip) { 0 } else { kept.saturating_sub(sessions.len()) };
+        let more = for_much.max(for_waiting.min(at_once));
         if moment >= grows_from && more > 0 {
             // Another copy of this task is not: dials may take long, and nothing else is to be done meanwhile.
             let dials = (0..more).map(|_| peers.one_more(&home, &entry, &first, for_much > 0));
@@ -183,6 +193,7 @@ mod tests {
     #[test]
     fn a_line_that_one_connection_fills_has_one() {
         assert_eq!(wanted(1, 12.5e6, Duration::from_millis(66)), 1);
+        assert_eq!(wanted(1, 21e6, Duration::from_millis(66)), 1, "while buffers fill");
         assert_eq!(wanted(1, 1.25e9, Duration::from_micros(200)), 1);
         assert_eq!(wanted(1, 1e9, Duration::ZERO), 1);
     }
@@ -191,6 +202,15 @@ mod tests {
     fn there_are_never_more_than_a_few() {
         for connections in 1..=2 * LINK_WIDTH_FULL {
             assert!(wanted(connections, f64::MAX, FAR) <= LINK_WIDTH_FULL.max(connections));
+        }
+    }
+
+    #[test]
+    fn readers_who_wait_for_one_chunk_after_the_other_leave_a_line_cold_and_prefetch_does_not() {
+        for ms in [33, 66, 100] {
+            let round_trip = Duration::from_millis(ms);
+            let rate_of_one = f64::from(128 << 10) / (round_trip.as_secs_f64() + 0.013);
+            assert!(!is_warm(rate_of_one, round_trip) && is_warm(12.5e6, round_trip));
         }
     }
 
