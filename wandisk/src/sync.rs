@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 use wandisk_store::{Residency, SiteId, TableDigest};
 
 use crate::engine::MetaError;
@@ -84,6 +85,7 @@ impl Keeper {
         done.total_ms = began.elapsed().as_secs_f64() * 1e3;
         result?;
         if options.verify {
+            let resident = self.engine.meta().resident;
             self.verify_after_sync(resident, &mut done, report).await?;
         }
         Ok(done)
@@ -98,7 +100,7 @@ impl Keeper {
         report: &Report,
     ) -> Result<(), Refusal> {
         done.passes = 1;
-        self.fetch_missing(asker, options, done, report).await?;
+        self.fetch_missing(asker, options, done, report, &Notify::new()).await?;
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
         self.note_complete(None, self.engine.table_mark().0, now_ms()).await
     }
@@ -110,12 +112,15 @@ impl Keeper {
         done: &mut SyncReport,
         report: &Report,
     ) -> Result<(), Refusal> {
-        self.offer_myself(resident).await?;
-        self.stand_ready().await?;
-        let mut settled_at = None;
+        let (resident, first) = self.first_rows(resident).await?;
+        let (mut next, mut settled_at) = (Some(first), None);
         while done.passes < PASSES_MAX {
             done.passes += 1;
-            let mut pulled = self.pull_rows(resident).await?;
+            let mut pulled = match next.take() {
+                // Not where a newer row has come with a chunk since.
+                Some(pulled) if !self.lacks_rows(&pulled) => pulled,
+                _ => self.pull_rows(resident).await?,
+            };
             if self.lacks_rows(&pulled) {
                 tracing::warn!(
                     "the table here is not the resident's, though every newer row came: it is pulled whole"
@@ -126,7 +131,15 @@ impl Keeper {
                 return self.complete(resident, pulled.digest, pulled.at).await;
             }
             let missing = self.engine.missing_count().0;
-            self.fetch_missing(asker, options, done, report).await?;
+            // The rows of the next pass come with the last chunks of this one, and what has come is made durable meanwhile.
+            let all_asked = Notify::new();
+            let rows = async {
+                all_asked.notified().await;
+                let flushed = async { self.engine.flush_now().await.map_err(|e| Refusal::failed(&e)) };
+                Ok(tokio::try_join!(self.pull_rows(resident), flushed)?.0)
+            };
+            let fetched = self.fetch_missing(asker, options, done, report, &all_asked);
+            next = Some(tokio::try_join!(fetched, rows)?.1);
             settled_at = Some(pulled.counter);
             let worth_freezing = pulled.busy && missing <= FREEZE_AT;
             if worth_freezing && !options.no_freeze {
@@ -134,7 +147,10 @@ impl Keeper {
             }
         }
         if options.no_freeze {
-            let pulled = self.pull_rows(resident).await?;
+            let pulled = match next {
+                Some(pulled) => pulled,
+                None => self.pull_rows(resident).await?,
+            };
             let missing = self.engine.missing_count().0;
             if missing == 0 && pulled.rows == 0 {
                 return self.complete(resident, pulled.digest, pulled.at).await;
@@ -163,7 +179,7 @@ impl Keeper {
         let work = async {
             done.passes += 1;
             self.pull_rows(resident).await?;
-            self.fetch_missing(asker, options, done, report).await
+            self.fetch_missing(asker, options, done, report, &Notify::new()).await
         };
         let result = tokio::time::timeout(FREEZE_LEASE, work).await;
         let thawed = self.ask(resident, Ask::Thaw).await;
@@ -235,29 +251,50 @@ impl Keeper {
         Ok(())
     }
 
-    /// Lets the resident know this site, so that its rows can name it.
-    async fn offer_myself(&self, resident: SiteId) -> Result<(), Refusal> {
-        let Err(e) = self.look_for_resident(resident).await else { return Ok(()) };
-        if e.code == Code::Diverged {
-            return Err(e);
+    /// The rows of the first pass. The resident that is known here is asked for them at once; only where it says something else,
+    /// or this site's standing has to change first, it is asked how the disk stands.
+    async fn first_rows(&self, resident: SiteId) -> Result<(SiteId, Pulled), Refusal> {
+        if self.stands_ready() {
+            match self.pull_rows(resident).await {
+                Err(e) if e.code == Code::Failed => {
+                    return Err(self.cannot_be_asked(resident, Refusal { hint: None, ..e }).await);
+                }
+                Err(e) if e.code != Code::Again => {
+                    tracing::debug!(error = %e, "the resident that is known here gave no rows");
+                }
+                pulled => return Ok((resident, pulled?)),
+            }
         }
-        // Another site may know why: the disk was taken over.
-        self.look_everywhere(&e).await?;
-        Err(Refusal::new(
+        match self.look_for_resident(resident).await {
+            Err(e) if e.code == Code::Diverged => return Err(e),
+            Err(e) => return Err(self.cannot_be_asked(resident, e).await),
+            Ok(()) => {}
+        }
+        self.stand_ready().await?;
+        // It may have told of another one.
+        let resident = self.engine.meta().resident;
+        Ok((resident, self.pull_rows(resident).await?))
+    }
+
+    /// Another site may know why: the disk was taken over.
+    async fn cannot_be_asked(&self, resident: SiteId, e: Refusal) -> Refusal {
+        if let Err(known) = self.look_everywhere(&e).await {
+            return known;
+        }
+        Refusal::new(
             Code::Failed,
             format!(
                 "the resident, {}, is needed for the newest table and cannot be asked: {e}",
                 self.site_name(resident)
             ),
         )
-        .hint(e.hint.unwrap_or_else(|| "see `wandisk site check`".to_owned())))
+        .hint(e.hint.unwrap_or_else(|| "see `wandisk site check`".to_owned()))
     }
 
     /// A replica that is synced is wanted, and its table changes: it neither leaves nor waits for a grant any more. (A
     /// source that has released to it sends its table again.)
     async fn stand_ready(&self) -> Result<(), Refusal> {
-        let meta = self.engine.meta();
-        if !meta.leaving && !matches!(meta.residency, Residency::Prepared { .. }) {
+        if self.stands_ready() {
             return Ok(());
         }
         apply_named(&self.engine, |meta| {
@@ -265,6 +302,11 @@ impl Keeper {
             rules::receive(meta, meta.lineage(), meta.epoch)
         })
         .await
+    }
+
+    fn stands_ready(&self) -> bool {
+        let meta = self.engine.meta();
+        !meta.leaving && !matches!(meta.residency, Residency::Prepared { .. })
     }
 
     /// Current is equality with the resident's table, whatever the counters say.

@@ -268,7 +268,15 @@ impl Keeper {
             self.peers.ask(site, Ask::Standing, Bytes::new()).await.map_err(|e| Refusal::failed(&e))?;
         let Answer::Standing(there) = answer else { return Err(senseless()) };
         learn(&self.engine, &there.facts).await?;
-        let (facts, meta) = (there.facts, self.engine.meta());
+        self.grow_as_told(&there.facts).await
+    }
+
+    /// A replica whose disk has grown elsewhere grows, and is opened anew.
+    ///
+    /// # Errors
+    /// [`Code::Again`] where it does.
+    pub(crate) async fn grow_as_told(&self, facts: &Facts) -> Result<(), Refusal> {
+        let meta = self.engine.meta();
         if facts.size_counter > meta.size_counter && facts.size_bytes > meta.size_bytes {
             self.grow_and_restart(facts.size_bytes, facts.size_counter).await?;
             return Err(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use wandisk_io::IoError;
 
@@ -17,13 +18,14 @@ use crate::peer::message::{Progress, SyncOptions, SyncReport};
 const BATCH: usize = 4096;
 
 impl Keeper {
-    /// Fetches every chunk that is not here, many at a time.
+    /// Fetches every chunk that is not here, many at a time. Tells when all are asked for.
     pub(crate) async fn fetch_missing(
         &self,
         asker: &Asker,
         options: SyncOptions,
         done: &mut SyncReport,
         report: &Report,
+        all_asked: &Notify,
     ) -> Result<(), Refusal> {
         let total = self.engine.missing_count().0;
         let stats = self.engine.fetch_stats();
@@ -46,6 +48,7 @@ impl Keeper {
                     asker.is_there()?;
                     batch = next.into_iter();
                 } else {
+                    all_asked.notify_one();
                     break;
                 }
             }

@@ -38,6 +38,7 @@ impl Keeper {
             let (answer, body) = self.ask(resident, Ask::Rows { lineage, since, start }).await?;
             let Answer::Rows { facts, next, counter, busy, digest } = answer else { return Err(confused()) };
             let numbers = numbers_of(&self.engine, &facts).await?;
+            self.grow_as_told(&facts).await?;
             let rows = rows::unpack(&body, &numbers).ok_or_else(confused)?;
             pulled.rows += rows.len() as u64;
             if let Some(whole) = &mut whole {
