@@ -112,7 +112,12 @@ impl Keeper {
         done: &mut SyncReport,
         report: &Report,
     ) -> Result<(), Refusal> {
+        let never_seen = self.engine.meta().counter == 0;
         let (resident, first) = self.first_rows(resident).await?;
+        if never_seen {
+            let chunk_size = u64::from(self.engine.hot_chunk_size());
+            self.peers.expects(resident, self.engine.missing_count().0.saturating_mul(chunk_size));
+        }
         let (mut next, mut settled_at) = (Some(first), None);
         while done.passes < PASSES_MAX {
             done.passes += 1;

@@ -195,7 +195,9 @@ impl Keeper {
         if site == self.home.id() {
             return self.sync_here(options, report).await.and_then(to_json);
         }
-        self.offer(site).await?;
+        let there = self.offer(site).await?;
+        let missing = if there.counter == 0 { self.engine.missing_count().1 } else { there.missing_chunks };
+        self.peers.expects(site, missing.saturating_mul(u64::from(self.engine.hot_chunk_size())));
         let asked = self.peers.ask_reporting(site, Ask::Sync { options }, bytes::Bytes::new(), report).await;
         match asked {
             Ok((Answer::Synced(done), _)) => to_json(done),

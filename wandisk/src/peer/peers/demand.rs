@@ -21,9 +21,15 @@ use crate::peer::session::{Class, Session};
 /// A connection that has not answered by then may be dead.
 const SPREAD_MAX: Duration = Duration::from_secs(5);
 
-/// Who waits, and who waited when.
+/// So many bytes take long enough on any line for further connections to be worth their logins: 40 s at 100 Mbit/s.
+const MUCH: u64 = 512 << 20;
+/// What is expected begins within this time.
+const EXPECTED: Duration = Duration::from_secs(30);
+
+/// Who waits, who waited when, and where much is about to go.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
+    much: Mutex<HashMap<SiteId, Instant>>,
     waited: Mutex<HashMap<SiteId, Instant>>,
     waiting: AtomicUsize,
 }
@@ -47,6 +53,12 @@ impl Demand {
         self.all().insert(site, Instant::now());
     }
 
+    /// Is much about to come from a site, or to go there?
+    pub(super) fn expects_much(&self, site: SiteId) -> bool {
+        let much = self.much.lock().unwrap_or_else(PoisonError::into_inner);
+        much.get(&site).is_some_and(|noted| noted.elapsed() < EXPECTED)
+    }
+
     /// How long ago somebody last began to wait.
     pub(super) fn waited(&self, site: SiteId) -> Option<Duration> {
         self.all().get(&site).map(Instant::elapsed)
@@ -59,6 +71,14 @@ fn share(connections: usize, waiting: usize) -> usize {
 }
 
 impl Peers {
+    /// About so many bytes are to come from a site, or to go there.
+    pub fn expects(&self, site: SiteId, bytes: u64) {
+        if bytes >= MUCH {
+            let mut much = self.demand.much.lock().unwrap_or_else(PoisonError::into_inner);
+            much.insert(site, Instant::now());
+        }
+    }
+
     /// Somebody waits for a chunk that a site is asked for.
     pub(in crate::peer) fn waits_for(&self, site: SiteId) -> Waits<'_> {
         self.demand.note(site);

@@ -2,7 +2,7 @@
 //!
 //! An SSH server lets no more than 2 MiB be under way on a connection, and a kernel not much more on a TCP socket: on a
 //! long fat line one connection brings 2 MiB a round trip, however fast the line. So whoever dialled a site looks at
-//! what goes over its sessions there, and dials more where they are full, up to a bound; when nothing has gone
+//! what goes over its sessions there, and dials more where they are full or much is about to go, up to a bound; when nothing has gone
 //! over them for a while, one is left. Bulk requests are spread over what there is, at either end.
 //!
 //! And a connection that was quiet begins slowly: ten packets, then twice as many each round trip, which is four round
@@ -48,10 +48,12 @@ const LOGIN: Duration = Duration::from_secs(2);
 /// After one that could not be had, or took long, none is tried for this long.
 const NO_MORE: Duration = Duration::from_secs(60);
 
-/// How many connections there should be, of so many, over which so many bytes a second go, either way the busier.
-fn wanted(connections: usize, rate: f64, round_trip: Duration) -> usize {
+/// How many connections there should be, of so many, over which so many bytes a second go, either way the busier; and whether
+/// much is about to.
+fn wanted(connections: usize, rate: f64, round_trip: Duration, much: bool) -> usize {
     let under_way = rate * round_trip.as_secs_f64();
-    if connections == 0 || under_way < FULL * connections as f64 {
+    let expected = much && round_trip >= FAR;
+    if connections == 0 || !expected && under_way < FULL * connections as f64 {
         return connections;
     }
     // All at once: a dial takes ten round trips, and each connection begins slowly.
@@ -149,7 +151,8 @@ async fn look_after(peers: Weak<Peers>, home: Home, entry: SiteEntry, first: Ses
         }
         let round_trip = sessions.iter().filter_map(Session::shortest_rtt).min().unwrap_or_default();
         let kept = kept(peers.demand.waited(first.peer().site), round_trip);
-        let for_much = wanted(sessions.len(), rate, round_trip).saturating_sub(sessions.len());
+        let much = peers.demand.expects_much(first.peer().site);
+        let for_much = wanted(sessions.len(), rate, round_trip, much).saturating_sub(sessions.len());
         let at_once = if sessions.len() > DIALS_FIRST { DIALS } else { DIALS_FIRST };
         let for_waiting = if is_warm(rate, round_trip) { 0 } else { kept.saturating_sub(sessions.len()) };
         let more = for_much.max(for_waiting.min(at_once));
@@ -185,23 +188,30 @@ mod tests {
         let flows = |connections: usize| (connections as f64 * 18e6).min(120e6);
         let mut connections = 1;
         for _ in 0..4 {
-            connections = wanted(connections, flows(connections), Duration::from_millis(100));
+            connections = wanted(connections, flows(connections), Duration::from_millis(100), false);
         }
         assert_eq!(connections, LINK_WIDTH_FULL);
     }
 
     #[test]
     fn a_line_that_one_connection_fills_has_one() {
-        assert_eq!(wanted(1, 12.5e6, Duration::from_millis(66)), 1);
-        assert_eq!(wanted(1, 21e6, Duration::from_millis(66)), 1, "while buffers fill");
-        assert_eq!(wanted(1, 1.25e9, Duration::from_micros(200)), 1);
-        assert_eq!(wanted(1, 1e9, Duration::ZERO), 1);
+        assert_eq!(wanted(1, 12.5e6, Duration::from_millis(66), false), 1);
+        assert_eq!(wanted(1, 21e6, Duration::from_millis(66), false), 1, "while buffers fill");
+        assert_eq!(wanted(1, 1.25e9, Duration::from_micros(200), false), 1);
+        assert_eq!(wanted(1, 1e9, Duration::ZERO, false), 1);
+    }
+
+    #[test]
+    fn what_is_known_to_be_much_is_not_waited_for_on_a_long_line() {
+        assert_eq!(wanted(1, 0.0, FAR, true), LINK_WIDTH_FULL);
+        assert_eq!(wanted(LINK_WIDTH_MAX, 0.0, FAR, true), LINK_WIDTH_MAX);
+        assert_eq!(wanted(1, 0.0, Duration::from_millis(1), true), 1);
     }
 
     #[test]
     fn there_are_never_more_than_a_few() {
         for connections in 1..=2 * LINK_WIDTH_FULL {
-            assert!(wanted(connections, f64::MAX, FAR) <= LINK_WIDTH_FULL.max(connections));
+            assert!(wanted(connections, f64::MAX, FAR, false) <= LINK_WIDTH_FULL.max(connections));
         }
     }
 
