@@ -4,11 +4,12 @@
 //! A display has a link of its own, so that it queues behind nothing else that goes to that site.
 //!
 //! Invariant: a socket's name is made from a site's name that was checked; a connection that cannot be led on is kept for a
-//! while before it is closed, so that a proxy that tries again at once dials no site five times a second.
+//! while before it is closed, longer each time, so that a proxy that tries again at once dials no site five times a second.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::BufReader;
@@ -22,8 +23,9 @@ use crate::control::{AskError, Here, Open, Opening, PROTOCOL, open};
 use crate::sites::{Link, Sites};
 use crate::supervisor::carry;
 
-/// Until a site that did not answer is dialled again.
+/// Until a site that did not answer, or has no screen now, is dialled again: it doubles this many times.
 const AGAIN: Duration = Duration::from_secs(1);
+const DOUBLES: u32 = 3;
 /// Connections to one site's display at a time; the proxy has two at most.
 const AT_ONCE: usize = 8;
 
@@ -75,16 +77,24 @@ impl Ways {
 
 async fn serve(listener: UnixListener, here: Here, site: String, agent: String) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
+    let failed = Arc::new(AtomicU32::new(0));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let Ok((mut near, _)) = listener.accept().await else {
             tokio::time::sleep(AGAIN).await;
             continue;
         };
         let (here, site, agent) = (here.clone(), site.clone(), agent.clone());
+        let failed = Arc::clone(&failed);
         tokio::spawn(async move {
             match dial(&here, &site, &agent).await {
-                Ok(mut far) => carry(&mut near, &mut far).await,
-                Err(_) => tokio::time::sleep(AGAIN).await,
+                Ok(mut far) => {
+                    failed.store(0, Ordering::Relaxed);
+                    carry(&mut near, &mut far).await;
+                }
+                Err(_) => {
+                    let before = failed.fetch_add(1, Ordering::Relaxed).min(DOUBLES);
+                    tokio::time::sleep(AGAIN * 2_u32.pow(before)).await;
+                }
             }
             drop(place);
         });

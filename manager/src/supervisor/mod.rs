@@ -18,7 +18,7 @@ pub mod rules;
 mod saving;
 mod senses;
 mod shell;
-mod stream;
+pub mod stream;
 mod suspend;
 
 pub use hands::carry;

@@ -51,7 +51,7 @@ fn watched_from_afar(folder: &Path) -> bool {
 
 /// How fast a stream may go.
 #[derive(Debug, Clone)]
-pub(super) struct Limit {
+pub struct Limit {
     began: Instant,
     pace: Arc<Mutex<Option<Pace>>>,
     stands: Arc<AtomicBool>,
@@ -65,7 +65,7 @@ impl Default for Limit {
 
 impl Limit {
     /// The agent stands from now on: no limit.
-    pub(super) fn stands(&self) {
+    pub fn stands(&self) {
         self.stands.store(true, Ordering::SeqCst);
         *self.locked() = None;
     }
@@ -88,20 +88,33 @@ impl Limit {
     pub(super) async fn keep(self, site: Site, agent: String) {
         while !self.stands.load(Ordering::SeqCst) {
             if watched_from_afar(Path::new(".")) {
-                self.echo(&site, &agent).await.ok();
-                *self.locked() = None;
+                let opening =
+                    Opening { snowbird: PROTOCOL, agent: agent.clone(), open: Open::Echo, document: None };
+                if let Ok(link) = open(&site, &opening).await {
+                    self.paced(link, || watched_from_afar(Path::new("."))).await.ok();
+                }
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Sends echoes, and hears them, until nobody looks any more.
-    async fn echo(&self, site: &Site, agent: &str) -> io::Result<()> {
-        let opening =
-            Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open: Open::Echo, document: None };
-        let link = open(site, &opening).await.map_err(io::Error::other)?;
+    /// Keeps the pace by echoes of what is at the other end of this link, for as long as that is wanted; then there is no limit.
+    ///
+    /// # Errors
+    /// The link's.
+    pub async fn paced<S>(&self, link: S, wanted: impl Fn() -> bool) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite,
+    {
         let (mut read, mut write) = tokio::io::split(link);
-        *self.locked() = Some(Pace::new(self.began.elapsed()));
+        {
+            let mut pace = self.locked();
+            // It may have come to a stand while the link was made.
+            if self.stands.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+            *pace = Some(Pace::new(self.began.elapsed()));
+        }
         let hears = async {
             let mut mark = [0; MARK];
             loop {
@@ -120,7 +133,7 @@ impl Limit {
                 write.write_all(&now.to_le_bytes()).await?;
                 write.flush().await?;
                 if looked.elapsed() > LOOK {
-                    if !watched_from_afar(Path::new(".")) {
+                    if !wanted() {
                         return Ok::<(), io::Error>(());
                     }
                     looked = Instant::now();
@@ -128,15 +141,17 @@ impl Limit {
                 tokio::time::sleep(ECHO).await;
             }
         };
-        tokio::select! {
+        let ended = tokio::select! {
             heard = hears => heard,
             said = says => said,
-        }
+        };
+        *self.locked() = None;
+        ended
     }
 }
 
 /// Bytes both ways until one of them ends, out of `near` no faster than the limit says.
-pub(super) async fn carry_limited<A, B>(near: &mut A, far: &mut B, limit: &Limit)
+pub async fn carry_limited<A, B>(near: &mut A, far: &mut B, limit: &Limit)
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
