@@ -132,6 +132,8 @@ pub enum Open {
         /// Of what follows, in hex.
         blake3: String,
     },
+    /// The agent's switch.
+    Network,
 }
 
 /// Why nothing was answered, or what was.
@@ -276,23 +278,30 @@ impl Here {
     /// # Errors
     /// [`AskError`].
     pub async fn supervisor(&self, agent: &str) -> Result<UnixStream, AskError> {
+        self.reach("supervise", agent, SOCKET).await
+    }
+
+    /// A connection to a socket of an agent's switch, which is started where none runs.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn switch(&self, agent: &str, socket: &str) -> Result<UnixStream, AskError> {
+        self.reach("switch", agent, socket).await
+    }
+
+    async fn reach(&self, process: &str, agent: &str, socket: &str) -> Result<UnixStream, AskError> {
         let folder = folder(&self.home, agent);
         let end = Instant::now() + BEGIN;
         loop {
-            if let Ok(stream) = connect(&folder, SOCKET).await {
+            if let Ok(stream) = connect(&folder, socket).await {
                 return Ok(stream);
             }
-            self.start(agent).await?;
+            self.daemon(process, agent).await?;
             if Instant::now() > end {
                 return Err(AskError::Late(BEGIN));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
-
-    /// Starts a supervisor and waits until it listens, or says that there is one.
-    async fn start(&self, agent: &str) -> Result<(), AskError> {
-        self.daemon("supervise", agent).await
     }
 
     /// Starts a process of an agent, by its command, and waits until it says that it is ready, or that there is one.

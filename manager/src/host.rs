@@ -1,10 +1,9 @@
 //! `snowbird host --stdio`: what another site may ask of this one.
 //!
 //! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
-//! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
-//! three sockets: the agent's supervisor, its QEMU that waits for a migration's stream, or its QEMU's screen; or the memory of a
-//! suspended agent is taken ([`taking`]). Or it is asked what the host can do, or to say what it is told. There is nothing else
-//! to be had, and no path comes from outside.
+//! four sockets: the agent's supervisor, its QEMU that waits for a migration's stream, its QEMU's screen, or its switch (the door
+//! for other sites); or the memory of a suspended agent is taken ([`taking`]). Or it is asked what the host can do, or to say what
+//! it is told. There is nothing else to be had, and no path comes from outside.
 
 use std::fs::File;
 use std::time::Duration;
@@ -133,6 +132,12 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
         Open::Image { attempt, len_bytes, unpacked_bytes, blake3 } => {
             let packed = Packed { len_bytes, unpacked_bytes, blake3 };
             return Ok(Opened::Image { agent: opening.agent, attempt, packed });
+        }
+        Open::Network => {
+            if let Some(agent) = &opening.document {
+                adopt(here, &opening.agent, agent)?;
+            }
+            here.switch(&opening.agent, crate::net::names::TUNNEL).await?
         }
         Open::Control => {
             if let Some(agent) = &opening.document {

@@ -5,12 +5,17 @@
 //! at 17         block 17 is durable
 //! bad 12 …      the slot of block 12 holds something else: the run is lost
 //! typed word    a line was typed at its keyboard (the screen shows it)
+//! bad net …     its network failed, or a connection broke
 //! ```
+//!
+//! Where there is a card it has an address, answers on port 7, and streams to `stream=ADDRESS:PORT` of the kernel's command line.
 //!
 //! A line `look` makes it read the next of the far blocks and say its number (`far 1001`); `off` ends the machine in order; `work` has it compute beside that, `rest` no more.
 //! Two copies that run would both say `at` of one number.
 
 #![forbid(unsafe_code)]
+
+mod net;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -38,7 +43,7 @@ fn main() {
     if let Err(error) = run(&mut port)
         && let Some(port) = &mut port
     {
-        writeln!(port, "bad 0: {error}").ok();
+        say(port, &format!("bad 0: {error}")).ok();
     }
     rustix::system::reboot(rustix::system::RebootCommand::PowerOff).ok();
     loop {
@@ -48,9 +53,11 @@ fn main() {
 
 fn run(port: &mut Option<File>) -> io::Result<()> {
     rustix::mount::mount("dev", "/dev", "devtmpfs", rustix::mount::MountFlags::empty(), None)?;
+    rustix::mount::mount("proc", "/proc", "proc", rustix::mount::MountFlags::empty(), None)?;
     let open = |path: &str| OpenOptions::new().read(true).write(true).open(path);
     let serial = port.insert(open("/dev/ttyS0")?);
     load_modules()?;
+    network(open("/dev/ttyS0")?);
     let typed = typed()?;
     let disk = disk()?;
     let words = BufReader::new(open("/dev/ttyS0")?);
@@ -81,22 +88,22 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
         disk.read_exact_at(&mut slot, place(at))?;
         match number(&slot) {
             Some(n) => newest = newest.max(n),
-            None => writeln!(serial, "bad {at} at the start")?,
+            None => say(serial, &format!("bad {at} at the start"))?,
         }
     }
     for n in newest + 1.. {
         disk.write_all_at(&block(n), place(n))?;
         disk.sync_data()?;
-        writeln!(serial, "at {n}")?;
+        say(serial, &format!("at {n}"))?;
         for line in typed.try_iter() {
-            writeln!(serial, "typed {line}")?;
+            say(serial, &format!("typed {line}"))?;
         }
         // An earlier one, not always in order, and not from the cache.
         let looked = n.saturating_sub(n * 7 % SLOTS);
         rustix::fs::fadvise(&disk, 0, None, rustix::fs::Advice::DontNeed)?;
         disk.read_exact_at(&mut slot, place(looked))?;
         if looked > 0 && number(&slot) != Some(looked) {
-            writeln!(serial, "bad {looked}: {:?}", number(&slot))?;
+            say(serial, &format!("bad {looked}: {:?}", number(&slot)))?;
         }
         if far.len() + LOOKS.load(Ordering::SeqCst) > FAR.len()
             && let Some((place, due)) = far.next()
@@ -104,10 +111,10 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
             disk.read_exact_at(&mut slot, *place)?;
             let found = number(&slot);
             let word = if found == Some(*due) { "far" } else { "bad" };
-            writeln!(serial, "{word} {due}")?;
+            say(serial, &format!("{word} {due}"))?;
         }
         if OFF.load(Ordering::SeqCst) {
-            writeln!(serial, "off at {n}")?;
+            say(serial, &format!("off at {n}"))?;
             break;
         }
         std::thread::sleep(PAUSE);
@@ -124,6 +131,25 @@ fn typed() -> io::Result<Receiver<String>> {
         BufReader::new(screen).lines().map_while(Result::ok).try_for_each(|line| tell.send(line).ok())
     });
     Ok(typed)
+}
+
+/// A line, written as one: two threads use the port.
+fn say(port: &mut File, line: &str) -> io::Result<()> {
+    port.write_all(format!("{line}\n").as_bytes())
+}
+
+/// Begins what the agent does on its network.
+fn network(mut port: File) {
+    let begun = net::set_up().and_then(|there| if there { net::echo().map(|()| true) } else { Ok(false) });
+    match begun {
+        Ok(true) => {
+            if let Some(to) = net::wanted() {
+                std::thread::spawn(move || say(&mut port, &format!("bad net: {}", net::stream(to))).ok());
+            }
+        }
+        Ok(false) => {}
+        Err(error) => drop(say(&mut port, &format!("bad net: {error}"))),
+    }
 }
 
 /// Loads `/modules/*` in the order of their names; the kernel unpacks them itself.

@@ -63,6 +63,7 @@ pub(super) fn run(
     match command {
         AgentCommand::Supervise { agent } => return supervise(here, agent),
         AgentCommand::Watch { agent } => return watch(here, agent),
+        AgentCommand::Switch { agent } => return crate::net::process::serve(&here, agent),
         AgentCommand::Attend { agent } => return display::keeper::keep(here, agent),
         _ => {}
     }
@@ -109,9 +110,14 @@ impl Site {
             AgentCommand::Log { agent, lines } => self.log(agent, *lines),
             AgentCommand::Auto(args) => self.auto(args).await,
             AgentCommand::View(args) => view(&self.here, &self.kept(&args.agent)?, args, self.json).await,
+            AgentCommand::Net { agent, command } => {
+                let kept = self.kept(agent)?;
+                super::net::run(&self.here, &self.sites, &kept.agent.name, command, self.json).await
+            }
             AgentCommand::Host { .. }
             | AgentCommand::Supervise { .. }
             | AgentCommand::Watch { .. }
+            | AgentCommand::Switch { .. }
             | AgentCommand::Attend { .. } => {
                 bail!("this is no command for people")
             }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
+use super::args_net::{NET, NetCommand};
+
 const CREATE: &str = "Examples:
   snowbird create work --image debian.qcow2 --memory 2G --vcpus 4
   snowbird create work --disk work --memory 512M --vcpus 2
@@ -186,6 +188,20 @@ pub(super) enum AgentCommand {
     /// Watches an agent (used by other commands).
     #[command(hide = true)]
     Watch {
+        /// The agent.
+        agent: String,
+    },
+    /// An agent's network: ports that lead into it, destinations at other sites, what passed.
+    #[command(after_help = NET)]
+    Net {
+        /// The agent.
+        agent: String,
+        #[command(subcommand)]
+        command: NetCommand,
+    },
+    /// Is an agent's switch (used by other commands).
+    #[command(hide = true)]
+    Switch {
         /// The agent.
         agent: String,
     },

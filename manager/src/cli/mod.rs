@@ -6,10 +6,12 @@
 mod agents;
 mod args;
 mod args_agents;
+mod args_net;
 mod args_sites;
 mod auto;
 mod care;
 mod machinery;
+mod net;
 mod profile;
 mod sites;
 mod told;

@@ -23,6 +23,7 @@ use crate::agent::machine;
 use crate::agent::store::Store;
 use crate::agent::{Accelerator, Agent};
 use crate::control::{AskError, Here, Open, Opening, PROTOCOL, Request, ask_far, folder, open};
+use crate::net::teller::Teller;
 use crate::qmp::{MigrationStatus, RunState};
 use crate::sites::Sites;
 use crate::wandisk::Wandisk;
@@ -88,6 +89,7 @@ pub(super) struct Hands {
     site: String,
     pub(super) wandisk: Wandisk,
     pub(super) qemu: Qemu,
+    net: Teller,
     pub(super) inputs: UnboundedSender<Input>,
     /// Of memory on its way from here: the stream's carrier, and whoever looks at it.
     pub(super) copying: Vec<JoinHandle<()>>,
@@ -102,11 +104,12 @@ impl Hands {
         here: Here,
         site: String,
         wandisk: Wandisk,
+        net: Teller,
         inputs: UnboundedSender<Input>,
     ) -> Hands {
         let qemu = Qemu::new(agent.uuid, inputs.clone());
         let (limit, pauses) = (Limit::default(), Backoff::default());
-        Hands { agent, here, site, wandisk, qemu, inputs, copying: Vec::new(), limit, pauses }
+        Hands { agent, here, site, wandisk, qemu, net, inputs, copying: Vec::new(), limit, pauses }
     }
 
     /// Does it.
@@ -248,6 +251,9 @@ impl Hands {
             self.qemu.call("cont", Value::Null).await.told()?;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.net.runs(disk["epoch"].as_u64().unwrap_or(0));
+        // The guest tells its neighbours where it is, too; one that cannot be made to is found all the same.
+        self.qemu.call("announce-self", announcement()).await.ok();
         Ok(())
     }
 
@@ -444,6 +450,11 @@ impl Hands {
         self.resident().await?;
         Ok(if self.taken(CHECKS).await.is_ok() { Yield::Done } else { Yield::NeverWill })
     }
+}
+
+/// QEMU's own defaults: five times within a second.
+fn announcement() -> Value {
+    json!({ "initial": 50, "max": 550, "rounds": 5, "step": 100 })
 }
 
 /// Bytes both ways until one of them ends: QEMU closes its side when all has been acknowledged, or nothing will be.

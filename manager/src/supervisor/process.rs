@@ -20,6 +20,7 @@ use super::shell::{Input, Shell};
 use crate::agent::store::Store;
 use crate::control::{Here, LINE_MAX, Request, SOCKET, failed, folder};
 use crate::lines::next_line;
+use crate::net::teller::Teller;
 use crate::sites::Sites;
 use crate::wandisk::Wandisk;
 
@@ -141,12 +142,15 @@ async fn prepare(
     let site = Sites::read(&here.home)?.name;
     let wandisk = Wandisk::find(&here.home, here.wandisk.as_deref())?;
     let (sender, inputs) = unbounded_channel();
-    let mut hands = Hands::new(kept.agent.clone(), here.clone(), site.clone(), wandisk, sender.clone());
+    let net = Teller::new(here.clone(), &kept.agent, &site);
+    net.phase(&machine.phase);
+    let mut hands =
+        Hands::new(kept.agent.clone(), here.clone(), site.clone(), wandisk, net.clone(), sender.clone());
     let alive = hands.qemu.find_again().await;
     let (queue, actions) = unbounded_channel();
     tokio::spawn(work(hands, actions, sender.clone()));
     sender.send(Input::Event(Event::Recovered { alive })).ok();
-    Ok((Shell::new(kept.agent, site, store, machine, queue), inputs, sender))
+    Ok((Shell::new(kept.agent, site, store, machine, net, queue), inputs, sender))
 }
 
 /// One action after the other.

@@ -1,11 +1,13 @@
-//! What an agent's processors want, told to whoever asks: lines of sensor events for as long as the asker stays.
+//! What an agent's processors want, and what passed its network, told to whoever asks: lines of sensor events for as long as the asker stays.
 //!
 //! Each asker has counters of its own, so that two never take each other's time. Nothing is kept here: windows and averages
 //! are the asker's. The threads are QEMU's vCPU threads by its own word (`query-cpus-fast`), read where the kernel counts them
-//! ([`sensors::sources`]); they are gone with that QEMU, and so is the telling.
+//! ([`sensors::sources`]); they are gone with that QEMU, and so is the telling. Bytes are the switch's, which is asked from the agent's
+//! folder, where a supervisor is.
 //!
 //! Bounds: a line an interval of at least 100 ms, of at most 1024 processors; who does not read is hung up on by the server.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sensors::Event;
@@ -16,6 +18,7 @@ use tokio::sync::watch;
 
 use super::qemu::SOON;
 use crate::control::{done, failed};
+use crate::net::meter::Meter;
 use crate::qmp::{Client, QmpError};
 
 /// Shortest and longest time from one line to the next.
@@ -69,6 +72,7 @@ pub(super) async fn tell(
     };
     // The first line says that somebody watches.
     let mut events: Vec<Event> = Vec::new();
+    let mut meter = Meter::default();
     loop {
         let to = moving.borrow().clone();
         let line = json!({ "progress": { "moving": to, "events": events } });
@@ -81,6 +85,7 @@ pub(super) async fn tell(
             // That QEMU has ended here.
             Err(_) => break,
         }
+        events.extend(meter.read(Path::new(".")).await);
         events.extend(host.as_mut().and_then(|host| host.sample().ok().flatten()));
     }
     reply.send(done(&Value::Null)).ok();

@@ -19,6 +19,7 @@ use crate::agent::Agent;
 use crate::agent::command_line::names;
 use crate::agent::store::{Store, StoreError};
 use crate::control::{Request, done, failed};
+use crate::net::teller::Teller;
 use crate::qmp::{self, MigrationStatus};
 
 /// A supervisor of an agent that is not here ends when nobody has asked for so long.
@@ -75,6 +76,7 @@ pub(super) struct Shell {
     site: String,
     store: Store,
     machine: Machine,
+    net: Teller,
     queue: UnboundedSender<Action>,
     /// Actions that have not ended.
     underway: usize,
@@ -101,6 +103,7 @@ impl Shell {
         site: String,
         store: Store,
         machine: Machine,
+        net: Teller,
         queue: UnboundedSender<Action>,
     ) -> Shell {
         let moving = watch::channel(leads_to(&machine.phase)).0;
@@ -110,6 +113,7 @@ impl Shell {
             site,
             store,
             machine,
+            net,
             queue,
             underway: 0,
             waiters: Vec::new(),
@@ -218,6 +222,7 @@ impl Shell {
     fn phase_changes(&mut self, next: &Phase) {
         self.confirmed = false;
         self.moving.send_replace(leads_to(next));
+        self.net.phase(next);
         self.deadline = match next {
             Phase::Leaving { at: Leave::Copying, .. } | Phase::Suspending { at: Suspend::Writing, .. } => {
                 Some(Instant::now() + COPYING)
@@ -237,6 +242,7 @@ impl Shell {
     fn qemu_said(&mut self, event: &qmp::Event) -> Result<(), StoreError> {
         match event.name.as_str() {
             "STOP" => {
+                self.net.stands();
                 if let Some(journey) = &mut self.journey {
                     journey.stopped();
                 }

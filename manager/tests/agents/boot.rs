@@ -1,4 +1,4 @@
-//! What the agent boots: the test guest's kernel, and a first root with a static init and one module.
+//! What the agent boots: the test guest's kernel, and a first root with a static init and a few modules.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,14 +25,24 @@ pub fn initramfs(file: &Path) {
     let init = std::fs::read(target.join("release/agent-init")).unwrap();
     let modules = workspace().join("target/guest/kernel/lib/modules");
     let release = std::fs::read_dir(modules).unwrap().next().unwrap().unwrap().path();
-    let module = std::fs::read(release.join("kernel/drivers/block/virtio_blk.ko.xz")).unwrap();
+    // They are loaded in the order of their names, which is that of what they need.
+    let modules = [
+        "net/core/failover",
+        "drivers/net/net_failover",
+        "drivers/block/virtio_blk",
+        "drivers/net/virtio_net",
+    ];
 
     let mut archive = Vec::new();
-    for folder in ["dev", "modules"] {
+    for folder in ["dev", "modules", "proc"] {
         entry(&mut archive, folder, 0o040_755, &[]);
     }
     entry(&mut archive, "init", 0o100_755, &init);
-    entry(&mut archive, "modules/virtio_blk.ko.xz", 0o100_644, &module);
+    for module in modules {
+        let file = release.join(format!("kernel/{module}.ko.xz"));
+        let name = format!("modules/{}", file.file_name().unwrap().to_str().unwrap());
+        entry(&mut archive, &name, 0o100_644, &std::fs::read(file).unwrap());
+    }
     entry(&mut archive, "TRAILER!!!", 0, &[]);
     std::fs::write(file, archive).unwrap();
 }

@@ -20,8 +20,10 @@
 mod alone;
 mod boot;
 mod moves;
+mod network;
 mod pauses;
 mod suspends;
+mod switches;
 mod troubles;
 mod viewer;
 mod views;

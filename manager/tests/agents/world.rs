@@ -64,16 +64,25 @@ impl World {
 
     /// The same, with the disk that `source` says.
     pub fn with_agent_on(world: World, source: &[&str]) -> World {
+        World::begin(world, source, "")
+    }
+
+    /// The same, with more on its kernel's command line.
+    pub fn with_agent_told(words: &str) -> World {
+        World::begin(World::new(), &["--size", "8M"], words)
+    }
+
+    fn begin(world: World, source: &[&str], words: &str) -> World {
         let root = world.file("root.cpio");
         boot::initramfs(&root);
         let kernel = world.file("vmlinuz");
         std::fs::copy(boot::kernel(), &kernel).unwrap();
         let (kernel, root) = (kernel.to_str().unwrap(), root.to_str().unwrap());
-        let append = "console=ttyS0 quiet panic=-1 rdinit=/init";
+        let append = format!("console=ttyS0 quiet panic=-1 rdinit=/init {words}");
         let machine = ["create", AGENT, "--memory", "96M", "--vcpus", "1", "--accelerator", "tcg"];
         world.ok(
             "a",
-            &[&machine[..], source, &["--kernel", kernel, "--initrd", root, "--append", append]].concat(),
+            &[&machine[..], source, &["--kernel", kernel, "--initrd", root, "--append", &append]].concat(),
         );
         world.ok("a", &["launch", AGENT]);
         world.judge.goes_on_at("a");

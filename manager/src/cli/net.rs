@@ -1,0 +1,117 @@
+//! `snowbird net`: asks the agent's switch at this site, and that of the site where the agent is.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::args_net::NetCommand;
+use super::told::print;
+use crate::control::{Here, Open, Opening, PROTOCOL, ask, folder, open};
+use crate::net::ask::{Request, SOON, look};
+use crate::net::config::Config;
+use crate::net::names;
+use crate::sites::Sites;
+
+/// Another site is asked for no longer.
+const FAR: Duration = Duration::from_secs(10);
+
+/// Does one of its commands for an agent that is known here.
+pub(super) async fn run(
+    here: &Here,
+    sites: &Sites,
+    agent: &str,
+    command: &NetCommand,
+    json: bool,
+) -> Result<()> {
+    match command {
+        NetCommand::Ls => ls(here, sites, agent, json).await,
+        NetCommand::Forward { forward, .. } => {
+            change(here, agent, &Request::Forward { forward: *forward }).await?;
+            print(json, &json!({ "forward": forward }), || {
+                format!("{} leads to port {} of {agent}", forward.host, forward.guest_port)
+            })
+        }
+        NetCommand::Unforward { port, .. } => {
+            change(here, agent, &Request::Unforward { port: *port }).await?;
+            print(json, &json!({ "unforward": port }), String::new)
+        }
+        NetCommand::Anchor { anchor: (prefix, site) } => {
+            let request = Request::Anchor { prefix: *prefix, site: site.clone() };
+            let answer = change(here, agent, &request).await?;
+            print(json, &answer, || match answer["changed"].as_bool() {
+                Some(true) => {
+                    format!("{prefix} is reached by {site}; connections to it that were open break")
+                }
+                _ => format!("{prefix} was reached by {site} already"),
+            })
+        }
+    }
+}
+
+async fn change(here: &Here, agent: &str, request: &Request) -> Result<Value> {
+    let stream = here.switch(agent, names::ASK).await?;
+    Ok(ask(&mut tokio::io::BufReader::new(stream), request, SOON, |_| ()).await?)
+}
+
+async fn ls(here: &Here, sites: &Sites, agent: &str, json: bool) -> Result<()> {
+    let mut standing = match look(&here.home, agent).await {
+        Ok(standing) => serde_json::to_value(standing)?,
+        // No switch is needed here, and none is started: what is kept can be told.
+        Err(_) => {
+            let mut kept = serde_json::to_value(Config::read(&folder(&here.home, agent))?)?;
+            kept["site"] = sites.name.clone().into();
+            kept
+        }
+    };
+    let claim = &standing["agent"];
+    if let (Some(site), Some(true)) = (claim["site"].as_str(), claim["on"].as_bool())
+        && site != sites.name
+    {
+        standing["there"] = far(sites, site, agent).await.unwrap_or_default();
+    }
+    print(json, &standing, || told(&standing).join("\n"))
+}
+
+async fn far(sites: &Sites, site: &str, agent: &str) -> Result<Value> {
+    let opening =
+        Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open: Open::Network, document: None };
+    let asked = async {
+        let mut stream = open(sites.site(site)?, &opening).await?;
+        anyhow::Ok(ask(&mut stream, &Request::Look, FAR, |_| ()).await?)
+    };
+    tokio::time::timeout(FAR, asked).await?
+}
+
+fn told(standing: &Value) -> Vec<String> {
+    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut lines = Vec::new();
+    let claim = &standing["agent"];
+    lines.push(match claim["on"].as_bool() {
+        Some(true) => format!("agent    runs at {}", word(&claim["site"])),
+        Some(false) => "agent    off".to_owned(),
+        None => "agent    has not run since this site's switch began".to_owned(),
+    });
+    if let Some(gateway) = standing["gateway"].as_str() {
+        lines.push(format!("gateway  {gateway}"));
+    }
+    lines.extend(list(&standing["links"]).iter().map(|site| format!("tunnel   to {}", word(site))));
+    for anchor in list(&standing["anchors"]["anchors"]) {
+        lines.push(format!("anchor   {} at {}", word(&anchor["prefix"]), word(&anchor["site"])));
+    }
+    for forward in list(&standing["forwards"]) {
+        lines.push(format!("forward  {} to port {}", word(&forward["host"]), forward["guest_port"]));
+    }
+    // What passed is counted where the agent is.
+    let counts =
+        if standing["there"].is_object() { &standing["there"]["counts"] } else { &standing["counts"] };
+    for (site, traffic) in counts["anchors"].as_object().into_iter().flatten() {
+        let bytes = |name: &str| traffic[name].as_u64().unwrap_or(0);
+        lines.push(format!("passed   by {site}: {} bytes in, {} out", bytes("bytes_in"), bytes("bytes_out")));
+    }
+    let dropped = counts["dropped"].as_object().into_iter().flatten();
+    let some = dropped.filter(|(_, count)| count.as_u64() > Some(0));
+    lines.extend(some.map(|(why, count)| format!("dropped  {count} frames ({})", why.replace('_', " "))));
+    lines
+}

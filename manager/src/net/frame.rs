@@ -1,0 +1,262 @@
+//! Ethernet frames, as far as a switch must understand them. Pure.
+//!
+//! Invariant: whatever the bytes are, [`look`] reads none beyond them, and what it says of an IPv4 packet lies within the frame.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+/// The shortest: two addresses and a type.
+pub const FRAME_MIN: usize = 14;
+/// The longest: a payload of 1500 and one VLAN tag. Gateways have no larger ones.
+pub const FRAME_MAX: usize = 1518;
+
+const ARP: u16 = 0x0806;
+const RARP: u16 = 0x8035;
+const IPV4: u16 = 0x0800;
+/// The protocol that tells of errors.
+pub const ICMP: u8 = 1;
+
+/// The address of a network card.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// All of them.
+    pub const BROADCAST: Mac = Mac([0xff; 6]);
+
+    /// Reads `52:54:00:12:34:56`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Mac> {
+        let mut bytes = [0; 6];
+        let mut words = text.split(':');
+        for byte in &mut bytes {
+            let word = words.next().filter(|word| word.len() == 2 && !word.starts_with('+'))?;
+            *byte = u8::from_str_radix(word, 16).ok()?;
+        }
+        words.next().is_none().then_some(Mac(bytes))
+    }
+
+    /// Broadcast and multicast.
+    #[must_use]
+    pub fn is_group(self) -> bool {
+        self.0[0] & 1 == 1
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<String> = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        f.write_str(&words.join(":"))
+    }
+}
+
+/// What is in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// ARP for IPv4.
+    Arp {
+        /// Somebody is looked for.
+        request: bool,
+        /// Who says it.
+        sender: Ipv4Addr,
+        /// Who is looked for.
+        target: Ipv4Addr,
+    },
+    /// An IPv4 packet.
+    Ipv4 {
+        /// Where from.
+        from: Ipv4Addr,
+        /// Where to.
+        to: Ipv4Addr,
+        /// Of what kind: 1 is ICMP.
+        protocol: u8,
+    },
+    /// RARP, which tells switches where a card is.
+    Announcement,
+    /// Another kind: IPv6, a tagged one.
+    Other,
+}
+
+/// A frame that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Whom it is for.
+    pub to: Mac,
+    /// Whom it is from.
+    pub from: Mac,
+    /// What is in it.
+    pub inside: Inside,
+}
+
+/// What is no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Odd {
+    /// Shorter than its head.
+    #[error("a frame is shorter than its head")]
+    Short,
+    /// Longer than any.
+    #[error("a frame is longer than {FRAME_MAX} bytes")]
+    Long,
+    /// Lengths or kinds in it contradict each other.
+    #[error("the lengths in a frame contradict each other")]
+    Broken,
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn mac(bytes: &[u8], at: usize) -> Option<Mac> {
+    Some(Mac(bytes.get(at..at + 6)?.try_into().ok()?))
+}
+
+fn ip(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
+    let four: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
+    Some(four.into())
+}
+
+/// Looks at a frame.
+///
+/// # Errors
+/// [`Odd`] for what is none.
+pub fn look(frame: &[u8]) -> Result<Look, Odd> {
+    if frame.len() > FRAME_MAX {
+        return Err(Odd::Long);
+    }
+    let (Some(to), Some(from), Some(kind)) = (mac(frame, 0), mac(frame, 6), word(frame, 12)) else {
+        return Err(Odd::Short);
+    };
+    let payload = frame.get(FRAME_MIN..).unwrap_or_default();
+    let inside = match kind {
+        ARP => arp(payload).ok_or(Odd::Broken)?,
+        IPV4 => ipv4(payload).ok_or(Odd::Broken)?,
+        RARP => Inside::Announcement,
+        _ => Inside::Other,
+    };
+    Ok(Look { to, from, inside })
+}
+
+fn arp(payload: &[u8]) -> Option<Inside> {
+    let of_ipv4_over_ethernet = payload.get(..6)? == [0, 1, 8, 0, 6, 4];
+    if !of_ipv4_over_ethernet {
+        return None;
+    }
+    Some(Inside::Arp { request: word(payload, 6)? == 1, sender: ip(payload, 14)?, target: ip(payload, 24)? })
+}
+
+fn ipv4(payload: &[u8]) -> Option<Inside> {
+    let first = *payload.first()?;
+    let head = usize::from(first & 0x0f) * 4;
+    let all = usize::from(word(payload, 2)?);
+    if first >> 4 != 4 || head < 20 || all < head || all > payload.len() {
+        return None;
+    }
+    Some(Inside::Ipv4 { from: ip(payload, 12)?, to: ip(payload, 16)?, protocol: *payload.get(9)? })
+}
+
+/// The answer to an ARP request: `owner` has the address that was looked for.
+///
+/// `None` if the frame is no request.
+#[must_use]
+pub fn arp_answer(request: &[u8], owner: Mac) -> Option<Vec<u8>> {
+    let look = look(request).ok()?;
+    let Inside::Arp { request: true, sender, target } = look.inside else { return None };
+    let asker = mac(request, FRAME_MIN + 8)?;
+    let mut answer = Vec::with_capacity(60);
+    answer.extend(look.from.0);
+    answer.extend(owner.0);
+    answer.extend(ARP.to_be_bytes());
+    answer.extend([0, 1, 8, 0, 6, 4, 0, 2]);
+    answer.extend(owner.0);
+    answer.extend(target.octets());
+    answer.extend(asker.0);
+    answer.extend(sender.octets());
+    // The shortest frame of a wire.
+    answer.resize(60, 0);
+    Some(answer)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) const AGENT: Mac = Mac([0x52, 0x54, 0, 1, 2, 3]);
+    pub(crate) const GATE: Mac = Mac([0x52, 0x55, 10, 0, 2, 2]);
+
+    pub(crate) fn frame(to: Mac, from: Mac, kind: u16, payload: &[u8]) -> Vec<u8> {
+        [&to.0[..], &from.0, &kind.to_be_bytes(), payload].concat()
+    }
+
+    /// An IPv4 packet of this protocol in a frame.
+    pub(crate) fn packet(
+        to: Mac,
+        from: Mac,
+        ips: (Ipv4Addr, Ipv4Addr),
+        protocol: u8,
+        body: &[u8],
+    ) -> Vec<u8> {
+        let all = u16::try_from(20 + body.len()).unwrap();
+        let mut head = vec![0x45, 0];
+        head.extend(all.to_be_bytes());
+        head.extend([0, 0, 0, 0, 64, protocol, 0, 0]);
+        head.extend(ips.0.octets());
+        head.extend(ips.1.octets());
+        head.extend(body);
+        frame(to, from, IPV4, &head)
+    }
+
+    pub(crate) fn arp_request(from: Mac, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
+        let mut payload = vec![0, 1, 8, 0, 6, 4, 0, 1];
+        payload.extend(from.0);
+        payload.extend(sender.octets());
+        payload.extend([0; 6]);
+        payload.extend(target.octets());
+        frame(Mac::BROADCAST, from, ARP, &payload)
+    }
+
+    #[test]
+    fn a_packet_is_read_and_one_whose_lengths_lie_is_broken() {
+        let ips = (Ipv4Addr::new(10, 0, 2, 15), Ipv4Addr::new(10, 1, 2, 3));
+        let good = packet(GATE, AGENT, ips, 17, &[0, 68, 0, 67, 0, 8, 0, 0]);
+        let inside = Inside::Ipv4 { from: ips.0, to: ips.1, protocol: 17 };
+        assert_eq!(look(&good), Ok(Look { to: GATE, from: AGENT, inside }));
+        // What comes after the packet is padding.
+        assert_eq!(look(&[&good[..], &[0; 20]].concat()).unwrap().inside, inside);
+        type Change = fn(&mut Vec<u8>);
+        let changes: [(&str, Change); 5] = [
+            ("version 6", |f| f[14] = 0x65),
+            ("a head of 16", |f| f[14] = 0x44),
+            ("a head beyond the packet", |f| f[14] = 0x4f),
+            ("a packet beyond the frame", |f| f[17] = 200),
+            ("a packet within its head", |f| f[17] = 19),
+        ];
+        for (name, change) in changes {
+            let mut bad = good.clone();
+            change(&mut bad);
+            assert_eq!(look(&bad), Err(Odd::Broken), "{name}");
+        }
+        assert_eq!(look(&good[..13]), Err(Odd::Short));
+        assert_eq!(look(&vec![0; FRAME_MAX + 1]), Err(Odd::Long));
+        assert_eq!(look(&frame(GATE, AGENT, ARP, &[0; 27])), Err(Odd::Broken));
+    }
+
+    #[test]
+    fn an_arp_request_is_answered_to_whoever_asked() {
+        let (agent, gate) = (Ipv4Addr::new(10, 0, 2, 15), Ipv4Addr::new(10, 0, 2, 2));
+        let request = arp_request(AGENT, agent, gate);
+        let answer = arp_answer(&request, GATE).unwrap();
+        let inside = Inside::Arp { request: false, sender: gate, target: agent };
+        assert_eq!(look(&answer), Ok(Look { to: AGENT, from: GATE, inside }));
+        assert_eq!(&answer[22..28], &GATE.0);
+        assert_eq!(arp_answer(&answer, GATE), None, "an answer is not answered");
+    }
+
+    #[test]
+    fn an_address_of_a_card_is_six_bytes() {
+        assert_eq!(Mac::parse("52:54:00:01:02:03"), Some(AGENT));
+        for bad in ["", "52:54:00:01:02", "52:54:00:01:02:03:04", "52:54:00:01:02:3", "52:54:00:01:02:+3"] {
+            assert_eq!(Mac::parse(bad), None, "{bad}");
+        }
+        assert!(Mac::BROADCAST.is_group() && !AGENT.is_group());
+    }
+}

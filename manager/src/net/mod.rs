@@ -1,0 +1,74 @@
+//! The agent's network: a switch at each site where it has something, and gateways ([ADR 19](../../../docs/adr/0019-the-switch.md)).
+//!
+//! The agent's card gives its frames to the switch at the site where it runs. A frame goes to the gateway of the site that its
+//! destination is anchored at ([`anchors`]), home's if none: here, or through a tunnel ([`packet`]) between the switches. What
+//! gateways send goes to wherever the agent runs. Gateways never move, so a connection of the agent's survives its moves.
+//!
+//! [`switch`] decides and is pure; [`frame`], [`kept`], [`packet`] and [`anchors`] are what it is made of. `process` is the loop
+//! around it, `link` a tunnel's end, `gateway` the process that is a gateway, [`teller`] how a supervisor tells what the agent
+//! does, [`ask`] how a switch is asked, [`config`] what it keeps, [`meter`] its counts as sensor events.
+//!
+//! Invariants: all that waits is bounded and what finds no room is counted; only frames from the agent's own address leave its
+//! card; a gateway's frames pass only if their sender is anchored there; ARP is answered by the switch, never by a gateway, and
+//! DHCP and names by home's alone.
+//!
+//! Fault model: a switch may die (the next one finds card and gateways by their sockets, and connections go on), a tunnel may
+//! break or be silent (it is dialled again; frames wait a little, then are dropped), other sites may say anything.
+
+pub mod anchors;
+pub mod ask;
+pub mod config;
+pub mod counts;
+pub mod frame;
+mod gateway;
+pub mod kept;
+mod link;
+pub mod meter;
+pub mod packet;
+mod ports;
+pub mod process;
+pub mod switch;
+pub mod teller;
+
+use std::net::Ipv4Addr;
+
+pub use ask::counts;
+
+use frame::Mac;
+
+/// Bits of the agent's own network.
+pub const NETWORK_BITS: u8 = 24;
+/// Every gateway's address, as the agent sees it. What goes there reaches home's loopback.
+pub const GATEWAY_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+/// The name server's, home's.
+pub const NAMES_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
+/// What home's DHCP gives the agent, and where forwards lead.
+pub const AGENT_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+/// Every gateway's card, as the agent sees it: what libslirp makes of [`GATEWAY_IP`].
+pub const GATEWAY_MAC: Mac = Mac([0x52, 0x55, 10, 0, 2, 2]);
+
+/// Names in an agent's folder. QEMU runs there, and so does the switch, since a socket's path may have 107 bytes.
+pub mod names {
+    /// The agent's card: QEMU's end.
+    pub const CARD: &str = "card.sock";
+    /// The agent's card: the switch's end.
+    pub const CARD_PORT: &str = "card-port.sock";
+    /// The gateway's end.
+    pub const GATEWAY: &str = "gateway.sock";
+    /// The switch's end of it.
+    pub const GATEWAY_PORT: &str = "gateway-port.sock";
+    /// The gateway's monitor.
+    pub const GATEWAY_QMP: &str = "gateway-qmp.sock";
+    /// The gateway's process id.
+    pub const GATEWAY_PID: &str = "gateway.pid";
+    /// What the gateway said.
+    pub const GATEWAY_LOG: &str = "gateway.log";
+    /// Where the switch is asked at this site.
+    pub const ASK: &str = "net.sock";
+    /// Where other sites reach it: they may have a tunnel, and look.
+    pub const TUNNEL: &str = "tunnel.sock";
+    /// There is one switch an agent and site.
+    pub const LOCK: &str = "net.lock";
+    /// Anchors and forwards.
+    pub const CONFIG: &str = "net.json";
+}

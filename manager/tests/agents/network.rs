@@ -1,0 +1,132 @@
+//! Connections out of the agent and into it carry data across its moves.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use agent_init::{BLOCK, block, number};
+
+use crate::world::{AGENT, SOON, World, eventually};
+
+/// How many blocks came back over a connection, and what was wrong with it.
+#[derive(Clone, Default)]
+struct Carried {
+    blocks: Arc<AtomicU64>,
+    wrong: Arc<Mutex<Vec<String>>>,
+    end: Arc<AtomicBool>,
+}
+
+impl Carried {
+    fn wrong(&self, what: String) {
+        if !self.end.load(Ordering::SeqCst) {
+            self.wrong.lock().unwrap().push(what);
+        }
+    }
+
+    #[track_caller]
+    fn goes_on(&self, what: &str) {
+        let before = self.blocks.load(Ordering::SeqCst);
+        eventually(what, || {
+            let wrong = self.wrong.lock().unwrap();
+            assert!(wrong.is_empty(), "{what}: {wrong:?}");
+            self.blocks.load(Ordering::SeqCst) >= before + 10
+        });
+    }
+}
+
+/// Gives back the agent's blocks over one connection, and looks that they come in order.
+fn server(carried: &Carried) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let carried = carried.clone();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let other = carried.clone();
+        std::thread::spawn(move || {
+            if listener.accept().is_ok() {
+                other.wrong("the agent connected a second time".to_owned());
+            }
+        });
+        let mut bytes = vec![0; BLOCK];
+        for n in 1.. {
+            if let Err(error) = stream.read_exact(&mut bytes).and_then(|()| stream.write_all(&bytes)) {
+                return carried.wrong(format!("from the agent: {error}"));
+            }
+            if number(&bytes) != Some(n) {
+                return carried.wrong(format!("from the agent: {:?} instead of {n}", number(&bytes)));
+            }
+            carried.blocks.store(n, Ordering::SeqCst);
+        }
+    });
+    port
+}
+
+/// Sends blocks into the agent over one connection, and looks at what comes back.
+fn client(port: u16, carried: &Carried) {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let carried = carried.clone();
+    std::thread::spawn(move || {
+        let mut bytes = vec![0; BLOCK];
+        for n in 1.. {
+            if let Err(error) = stream.write_all(&block(n)).and_then(|()| stream.read_exact(&mut bytes)) {
+                return carried.wrong(format!("into the agent: {error}"));
+            }
+            if number(&bytes) != Some(n) {
+                return carried.wrong(format!("into the agent: {:?} instead of {n}", number(&bytes)));
+            }
+            carried.blocks.store(n, Ordering::SeqCst);
+            // A pace, not an order: the agent has one translated processor.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+}
+
+/// A port that nobody has.
+pub fn free_port() -> u16 {
+    TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Two moves, or as many as `SNOWBIRD_MOVES` says.
+#[test]
+fn connections_out_of_the_agent_and_into_it_survive_its_moves() {
+    let moves = std::env::var("SNOWBIRD_MOVES").ok().map_or(2, |n| n.parse().unwrap());
+    let (out, into) = (Carried::default(), Carried::default());
+    let port = server(&out);
+    let world = World::with_agent_told(&format!("stream=10.0.2.2:{port}"));
+    let inward = free_port();
+    world.ok("a", &["net", AGENT, "forward", "tcp", &format!("{inward}:7")]);
+    out.goes_on("the agent's connection carries data at home");
+    client(inward, &into);
+    into.goes_on("a connection into the agent carries data at home");
+
+    let mut at = "a";
+    for n in 0..moves {
+        let to = if at == "a" { "b" } else { "a" };
+        let moved = world.ok("a", &["migrate", AGENT, "--to", to]);
+        at = to;
+        out.goes_on("the agent's connection goes on after a move");
+        into.goes_on("the connection into the agent goes on after a move");
+        eprintln!("move {n}: {moved}");
+        let standing = world.ok(at, &["net", AGENT, "ls"]);
+        let passed = &standing["counts"]["anchors"]["a"];
+        assert!(
+            passed["bytes_in"].as_u64() > Some(0) && passed["bytes_out"].as_u64() > Some(0),
+            "{standing}"
+        );
+        assert_eq!(standing["agent"]["site"], at, "{standing}");
+        // Home tells what is counted where the agent is.
+        let home = world.ok("a", &["net", AGENT, "ls"]);
+        let there = if at == "b" { &home["there"] } else { &home };
+        assert_eq!(there["site"], at, "{home}");
+        assert_eq!(home["gateway"], "there", "{home}");
+    }
+    out.end.store(true, Ordering::SeqCst);
+    into.end.store(true, Ordering::SeqCst);
+    world.end_at(at);
+    eventually("no switch and no gateway is left", || {
+        world.processes("switch").is_empty() && world.processes("snowbird-gateway").is_empty()
+    });
+}

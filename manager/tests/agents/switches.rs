@@ -1,0 +1,294 @@
+//! Switches, tunnels and gateways without a machine: the test is the agent's card, and says what a supervisor would.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::network::free_port;
+use crate::world::{AGENT, SOON, World, eventually, kill};
+
+const CARD_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+/// An address of every Linux host, which each gateway may reach.
+const DATA: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
+const GATEWAY_MAC: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
+const BROADCAST: [u8; 6] = [0xff; 6];
+const UDP: u8 = 17;
+const TCP: u8 = 6;
+
+/// An agent that is known at `a`, and nothing of which runs; its port 7 is home's `inward`.
+fn world(inward: u16) -> World {
+    let world = World::new();
+    world.ok(
+        "a",
+        &["create", AGENT, "--size", "1M", "--memory", "64M", "--vcpus", "1", "--accelerator", "tcg"],
+    );
+    world.ok("a", &["net", AGENT, "forward", "tcp", &format!("{inward}:7")]);
+    world
+}
+
+fn folder(world: &World, site: &str) -> PathBuf {
+    world.home(site).join("agents").join(AGENT)
+}
+
+/// Says a word to a site's switch, as its supervisor.
+#[track_caller]
+fn say(world: &World, site: &str, word: &Value) {
+    let mut stream = UnixStream::connect(folder(world, site).join("net.sock")).unwrap();
+    writeln!(stream, "{word}").unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "{\"ok\":null}", "{word}");
+}
+
+/// The agent's card at a site.
+struct Card {
+    socket: UnixDatagram,
+    port: PathBuf,
+    mac: [u8; 6],
+}
+
+impl Card {
+    fn plug(world: &World, site: &str) -> Card {
+        let socket = UnixDatagram::bind(folder(world, site).join("card.sock")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let uuid = world.ok("a", &["ls"])["agents"][0]["uuid"].as_str().unwrap().to_owned();
+        let tail = &uuid[uuid.len() - 6..];
+        let byte = |at: usize| u8::from_str_radix(&tail[at..at + 2], 16).unwrap();
+        let mac = [0x52, 0x54, 0, byte(0), byte(2), byte(4)];
+        Card { socket, port: folder(world, site).join("card-port.sock"), mac }
+    }
+
+    fn send(&self, to: [u8; 6], kind: u16, payload: &[u8]) {
+        let frame = [&to[..], &self.mac, &kind.to_be_bytes(), payload].concat();
+        // A switch that is just being started again has no socket.
+        self.socket.send_to(&frame, &self.port).ok();
+    }
+
+    fn send_udp(&self, to: Ipv4Addr, ports: (u16, u16), content: &[u8]) {
+        let mut body = [ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat();
+        body.extend(u16::try_from(8 + content.len()).unwrap().to_be_bytes());
+        // No checksum.
+        body.extend([0, 0]);
+        body.extend(content);
+        let from = if to.is_broadcast() { Ipv4Addr::UNSPECIFIED } else { CARD_IP };
+        let mac = if to.is_broadcast() { BROADCAST } else { GATEWAY_MAC };
+        self.send(mac, 0x0800, &[&head(from, to, body.len()), &body[..]].concat());
+    }
+
+    /// Frames that come until one is what is looked for, sending again and again what asks for it.
+    #[track_caller]
+    fn asks<T>(&self, what: &str, ask: impl Fn(), mut answer: impl FnMut(&[u8]) -> Option<T>) -> T {
+        let end = Instant::now() + SOON;
+        let mut buffer = [0; 2000];
+        loop {
+            ask();
+            while let Ok(len) = self.socket.recv(&mut buffer) {
+                if let Some(found) = answer(&buffer[..len]) {
+                    return found;
+                }
+            }
+            assert!(Instant::now() < end, "not within {SOON:?}: {what}");
+        }
+    }
+
+    /// What is sent by UDP comes back from there.
+    #[track_caller]
+    fn echoes(&self, what: &str, to: SocketAddr, content: &[u8]) {
+        let SocketAddr::V4(to) = to else { panic!("not IPv4") };
+        let ask = || self.send_udp(*to.ip(), (4444, to.port()), content);
+        self.asks(what, ask, |frame| content_of(frame, UDP, *to.ip()).filter(|body| &body[8..] == content));
+    }
+
+    /// It does not, while something else does (so that there was time).
+    #[track_caller]
+    fn does_not_echo(&self, what: &str, to: SocketAddr, other: SocketAddr) {
+        let SocketAddr::V4(to) = to else { panic!("not IPv4") };
+        for n in 0..5u8 {
+            self.send_udp(*to.ip(), (4444, to.port()), b"lost");
+            let SocketAddr::V4(other) = other else { panic!("not IPv4") };
+            let ask = || self.send_udp(*other.ip(), (4444, other.port()), &[n; 4]);
+            self.asks(what, ask, |frame| {
+                assert!(content_of(frame, UDP, *to.ip()).is_none(), "{what}");
+                content_of(frame, UDP, *other.ip()).filter(|body| body[8..] == [n; 4])
+            });
+        }
+    }
+}
+
+/// An IPv4 head.
+fn head(from: Ipv4Addr, to: Ipv4Addr, body: usize) -> Vec<u8> {
+    let all = u16::try_from(20 + body).unwrap();
+    let mut head = vec![0x45, 0];
+    head.extend(all.to_be_bytes());
+    head.extend([0, 0, 0, 0, 64, UDP, 0, 0]);
+    head.extend(from.octets());
+    head.extend(to.octets());
+    let words = head.chunks(2).map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    let sum = !u16::try_from(sum).unwrap();
+    head[10..12].copy_from_slice(&sum.to_be_bytes());
+    head
+}
+
+/// What follows the IPv4 head of a packet of this kind from there.
+fn content_of(frame: &[u8], protocol: u8, from: Ipv4Addr) -> Option<Vec<u8>> {
+    let packet = frame.get(14..).filter(|_| frame[12..14] == [8, 0])?;
+    let all = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
+    let fits = packet[9] == protocol && packet[12..16] == from.octets();
+    fits.then(|| packet[20..all].to_vec())
+}
+
+/// Gives back what comes; tells who asks.
+fn echo(at: Ipv4Addr) -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind((at, 0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    let echo = socket.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2000];
+        while let Ok((len, from)) = echo.recv_from(&mut buffer) {
+            // "who?" is answered with the asker's address.
+            let answer = if &buffer[..len] == b"who?" {
+                from.to_string().into_bytes()
+            } else {
+                buffer[..len].to_vec()
+            };
+            echo.send_to(&answer, from).ok();
+        }
+    });
+    (socket, address)
+}
+
+/// As the agent sees a server on home's loopback.
+fn seen(server: SocketAddr) -> SocketAddr {
+    (HOST, server.port()).into()
+}
+
+#[test]
+fn a_card_at_home_finds_its_gateway_gets_an_address_and_is_reached_by_a_forward() {
+    let inward = free_port();
+    let world = world(inward);
+    let card = Card::plug(&world, "a");
+    say(&world, "a", &json!({ "do": "expect" }));
+    say(&world, "a", &json!({ "do": "runs", "epoch": 1 }));
+
+    let who_has =
+        [&[0, 1, 8, 0, 6, 4, 0, 1][..], &card.mac, &CARD_IP.octets(), &[0; 6], &HOST.octets()].concat();
+    let ask = || card.send(BROADCAST, 0x0806, &who_has);
+    let mac = card.asks("the gateway's address", ask, |frame| {
+        (frame[12..14] == [8, 6]).then(|| frame[22..28].to_vec())
+    });
+    assert_eq!(mac, GATEWAY_MAC);
+
+    // DHCP: a discover, with the card's address and the magic number.
+    let mut discover = vec![0; 236];
+    discover[..4].copy_from_slice(&[1, 1, 6, 0]);
+    discover[28..34].copy_from_slice(&card.mac);
+    discover.extend([99, 130, 83, 99, 53, 1, 1, 255]);
+    let ask = || card.send_udp(Ipv4Addr::BROADCAST, (68, 67), &discover);
+    let given = card.asks("an offer", ask, |frame| {
+        let body = content_of(frame, UDP, HOST).filter(|body| body[..4] == [0, 67, 0, 68])?;
+        Some(body[8 + 16..8 + 20].to_vec())
+    });
+    assert_eq!(given, CARD_IP.octets());
+
+    let (_server, address) = echo(Ipv4Addr::LOCALHOST);
+    card.echoes("a server on home's loopback", seen(address), b"hello");
+
+    let mut into = None;
+    eventually("the forward is there", || {
+        into = TcpStream::connect((Ipv4Addr::LOCALHOST, inward)).ok();
+        into.is_some()
+    });
+    card.asks(
+        "a connection by the forward",
+        || (),
+        |frame| content_of(frame, TCP, HOST).filter(|body| body[2..4] == [0, 7]),
+    );
+    let refused = world.fails("a", &["net", AGENT, "forward", "tcp", &format!("{inward}:9")]);
+    assert!(refused.contains("leads somewhere already"), "{refused}");
+    world.ok("a", &["net", AGENT, "unforward", "tcp", &inward.to_string()]);
+    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, inward)).is_err());
+}
+
+#[test]
+fn frames_follow_the_agent_and_anchored_ones_take_the_short_way() {
+    let world = world(free_port());
+    let at_a = Card::plug(&world, "a");
+    say(&world, "a", &json!({ "do": "expect" }));
+    say(&world, "a", &json!({ "do": "runs", "epoch": 1 }));
+    let (_server, address) = echo(Ipv4Addr::LOCALHOST);
+    let home = seen(address);
+    let (_data, data) = echo(DATA);
+    at_a.echoes("home's gateway", home, b"one");
+
+    // Anchored at b, which had nothing of the agent: its switch and gateway begin, and the way is by the tunnel.
+    let changed = world.ok("a", &["net", AGENT, "anchor", "127.9.0.0/16=b"]);
+    assert_eq!(changed["breaks_connections"], true);
+    at_a.echoes("what is anchored at the other site", data, b"two");
+    assert!(world.fails("b", &["net", AGENT, "anchor", "10.1.0.0/16=b"]).contains("at its home"));
+    assert!(world.fails("a", &["net", AGENT, "anchor", "10.1.0.0/16=x"]).contains("no site named"));
+    cut(&world, true);
+    at_a.does_not_echo("by home's gateway, which is not its anchor", data, home);
+    let passed = world.ok("a", &["net", AGENT, "ls"]);
+    assert!(passed["counts"]["anchors"]["b"]["bytes_in"].as_u64() > Some(0), "{passed}");
+    cut(&world, false);
+    at_a.echoes("after the line came back", data, b"three");
+
+    // It moves: what home's gateway sends while it stands waits for it.
+    say(&world, "a", &json!({ "do": "moving", "to": "b" }));
+    say(&world, "a", &json!({ "do": "stands" }));
+    let waiting = || world.ok("a", &["net", AGENT, "ls"])["waiting_bytes"].as_u64().unwrap();
+    let before = waiting();
+    at_a.send_udp(HOST, (5555, home.port()), b"who?");
+    eventually("the answer is held", || waiting() > before);
+    let at_b = Card::plug(&world, "b");
+    say(&world, "b", &json!({ "do": "expect" }));
+    say(&world, "b", &json!({ "do": "runs", "epoch": 2 }));
+    say(&world, "a", &json!({ "do": "left", "to": "b" }));
+    let to_5555 =
+        |frame: &[u8]| content_of(frame, UDP, HOST).filter(|body| body[2..4] == 5555u16.to_be_bytes());
+    let peer = at_b.asks("what came while it stood", || (), to_5555);
+    at_b.echoes("home's gateway from the other site", home, b"four");
+    at_b.echoes("what is anchored where it is now", data, b"five");
+
+    // Home goes away: what is anchored here goes on, and nothing else does.
+    cut(&world, true);
+    at_b.does_not_echo("home's gateway while home is away", home, data);
+    cut(&world, false);
+    at_b.echoes("home's gateway again", home, b"six");
+
+    // Its switch dies: the next one is begun by whoever comes, and finds the gateway with all its connections.
+    let switch = world.processes("switch").into_iter().filter(|pid| runs_at(&world, *pid, "a"));
+    switch.for_each(kill);
+    at_b.echoes("home's gateway by another switch", home, b"seven");
+    let ask = || at_b.send_udp(HOST, (5555, home.port()), b"who?");
+    let again = at_b.asks("the same connection", ask, to_5555);
+    assert_eq!(again[8..], peer[8..]);
+
+    say(&world, "b", &json!({ "do": "ended" }));
+    eventually("nothing of it is left", || {
+        world.processes("switch").is_empty() && world.processes("snowbird-gateway").is_empty()
+    });
+}
+
+fn runs_at(world: &World, pid: i32, site: &str) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(world.home(site)))
+}
+
+/// Cuts the link, and ends what goes through it.
+fn cut(world: &World, cut: bool) {
+    world.cut(cut);
+    if cut {
+        let links = std::fs::read_to_string(world.file("links")).unwrap();
+        let there = world.processes("host");
+        links.lines().filter_map(|pid| pid.parse().ok()).filter(|pid| there.contains(pid)).for_each(kill);
+    }
+}
