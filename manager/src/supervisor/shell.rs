@@ -408,6 +408,7 @@ impl Shell {
             }
             (Wish::Suspended, Phase::Suspending { .. }) => None,
             (Wish::Suspended, Phase::Suspended { .. }) => quiet.then(|| done(&self.status())),
+            (Wish::Suspended, Phase::Off(End::Failed { why })) => refused(why, "see `snowbird log`"),
             (Wish::Suspended, phase) => {
                 let why = self.machine.failure.as_deref().unwrap_or("see `snowbird log`");
                 refused(&format!("the agent was not suspended: {why}"), &format!("it is {phase}"))

@@ -19,6 +19,7 @@
 
 mod alone;
 mod boot;
+mod matrix;
 mod moves;
 mod network;
 mod pauses;

@@ -308,7 +308,8 @@ impl Judge {
         self.told.lock().unwrap().lines.contains(&format!("{site}: {line}"))
     }
 
-    fn newest(&self) -> u64 {
+    /// The newest number that was said.
+    pub fn newest(&self) -> u64 {
         self.told.lock().unwrap().said.keys().next_back().copied().unwrap_or(0)
     }
 
