@@ -10,8 +10,9 @@
 //!
 //! Where there is a card it has an address, answers on port 7, and streams to `stream=ADDRESS:PORT` of the kernel's command line.
 //!
-//! A line `look` makes it read the next of the far blocks and say its number (`far 1001`); `off` ends the machine in order; `work` has it compute beside that, `rest` no more.
-//! Two copies that run would both say `at` of one number.
+//! A line `look` makes it read the next of the far blocks and say its number (`far 1001`); `off` ends the machine in order;
+//! `work` has it compute beside that, `rest` no more; `job` runs the program that `/job` names (a word a line), and the port
+//! says when it begins and ends. Two copies that run would both say `at` of one number.
 
 #![forbid(unsafe_code)]
 
@@ -68,6 +69,7 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
                 "look" => drop(LOOKS.fetch_add(1, Ordering::SeqCst)),
                 "work" => WORK.store(true, Ordering::SeqCst),
                 "rest" => WORK.store(false, Ordering::SeqCst),
+                "job" => drop(std::thread::spawn(job)),
                 _ => {}
             }
         }
@@ -150,6 +152,21 @@ fn network(mut port: File) {
         Ok(false) => {}
         Err(error) => drop(say(&mut port, &format!("bad net: {error}"))),
     }
+}
+
+/// Runs the program that the first root brought, and says so.
+fn job() {
+    let say = |word: &str| OpenOptions::new().write(true).open("/dev/ttyS0")?.write_all(word.as_bytes());
+    let run = || -> io::Result<String> {
+        let words = std::fs::read_to_string("/job")?;
+        let mut words = words.lines();
+        let mut job = std::process::Command::new(words.next().unwrap_or_default());
+        job.args(words).env("HOME", "/").stdin(std::process::Stdio::null());
+        say("job begins\n")?;
+        Ok(job.status()?.to_string())
+    };
+    let end = run().unwrap_or_else(|error| error.to_string());
+    say(&format!("job ends: {end}\n")).ok();
 }
 
 /// Loads `/modules/*` in the order of their names; the kernel unpacks them itself.

@@ -60,6 +60,8 @@ fn kill_watcher(world: &World) {
     let watchers = world.processes("watch");
     assert_eq!(watchers.len(), 1, "{watchers:?}");
     watchers.into_iter().for_each(kill);
+    // Until it is gone it holds its lock, and nobody takes its place.
+    eventually("the watcher is dead", || world.processes("watch").is_empty());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! `--here` does the same on this machine, `--nbd` over NBD without root and without a guest. Where no guest can be
 //! had the default falls back to `--nbd` and says so.
 
+mod agent;
 mod display;
 mod files;
 mod nbd;
@@ -32,7 +33,7 @@ const CONTENT_MAX: u64 = 240 << 20;
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo --nbd\n  cargo xtask demo display"
+    after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo --nbd\n  cargo xtask demo display\n  cargo xtask demo agent"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -56,14 +57,18 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    /// Show an agent instead that renders where it is fast and comes back to its user, by itself.
+    Agent(agent::Arguments),
     /// Show the display proxy instead: frames a second from afar, and a recorded session, with and without it.
     Display(display::Arguments),
 }
 
 /// Runs the demonstration.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
-    if let Some(What::Display(arguments)) = &arguments.what {
-        return display::main(arguments);
+    match &arguments.what {
+        Some(What::Agent(arguments)) => return agent::main(arguments),
+        Some(What::Display(arguments)) => return display::main(arguments),
+        None => {}
     }
     if arguments.nbd {
         return by_nbd(arguments);

@@ -9,7 +9,7 @@
 //! error with the kernel's last words; no QEMU outlives this process.
 
 mod accelerator;
-mod cpio;
+pub(crate) mod cpio;
 mod initramfs;
 mod qemu;
 mod run_folder;

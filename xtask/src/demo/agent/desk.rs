@@ -1,0 +1,60 @@
+//! A slow desk: a group of processes that get a part of one processor.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// Of a quota; short, so that a slow processor is slow evenly.
+const PERIOD_US: u32 = 20_000;
+
+/// The group; removed when dropped, if nobody is left in it.
+#[derive(Debug)]
+pub(super) struct Desk {
+    folder: PathBuf,
+}
+
+impl Desk {
+    /// Makes it, with this part of one processor.
+    pub(super) fn make(part: f64) -> Result<Desk> {
+        if !(0.05..=1.0).contains(&part) {
+            bail!("the desk's part of a processor is from 0.05 to 1");
+        }
+        let quota = (part * f64::from(PERIOD_US)).round();
+        let name = format!("snowbird-demo-{}", std::process::id());
+        let version_1 = Path::new("/sys/fs/cgroup/cpu");
+        let (root, first) =
+            if version_1.exists() { (version_1, true) } else { (Path::new("/sys/fs/cgroup"), false) };
+        let desk = Desk { folder: root.join(name) };
+        fs::create_dir(&desk.folder)
+            .context("a slow desk needs root, and groups of processes with quotas")?;
+        if first {
+            desk.set("cpu.cfs_period_us", &PERIOD_US.to_string())?;
+            desk.set("cpu.cfs_quota_us", &quota.to_string())?;
+        } else {
+            fs::write(root.join("cgroup.subtree_control"), "+cpu").context("quotas cannot be had")?;
+            desk.set("cpu.max", &format!("{quota} {PERIOD_US}"))?;
+        }
+        Ok(desk)
+    }
+
+    fn set(&self, name: &str, value: &str) -> Result<()> {
+        fs::write(self.folder.join(name), value).with_context(|| format!("{name} cannot be set"))
+    }
+
+    /// These processes, by their ids, belong to the desk from now on.
+    pub(super) fn take(&self, pids: &str) -> Result<()> {
+        pids.split_whitespace().try_for_each(|pid| self.set("cgroup.procs", pid))
+    }
+
+    /// Shell that enters the desk and then is the program of its arguments.
+    pub(super) fn enter(&self) -> String {
+        format!("echo $$ > {} && exec \"$@\"", self.folder.join("cgroup.procs").display())
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        fs::remove_dir(&self.folder).ok();
+    }
+}
