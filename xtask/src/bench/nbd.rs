@@ -55,6 +55,16 @@ fn place(server: u32, processor: usize) -> Result<()> {
     process::output(Command::new("taskset").args(words)).map(drop)
 }
 
+/// Writes files back, and has the page cache forget them.
+fn forget(files: &[PathBuf]) -> Result<()> {
+    process::output(&mut Command::new("sync"))?;
+    let forget = |file: &PathBuf| {
+        let words = [format!("if={}", file.display()), "iflag=nocache".to_owned(), "count=0".to_owned()];
+        process::output(Command::new("dd").args(words)).map(drop)
+    };
+    files.iter().try_for_each(forget)
+}
+
 /// Measures the rows of one request at a time with the two ends in either place.
 fn by_place(ours: &Peer, others: &[Peer], servers: &[u32], runs: &Runs) -> Result<()> {
     let rows = fio::one_at_a_time(&runs.rows);
@@ -115,12 +125,17 @@ pub(super) fn measure(runs: &Runs) -> Result<()> {
     let servers = [keeper.context("attach told no keeper")?, kit_server.0.id(), qemu_server.0.id()];
     let ours = peer("wandisk", &ours);
     let others = [peer("nbdkit file", &kit), peer("qemu-nbd", &qemu)];
-    // Every chunk marked and every block allocated, for all of them.
-    let filled = std::iter::once(&ours).chain(&others).try_for_each(|peer| {
-        let row = fio::rows(&["sequential write".to_owned()]);
-        row.into_iter().try_for_each(|row| fio::once(peer, row, Until::Requests(SIZE >> 17)).map(drop))
-    });
-    let result = filled
+    let all_of_it = |words: &str| {
+        std::iter::once(&ours).chain(&others).try_for_each(|peer| {
+            let row = fio::rows(&[words.to_owned()]);
+            row.into_iter().try_for_each(|row| fio::once(peer, row, Until::Requests(SIZE >> 17)).map(drop))
+        })
+    };
+    // Every chunk marked and every block allocated, for all of them. Then the page cache is filled anew, through each server: in how
+    // large pieces it was filled as the files were made decides what a small write costs.
+    let result = all_of_it("sequential write")
+        .and_then(|()| forget(&[file, second, at("home").join("disks/d/data.img")]))
+        .and_then(|()| all_of_it("sequential read"))
         .and_then(|()| fio::compare(&ours, &others, runs))
         .and_then(|()| by_place(&ours, &others, &servers, runs));
     wandisk(&["detach", "d"])?;
