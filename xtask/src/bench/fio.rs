@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Runs;
 use super::ratio::{Ratio, median};
-use crate::process;
+use crate::{process, workspace};
 
 /// One row: what fio does.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +91,8 @@ pub(super) fn once(peer: &Peer, row: Row, until: Until) -> Result<f64> {
 /// I/Os a second of jobs that fio does one after another; one process, since starting it takes longer than a run.
 fn run(jobs: &[&Peer], row: Row, until: Until) -> Result<Vec<f64>> {
     let mut fio = Command::new("fio");
+    // Where it leaves what is printed before a run.
+    fio.current_dir(workspace::target());
     fio.args(["--output-format=json", "--name=global"]).args(row.words());
     match until {
         Until::Millis(millis) => fio.arg("--time_based").arg(format!("--runtime={millis}ms")),
