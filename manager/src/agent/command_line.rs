@@ -91,7 +91,7 @@ pub fn arguments(agent: &Agent, beginning: Beginning) -> Vec<String> {
     // Its geometry is said, not guessed: a disk in standby cannot be read when QEMU starts.
     let geometry = "cyls=16383,heads=16,secs=63";
     add("-device", format!("virtio-blk-pci,id=disk0,drive=disk,addr=0x4,{geometry},rerror=stop,werror=stop"));
-    // Datagrams: the switch need not be there, and may begin anew (ADR 19).
+    // Datagrams: the switch need not be there, and may begin anew (ADR 21).
     let (card, port) = (crate::net::names::CARD, crate::net::names::CARD_PORT);
     let ends = format!("local.type=unix,local.path={card},remote.type=unix,remote.path={port}");
     add("-netdev", format!("dgram,id=net,{ends}"));

@@ -1,4 +1,4 @@
-//! The agent's network: a switch at each site where it has something, and gateways ([ADR 19](../../../docs/adr/0019-the-switch.md)).
+//! The agent's network: a switch at each site where it has something, and gateways ([ADR 21](../../../docs/adr/0021-the-switch.md)).
 //!
 //! The agent's card gives its frames to the switch at the site where it runs. A frame goes to the gateway of the site that its
 //! destination is anchored at ([`anchors`]), home's if none: here, or through a tunnel ([`packet`]) between the switches. What
