@@ -339,7 +339,7 @@ impl Here {
         patience: Duration,
         mut news: impl FnMut(&Value),
     ) -> Result<Value, AskError> {
-        let moves = matches!(request, Request::Migrate { .. });
+        let moves = matches!(request, Request::Migrate { .. } | Request::Resume { at: Some(_), .. });
         for last in [false, true] {
             let mut stream = BufReader::new(self.supervisor(agent).await?);
             match ask(&mut stream, request, patience, &mut news).await {
