@@ -26,6 +26,7 @@ mod pauses;
 mod suspends;
 mod switches;
 mod troubles;
+mod versions;
 mod viewer;
 mod views;
 mod world;

@@ -54,6 +54,8 @@ pub fn script(file: &Path, text: &str) {
 pub struct World {
     pub judge: Judge,
     dir: TempDir,
+    /// Where a site's QEMU is, if it is not the machine's own.
+    qemu: Option<(&'static str, PathBuf)>,
 }
 
 impl World {
@@ -90,12 +92,26 @@ impl World {
     }
 
     pub fn new() -> World {
+        World::make(None)
+    }
+
+    /// The site has the QEMU of this folder.
+    pub fn with_qemu(site: &'static str, folder: &Path) -> World {
+        World::make(Some((site, folder.to_owned())))
+    }
+
+    fn make(qemu: Option<(&'static str, PathBuf)>) -> World {
         let dir = tempfile::Builder::new().prefix("s").rand_bytes(5).tempdir().unwrap();
         let at = dir.path().display().to_string();
-        // The link, which can be cut, and what stands before each site's wandisk.
+        // The link, which can be cut, or held after some megabytes, and what stands before each site's wandisk.
+        let held =
+            format!("dd bs=64k count=64 status=none; while [ -e {at}/hold ]; do sleep 0.05; done; cat");
         script(
             &dir.path().join("link"),
-            &format!("[ -e {at}/cut ] && exit 1\necho $$ >> {at}/links\nexec \"$@\""),
+            &format!(
+                "[ -e {at}/cut ] && exit 1\necho $$ >> {at}/links\n\
+                 [ -e {at}/hold ] || exec \"$@\"\n{{ {held}; }} | \"$@\""
+            ),
         );
         for site in ["a", "b"] {
             let real = wandisk();
@@ -105,10 +121,11 @@ impl World {
             );
             script(&dir.path().join(format!("wandisk-{site}")), &text);
         }
-        let world = World { judge: Judge::listen(dir.path()), dir };
+        let world = World { judge: Judge::listen(dir.path()), dir, qemu };
         for (site, other) in [("a", "b"), ("b", "a")] {
             world.wandisk(site, &["init", "--site", site]);
-            let address = format!("cmd:env SNOWBIRD_WANDISK={at}/wandisk-{other} {at}/link");
+            let path = world.path(other).map_or(String::new(), |path| format!(" PATH={path}"));
+            let address = format!("cmd:env SNOWBIRD_WANDISK={at}/wandisk-{other}{path} {at}/link");
             let far = [world.home(other).display().to_string(), wandisk().display().to_string()];
             let args =
                 ["site", "add", other, &address, "--remote-home", &far[0], "--remote-wandisk", &far[1]];
@@ -138,7 +155,17 @@ impl World {
         command.args(["--signal=KILL", "120"]).arg(snowbird()).arg("--home").arg(self.home(site));
         command.arg("--wandisk").arg(self.file(&format!("wandisk-{site}"))).arg("--json").args(args);
         command.stdin(Stdio::null()).env_remove("SNOWBIRD_HOME");
+        if let Some(path) = self.path(site) {
+            command.env("PATH", path);
+        }
         command
+    }
+
+    /// Where a site's programs are, if they are not where this machine's are.
+    fn path(&self, site: &str) -> Option<String> {
+        let own = std::env::var("PATH").unwrap();
+        let (newer, folder) = self.qemu.as_ref()?;
+        Some(if *newer == site { format!("{}:{own}", folder.display()) } else { own })
     }
 
     pub fn run(&self, site: &str, args: &[&str]) -> Output {

@@ -7,6 +7,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
+/// What Debian's archives are signed with.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// Installs packages, as root on Debian or Ubuntu; elsewhere an error with the command to type.
 pub(super) fn install(names: &[&str]) -> Result<()> {
     let has_apt = process::find("apt-get").is_some();
@@ -105,6 +108,18 @@ impl Source {
         let source = Self { options };
         process::output(source.with(&mut apt_get()).args(["-qq", "update"]))?;
         Ok(source)
+    }
+
+    /// Debian's backports for a release, by a private state below `folder`.
+    ///
+    /// # Errors
+    /// When they cannot be reached or their signature cannot be checked.
+    pub(super) fn backports(release: &str, folder: &Path) -> Result<Self> {
+        if !Path::new(KEYRING).exists() {
+            install(&["debian-archive-keyring"])?;
+        }
+        let line = format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian {release}-backports main");
+        Self::private(&folder.join("state"), &line)
     }
 
     fn with<'a>(&self, command: &'a mut Command) -> &'a mut Command {

@@ -10,12 +10,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt::{self, Source};
+use super::apt::Source;
 use super::module_tree::{Dependencies, NEEDED, WANTED};
 use crate::{process, workspace};
 
 const STABLE: &str = "6.12";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Which kernel the guest boots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -119,7 +118,7 @@ fn fetch_stable(folder: &Path) -> Result<PathBuf> {
     {
         return Ok(package);
     }
-    let backports = backports("bookworm", folder)?;
+    let backports = Source::backports("bookworm", folder)?;
     let name = newest(&backports.names(&prefix)?)
         .with_context(|| format!("bookworm-backports has no {prefix}*-amd64"))?;
     backports.fetch(&name, folder)
@@ -127,7 +126,7 @@ fn fetch_stable(folder: &Path) -> Result<PathBuf> {
 
 /// Fetches the packages of the newest kernel: one, or the parts it has been split into.
 fn fetch_newest(folder: &Path) -> Result<Vec<PathBuf>> {
-    let backports = backports("trixie", folder)?;
+    let backports = Source::backports("trixie", folder)?;
     let image = newest(&backports.names("linux-image-")?).context("trixie-backports has no kernel")?;
     let release = image.trim_start_matches("linux-image-");
     ["image", "binary", "modules", "base"]
@@ -139,14 +138,6 @@ fn fetch_newest(folder: &Path) -> Result<Vec<PathBuf>> {
         })
         .map(|name| name.and_then(|name| backports.fetch(&name, &folder.join(&name))))
         .collect()
-}
-
-fn backports(release: &str, folder: &Path) -> Result<Source> {
-    if !Path::new(KEYRING).exists() {
-        apt::install(&["debian-archive-keyring"])?;
-    }
-    let line = format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian {release}-backports main");
-    Source::private(&folder.join("state"), &line)
 }
 
 /// The newest kernel image among package names: signed, with the full set of drivers, not real-time.
@@ -202,11 +193,12 @@ fn depmod(base: &Path, release: &str) -> Result<()> {
 
 /// Not a matter of durability: what a crash leaves is made again.
 #[expect(clippy::disallowed_methods, reason = "a cache below target/ need not survive a crash")]
-fn move_folder(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn move_folder(from: &Path, to: &Path) -> Result<()> {
     std::fs::rename(from, to).with_context(|| format!("cannot create {}", to.display()))
 }
 
-fn remove(folder: &Path) -> Result<()> {
+/// Deletes a folder, if it is there.
+pub(super) fn remove(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot delete {}", folder.display()))

@@ -2,8 +2,8 @@
 //!
 //! Each need is first looked for as a file, so that a second run takes no time and asks no network.
 //! As root on Debian or Ubuntu, missing packages are installed with apt; elsewhere the command that
-//! would do it is printed. Peers written in Python go below `target/peers`, noVNC below `target/npm`. The guest's kernel is unpacked below `target/guest`: none is installed and
-//! apt's sources stay as they are.
+//! would do it is printed. Peers written in Python go below `target/peers`, noVNC below `target/npm`. The guest's kernel
+//! and a newer QEMU are unpacked below `target/guest`: neither is installed and apt's sources stay as they are.
 
 mod apt;
 pub(crate) mod kernel;
@@ -11,6 +11,7 @@ mod module_tree;
 mod npm;
 mod packages;
 mod python;
+pub(crate) mod qemu;
 mod rublk;
 
 pub(crate) use rublk::ensure_rublk;
@@ -51,7 +52,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         if let Err(error) = &kernel {
             println!("missing: {error:#}");
         }
-        let there = missing.is_empty() && peers.is_empty() && kernel.is_ok() && npm::has_novnc();
+        let qemu = qemu::folder();
+        if let Err(error) = &qemu {
+            println!("missing: {error:#}");
+        }
+        let there =
+            missing.is_empty() && peers.is_empty() && kernel.is_ok() && qemu.is_ok() && npm::has_novnc();
         return Ok(if there { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     ensure_all()?;
@@ -67,6 +73,7 @@ pub(crate) fn ensure_all() -> Result<()> {
     ensure(&[For::Build, For::Guest, For::Test])?;
     python::ensure()?;
     npm::ensure_novnc()?;
+    qemu::ensure_newer()?;
     kernel::ensure(kernel::Series::default())
 }
 
