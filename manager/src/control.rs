@@ -199,11 +199,56 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     patience: Duration,
     news: impl FnMut(&Value),
 ) -> Result<Value, AskError> {
+    say(stream, request).await?;
+    read_end(stream, patience, news).await
+}
+
+/// Asks; what is said to it is heard by [`hear`].
+///
+/// # Errors
+/// The stream's.
+pub async fn say<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut BufReader<S>,
+    request: &impl Serialize,
+) -> Result<(), AskError> {
     let mut line = serde_json::to_vec(request).map_err(|_| AskError::Nonsense)?;
     line.push(b'\n');
     stream.get_mut().write_all(&line).await?;
-    stream.get_mut().flush().await?;
-    read_end(stream, patience, news).await
+    Ok(stream.get_mut().flush().await?)
+}
+
+/// A line that is said to a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// More follows.
+    News(Value),
+    /// It ended well.
+    End(Value),
+}
+
+/// The next line. Whoever takes his time holds the other side back: nothing is read before it is asked for (but what fits in
+/// the stream's buffers).
+///
+/// # Errors
+/// [`AskError`], at the latest after `patience`.
+pub async fn hear<S: AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+    patience: Duration,
+) -> Result<Said, AskError> {
+    let line =
+        timeout(patience, next_line(stream, LINE_MAX)).await.map_err(|_| AskError::Late(patience))??;
+    let line: Value =
+        serde_json::from_slice(&line.ok_or(AskError::Closed)?).map_err(|_| AskError::Nonsense)?;
+    if let Some(error) = line.get("error") {
+        let word = |name: &str| error[name].as_str().map(str::to_owned);
+        let message = word("message").ok_or(AskError::Nonsense)?;
+        return Err(AskError::Refused { message, hint: word("hint") });
+    }
+    match (line.get("ok"), line.get("progress")) {
+        (Some(value), _) => Ok(Said::End(value.clone())),
+        (None, Some(progress)) => Ok(Said::News(progress.clone())),
+        (None, None) => Err(AskError::Nonsense),
+    }
 }
 
 /// Takes lines until the end; news on the way go to `news`.
@@ -216,21 +261,9 @@ pub async fn read_end<S: AsyncRead + Unpin>(
     mut news: impl FnMut(&Value),
 ) -> Result<Value, AskError> {
     loop {
-        let line =
-            timeout(patience, next_line(stream, LINE_MAX)).await.map_err(|_| AskError::Late(patience))??;
-        let line: Value =
-            serde_json::from_slice(&line.ok_or(AskError::Closed)?).map_err(|_| AskError::Nonsense)?;
-        if let Some(error) = line.get("error") {
-            let word = |name: &str| error[name].as_str().map(str::to_owned);
-            return Err(AskError::Refused {
-                message: word("message").ok_or(AskError::Nonsense)?,
-                hint: word("hint"),
-            });
-        }
-        match (line.get("ok"), line.get("progress")) {
-            (Some(value), _) => return Ok(value.clone()),
-            (None, Some(progress)) => news(progress),
-            (None, None) => return Err(AskError::Nonsense),
+        match hear(stream, patience).await? {
+            Said::News(progress) => news(&progress),
+            Said::End(value) => return Ok(value),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Words for people: what a misspelt name was meant to be, times and lists.
+//! Words for people: what a misspelt name was meant to be, errors with their causes, times and lists.
 
 use std::time::Duration;
 
@@ -15,6 +15,17 @@ pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a s
         None if known.is_empty() || known.len() > 24 => String::new(),
         None => format!(" (known: {})", known.join(", ")),
     }
+}
+
+/// An error with its causes, in a line.
+pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }
 
 /// A time as people say it: `850 ms`, `12.5 s`, `4 min 30 s`, `2 h 5 min`.

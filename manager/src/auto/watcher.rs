@@ -10,14 +10,14 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::brain::{Action, Brain, Event, Now};
 use super::externals::Externals;
-use super::follow::{Follower, told};
+use super::follow::Follower;
 use super::learnt::Learnt;
 use super::process::Ask;
 use super::record::Record;
@@ -32,6 +32,7 @@ use crate::policy::Mode;
 use crate::reach;
 use crate::sites::Sites;
 use crate::supervisor::process::say;
+use crate::words::with_causes;
 
 /// Between two words of a move.
 const MOVE: Duration = Duration::from_secs(600);
@@ -47,6 +48,9 @@ const ORIGIN: Duration = Duration::from_secs(400 * 86_400);
 /// Connections at a time, and how long one may take to speak and to hear.
 const ASKING_MAX: usize = 8;
 const WORD: Duration = Duration::from_secs(10);
+/// What waits for the loop; whoever has more to tell waits with it, far sites by way of their links. (The loop itself tells
+/// nothing: it would wait for itself.)
+const INPUTS_MAX: usize = 16;
 
 /// What comes to the loop.
 enum Input {
@@ -63,7 +67,7 @@ struct Watcher {
     settings: Settings,
     brain: Brain,
     externals: Externals,
-    inputs: UnboundedSender<Input>,
+    inputs: Sender<Input>,
     look: Arc<Notify>,
     /// When a site's host is to be asked again.
     facts: BTreeMap<String, Duration>,
@@ -73,7 +77,7 @@ struct Watcher {
 
 /// Runs until the user wants no more of it, or the agent is gone.
 pub(super) async fn run(here: Here, agent: String, listener: std::os::unix::net::UnixListener) -> Result<()> {
-    let (sender, mut inputs) = unbounded_channel();
+    let (sender, mut inputs) = channel(INPUTS_MAX);
     let prepared = Watcher::prepare(here, &agent, sender.clone());
     let mut watcher = match prepared {
         Ok(watcher) => watcher,
@@ -116,7 +120,7 @@ fn wall_ms() -> u64 {
 }
 
 impl Watcher {
-    fn prepare(here: Here, agent: &str, inputs: UnboundedSender<Input>) -> Result<Watcher> {
+    fn prepare(here: Here, agent: &str, inputs: Sender<Input>) -> Result<Watcher> {
         let store = Store::open(&here.home)?;
         let agent = store.agent(agent)?.agent;
         let site = Sites::read(&here.home)?.name;
@@ -153,7 +157,7 @@ impl Watcher {
             every: self.every,
             look: Arc::clone(&self.look),
         };
-        let (sender, mut events) = unbounded_channel();
+        let (sender, mut events) = channel(1);
         let inputs = self.inputs.clone();
         let (here, agent, every) = (self.here.clone(), self.agent.name.clone(), self.every);
         let looker = sender.clone();
@@ -161,14 +165,14 @@ impl Watcher {
             // One that cannot be asked says nothing, which is not zero.
             while !looker.is_closed() {
                 let readings = display::readings(&here.home, &agent).await.ok().flatten();
-                looker.send(Event::Display(readings)).ok();
+                looker.send(Event::Display(readings)).await.ok();
                 tokio::time::sleep(every).await;
             }
         });
         self.tasks.spawn(follower.run(sender));
         self.tasks.spawn(async move {
             while let Some(event) = events.recv().await {
-                inputs.send(Input::Event(event)).ok();
+                inputs.send(Input::Event(event)).await.ok();
             }
         });
     }
@@ -231,7 +235,7 @@ impl Watcher {
         let (here, agent, inputs) = (self.here.clone(), self.agent.name.clone(), self.inputs.clone());
         self.tasks.spawn(async move {
             let result = migrate(&here, &agent, &to).await;
-            inputs.send(Input::Event(Event::Moved(result))).ok();
+            inputs.send(Input::Event(Event::Moved(result))).await.ok();
         });
     }
 
@@ -247,8 +251,8 @@ impl Watcher {
             let (home, own, inputs) = (self.here.home.clone(), self.site == site, self.inputs.clone());
             self.tasks.spawn(async move {
                 let answer = if own { Ok(Facts::here()) } else { ask_site(&home, &site).await };
-                let facts = answer.map_err(|error| told(&error));
-                inputs.send(Input::Event(Event::Facts { site, facts })).ok();
+                let facts = answer.map_err(|error| with_causes(&error));
+                inputs.send(Input::Event(Event::Facts { site, facts })).await.ok();
             });
         }
     }
@@ -275,7 +279,7 @@ fn think(
 
 /// Moves the agent as `snowbird migrate` does, and knows how that ended.
 async fn migrate(here: &Here, agent: &str, to: &str) -> Result<Value, String> {
-    let sites = Sites::read(&here.home).map_err(|error| told(&error))?;
+    let sites = Sites::read(&here.home).map_err(|error| with_causes(&error))?;
     let request = Request::Migrate { to: to.to_owned() };
     let error = match reach::ask(here, &sites, agent, &request, MOVE, |_| ()).await {
         Ok(report) => return Ok(report),
@@ -288,13 +292,13 @@ async fn migrate(here: &Here, agent: &str, to: &str) -> Result<Value, String> {
         match status["state"].as_str() {
             None | Some("leaving" | "arriving") => tokio::time::sleep(HOW_IT_ENDED).await,
             Some(_) if status["site"] == json!(to) => return Ok(Value::Null),
-            Some(_) => return Err(told(&error)),
+            Some(_) => return Err(with_causes(&error)),
         }
     }
 }
 
 /// Answers whoever asks.
-async fn listen(listener: UnixListener, inputs: UnboundedSender<Input>, look: Arc<Notify>) {
+async fn listen(listener: UnixListener, inputs: Sender<Input>, look: Arc<Notify>) {
     let places = Arc::new(Semaphore::new(ASKING_MAX));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
@@ -309,7 +313,7 @@ async fn listen(listener: UnixListener, inputs: UnboundedSender<Input>, look: Ar
     }
 }
 
-async fn serve(stream: UnixStream, inputs: &UnboundedSender<Input>, look: &Notify) -> std::io::Result<()> {
+async fn serve(stream: UnixStream, inputs: &Sender<Input>, look: &Notify) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     let Some(line) = next_line(&mut stream, LINE_MAX).await? else { return Ok(()) };
     let answer = match serde_json::from_slice::<Ask>(&line) {
@@ -319,7 +323,7 @@ async fn serve(stream: UnixStream, inputs: &UnboundedSender<Input>, look: &Notif
         }
         Ok(Ask::Status) => {
             let (reply, answer) = oneshot::channel();
-            inputs.send(Input::Status(reply)).ok();
+            inputs.send(Input::Status(reply)).await.ok();
             answer.await.map_or_else(|_| failed("the watcher is just ending", None), |value| done(&value))
         }
         Err(_) => failed("the question cannot be understood", None),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::sites::SiteError;
 use crate::wandisk::WandiskError;
+use crate::words::with_causes;
 
 /// A failure in a sentence, with what to do.
 #[derive(Debug)]
@@ -26,13 +27,7 @@ impl std::error::Error for Told {}
 
 impl<E: std::error::Error + 'static> From<&E> for Told {
     fn from(error: &E) -> Told {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            message = format!("{message}: {error}");
-            source = error.source();
-        }
-        Told { message, hint: None }
+        Told::new(with_causes(error))
     }
 }
 

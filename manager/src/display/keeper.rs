@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::guide::{Action, Guide, Sight};
@@ -123,23 +123,18 @@ impl Keeper {
 
     /// Until the agent is off.
     async fn run(mut self) -> Result<()> {
-        let (seen, mut sights) = unbounded_channel();
-        tokio::spawn(watch(self.here.clone(), self.agent.clone(), seen));
-        let mut sight = Sight::Unknown;
+        let (seen, mut sights) = watch::channel(Sight::Unknown);
+        tokio::spawn(follow(self.here.clone(), self.agent.clone(), seen));
         let mut failed = false;
         let (mut since, mut short) = (Instant::now(), 0);
         loop {
-            sight = newest(&mut sights, sight);
-            let next = self.guide.next(&sight);
+            let next = self.guide.next(&sights.borrow_and_update());
             if next == Some(Action::End) {
                 return Ok(self.proxy.end().await?);
             }
             let question = next.as_ref().map(|action| self.question(action)).transpose()?;
             tokio::select! {
-                seen = sights.recv() => match seen {
-                    Some(newer) => sight = newer,
-                    None => bail!("nobody watches the agent any more"),
-                },
+                seen = sights.changed() => seen.context("nobody follows the agent any more")?,
                 result = carry_out(next.as_ref(), question.as_ref(), failed) => {
                     failed = result.is_err();
                     if let (Ok(()), Some(action)) = (result, &next) {
@@ -206,16 +201,8 @@ async fn carry_out(
     }
 }
 
-/// The newest of what waits.
-fn newest(sights: &mut UnboundedReceiver<Sight>, mut sight: Sight) -> Sight {
-    while let Ok(newer) = sights.try_recv() {
-        sight = newer;
-    }
-    sight
-}
-
-/// Tells each change of the agent until nobody hears.
-async fn watch(here: Here, agent: String, sights: UnboundedSender<Sight>) {
+/// Shows each change of the agent until nobody looks. Only the newest counts, so however many another site tells, one is kept.
+async fn follow(here: Here, agent: String, sights: watch::Sender<Sight>) {
     let mut pause = AGAIN;
     let mut last = Sight::Unknown;
     while !sights.is_closed() {
@@ -223,20 +210,20 @@ async fn watch(here: Here, agent: String, sights: UnboundedSender<Sight>) {
         let seen = see(&here, &agent, &Request::Follow, QUIET, |sight| {
             heard = true;
             last = sight.clone();
-            sights.send(sight).ok();
+            sights.send_replace(sight);
         });
         match seen.await {
-            Ok((_, sight)) => drop(sights.send(sight)),
+            Ok((_, sight)) => drop(sights.send_replace(sight)),
             Err(error) => {
                 if matches!(error, AskError::Store(StoreError::NoAgent { .. })) {
-                    sights.send(Sight::Off).ok();
+                    sights.send_replace(Sight::Off);
                 }
                 // The site that it leaves may have gone after it had handed it over.
                 if let Sight::Leaving { to, .. } = &last
                     && let Ok(sight) = at(&here, &agent, to).await
                     && sight == Sight::At(to.clone())
                 {
-                    sights.send(sight).ok();
+                    sights.send_replace(sight);
                 }
             }
         }

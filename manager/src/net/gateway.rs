@@ -20,6 +20,7 @@ use super::config::Forward;
 use super::{AGENT_IP, GATEWAY_IP, NAMES_IP, NETWORK_BITS, names};
 use crate::agent::machine::{QEMU, find};
 use crate::qmp::{Client, QmpError};
+use crate::words::with_causes;
 
 /// How it is called in lists of processes.
 const CALLED: &str = "snowbird-gateway";
@@ -85,12 +86,8 @@ pub(super) async fn keep(
             Some(false) => gateway.end().await.map(|()| "not needed here"),
             None => continue,
         };
-        state.send_replace(told.map_or_else(|error| told_whole(&error), str::to_owned));
+        state.send_replace(told.map_or_else(|error| with_causes(&error), str::to_owned));
     }
-}
-
-fn told_whole(error: &dyn std::error::Error) -> String {
-    error.source().map_or(error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// Its arguments.
@@ -218,7 +215,7 @@ impl Gateway {
     }
 
     async fn add(&mut self, forward: Forward) -> Result<(), String> {
-        self.monitor(&format!("hostfwd_add slirp {}", forward.rule())).await.map_err(|e| told_whole(&e))?;
+        self.monitor(&format!("hostfwd_add slirp {}", forward.rule())).await.map_err(|e| with_causes(&e))?;
         self.forwards.push(forward);
         Ok(())
     }
@@ -229,7 +226,7 @@ impl Gateway {
         // It says what it did, which is no failure.
         match self.monitor(&format!("hostfwd_remove slirp {}", forward.listener())).await {
             Ok(()) | Err(GatewayError::Refused(_)) => Ok(()),
-            Err(error) => Err(told_whole(&error)),
+            Err(error) => Err(with_causes(&error)),
         }
     }
 

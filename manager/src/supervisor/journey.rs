@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::phase::Action;
+use super::event::Action;
 
 /// A move from here.
 #[derive(Debug)]

@@ -1,14 +1,18 @@
 //! Supervisors: one process for each agent at each site where it has a QEMU.
 //!
 //! It outlives whoever started it (a login, a link, the command), alone speaks QMP, holds the timers, and writes each step
-//! to its journal before it acts on it; after its death the next one goes on from there. [`rules`] decide and are pure;
-//! `shell` is the loop around them, `hands` does what they want, `saving` memory to files and back, `image` those files, `pause`
+//! to its journal before it acts on it; after its death the next one goes on from there. [`rules`] decide and are pure, with
+//! the two sides of a move (`source`, `destination`) and `suspend`, in the words of [`phase`] and [`event`]; `shell` is the loop
+//! around them, `hands` does what they want, `moving` moves, `saving` memory to files and back, `image` those files, `pause`
 //! why a machine stands, `qemu` is the process of the machine, `journey` the account of a move, `senses` what its processors
 //! want, [`process`] this one.
 
+mod destination;
+pub mod event;
 mod hands;
 pub mod image;
 mod journey;
+mod moving;
 mod pace;
 mod pause;
 pub mod phase;
@@ -18,6 +22,7 @@ pub mod rules;
 mod saving;
 mod senses;
 mod shell;
+mod source;
 pub mod stream;
 mod suspend;
 

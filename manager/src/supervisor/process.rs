@@ -14,8 +14,9 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
+use super::event::{Action, Event};
 use super::hands::Hands;
-use super::phase::{Action, Event, Machine};
+use super::phase::Machine;
 use super::shell::{Input, Shell};
 use crate::agent::store::Store;
 use crate::control::{Here, LINE_MAX, Request, SOCKET, failed, folder};

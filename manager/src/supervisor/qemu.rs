@@ -16,7 +16,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use super::phase::Event;
+use super::event::Event;
 use super::senses::Threads;
 use super::shell::Input;
 use crate::agent::Agent;

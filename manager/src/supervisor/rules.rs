@@ -1,5 +1,5 @@
-//! What a supervisor does next: events in, actions out ([`super::phase`] has the words). Pure; the shell ([`super::shell`]) carries actions out, one after the
-//! other, and tells how each went.
+//! What a supervisor does next: events in, actions out ([`super::phase`] and [`super::event`] have the words). Pure; the shell
+//! ([`super::shell`]) carries actions out, one after the other, and tells how each went.
 //!
 //! The whole of [`Machine`] is the journal: the shell stores it, durably, before the first action of a step. Each side of a
 //! migration has one; they share nothing but what they say to each other, and the disk, which lets one site write.
@@ -11,13 +11,15 @@
 //!                  └──────────────────────────────────────────────────────────────────────── Returning
 //! destination  Off → Opening → Listening → Starting → Running;   Opening, Listening → Off (gave up)
 //! ```
-//! Suspended agents are in [`super::suspend`].
+//! Here is what an agent that stays somewhere does, and who answers which event; the two sides of a move are in
+//! [`super::source`] and [`super::destination`], suspended agents in [`super::suspend`].
 //!
 //! Invariants (M1-M4): a machine runs only by [`Action::Run`], which asks the disk first; nobody commits but after QEMU said
 //! `completed` on the source; a destination starts only when told `Go`, which is only said after the commit; whoever said "I
 //! never will start attempt x" never does; a source's memory is kept until the destination is known to have started.
 
-use super::phase::{Action, Arrive, Attempt, End, Event, Leave, Machine, Phase, Refusal, Yield};
+use super::event::{Action, Event, Yield};
+use super::phase::{Arrive, End, Leave, Machine, Phase, Refusal};
 
 pub(super) type Step = Result<Vec<Action>, Refusal>;
 
@@ -104,125 +106,6 @@ impl Machine {
         }
     }
 
-    fn migrate(&mut self, attempt: Attempt, to: String) -> Step {
-        match self.phase {
-            Phase::Running => {
-                self.failure = None;
-                let (at, alive, image) = (Leave::Presending, true, None);
-                self.phase = Phase::Leaving { attempt, to: to.clone(), at, alive, image };
-                Ok(vec![Action::Presend { to }])
-            }
-            Phase::Leaving { .. } | Phase::Arriving { .. } => Err(moving()),
-            Phase::Suspended { .. } => Err(self.is_suspended()),
-            _ => Err(refuse(
-                "the agent does not run here".to_owned(),
-                "launch it first; see `snowbird status`",
-            )),
-        }
-    }
-
-    fn cancel(&mut self) -> Step {
-        match &self.phase {
-            Phase::Leaving {
-                at:
-                    Leave::Presending
-                    | Leave::Opening
-                    | Leave::Copying
-                    | Leave::Preparing
-                    | Leave::Continuing { .. },
-                ..
-            } => Ok(self.abort("it was cancelled".to_owned())),
-            Phase::Leaving { at: Leave::Aborting { .. }, .. } => Ok(Vec::new()),
-            Phase::Suspending { .. } => Ok(self.not_suspended("it was cancelled".to_owned())),
-            Phase::Leaving { to, .. } => Err(refuse(
-                format!("the agent has been handed over to site {to:?}"),
-                "wait until it has started there; then move it back",
-            )),
-            _ => Err(refuse("the agent is not being moved from here".to_owned(), "see `snowbird status`")),
-        }
-    }
-
-    fn arrive(&mut self, attempt: Attempt, from: String) -> Step {
-        // A late message of an attempt that is over.
-        if self.gave_up == Some(attempt) || self.started == Some(attempt) {
-            return Err(refuse("this move is over".to_owned(), "begin a new one"));
-        }
-        match &self.phase {
-            Phase::Arriving { attempt: known, .. } if *known == attempt => Ok(Vec::new()),
-            // Whoever moves an agent has left his earlier attempt; this one's QEMU goes first.
-            Phase::Arriving { at: Arrive::Opening | Arrive::Listening, attempt: earlier, .. } => {
-                self.gave_up = Some(*earlier);
-                self.phase = Phase::Arriving { attempt, from, at: Arrive::Opening };
-                Ok(vec![Action::Quit, Action::Listen])
-            }
-            Phase::Off(_) => {
-                self.phase = Phase::Arriving { attempt, from, at: Arrive::Opening };
-                Ok(vec![Action::Listen])
-            }
-            Phase::Suspended { .. } => Err(self.is_suspended()),
-            _ => Err(refuse(
-                "the agent runs at the other site already".to_owned(),
-                "see `snowbird status` there",
-            )),
-        }
-    }
-
-    /// What it leads to is read from [`Machine::verdict`].
-    fn go(&mut self, attempt: Attempt) -> Vec<Action> {
-        match &self.phase {
-            Phase::Arriving { attempt: here, at, .. } if *here == attempt => match at {
-                Arrive::Opening => Vec::new(),
-                Arrive::Listening => vec![Action::Check],
-                Arrive::Starting => vec![Action::Run],
-            },
-            _ if self.started == Some(attempt) => Vec::new(),
-            // Never heard of, or over: it must stay so.
-            _ => {
-                self.gave_up = Some(attempt);
-                Vec::new()
-            }
-        }
-    }
-
-    /// Was this attempt started here, or will it never be? `None`: neither is certain.
-    #[must_use]
-    pub fn verdict(&self, attempt: Attempt) -> Option<Yield> {
-        let starting = matches!(&self.phase, Phase::Arriving { attempt: here, at: Arrive::Starting, .. } if *here == attempt);
-        if self.started == Some(attempt) && !starting {
-            Some(Yield::Started)
-        } else if self.gave_up == Some(attempt) {
-            Some(Yield::NeverWill)
-        } else {
-            None
-        }
-    }
-
-    fn give_up(&mut self, attempt: Attempt) -> Vec<Action> {
-        match &self.phase {
-            Phase::Arriving { attempt: here, at: Arrive::Opening | Arrive::Listening, .. }
-                if *here == attempt =>
-            {
-                self.never(attempt, "the other site gave the move up".to_owned())
-            }
-            Phase::Arriving { attempt: here, .. } if *here == attempt => Vec::new(),
-            _ if self.started == Some(attempt) => Vec::new(),
-            _ => {
-                self.gave_up = Some(attempt);
-                Vec::new()
-            }
-        }
-    }
-
-    /// What was to come stays where it is, and that is what is known of it here.
-    fn never(&mut self, attempt: Attempt, why: String) -> Vec<Action> {
-        self.gave_up = Some(attempt);
-        if let Phase::Arriving { from, .. } = &self.phase {
-            self.phase = Phase::Off(End::Left { to: from.clone() });
-        }
-        self.failure = Some(why);
-        vec![Action::Quit]
-    }
-
     fn went(&mut self, action: &Action, result: Result<Yield, String>) -> Vec<Action> {
         let waits = matches!(self.phase, Phase::Paused { again: true, .. });
         match &self.phase {
@@ -259,164 +142,6 @@ impl Machine {
             Phase::Leaving { .. } => self.source_went(action, result),
             Phase::Arriving { .. } => self.destination_went(action, result),
             Phase::Off(_) => Vec::new(),
-        }
-    }
-
-    fn destination_went(&mut self, action: &Action, result: Result<Yield, String>) -> Vec<Action> {
-        let Phase::Arriving { attempt, at, .. } = &mut self.phase else { return Vec::new() };
-        let attempt = *attempt;
-        match (&*at, action, result) {
-            (Arrive::Opening, Action::Listen, Ok(_)) => {
-                *at = Arrive::Listening;
-                Vec::new()
-            }
-            (Arrive::Opening, Action::Listen, Err(why)) => self.never(attempt, why),
-            // It is started only when all was sent: what is not here by now does not come.
-            (Arrive::Listening, Action::Check, Ok(Yield::NeverWill)) => {
-                self.never(attempt, "not all of its memory had come".to_owned())
-            }
-            (Arrive::Listening, Action::Check, Ok(_)) => {
-                *at = Arrive::Starting;
-                self.started = Some(attempt);
-                vec![Action::Run]
-            }
-            (Arrive::Starting, Action::Run, Ok(_)) => {
-                self.phase = Phase::Running;
-                Vec::new()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn source_went(&mut self, action: &Action, result: Result<Yield, String>) -> Vec<Action> {
-        let Phase::Leaving { attempt, to, at, alive, image } = &mut self.phase else { return Vec::new() };
-        let (attempt, to, alive) = (*attempt, to.clone(), *alive);
-        match (&*at, action, result) {
-            (Leave::Presending, Action::Presend { .. }, Ok(_)) => {
-                *at = Leave::Opening;
-                vec![Action::Open { attempt, to }]
-            }
-            (Leave::Opening, Action::Open { .. }, Ok(_)) => {
-                *at = Leave::Copying;
-                match image {
-                    Some(image) => vec![Action::Carry { attempt, to, image: image.clone() }],
-                    None => vec![Action::Copy { to }],
-                }
-            }
-            (Leave::Preparing, Action::Prepare { .. }, Ok(Yield::Token(token))) => {
-                if image.is_some() {
-                    *at = Leave::Committing { token: token.clone() };
-                    return vec![Action::Commit { token }];
-                }
-                *at = Leave::Continuing { token };
-                vec![Action::Continue]
-            }
-            (Leave::Committing { .. }, Action::Commit { .. }, Ok(Yield::StillHere)) => {
-                self.abort("the disk's hand-over ended before it was committed".to_owned())
-            }
-            (Leave::Committing { .. }, Action::Commit { .. }, Ok(_)) => {
-                *at = Leave::Asking;
-                vec![Action::Go { attempt, to }]
-            }
-            (Leave::Asking, Action::Go { .. }, Ok(Yield::NeverWill)) => {
-                *at = Leave::Returning;
-                self.failure = Some(format!("site {to:?} could not start the agent"));
-                vec![Action::MoveBack]
-            }
-            (Leave::Asking, Action::Go { .. }, Ok(_)) => {
-                self.phase = Phase::Off(End::Left { to });
-                vec![Action::Quit, Action::Sweep { keep: None }]
-            }
-            (Leave::Returning, Action::MoveBack, Ok(given)) => {
-                if let (Some(image), Yield::Epoch(epoch)) = (image, given) {
-                    image.epoch = epoch;
-                }
-                self.settle_here();
-                if alive { vec![Action::Run] } else { vec![Action::Quit] }
-            }
-            (Leave::Aborting { freed: false }, Action::Free, Ok(_)) => {
-                *at = Leave::Aborting { freed: true };
-                if alive {
-                    return vec![Action::StopCopy, Action::Run, Action::GiveUp { attempt, to }];
-                }
-                self.settle_here();
-                vec![Action::Quit, Action::GiveUp { attempt, to }]
-            }
-            (Leave::Aborting { freed: true }, Action::Run, Ok(_)) => {
-                self.settle_here();
-                Vec::new()
-            }
-            (
-                Leave::Presending
-                | Leave::Opening
-                | Leave::Copying
-                | Leave::Preparing
-                | Leave::Continuing { .. },
-                Action::Presend { .. }
-                | Action::Open { .. }
-                | Action::Copy { .. }
-                | Action::Carry { .. }
-                | Action::Prepare { .. }
-                | Action::Continue,
-                Err(why),
-            ) => self.abort(why),
-            // Whatever must be done and could not be is tried again.
-            (Leave::Committing { .. }, Action::Commit { .. }, Err(_))
-            | (Leave::Asking, Action::Go { .. }, Err(_))
-            | (Leave::Returning, Action::MoveBack, Err(_))
-            | (Leave::Aborting { freed: false }, Action::Free, Err(_))
-            | (Leave::Aborting { freed: true }, Action::Run, Err(_)) => vec![Action::Retry],
-            _ => Vec::new(),
-        }
-    }
-
-    /// Only before the commit.
-    pub(super) fn abort(&mut self, why: String) -> Vec<Action> {
-        if let Phase::Leaving { at, .. } = &mut self.phase {
-            *at = Leave::Aborting { freed: false };
-            self.failure = Some(why);
-            return vec![Action::Free];
-        }
-        Vec::new()
-    }
-
-    /// The disk is here again, and so is the agent, unless its QEMU died.
-    fn settle_here(&mut self) {
-        if let Phase::Leaving { alive, image, .. } = &self.phase {
-            let why = || "its QEMU ended while it was being moved".to_owned();
-            self.phase = match image {
-                Some(image) => Phase::Suspended { image: image.clone() },
-                None if *alive => Phase::Running,
-                None => Phase::Off(End::Failed { why: why() }),
-            };
-        }
-    }
-
-    fn pre_switchover(&mut self) -> Vec<Action> {
-        match &mut self.phase {
-            Phase::Leaving { at: at @ Leave::Copying, to, .. } => {
-                *at = Leave::Preparing;
-                vec![Action::Prepare { to: to.clone() }]
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn completed(&mut self) -> Vec<Action> {
-        let Phase::Leaving { at, .. } = &mut self.phase else { return Vec::new() };
-        let Leave::Continuing { token } = at else { return Vec::new() };
-        let token = token.clone();
-        *at = Leave::Committing { token: token.clone() };
-        vec![Action::Commit { token }]
-    }
-
-    fn copy_failed(&mut self, why: String) -> Vec<Action> {
-        match self.phase {
-            Phase::Leaving { at: Leave::Copying | Leave::Preparing | Leave::Continuing { .. }, .. } => {
-                self.abort(why)
-            }
-            Phase::Suspending { .. } => self.not_suspended(why),
-            _ => Vec::new(),
         }
     }
 

@@ -12,7 +12,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use uuid::Uuid;
 
-use super::super::phase::{Action, Arrive, End, Event, Leave, Machine, Phase, Yield};
+use super::super::event::{Action, Event, Yield};
+use super::super::phase::{Arrive, End, Leave, Machine, Phase};
 
 const ATTEMPT: Uuid = Uuid::from_u128(1);
 

@@ -15,9 +15,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use super::hands::{BANDWIDTH, DISK, Hands, SETTLES, Sentence, Why};
+use super::event::Event;
+use super::hands::{DISK, Hands, SETTLES, Sentence, Why};
 use super::image::{self, Packed};
-use super::phase::{Attempt, Event, Image};
+use super::moving::BANDWIDTH;
+use super::phase::{Attempt, Image};
 use super::qemu::{SOON, last_words};
 use super::shell::Input;
 use crate::agent::command_line::names;

@@ -11,9 +11,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::event::{Action, Event, Yield};
 use super::image;
 use super::journey::Journey;
-use super::phase::{Action, Arrive, Attempt, End, Event, Leave, Machine, Phase, Suspend, Yield};
+use super::phase::{Arrive, Attempt, End, Leave, Machine, Phase, Suspend};
 use super::senses::{self, Threads};
 use crate::agent::Agent;
 use crate::agent::command_line::names;

@@ -15,13 +15,12 @@
 
 use uuid::Uuid;
 
-use super::phase::{
-    Action, Arrive, Attempt, End, Image, Leave, Machine, Phase, Refusal, Resume, Suspend, Yield,
-};
+use super::event::{Action, Yield};
+use super::phase::{Arrive, Attempt, End, Image, Leave, Machine, Phase, Refusal, Resume, Suspend};
 use super::rules::{Step, moving, refuse};
 
 #[cfg(doc)]
-use super::phase::Event;
+use super::event::Event;
 
 impl Machine {
     pub(super) fn suspend(&mut self, id: Uuid) -> Step {

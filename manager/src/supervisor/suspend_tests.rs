@@ -11,7 +11,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use uuid::Uuid;
 
-use super::super::phase::{Action, Arrive, End, Event, Image, Leave, Machine, Phase, Resume, Suspend, Yield};
+use super::super::event::{Action, Event, Yield};
+use super::super::phase::{Arrive, End, Image, Leave, Machine, Phase, Resume, Suspend};
 
 const IMAGE: Uuid = Uuid::from_u128(7);
 const SITES: [&str; 2] = ["a", "b"];

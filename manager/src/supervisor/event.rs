@@ -1,0 +1,266 @@
+//! The words of the rules: what happens to a supervisor, and what is done. ([`super::phase`] says where an agent stands.)
+//!
+//! An [`Event`] goes into the rules, [`Action`]s come out; the shell has them carried out one after the other, and each ends as
+//! an event ([`Event::Went`]). An action that failed may have had its effect, so each can be done again.
+
+use uuid::Uuid;
+
+use super::phase::{Attempt, Image};
+
+/// What the shell does. One after the other; each tells how it went ([`Event::Went`]).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Attach the disk if it is resident here, and start QEMU, which does not run yet.
+    Launch,
+    /// If the disk is resident here: attach it where it is not, and let the machine run.
+    Run,
+    /// Press the power button.
+    PowerDown,
+    /// End QEMU and let go of the disk.
+    Quit,
+    /// Send the table ahead, so that the other site has a replica.
+    Presend {
+        /// The other site.
+        to: String,
+    },
+    /// Have the other site start a QEMU that listens.
+    Open {
+        /// Which try.
+        attempt: Attempt,
+        /// The other site.
+        to: String,
+    },
+    /// Begin to copy memory.
+    Copy {
+        /// The other site.
+        to: String,
+    },
+    /// Let no request wait long for a chunk that is elsewhere: QEMU is draining the disk, and its monitor waits for that.
+    Quiesce,
+    /// Prepare the disk's hand-over; gives a token.
+    Prepare {
+        /// The other site.
+        to: String,
+    },
+    /// Let QEMU send the rest.
+    Continue,
+    /// Commit the disk's hand-over.
+    Commit {
+        /// Of the hand-over.
+        token: String,
+    },
+    /// Ask the other site to start the agent.
+    Go {
+        /// Which try.
+        attempt: Attempt,
+        /// The other site.
+        to: String,
+    },
+    /// End whatever hand-over of the disk is prepared here; it worked if the disk is resident here afterwards.
+    Free,
+    /// End the copying of memory.
+    StopCopy,
+    /// Fetch the disk back to this site.
+    MoveBack,
+    /// Tell the other site that nothing more comes.
+    GiveUp {
+        /// Which try.
+        attempt: Attempt,
+        /// The other site.
+        to: String,
+    },
+    /// Attach the disk in standby, and start a QEMU that listens.
+    Listen,
+    /// Is everything loaded, and the disk resident here?
+    Check,
+    /// Say [`Event::Again`] after a while.
+    Retry,
+    /// The same, each time after a longer while.
+    Wait,
+    /// Can the disk be had, as far as anybody can tell? If not, why, in a sentence.
+    AskDisk,
+    /// Have the standing machine's memory written to a file; whole and durable, it is told by [`Event::Saved`].
+    Save {
+        /// The file's.
+        id: Uuid,
+    },
+    /// Check an image, and start a QEMU that takes it and does not run; only where the disk is resident.
+    Load {
+        /// Which try.
+        attempt: Attempt,
+        /// Which.
+        image: Image,
+    },
+    /// Bring an image to the other site's QEMU; told by [`Event::PreSwitchover`] when it was checked and taken there.
+    Carry {
+        /// Which try.
+        attempt: Attempt,
+        /// The other site.
+        to: String,
+        /// Which.
+        image: Image,
+    },
+    /// Has the QEMU that listens taken all?
+    Loaded,
+    /// Remove every image here but this one.
+    Sweep {
+        /// The one that is still needed.
+        keep: Option<Uuid>,
+    },
+}
+
+/// What an action gave.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Yield {
+    /// It worked.
+    Done,
+    /// It worked, and this is the hand-over's token.
+    Token(String),
+    /// Of [`Action::Go`]: the other site has started the agent.
+    Started,
+    /// Of [`Action::Go`]: the other site never will. Of [`Action::Check`]: the disk is here, and QEMU has not what it needs.
+    NeverWill,
+    /// Of [`Action::Commit`]: nothing was handed over, and nothing will be by this token.
+    StillHere,
+    /// Of [`Action::MoveBack`]: the disk is here, in this epoch.
+    Epoch(Option<u64>),
+}
+
+/// What happens to a supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The user wants it to run.
+    Launch,
+    /// The user wants its guest to end.
+    PowerDown,
+    /// The user wants it to end now.
+    Kill,
+    /// It shall move.
+    Migrate {
+        /// A new try.
+        attempt: Attempt,
+        /// Where to.
+        to: String,
+    },
+    /// The move shall not be.
+    Cancel,
+    /// It is to come here.
+    Arrive {
+        /// Which try.
+        attempt: Attempt,
+        /// Where from.
+        from: String,
+    },
+    /// It shall start here.
+    Go {
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// It does not come after all.
+    GiveUp {
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// The user wants it suspended.
+    Suspend {
+        /// For the image.
+        id: Uuid,
+    },
+    /// It shall go on here with its image.
+    Resume {
+        /// A new try.
+        attempt: Attempt,
+        /// Also if the disk was elsewhere in between.
+        force: bool,
+    },
+    /// It shall go on at another site with its image.
+    ResumeAt {
+        /// A new try.
+        attempt: Attempt,
+        /// Where.
+        to: String,
+        /// Also if the disk was elsewhere in between.
+        force: bool,
+    },
+    /// The image is whole and durable.
+    Saved {
+        /// What it is.
+        image: Image,
+    },
+    /// By another supervisor: has all of this try been taken here?
+    Loaded {
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// An action ended.
+    Went {
+        /// Which.
+        action: Action,
+        /// What it gave, or why it failed.
+        result: Result<Yield, String>,
+    },
+    /// QEMU ended.
+    Ended {
+        /// The guest wanted it.
+        orderly: bool,
+    },
+    /// A request of the guest failed, was kept, and the machine stands.
+    IoPaused {
+        /// The disk's file system is full.
+        no_space: bool,
+    },
+    /// The machine stands; its disk is drained next.
+    Stopped,
+    /// Only the last is missing; the agent stands and its disk is drained.
+    PreSwitchover,
+    /// All of it is there.
+    Completed,
+    /// QEMU gave the migration up.
+    CopyFailed {
+        /// In a sentence.
+        why: String,
+    },
+    /// The stage took too long.
+    Late,
+    /// It was waited long enough.
+    Again,
+    /// The supervisor begins, after an earlier one.
+    Recovered {
+        /// QEMU is there.
+        alive: bool,
+    },
+}
+
+impl Action {
+    /// What it does, after "could not".
+    #[must_use]
+    pub fn words(&self) -> &'static str {
+        match self {
+            Action::Launch => "launch",
+            Action::Run => "run",
+            Action::PowerDown => "press the power button",
+            Action::Quit => "end QEMU and detach the disk",
+            Action::Presend { .. } => "send the disk's table ahead",
+            Action::Open { .. } => "get the other site ready",
+            Action::Copy { .. } => "copy memory",
+            Action::Quiesce => "bound the disk's requests",
+            Action::Prepare { .. } => "prepare the disk's hand-over",
+            Action::Continue => "send the rest of memory",
+            Action::Commit { .. } => "commit the disk's hand-over",
+            Action::Go { .. } => "learn whether the other site started the agent",
+            Action::Free => "end the disk's hand-over",
+            Action::StopCopy => "stop copying memory",
+            Action::MoveBack => "fetch the disk back",
+            Action::GiveUp { .. } => "tell the other site that nothing comes",
+            Action::Listen => "get ready for what comes",
+            Action::Check => "start what has come",
+            Action::Retry | Action::Wait => "wait",
+            Action::AskDisk => "have the disk",
+            Action::Save { .. } => "write memory to a file",
+            Action::Load { .. } => "go on with the kept memory",
+            Action::Carry { .. } => "bring the kept memory to the other site",
+            Action::Loaded => "take all that has come",
+            Action::Sweep { .. } => "remove images that are not needed",
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The rules of the site that an agent leaves: a part of [`super::rules`]. Pure.
+//!
+//! Invariants: nobody commits but after QEMU said `completed` here, or the image was taken at the other site; memory is kept
+//! until the destination is known to have started; before the commit every failure leads back, after it none does but the
+//! destination's word that it never will.
+
+use super::event::{Action, Yield};
+use super::phase::{Attempt, End, Leave, Machine, Phase};
+use super::rules::{Step, moving, refuse};
+
+impl Machine {
+    pub(super) fn migrate(&mut self, attempt: Attempt, to: String) -> Step {
+        match self.phase {
+            Phase::Running => {
+                self.failure = None;
+                let (at, alive, image) = (Leave::Presending, true, None);
+                self.phase = Phase::Leaving { attempt, to: to.clone(), at, alive, image };
+                Ok(vec![Action::Presend { to }])
+            }
+            Phase::Leaving { .. } | Phase::Arriving { .. } => Err(moving()),
+            Phase::Suspended { .. } => Err(self.is_suspended()),
+            _ => Err(refuse(
+                "the agent does not run here".to_owned(),
+                "launch it first; see `snowbird status`",
+            )),
+        }
+    }
+
+    pub(super) fn cancel(&mut self) -> Step {
+        match &self.phase {
+            Phase::Leaving {
+                at:
+                    Leave::Presending
+                    | Leave::Opening
+                    | Leave::Copying
+                    | Leave::Preparing
+                    | Leave::Continuing { .. },
+                ..
+            } => Ok(self.abort("it was cancelled".to_owned())),
+            Phase::Leaving { at: Leave::Aborting { .. }, .. } => Ok(Vec::new()),
+            Phase::Suspending { .. } => Ok(self.not_suspended("it was cancelled".to_owned())),
+            Phase::Leaving { to, .. } => Err(refuse(
+                format!("the agent has been handed over to site {to:?}"),
+                "wait until it has started there; then move it back",
+            )),
+            _ => Err(refuse("the agent is not being moved from here".to_owned(), "see `snowbird status`")),
+        }
+    }
+
+    pub(super) fn source_went(&mut self, action: &Action, result: Result<Yield, String>) -> Vec<Action> {
+        let Phase::Leaving { attempt, to, at, alive, image } = &mut self.phase else { return Vec::new() };
+        let (attempt, to, alive) = (*attempt, to.clone(), *alive);
+        match (&*at, action, result) {
+            (Leave::Presending, Action::Presend { .. }, Ok(_)) => {
+                *at = Leave::Opening;
+                vec![Action::Open { attempt, to }]
+            }
+            (Leave::Opening, Action::Open { .. }, Ok(_)) => {
+                *at = Leave::Copying;
+                match image {
+                    Some(image) => vec![Action::Carry { attempt, to, image: image.clone() }],
+                    None => vec![Action::Copy { to }],
+                }
+            }
+            (Leave::Preparing, Action::Prepare { .. }, Ok(Yield::Token(token))) => {
+                if image.is_some() {
+                    *at = Leave::Committing { token: token.clone() };
+                    return vec![Action::Commit { token }];
+                }
+                *at = Leave::Continuing { token };
+                vec![Action::Continue]
+            }
+            (Leave::Committing { .. }, Action::Commit { .. }, Ok(Yield::StillHere)) => {
+                self.abort("the disk's hand-over ended before it was committed".to_owned())
+            }
+            (Leave::Committing { .. }, Action::Commit { .. }, Ok(_)) => {
+                *at = Leave::Asking;
+                vec![Action::Go { attempt, to }]
+            }
+            (Leave::Asking, Action::Go { .. }, Ok(Yield::NeverWill)) => {
+                *at = Leave::Returning;
+                self.failure = Some(format!("site {to:?} could not start the agent"));
+                vec![Action::MoveBack]
+            }
+            (Leave::Asking, Action::Go { .. }, Ok(_)) => {
+                self.phase = Phase::Off(End::Left { to });
+                vec![Action::Quit, Action::Sweep { keep: None }]
+            }
+            (Leave::Returning, Action::MoveBack, Ok(given)) => {
+                if let (Some(image), Yield::Epoch(epoch)) = (image, given) {
+                    image.epoch = epoch;
+                }
+                self.settle_here();
+                if alive { vec![Action::Run] } else { vec![Action::Quit] }
+            }
+            (Leave::Aborting { freed: false }, Action::Free, Ok(_)) => {
+                *at = Leave::Aborting { freed: true };
+                if alive {
+                    return vec![Action::StopCopy, Action::Run, Action::GiveUp { attempt, to }];
+                }
+                self.settle_here();
+                vec![Action::Quit, Action::GiveUp { attempt, to }]
+            }
+            (Leave::Aborting { freed: true }, Action::Run, Ok(_)) => {
+                self.settle_here();
+                Vec::new()
+            }
+            (
+                Leave::Presending
+                | Leave::Opening
+                | Leave::Copying
+                | Leave::Preparing
+                | Leave::Continuing { .. },
+                Action::Presend { .. }
+                | Action::Open { .. }
+                | Action::Copy { .. }
+                | Action::Carry { .. }
+                | Action::Prepare { .. }
+                | Action::Continue,
+                Err(why),
+            ) => self.abort(why),
+            // Whatever must be done and could not be is tried again.
+            (Leave::Committing { .. }, Action::Commit { .. }, Err(_))
+            | (Leave::Asking, Action::Go { .. }, Err(_))
+            | (Leave::Returning, Action::MoveBack, Err(_))
+            | (Leave::Aborting { freed: false }, Action::Free, Err(_))
+            | (Leave::Aborting { freed: true }, Action::Run, Err(_)) => vec![Action::Retry],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Only before the commit.
+    pub(super) fn abort(&mut self, why: String) -> Vec<Action> {
+        if let Phase::Leaving { at, .. } = &mut self.phase {
+            *at = Leave::Aborting { freed: false };
+            self.failure = Some(why);
+            return vec![Action::Free];
+        }
+        Vec::new()
+    }
+
+    /// The disk is here again, and so is the agent, unless its QEMU died.
+    fn settle_here(&mut self) {
+        if let Phase::Leaving { alive, image, .. } = &self.phase {
+            let why = || "its QEMU ended while it was being moved".to_owned();
+            self.phase = match image {
+                Some(image) => Phase::Suspended { image: image.clone() },
+                None if *alive => Phase::Running,
+                None => Phase::Off(End::Failed { why: why() }),
+            };
+        }
+    }
+
+    pub(super) fn pre_switchover(&mut self) -> Vec<Action> {
+        match &mut self.phase {
+            Phase::Leaving { at: at @ Leave::Copying, to, .. } => {
+                *at = Leave::Preparing;
+                vec![Action::Prepare { to: to.clone() }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn completed(&mut self) -> Vec<Action> {
+        let Phase::Leaving { at, .. } = &mut self.phase else { return Vec::new() };
+        let Leave::Continuing { token } = at else { return Vec::new() };
+        let token = token.clone();
+        *at = Leave::Committing { token: token.clone() };
+        vec![Action::Commit { token }]
+    }
+
+    pub(super) fn copy_failed(&mut self, why: String) -> Vec<Action> {
+        match self.phase {
+            Phase::Leaving { at: Leave::Copying | Leave::Preparing | Leave::Continuing { .. }, .. } => {
+                self.abort(why)
+            }
+            Phase::Suspending { .. } => self.not_suspended(why),
+            _ => Vec::new(),
+        }
+    }
+}
