@@ -134,6 +134,8 @@ pub enum Open {
     },
     /// The agent's switch.
     Network,
+    /// Nothing: all that the site has of the agent in the document is removed.
+    Forget,
 }
 
 /// Why nothing was answered, or what was.

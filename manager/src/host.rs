@@ -3,7 +3,7 @@
 //! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
 //! four sockets: the agent's supervisor, its QEMU that waits for a migration's stream, its QEMU's screen, or its switch (the door
 //! for other sites); or the memory of a suspended agent is taken ([`taking`]). Or it is asked what the host can do, or to say what
-//! it is told. There is nothing else to be had, and no path comes from outside.
+//! it is told, or to forget an agent that is purged. There is nothing else to be had, and no path comes from outside.
 
 use std::fs::File;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use crate::control::{self, Here, LINE_MAX, Open, Opening, PROTOCOL, folder};
 use crate::facts::Facts;
 use crate::inventory::gather::gather;
 use crate::lines::next_line;
+use crate::purge;
 use crate::supervisor::image::Packed;
 use crate::supervisor::phase::Machine;
 use crate::supervisor::process::make_folder;
@@ -122,6 +123,12 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
             .await
             .context("the agent's QEMU does not listen here")?,
         Open::Echo => return Ok(Opened::Echo),
+        Open::Forget => {
+            let agent = opening.document.context("it is not said which agent is to be forgotten")?;
+            agent.check()?;
+            purge::forget(here, &agent).await?;
+            return Ok(Opened::Answer(Value::Null));
+        }
         Open::Display => {
             let stream = control::connect(&folder, names::DISPLAY).await;
             return Ok(Opened::Display(

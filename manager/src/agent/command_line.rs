@@ -28,6 +28,10 @@ pub mod names {
     pub const WATCHED: &str = "display.far";
     /// QEMU's process id.
     pub const PID: &str = "qemu.pid";
+    /// The UEFI firmware's code.
+    pub const FIRMWARE: &str = "efi-code.fd";
+    /// Its variables.
+    pub const VARIABLES: &str = "efi-variables.fd";
     /// What QEMU said.
     pub const LOG: &str = "qemu.log";
 }
@@ -52,7 +56,15 @@ pub fn arguments(agent: &Agent, beginning: Beginning) -> Vec<String> {
     let mut add = |name: &str, value: String| args.extend([name.to_owned(), value]);
     add("-name", format!("guest={},debug-threads=on", agent.name));
     add("-uuid", agent.uuid.to_string());
-    add("-machine", agent.machine.clone());
+    let flash = if agent.uefi.is_some() { ",pflash0=efi-code,pflash1=efi-variables" } else { "" };
+    add("-machine", format!("{}{flash}", agent.machine));
+    if agent.uefi.is_some() {
+        for (node, file, read_only) in
+            [("efi-code", names::FIRMWARE, true), ("efi-variables", names::VARIABLES, false)]
+        {
+            add("-blockdev", file_node(node, file, read_only).to_string());
+        }
+    }
     match agent.accelerator {
         // A processor that lacks what the model has: refused at the start, not shown something else.
         Accelerator::Kvm => {
@@ -90,7 +102,16 @@ pub fn arguments(agent: &Agent, beginning: Beginning) -> Vec<String> {
     // A request that cannot be served now is kept, and the machine stands: its file system sees no error.
     // Its geometry is said, not guessed: a disk in standby cannot be read when QEMU starts.
     let geometry = "cyls=16383,heads=16,secs=63";
-    add("-device", format!("virtio-blk-pci,id=disk0,drive=disk,addr=0x4,{geometry},rerror=stop,werror=stop"));
+    let first = if agent.cdrom.is_some() { ",bootindex=1" } else { "" };
+    add(
+        "-device",
+        format!("virtio-blk-pci,id=disk0,drive=disk,addr=0x4,{geometry},rerror=stop,werror=stop{first}"),
+    );
+    if let Some(cdrom) = &agent.cdrom {
+        add("-blockdev", file_node("cdrom", &cdrom.path, true).to_string());
+        // After the disk: whoever installs from it boots what was installed.
+        add("-device", "ide-cd,id=cdrom0,drive=cdrom,bus=ide.0,bootindex=2".to_owned());
+    }
     // Datagrams: the switch need not be there, and may begin anew (ADR 21).
     let (card, port) = (crate::net::names::CARD, crate::net::names::CARD_PORT);
     let ends = format!("local.type=unix,local.path={card},remote.type=unix,remote.path={port}");
@@ -112,6 +133,16 @@ pub fn arguments(agent: &Agent, beginning: Beginning) -> Vec<String> {
     }
     args.extend(["-S", "-nodefaults", "-no-user-config"].map(str::to_owned));
     args
+}
+
+/// A file as a drive's contents.
+fn file_node(name: &str, path: &str, read_only: bool) -> serde_json::Value {
+    json!({
+        "node-name": name,
+        "driver": "raw",
+        "read-only": read_only,
+        "file": { "driver": "file", "filename": path },
+    })
 }
 
 #[cfg(test)]
@@ -142,7 +173,8 @@ mod tests {
         let args = arguments(&example(), Beginning::Launch);
         let disk = args.iter().find(|a| a.starts_with("virtio-blk-pci")).unwrap();
         assert!(disk.contains("rerror=stop") && disk.contains("werror=stop"), "{disk}");
-        let node: serde_json::Value = serde_json::from_str(value(&args, "-blockdev").unwrap()).unwrap();
+        let nodes = args.iter().filter_map(|a| serde_json::from_str::<serde_json::Value>(a).ok());
+        let node = nodes.into_iter().find(|node| node["node-name"] == "disk").unwrap();
         assert_eq!(
             (node["driver"].as_str(), node["cache"]["direct"].as_bool(), node["file"]["driver"].as_str()),
             (Some("raw"), Some(true), Some("nbd"))

@@ -2,21 +2,24 @@
 //!
 //! The description is fixed when the agent is created and travels with it as a small JSON document. What differs from site to
 //! site (paths, sockets, the accelerator's presence) is not in it. [`command_line`] turns it into QEMU's arguments,
-//! [`machine`] says what the QEMU of a site can do, [`store`] keeps agents and what happened to them, [`automatic`] what may be done
+//! [`machine`] says what the QEMU of a site can do, [`firmware`] what its machines boot with, [`store`] keeps agents and what happened to them, [`automatic`] what may be done
 //! with one unasked.
 //!
 //! Invariant: two sites with the same description start machines that a migration's stream fits.
 
 pub mod automatic;
 pub mod command_line;
+pub mod firmware;
 pub mod machine;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The form of the document that this program writes and reads.
-pub const FORMAT: u32 = 1;
+use firmware::Uefi;
+
+/// The form of the document that this program writes; it reads that and the earlier ones. The second has `cdrom` and `uefi`.
+pub const FORMAT: u32 = 2;
 /// No description is longer.
 pub const DOCUMENT_MAX: usize = 64 << 10;
 /// The smallest and the largest memory.
@@ -91,6 +94,12 @@ pub struct Agent {
     pub mac: String,
     /// A kernel to boot; without one the disk is booted.
     pub boot: Option<DirectBoot>,
+    /// What is in its CD drive, booted if the disk cannot be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cdrom: Option<BootFile>,
+    /// Boots by this instead of a BIOS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uefi: Option<Uefi>,
     /// The site that created it.
     pub home: String,
 }
@@ -147,6 +156,12 @@ impl Agent {
         Ok(agent)
     }
 
+    /// Files that every site must have.
+    pub fn files(&self) -> impl Iterator<Item = &BootFile> {
+        let boot = self.boot.iter().flat_map(|boot| std::iter::once(&boot.kernel).chain(&boot.initrd));
+        boot.chain(&self.cdrom)
+    }
+
     /// Is every field sound? None of them can then be taken for another option by QEMU.
     ///
     /// # Errors
@@ -180,12 +195,16 @@ impl Agent {
         if octets.count() != 6 || self.mac.len() != 17 {
             return no("MAC", &self.mac, "six bytes as 52:54:00:12:34:56");
         }
-        let Some(boot) = &self.boot else { return Ok(()) };
-        for file in std::iter::once(&boot.kernel).chain(&boot.initrd) {
+        for file in self.files() {
             if !file.path.starts_with('/') || file.path.len() > 4096 || file.path.contains(['\0', '\n']) {
                 return no("boot file", &file.path, "an absolute path");
             }
         }
+        if let Some(uefi) = self.uefi.filter(|uefi| !uefi.is_sound()) {
+            let lens = format!("{} and {} bytes", uefi.code_len_bytes, uefi.variables_len_bytes);
+            return no("firmware", &lens, "whole pages of at most 8 MiB each");
+        }
+        let Some(boot) = &self.boot else { return Ok(()) };
         if boot.append.len() > 2048 || boot.append.contains(['\0', '\n']) {
             return no("kernel command line", &boot.append, "one line of at most 2048 bytes");
         }
@@ -216,6 +235,8 @@ pub(crate) mod tests {
                 initrd: None,
                 append: "console=ttyS0".to_owned(),
             }),
+            cdrom: Some(BootFile { path: "/srv/a,b.iso".to_owned(), len_bytes: 2 }),
+            uefi: Some(Uefi { code_len_bytes: 3_653_632, variables_len_bytes: 540_672 }),
             home: "desk".to_owned(),
         }
     }
@@ -228,10 +249,21 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_description_of_an_earlier_form_is_read() {
+        let mut old = serde_json::to_value(example()).unwrap();
+        old["format"] = 1.into();
+        for later in ["cdrom", "uefi"] {
+            old.as_object_mut().unwrap().remove(later);
+        }
+        let agent = Agent::from_json(&old.to_string()).unwrap();
+        assert_eq!((agent.format, agent.cdrom, agent.uefi), (1, None, None));
+    }
+
+    #[test]
     fn a_description_from_elsewhere_is_checked_in_every_field() {
         type Change = fn(&mut Agent);
-        let changes: [(&str, Change); 10] = [
-            ("form 2", |a| a.format = 2),
+        let changes: [(&str, Change); 12] = [
+            ("form 3", |a| a.format = 3),
             ("name", |a| a.name = "../x".to_owned()),
             ("disk", |a| a.disk = "-x".to_owned()),
             ("machine type", |a| a.machine = "q35,accel=kvm".to_owned()),
@@ -240,6 +272,8 @@ pub(crate) mod tests {
             ("processors", |a| a.vcpus = 0),
             ("MAC", |a| a.mac = "52:54:00:66:77:8x".to_owned()),
             ("boot file", |a| a.boot.as_mut().unwrap().kernel.path = "x".to_owned()),
+            ("boot file", |a| a.cdrom.as_mut().unwrap().path = "a.iso".to_owned()),
+            ("firmware", |a| a.uefi.as_mut().unwrap().code_len_bytes = 1),
             ("command line", |a| a.boot.as_mut().unwrap().append = "a\nb".to_owned()),
         ];
         for (word, change) in changes {

@@ -13,13 +13,14 @@ use super::profile::load_text;
 use super::told::{Told, print, progress};
 use super::view::view;
 use crate::agent::store::{Kept, Store};
-use crate::agent::{Agent, BootFile, DirectBoot, FORMAT, is_name, mac_of};
+use crate::agent::{Agent, BootFile, DirectBoot, FORMAT, firmware, is_name, mac_of};
 use crate::auto::process::watch;
 use crate::control::{AskError, Here, Request, folder};
 use crate::display;
+use crate::purge;
 use crate::reach;
 use crate::sites::Sites;
-use crate::supervisor::phase::{End, Machine, Phase};
+use crate::supervisor::phase::Machine;
 use crate::supervisor::process::{make_folder, supervise};
 use crate::wandisk::Wandisk;
 
@@ -100,7 +101,7 @@ impl Site {
             AgentCommand::Cancel { agent } => self.simple(agent, &Request::Cancel, SOON).await,
             AgentCommand::Suspend { agent } => self.simple(agent, &Request::Suspend, MOVE).await,
             AgentCommand::Resume { agent, at, force } => self.resume(agent, at.as_deref(), *force).await,
-            AgentCommand::Purge { agent, .. } => self.purge(agent).await,
+            AgentCommand::Purge { agent, here, .. } => self.purge(agent, *here).await,
             AgentCommand::Sync { agent, site } => self.sync(agent, site).await,
             AgentCommand::Stay { agent, time } => self.stay(agent, *time),
             AgentCommand::Home { agent, to } => self.home(agent, to).await,
@@ -159,6 +160,16 @@ impl Site {
             }),
             None => None,
         };
+        let uefi = if args.uefi {
+            let missing = || {
+                Told::new("there is no UEFI firmware for virtual machines at this site").hint(
+                    "install the package ovmf (edk2-ovmf), here and at each site where the agent may run",
+                )
+            };
+            Some(firmware::here().ok_or_else(missing)?)
+        } else {
+            None
+        };
         let uuid = Uuid::new_v4();
         let agent = Agent {
             format: FORMAT,
@@ -172,6 +183,8 @@ impl Site {
             accelerator,
             mac: mac_of(uuid),
             boot,
+            cdrom: args.cdrom.as_deref().map(boot_file).transpose()?,
+            uefi,
             home: self.sites.name.clone(),
         };
         agent.check().map_err(|error| Told::from(&error))?;
@@ -257,29 +270,20 @@ impl Site {
         }
     }
 
-    async fn purge(&self, agent: &str) -> Result<()> {
-        let kept = self.kept(agent)?;
-        let machine: Machine = serde_json::from_str(&kept.phase)?;
-        match machine.phase {
-            Phase::Off(End::Left { to }) => {
-                return Err(Told::new(format!("the agent is at site {to:?}"))
-                    .hint("move it here first, or purge it there and here")
-                    .into());
-            }
-            Phase::Off(_) | Phase::Suspended { .. } => {}
-            _ => {
-                return Err(Told::new("the agent is not off")
-                    .hint("`snowbird shutdown` or `kill` it first")
-                    .into());
-            }
-        }
-        let removed = self.wandisk()?.ask(&["rm", &kept.agent.disk, "--force"], DISK).await;
-        removed.map_err(|error| Told::of_wandisk(&error))?;
-        display::end(&self.here.home, agent).await?;
-        self.store()?.remove(kept.agent.uuid)?;
-        let folder = folder(&self.here.home, agent);
-        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-        print(self.json, &json!({ "purged": agent }), String::new)
+    async fn purge(&self, agent: &str, only_here: bool) -> Result<()> {
+        self.kept(agent)?;
+        let purged = if only_here {
+            purge::here(&self.here, agent).await.map(|()| vec![self.sites.name.clone()])
+        } else {
+            purge::everywhere(&self.here, &self.sites, agent).await
+        };
+        let sites = purged.map_err(|error| match error.hint() {
+            Some(hint) => Told::from(&error).hint(hint),
+            None => Told::from(&error),
+        })?;
+        print(self.json, &json!({ "purged": agent, "sites": sites }), || {
+            format!("{agent} is removed at {}", sites.join(", "))
+        })
     }
 
     fn list(&self) -> Result<()> {
@@ -320,9 +324,7 @@ impl Site {
         let kept = self.kept(agent)?;
         let lines = self.store()?.log(kept.agent.uuid, lines)?;
         print(self.json, &json!({ "agent": agent, "log": lines }), || {
-            let told = lines
-                .iter()
-                .map(|line| format!("{}.{:03}  {}", line.at_ms / 1000, line.at_ms % 1000, line.text));
+            let told = lines.iter().map(|line| format!("{}  {}", clock(line.at_ms), line.text));
             told.collect::<Vec<_>>().join("\n")
         })
     }
@@ -332,6 +334,15 @@ fn boot_file(path: &Path) -> Result<BootFile> {
     let whole = path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
     let len_bytes = whole.metadata()?.len();
     Ok(BootFile { path: whole.to_str().context("a file's name is no UTF-8")?.to_owned(), len_bytes })
+}
+
+/// A moment as this machine's clock shows it.
+fn clock(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(
+        || format!("{at_ms} ms"),
+        |at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T%.3f").to_string(),
+    )
 }
 
 fn word<'a>(value: &'a Value, name: &str) -> &'a str {

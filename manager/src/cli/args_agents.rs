@@ -10,6 +10,7 @@ use super::args_net::{NET, NetCommand};
 const CREATE: &str = "Examples:
   snowbird create work --image debian.qcow2 --memory 2G --vcpus 4
   snowbird create work --disk work --memory 512M --vcpus 2
+  snowbird create new --size 40G --cdrom debian-12-netinst.iso --uefi --memory 4G --vcpus 4
   snowbird create try --size 1G --memory 256M --vcpus 1 --kernel vmlinuz --initrd initrd.img --append console=ttyS0";
 
 const MIGRATE: &str = "Examples:
@@ -76,9 +77,9 @@ pub(super) enum AgentCommand {
         /// The agent.
         agent: String,
     },
-    /// Removes an agent that is off, and its disk, at this site.
+    /// Removes an agent that is off, and its disk, at every site.
     #[command(
-        after_help = "Examples:\n  snowbird purge work --yes\n\nReplicas of the disk at other sites stay: `wandisk rm` removes them there."
+        after_help = "Examples:\n  snowbird purge work --yes\n  snowbird purge work --yes --here       what other sites have of it stays\n\nIf a site that has a replica of its disk does not answer, nothing is removed."
     )]
     Purge {
         /// The agent.
@@ -86,6 +87,9 @@ pub(super) enum AgentCommand {
         /// Really.
         #[arg(long, required = true)]
         yes: bool,
+        /// Only what is at this site.
+        #[arg(long)]
+        here: bool,
     },
     /// Makes an agent's disk complete at a site; ends when it is.
     #[command(
@@ -291,6 +295,12 @@ pub(super) struct CreateArgs {
     /// Boot this kernel instead of the disk; every site must have it at the same path.
     #[arg(long, value_name = "FILE")]
     pub(super) kernel: Option<PathBuf>,
+    /// Put this image into its CD drive: it boots from it while its disk holds no system. Every site must have it at the same path.
+    #[arg(long, value_name = "ISO")]
+    pub(super) cdrom: Option<PathBuf>,
+    /// Boot by UEFI instead of a BIOS; every site must have the package ovmf.
+    #[arg(long)]
+    pub(super) uefi: bool,
     /// The kernel's first root.
     #[arg(long, value_name = "FILE", requires = "kernel")]
     pub(super) initrd: Option<PathBuf>,

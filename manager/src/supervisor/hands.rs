@@ -262,8 +262,10 @@ impl Hands {
         if self.agent.accelerator == Accelerator::Kvm && !machine::kvm_works(&scratch, &self.agent.cpu) {
             return Err(format!("KVM with a processor {} does not work at this site", self.agent.cpu));
         }
-        let boot = self.agent.boot.iter();
-        for file in boot.flat_map(|boot| std::iter::once(&boot.kernel).chain(&boot.initrd)) {
+        if self.agent.uefi.is_some_and(|uefi| uefi.images().is_none()) {
+            return Err("a UEFI firmware as the agent's is not at this site (the package ovmf)".to_owned());
+        }
+        for file in self.agent.files() {
             let len = std::fs::metadata(&file.path).map(|data| data.len()).ok();
             if len != Some(file.len_bytes) {
                 return Err(format!("{} is not here as it was when the agent was created", file.path));

@@ -39,6 +39,8 @@ const DIES: Duration = Duration::from_secs(15);
 pub(super) enum QemuError {
     #[error("{QEMU} is not to be found at this site")]
     Missing,
+    #[error("a UEFI firmware as the agent's is not at this site (the package ovmf)")]
+    NoFirmware,
     #[error("QEMU could not be started")]
     Start(#[from] std::io::Error),
     #[error("QEMU ended at once: {0}")]
@@ -93,6 +95,9 @@ impl Qemu {
         for name in [names::QMP, names::CONSOLE, names::DISPLAY, names::ARRIVING, names::LEAVING, names::PID]
         {
             std::fs::remove_file(name).ok();
+        }
+        if let Some(uefi) = agent.uefi {
+            uefi.images().ok_or(QemuError::NoFirmware)?.put(Path::new("."))?;
         }
         let log = File::create(names::LOG)?;
         let mut command = Command::new(find(QEMU).ok_or(QemuError::Missing)?);

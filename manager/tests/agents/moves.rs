@@ -39,8 +39,15 @@ fn an_agent_moves_there_and_back_while_it_writes_and_loses_nothing() {
     assert_eq!(world.processes("qemu-system").len(), 1);
 
     world.end_at("a");
-    world.ok("a", &["purge", AGENT, "--yes"]);
-    assert_eq!(world.ok("a", &["ls"])["agents"].as_array().unwrap().len(), 0);
+    world.cut(true);
+    assert!(world.fails("a", &["purge", AGENT, "--yes"]).contains("\"b\", which may have"));
+    world.cut(false);
+    assert_eq!(world.ok("a", &["purge", AGENT, "--yes"])["sites"], serde_json::json!(["b", "a"]));
+    for site in ["a", "b"] {
+        assert_eq!(world.ok(site, &["ls"])["agents"].as_array().unwrap().len(), 0);
+        assert_eq!(world.wandisk(site, &["ls"])["disks"].as_array().unwrap().len(), 0);
+        assert!(!world.home(site).join("agents").join(AGENT).exists());
+    }
 }
 
 #[test]
@@ -81,4 +88,25 @@ fn what_cannot_be_done_is_refused_in_a_sentence_and_the_agent_goes_on() {
     world.ok("a", &["launch", AGENT]);
     world.judge.goes_on_at("a");
     world.end_at("a");
+}
+
+#[test]
+fn an_agent_that_boots_by_uefi_keeps_its_firmwares_variables_and_its_cd_when_it_moves() {
+    let cdrom = tempfile::NamedTempFile::new().unwrap();
+    cdrom.as_file().set_len(64 << 10).unwrap();
+    let world = World::with_agent_by_uefi(cdrom.path().to_str().unwrap());
+    world.ok("a", &["migrate", AGENT, "--to", "b"]);
+    world.judge.goes_on_at("b");
+    let variables = |site: &str| {
+        let folder = world.home(site).join("agents").join(AGENT);
+        std::fs::read(folder.join("efi-variables.fd")).unwrap()
+    };
+    // (The firmware has noted what it booted.)
+    assert_ne!(variables("a"), std::fs::read("/usr/share/OVMF/OVMF_VARS_4M.fd").unwrap());
+    assert_eq!(variables("b"), variables("a"));
+    cdrom.as_file().set_len(1 << 10).unwrap();
+    let sentence = world.fails("b", &["migrate", AGENT, "--to", "a"]);
+    assert!(sentence.contains("is not here as it was"), "{sentence}");
+    world.judge.goes_on_at("b");
+    world.end_at("b");
 }

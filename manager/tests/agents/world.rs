@@ -66,22 +66,27 @@ impl World {
 
     /// The same, with the disk that `source` says.
     pub fn with_agent_on(world: World, source: &[&str]) -> World {
-        World::begin(world, source, "")
+        World::begin(world, "96M", source, "")
     }
 
     /// The same, with more on its kernel's command line.
     pub fn with_agent_told(words: &str) -> World {
-        World::begin(World::new(), &["--size", "8M"], words)
+        World::begin(World::new(), "96M", &["--size", "8M"], words)
     }
 
-    fn begin(world: World, source: &[&str], words: &str) -> World {
+    /// The same, by UEFI, with a CD.
+    pub fn with_agent_by_uefi(cdrom: &str) -> World {
+        World::begin(World::new(), "256M", &["--size", "8M", "--uefi", "--cdrom", cdrom], "")
+    }
+
+    fn begin(world: World, memory: &str, source: &[&str], words: &str) -> World {
         let root = world.file("root.cpio");
         boot::initramfs(&root);
         let kernel = world.file("vmlinuz");
         std::fs::copy(boot::kernel(), &kernel).unwrap();
         let (kernel, root) = (kernel.to_str().unwrap(), root.to_str().unwrap());
         let append = format!("console=ttyS0 quiet panic=-1 rdinit=/init {words}");
-        let machine = ["create", AGENT, "--memory", "96M", "--vcpus", "1", "--accelerator", "tcg"];
+        let machine = ["create", AGENT, "--memory", memory, "--vcpus", "1", "--accelerator", "tcg"];
         world.ok(
             "a",
             &[&machine[..], source, &["--kernel", kernel, "--initrd", root, "--append", &append]].concat(),

@@ -60,6 +60,7 @@ pub(super) const PACKAGES: &[Package] = &[
         Sign::File("/usr/lib/llvm-*/lib/libclang*.so"),
     ),
     package("qemu-system-x86", For::Guest, "the guest", Sign::Program("qemu-system-x86_64")),
+    package("ovmf", For::Test, "agents that boot by UEFI", Sign::File("/usr/share/OVMF/OVMF_CODE_4M.fd")),
     package("kmod", For::Guest, "its modules", Sign::Program("depmod")),
     package("e2fsprogs", For::Guest, "its disks", Sign::Program("mkfs.ext4")),
     package("dmsetup", For::Test, "disks that lose power, in the guest", Sign::Program("dmsetup")),

@@ -1,0 +1,200 @@
+//! Removing an agent: what belongs to it at one site, and at all of them.
+//!
+//! Invariants: an agent that is not off or suspended, or whose disk is resident at the site that is to forget it, is not removed
+//! by another site's word; the site of the disk is last, so that a failure leaves the agent with its disk.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::agent::Agent;
+use crate::agent::store::{Kept, Store, StoreError};
+use crate::control::{AskError, Here, Open, Opening, PROTOCOL, facts, folder, open};
+use crate::display::{self, OpenError};
+use crate::sites::{Site, Sites};
+use crate::supervisor::phase::{End, Machine, Phase};
+use crate::wandisk::{Wandisk, WandiskError};
+
+const DISK: Duration = Duration::from_secs(30);
+
+/// Why something of it is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum PurgeError {
+    /// It lives elsewhere.
+    #[error("the agent is at site {to:?}")]
+    Elsewhere {
+        /// Where.
+        to: String,
+    },
+    /// It lives.
+    #[error("the agent is not off")]
+    Runs,
+    /// Another one of that name.
+    #[error("another agent has that name")]
+    Another,
+    /// A site that may have it cannot be asked.
+    #[error("site {site:?}, which may have a part of it, does not answer")]
+    Silent {
+        /// Its name.
+        site: String,
+        /// Why.
+        source: AskError,
+    },
+    /// A site would not.
+    #[error("site {site:?} still has it")]
+    Site {
+        /// Its name.
+        site: String,
+        /// Why.
+        source: AskError,
+    },
+    /// The list of agents.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The disk.
+    #[error(transparent)]
+    Wandisk(#[from] WandiskError),
+    /// The screen's proxy.
+    #[error(transparent)]
+    Display(#[from] OpenError),
+    /// What is written of the agent makes no sense.
+    #[error("the agent's journal cannot be understood")]
+    Journal(#[from] serde_json::Error),
+    /// Its folder.
+    #[error("the agent's folder could not be removed")]
+    Folder(#[source] std::io::Error),
+}
+
+impl PurgeError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            PurgeError::Elsewhere { to } => Some(format!("purge it at {to}, or move it here first")),
+            PurgeError::Runs => Some("`snowbird shutdown` or `kill` it first".to_owned()),
+            PurgeError::Silent { site, .. } => Some(format!(
+                "try again when it does; --here removes what is at this site and leaves {site}'s for `wandisk rm` there"
+            )),
+            PurgeError::Wandisk(error) => error.hint().map(str::to_owned),
+            _ => None,
+        }
+    }
+}
+
+/// Removes an agent everywhere: at each other site that has a replica of its disk, and then here. Gives the sites.
+///
+/// # Errors
+/// [`PurgeError`]. If a site does not answer nothing is removed anywhere.
+pub async fn everywhere(here: &Here, sites: &Sites, agent: &str) -> Result<Vec<String>, PurgeError> {
+    let kept = Store::open(&here.home)?.agent(agent)?;
+    removable(&kept)?;
+    let wandisk = Wandisk::find(&here.home, here.wandisk.as_deref())?;
+    let disk = wandisk.ask(&["status", &kept.agent.disk], DISK).await?;
+    let mut others: Vec<&Site> = Vec::new();
+    for name in names(&disk, &kept.agent.home).into_iter().filter(|name| *name != sites.name) {
+        let silent = |source| PurgeError::Silent { site: name.to_owned(), source };
+        let site = sites.site(name).map_err(|error| silent(error.into()))?;
+        // (Whether wandisk reached it when it last tried says nothing of now.)
+        facts(site).await.map_err(silent)?;
+        others.push(site);
+    }
+    for site in &others {
+        let opening = Opening {
+            snowbird: PROTOCOL,
+            agent: agent.to_owned(),
+            open: Open::Forget,
+            document: Some(kept.agent.clone()),
+        };
+        let told = |source| PurgeError::Site { site: site.name.clone(), source };
+        open(site, &opening).await.map_err(told)?;
+    }
+    at_one(here, &kept, false).await?;
+    Ok(others.into_iter().map(|site| &site.name).chain([&sites.name]).cloned().collect())
+}
+
+/// The sites that may have a part of it: those with a replica of its disk, by what `wandisk status` says, and its home.
+fn names<'a>(disk: &'a Value, home: &'a str) -> Vec<&'a str> {
+    let sites = disk["sites"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut names: Vec<&str> = sites.iter().filter_map(|site| site["name"].as_str()).collect();
+    if !names.contains(&home) {
+        names.push(home);
+    }
+    names
+}
+
+/// Removes what this site has of an agent that is off here.
+///
+/// # Errors
+/// [`PurgeError`].
+pub async fn here(here: &Here, agent: &str) -> Result<(), PurgeError> {
+    let kept = Store::open(&here.home)?.agent(agent)?;
+    removable(&kept)?;
+    at_one(here, &kept, false).await
+}
+
+/// Removes what this site has of an agent whose disk is at another one, which says so.
+///
+/// # Errors
+/// [`PurgeError`].
+pub async fn forget(here: &Here, agent: &Agent) -> Result<(), PurgeError> {
+    match Store::open(&here.home)?.agent(&agent.name) {
+        Ok(kept) if kept.agent.uuid != agent.uuid => Err(PurgeError::Another),
+        Ok(kept) => {
+            let machine: Machine = serde_json::from_str(&kept.phase)?;
+            if !matches!(machine.phase, Phase::Off(_)) {
+                return Err(PurgeError::Runs);
+            }
+            at_one(here, &kept, true).await
+        }
+        // Its disk was here without it.
+        Err(StoreError::NoAgent { .. }) => disk(here, &agent.disk, true).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn removable(kept: &Kept) -> Result<(), PurgeError> {
+    let machine: Machine = serde_json::from_str(&kept.phase)?;
+    match machine.phase {
+        Phase::Off(End::Left { to }) => Err(PurgeError::Elsewhere { to }),
+        Phase::Off(_) | Phase::Suspended { .. } => Ok(()),
+        _ => Err(PurgeError::Runs),
+    }
+}
+
+async fn at_one(here: &Here, kept: &Kept, replica_only: bool) -> Result<(), PurgeError> {
+    disk(here, &kept.agent.disk, replica_only).await?;
+    display::end(&here.home, &kept.agent.name).await?;
+    files(&here.home, &kept.agent.name, kept.agent.uuid)
+}
+
+async fn disk(here: &Here, disk: &str, replica_only: bool) -> Result<(), PurgeError> {
+    let wandisk = Wandisk::find(&here.home, here.wandisk.as_deref())?;
+    let mut args = vec!["rm", disk, "--force"];
+    args.extend(replica_only.then_some("--replica-only"));
+    Ok(wandisk.ask(&args, DISK).await.map(drop)?)
+}
+
+fn files(home: &Path, name: &str, uuid: Uuid) -> Result<(), PurgeError> {
+    Store::open(home)?.remove(uuid)?;
+    match std::fs::remove_dir_all(folder(home, name)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(PurgeError::Folder(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_agents_home_is_asked_too_and_no_site_twice() {
+        let disk = json!({ "sites": [{ "name": "b" }, { "name": "c" }] });
+        assert_eq!(names(&disk, "c"), ["b", "c"]);
+        assert_eq!(names(&disk, "a"), ["b", "c", "a"]);
+        assert_eq!(names(&Value::Null, "a"), ["a"]);
+    }
+}
