@@ -131,6 +131,8 @@ impl Peers {
             // The oldest is the likeliest to be dying of a cut that nobody has noticed.
             of_site.remove(0).close("a newer session of the same site took its place");
         }
+        // Of the others only those are used that are heard from now on: that is to be a round trip, not until their next ping.
+        of_site.iter().for_each(Session::ping);
         of_site.push(session);
     }
 

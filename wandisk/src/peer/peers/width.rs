@@ -39,8 +39,9 @@ const IDLE: Duration = Duration::from_secs(15);
 const FAR: Duration = Duration::from_millis(20);
 /// Whoever waited for a chunk may do so again for this long.
 const REMEMBERED: Duration = Duration::from_secs(600);
-/// Logins at a time: at first, to see how long they take, and then. Servers refuse some where ten have not ended.
-const DIALS_FIRST: usize = 2;
+/// Logins at a time: at first, to see how long they take, and then; ten connections are there after two turns. Servers refuse
+/// some where ten have not ended.
+const DIALS_FIRST: usize = 4;
 const DIALS: usize = 5;
 /// Logins that take so much longer than their round trips tell of a busy machine: more of them are no help.
 const LOGIN_ROUND_TRIPS: u32 = 20;

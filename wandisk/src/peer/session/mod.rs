@@ -232,6 +232,13 @@ impl Shared {
         self.traffic.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Asks whether the peer is there; its answer counts as hearing it.
+    fn ping(&self) {
+        // A ping's id is the moment it was sent.
+        let sent = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.news.try_send(Message::bare(Kind::Ping, sent)).ok();
+    }
+
     fn lane(&self, class: Class) -> &mpsc::Sender<Outgoing> {
         if class == Class::Demand { &self.demand } else { &self.bulk }
     }
@@ -420,14 +427,11 @@ async fn keep_alive(shared: Arc<Shared>) {
             _ = tick.tick() => {}
             _ = closed.wait_for(Option::is_some) => return,
         }
-        let now = shared.began.elapsed();
-        let silent = ms(now).saturating_sub(shared.heard_ms.load(Ordering::Relaxed));
+        let silent = ms(shared.began.elapsed()).saturating_sub(shared.heard_ms.load(Ordering::Relaxed));
         if silent > ms(SILENCE) {
             shared.end("the far side was silent for too long");
             return;
         }
-        // A ping's id is the moment it was sent.
-        let sent = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-        shared.news.try_send(Message::bare(Kind::Ping, sent)).ok();
+        shared.ping();
     }
 }

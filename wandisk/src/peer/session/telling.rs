@@ -36,6 +36,11 @@ impl Session {
         self.asking() == 0 && self.shared.in_hand.load(Ordering::Relaxed) == 0
     }
 
+    /// Asks the peer for a sign of life.
+    pub(in crate::peer) fn ping(&self) {
+        self.shared.ping();
+    }
+
     /// Has the peer been heard since another session began, and within two pings?
     pub(in crate::peer) fn heard_since(&self, other: &Session) -> bool {
         let heard = self.shared.began + Duration::from_millis(self.shared.heard_ms.load(Ordering::Relaxed));

@@ -386,3 +386,15 @@ async fn a_stream_that_rested_goes_on() {
         tokio::time::sleep(2 * super::super::limits::PACKER_IDLE).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_was_silent_since_a_newer_session_began_is_heard_when_asked() {
+    let (older, _far) = pair(1 << 16).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let (newer, _newer_far) = pair(1 << 16).await;
+    settle().await;
+    assert!(!older.heard_since(&newer), "its next ping is seconds away");
+    older.ping();
+    settle().await;
+    assert!(older.heard_since(&newer));
+}
