@@ -2,15 +2,19 @@
 //!
 //! Pure. A durable mark costs a sync of the medium, so a commit takes more of them than are wanted:
 //! - those after a writer that goes through the disk in order: twice as many as it has behind it;
-//! - the whole neighbourhood of each, where several are wanted at once; four times as large with each such commit.
+//! - the whole neighbourhood of each, where several are wanted at once; eight times as large with each such commit.
 //!
 //! What was marked for nothing costs its turn in a bounded set, and a look after a machine crash: half of the room that is left
 //! is never given to it, and when half of what is dropped was never used there are no neighbourhoods until all marks go.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Extents marked after a writer in order, and extents of a neighbourhood, at most: 128 MiB of disk.
+/// Extents marked after a writer in order, at most: 128 MiB of disk.
 const REACH: u64 = 32;
+/// How much larger a neighbourhood becomes at a time, and how large at most: 1 GiB of disk. Each commit on the way there is a
+/// millisecond in which all such writers wait.
+const GROWTH: u64 = 8;
+const AROUND: u64 = 256;
 /// So many are wanted at once by those who write all over the disk.
 const MANY: usize = 4;
 /// After so many commits with fewer they are seen to have ended. (The first of those who write at once commits alone, the others
@@ -55,7 +59,7 @@ impl HotExtents {
             wanted: BTreeSet::new(),
             unused: BTreeSet::new(),
             spread: 1,
-            spread_max: REACH,
+            spread_max: AROUND,
             few: 0,
         }
     }
@@ -120,7 +124,7 @@ impl HotExtents {
             .collect();
         self.few = if wanted.len() < MANY { self.few + 1 } else { 0 };
         match self.few {
-            0 => self.spread = (self.spread * 4).min(self.spread_max),
+            0 => self.spread = (self.spread * GROWTH).min(self.spread_max),
             1..FEW_IN_A_ROW => {}
             _ => (self.spread, self.few) = (1, 0),
         }

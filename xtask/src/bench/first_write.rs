@@ -1,7 +1,9 @@
 //! What a chunk's first write costs: a disk that another site holds all of, so that every chunk is clean, is written
 //! through NBD; the same requests again find their chunks marked.
 //!
-//! Between runs the other site syncs, which makes the chunks clean again.
+//! Between runs the other site syncs, which makes the chunks clean again. Before each run all of the disk is read once: what the
+//! kernel keeps of its page cache in the processor's caches decides much of what a small write costs, and whoever wrote the same
+//! places a moment ago would find it there.
 
 use std::fs;
 use std::path::Path;
@@ -76,10 +78,13 @@ fn measure_in(arguments: &Arguments, dir: &Path) -> Result<()> {
 
 fn compare(arguments: &Arguments, peer: &Peer, sync: &dyn Fn() -> Result<()>) -> Result<()> {
     let all = fio::rows(&["random write, depth 16".to_owned(), "sequential write".to_owned()]);
-    let filling = fio::rows(&["sequential write".to_owned()]);
-    for row in filling {
-        fio::once(peer, row, Until::Requests(requests(row, arguments.size)))?;
-    }
+    let all_of_it = |words: &str| {
+        let rows = fio::rows(&[words.to_owned()]);
+        rows.into_iter().try_for_each(|row| {
+            fio::once(peer, row, Until::Requests(requests(row, arguments.size))).map(drop)
+        })
+    };
+    all_of_it("sequential write")?;
     println!(
         "\n{:<36}{:>12}{:>12}{:>18}   (medians of {} runs, I/O a second; ratio with its 95 % interval)",
         "", "clean", "marked", "ratio", arguments.runs
@@ -93,8 +98,10 @@ fn compare(arguments: &Arguments, peer: &Peer, sync: &dyn Fn() -> Result<()>) ->
         let (mut clean, mut marked) = (Vec::new(), Vec::new());
         for _ in 0..arguments.runs {
             sync()?;
-            clean.push(fio::once(peer, row, until)?);
-            marked.push(fio::once(peer, row, until)?);
+            for figures in [&mut clean, &mut marked] {
+                all_of_it("sequential read")?;
+                figures.push(fio::once(peer, row, until)?);
+            }
         }
         let ratio = Ratio::of(&clean, &marked);
         println!("{:<36}{:>12.0}{:>12.0}{ratio:>18}", row.name, median(clean), median(marked));
