@@ -34,8 +34,9 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     println!("{:<32}{:>8}{:>14}{:>14}{:>14}", "reads of 128 KiB", "reads", "median", "90 %", "over the line");
     // Each has a part of the disk of its own: no chunk is met twice.
     let part = (arguments.size / 3) >> 20 << 20;
-    // A pause of a second is longer than TCP's time-outs: it begins slowly again.
-    let parts = [("warming", 20, 0), ("one after the other", 60, 0), ("after a second's pause", 20, 1)];
+    // Until all connections are there, a link is not warm: two turns of logins. A pause of a second is longer than TCP's
+    // time-outs: it begins slowly again.
+    let parts = [("warming", 60, 0), ("one after the other", 60, 0), ("after a second's pause", 20, 1)];
     for (at, (name, count, pause)) in (0..).zip(parts) {
         let (half, most) = reads(&uri, at * part..(at + 1) * part, count, pause)?;
         let over = half.as_secs_f64() - least.as_secs_f64();
