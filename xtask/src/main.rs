@@ -12,6 +12,7 @@ mod guest;
 mod image;
 mod mutants;
 mod process;
+mod rig;
 mod setup;
 mod sites;
 mod soak;

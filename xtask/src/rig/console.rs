@@ -1,10 +1,9 @@
-//! Who works with the agent: a console that starts jobs and hears when they end, and a user who types.
+//! The agent's serial port: it starts jobs and hears when they end, at whichever site that is.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 /// The agent's serial port, heard at both sites.
 #[derive(Debug)]
-pub(super) struct Console {
+pub(crate) struct Console {
     lines: Receiver<(Instant, String)>,
     typed: [Sender<String>; 2],
     end: Arc<AtomicBool>,
@@ -22,7 +21,7 @@ pub(super) struct Console {
 
 impl Console {
     /// Hears an agent whose sites' folders are below this one.
-    pub(super) fn hear(folder: &Path, agent: &str) -> Console {
+    pub(crate) fn hear(folder: &Path, agent: &str) -> Console {
         let (sender, lines) = channel();
         let end = Arc::new(AtomicBool::new(false));
         let typed = ["a", "b"].map(|site| {
@@ -43,12 +42,15 @@ impl Console {
     }
 
     /// Waits for a line; gives when it was heard.
-    pub(super) fn wait(&self, patience: Duration, is_it: impl Fn(&str) -> bool) -> Result<(Instant, String)> {
+    pub(crate) fn wait(&self, patience: Duration, is_it: impl Fn(&str) -> bool) -> Result<(Instant, String)> {
         let end = Instant::now() + patience;
         loop {
             let rest = end.saturating_duration_since(Instant::now());
             let heard =
                 self.lines.recv_timeout(rest).context("the agent does not say what was waited for")?;
+            if heard.1.starts_with("bad ") {
+                bail!("the agent says: {}", heard.1);
+            }
             if is_it(&heard.1) {
                 return Ok(heard);
             }
@@ -56,7 +58,7 @@ impl Console {
     }
 
     /// Has it do its job, which may end at another site; the seconds that took.
-    pub(super) fn job(&self, site: &str, patience: Duration) -> Result<f64> {
+    pub(crate) fn job(&self, site: &str, patience: Duration) -> Result<f64> {
         self.typed[usize::from(site == "b")].send("job".to_owned()).context("nobody hears the agent")?;
         let (began, _) = self.wait(patience, |line| line == "job begins")?;
         let (ended, said) = self.wait(patience, |line| line.starts_with("job ends"))?;
@@ -103,46 +105,5 @@ fn listen(stream: UnixStream, sender: &Sender<(Instant, String)>, words: &Receiv
                 if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
             Err(_) => return,
         }
-    }
-}
-
-/// A user who types line after line.
-#[derive(Debug)]
-pub(super) struct Typist {
-    end: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Typist {
-    /// Each line by a command of its own, until stopped.
-    pub(super) fn start(line: impl Fn() -> Command) -> Typist {
-        let end = Arc::new(AtomicBool::new(false));
-        let mut command = line();
-        let mine = Arc::clone(&end);
-        let thread = std::thread::spawn(move || {
-            while !mine.load(Ordering::SeqCst) {
-                let typed = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-                wait(typed.ok(), &mine);
-            }
-        });
-        Typist { end, thread: Some(thread) }
-    }
-
-    pub(super) fn stop(&mut self) {
-        self.end.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
-    }
-}
-
-/// Waits until it has typed, or shall not any more.
-fn wait(child: Option<Child>, end: &AtomicBool) {
-    let Some(mut child) = child else { return std::thread::sleep(Duration::from_millis(200)) };
-    while !matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
-        if end.load(Ordering::SeqCst) {
-            child.kill().ok();
-        }
-        std::thread::sleep(Duration::from_millis(20));
     }
 }

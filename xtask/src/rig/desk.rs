@@ -21,7 +21,7 @@ impl Desk {
             bail!("the desk's part of a processor is from 0.05 to 1");
         }
         let quota = (part * f64::from(PERIOD_US)).round();
-        let name = format!("snowbird-demo-{}", std::process::id());
+        let name = format!("snowbird-desk-{}", std::process::id());
         let version_1 = Path::new("/sys/fs/cgroup/cpu");
         let (root, first) =
             if version_1.exists() { (version_1, true) } else { (Path::new("/sys/fs/cgroup"), false) };
