@@ -1,9 +1,13 @@
-//! What the agent of the tests writes, so that others can judge it: numbered blocks.
+//! What the agent of the tests writes, so that others can judge it: numbered blocks; and what agents of benches compute and show.
 //!
 //! Block `n` lies at slot `n mod` [`SLOTS`] and is the same wherever it is made from its number: a block that is torn, old, or
 //! of another number is seen at once. Number 0 is none.
 
 #![forbid(unsafe_code)]
+
+pub mod field;
+pub mod look;
+pub mod surface;
 
 /// Bytes of a block.
 pub const BLOCK: usize = 4096;

@@ -12,10 +12,11 @@
 //!
 //! A line `look` makes it read the next of the far blocks and say its number (`far 1001`); `off` ends the machine in order;
 //! `work` has it compute beside that, `rest` no more; `job` runs the program that `/job` names (a word a line), and the port
-//! says when it begins and ends. Two copies that run would both say `at` of one number.
+//! says when it begins and ends. Not as PID 1 it is a program of such jobs ([`aside`]). Two copies that run would both say `at` of one number.
 
 #![forbid(unsafe_code)]
 
+mod aside;
 mod net;
 
 use std::fs::{File, OpenOptions};
@@ -38,6 +39,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 fn main() {
     if std::process::id() != 1 {
+        if let Err(error) = aside::main() {
+            drop(writeln!(io::stderr(), "{error}"));
+            std::process::exit(1);
+        }
         return;
     }
     let mut port = None;
@@ -59,7 +64,7 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     let serial = port.insert(open("/dev/ttyS0")?);
     load_modules()?;
     network(open("/dev/ttyS0")?);
-    let typed = typed()?;
+    let typed = screen()?;
     let disk = disk()?;
     let words = BufReader::new(open("/dev/ttyS0")?);
     std::thread::spawn(move || {
@@ -124,9 +129,17 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     Ok(())
 }
 
-/// Lines that are typed at the keyboard. The screen shows them, and nothing that moves or blinks by itself.
-fn typed() -> io::Result<Receiver<String>> {
+/// Lines that are typed at the keyboard. The screen shows them, and nothing that moves or blinks by itself. Where the first root
+/// brought a viewer (`/viewer`, a word a line), the screen and the keyboard are its, and no line comes.
+fn screen() -> io::Result<Receiver<String>> {
     let mut screen = OpenOptions::new().read(true).write(true).open("/dev/tty1")?;
+    if let Ok(words) = std::fs::read_to_string("/viewer") {
+        let mut words = words.lines();
+        let mut viewer = std::process::Command::new(words.next().unwrap_or_default());
+        viewer.args(words).env("PATH", "/usr/bin:/bin");
+        viewer.stdin(screen.try_clone()?).stdout(screen.try_clone()?).stderr(screen).spawn()?;
+        return Ok(channel().1);
+    }
     screen.write_all(b"\x1b[2J\x1b[H\x1b[?25lThe agent's screen.\n")?;
     let (tell, typed) = channel();
     std::thread::spawn(move || {

@@ -7,6 +7,7 @@ mod fio;
 mod first_write;
 mod link;
 mod nbd;
+mod paper;
 mod ratio;
 mod scale;
 
@@ -41,6 +42,8 @@ enum What {
     Link(link::Arguments),
     /// The display proxy: frames a second at a distance, latency, lag, CPU, re-homes, on this machine.
     Display(display::Arguments),
+    /// The paper's evaluation: two jobs at a slow desk, at a fast server, and where Snowbird has them, on this machine.
+    Paper(paper::Arguments),
     /// What `disk` does inside the guest.
     #[command(hide = true)]
     DiskHere(Here),
@@ -99,6 +102,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         What::FirstWrite(arguments) => first_write::measure(arguments).map(|()| ExitCode::SUCCESS),
         What::Scale(scale) => scale::measure(scale).map(|()| ExitCode::SUCCESS),
         What::Link(link) => link::main(link).map(|()| ExitCode::SUCCESS),
+        What::Paper(paper) => paper::measure(paper).map(|()| ExitCode::SUCCESS),
         What::Nbd(runs) => nbd::measure(runs).map(|()| ExitCode::SUCCESS),
     }
 }

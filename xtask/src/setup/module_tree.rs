@@ -46,6 +46,7 @@ pub(super) const WANTED: &[&str] = &[
     "dummy",
     "ifb",
     "virtio_net",
+    "nfsv4",
     "sch_netem",
     "sch_tbf",
     "sch_htb",

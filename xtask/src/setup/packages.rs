@@ -108,6 +108,13 @@ pub(super) const PACKAGES: &[Package] = &[
     package("chromium-driver", For::Test, "driving the browser", Sign::Program("chromedriver")),
     package("npm", For::Test, "noVNC, which the browser draws with", Sign::Program("npm")),
     package("povray", For::Test, "what an agent of the demonstration renders with", Sign::Program("povray")),
+    package("nfs-ganesha", For::Test, "the dataset of the paper's bench", Sign::Program("ganesha.nfsd")),
+    package(
+        "nfs-ganesha-vfs",
+        For::Test,
+        "folders, for the server of that dataset",
+        Sign::File("/usr/lib/*/ganesha/libfsalvfs.so"),
+    ),
     package("iperf3", For::Test, "measuring the WAN of the tests", Sign::Program("iperf3")),
     package("iputils-ping", For::Test, "measuring the WAN of the tests", Sign::Program("ping")),
     package("rsync", For::Test, "a peer of the benchmarks", Sign::Program("rsync")),

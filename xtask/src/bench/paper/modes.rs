@@ -1,0 +1,132 @@
+//! A job in each mode: at the desk only, at the server only, and where Snowbird has it. One agent does them in turn; it is moved
+//! by hand between two modes, never within one of the first two.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::job::Job;
+use super::kept::{Kept, Moved, Row};
+use super::{Arguments, look};
+use crate::rig::console::Console;
+use crate::rig::{AGENT, DESK, PATIENCE, SERVER, World, now_ms, shown, since_s, took_s};
+
+/// How long the agent idles, watched, before it computes: longer than the profile's window, which is full then.
+const IDLES: Duration = Duration::from_secs(12);
+/// After a session: for a move that is under way.
+const LEAST: Duration = Duration::from_secs(45);
+
+/// Where a job is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Mode {
+    /// At the desk only; its screen is looked at there.
+    Desk,
+    /// At the server only; its screen is looked at by a plain viewer over the WAN.
+    Server,
+    /// Begun at the desk, moved by itself; its screen is looked at through `snowbird view`.
+    Snowbird,
+}
+
+impl Mode {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Desk => "desk",
+            Self::Server => "server",
+            Self::Snowbird => "snowbird",
+        }
+    }
+}
+
+/// Does a job in the modes that are wanted.
+pub(super) fn run(world: &World, job: Job, arguments: &Arguments, kept: &Kept) -> Result<()> {
+    println!("\n{}: the agent boots at the desk …", job.name());
+    let console = world.launch(&job.work(world, arguments)?)?;
+    let _nfs = job.surroundings(world, arguments)?;
+    let mut at = DESK;
+    for mode in arguments.mode.iter().copied() {
+        let wanted = if mode == Mode::Server { SERVER } else { DESK };
+        if at != wanted {
+            world.migrate(wanted)?;
+        }
+        at = wanted;
+        println!("\n{}, {}:", job.name(), mode.name());
+        let rtt_ms = u64::try_from(arguments.wan.rtt.as_millis()).unwrap_or(u64::MAX);
+        let mut row = Row {
+            job: job.name().to_owned(),
+            mode: mode.name().to_owned(),
+            rtt_ms,
+            size: format!("{}, desk {}", job.size(arguments), arguments.desk),
+            crunch_s: 0.0,
+            there: None,
+            back: None,
+            seen: None,
+        };
+        let report = kept.report(&row.job, &row.mode, rtt_ms);
+        let seconds = arguments.look;
+        match mode {
+            Mode::Desk => {
+                row.crunch_s = console.job(DESK, PATIENCE)?;
+                row.seen = look::replay(world, &look::at_desk(world), seconds, &report)?;
+            }
+            Mode::Server => {
+                row.crunch_s = console.job(SERVER, PATIENCE)?;
+                let far = look::Far::open(world)?;
+                row.seen = look::replay(world, far.address(), seconds, &report)?;
+            }
+            Mode::Snowbird => {
+                at = snowbird(world, &console, &mut row, seconds, &report)?;
+            }
+        }
+        println!("   crunch {:.1} s", row.crunch_s);
+        kept.add(&row)?;
+    }
+    world.end()
+}
+
+/// Crunch and session where it wants to be; where it is afterwards.
+fn snowbird(
+    world: &World,
+    console: &Console,
+    row: &mut Row,
+    seconds: u32,
+    report: &std::path::Path,
+) -> Result<&'static str> {
+    world.snowbird(&["auto", AGENT, "auto", "--role", &format!("compute={SERVER}")])?;
+    std::thread::sleep(IDLES);
+    let asked = now_ms();
+    row.crunch_s = console.job(DESK, PATIENCE)?;
+    let (decided, account) = world.moved(SERVER, asked, LEAST)?;
+    println!("   there: seen after {:.1} s; {}", since_s(asked, decided), shown(&account));
+    row.there = Some(moved(asked, decided, &account).context("the move's account lacks a time")?);
+    if seconds > 0 {
+        let view = world.snowbird(&["view", AGENT, "--print"])?;
+        let address = format!("tcp:{}", view["address"].as_str().context("no address to look at")?);
+        let began = now_ms();
+        row.seen = look::replay(world, &address, seconds.saturating_mul(3), report)?;
+        match world.moved(DESK, began, LEAST) {
+            Ok((decided, account)) => {
+                println!("   back: seen after {:.1} s; {}", since_s(began, decided), shown(&account));
+                row.back = moved(began, decided, &account);
+            }
+            // That it is crisp enough where it is, is an answer, too; the log says which.
+            Err(error) => println!("   {error:#}"),
+        }
+    }
+    world.tell_log()?;
+    world.snowbird(&["auto", AGENT, "off"])?;
+    // A move that was late may have ended since.
+    let standing = world.ask(&["status", AGENT])?;
+    match standing["site"].as_str().context("the agent's status names no site")? {
+        site if site == SERVER => Ok(SERVER),
+        _ => Ok(DESK),
+    }
+}
+
+fn moved(from_ms: u64, decided_ms: u64, account: &serde_json::Value) -> Option<Moved> {
+    let migrate_s = took_s(account, "total_ms")?;
+    Some(Moved {
+        detect_s: since_s(from_ms, decided_ms),
+        migrate_s,
+        suspend_s: took_s(account, "suspended_ms")?,
+    })
+}
