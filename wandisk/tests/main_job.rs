@@ -334,3 +334,30 @@ fn a_sync_during_writes_ends_with_one_moment() {
         &["compare", "-f", "raw", "-F", "raw", a.data("d").to_str().unwrap(), b.data("d").to_str().unwrap()],
     );
 }
+
+#[test]
+fn a_map_tells_where_chunks_are_at_both_sites_in_as_many_cells_as_were_asked_for() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    a.ok(["create", "d", "--size", "64M"]);
+    let export = a.attach("d");
+    export.write(1, 0, 2 * CHUNK);
+    export.write(2, 32 * MIB, CHUNK);
+    a.detach("d");
+    let map = |site: &Site, list: &str| site.json(["map", "d", "--cells", "4"])[list].clone();
+    let is = |numbers: [u64; 4]| serde_json::json!(numbers);
+    assert_eq!(map(&a, "chunks_per_cell"), 128);
+    assert_eq!((map(&a, "held"), map(&a, "only_here")), (is([2, 0, 1, 0]), is([2, 0, 1, 0])));
+
+    a.ok(["move", "d", "--to", "b"]);
+    assert_eq!((map(&b, "absent"), map(&b, "held")), (is([2, 0, 1, 0]), is([0; 4])));
+    let others = map(&b, "others");
+    assert_eq!((&others[0]["known_held"], &others[0]["known_only"]), (&is([2, 0, 1, 0]), &is([2, 0, 1, 0])));
+    let export = b.attach_with("d", &["--prefetch", "off"]);
+    export.write(3, 0, CHUNK);
+    b.detach("d");
+    assert_eq!((map(&b, "only_here"), map(&b, "absent")), (is([1, 0, 0, 0]), is([1, 0, 1, 0])));
+    assert!(b.ok(["map", "d", "--cells", "4"]).ends_with("\na.a."));
+    assert!(!b.run(["map", "d", "--cells", "0"]).status.success());
+    assert!(!b.run(["map", "d", "--cells", "5000"]).status.success());
+}

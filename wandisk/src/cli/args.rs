@@ -50,6 +50,14 @@ impl Cli {
     }
 }
 
+const MAP: &str = "Examples:
+  wandisk map work
+  wandisk --json map work --cells 64 | jq -c .held
+
+A letter a cell of neighbouring chunks, the worst that is in it: a absent, s stale, ! here and at no other site that is known of,
+h held, 0 zero, . never written. With --json how many of each are in each cell, and at which other sites they are known to be, or to be alone (known_only): that is
+what this site has heard, which may be of earlier. The site where the disk is resident knows best.";
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -76,6 +84,15 @@ pub enum Command {
         /// With a map of chunks.
         #[arg(long)]
         chunks: bool,
+    },
+    /// Where a disk's chunks are: a map that is small however large the disk is.
+    #[command(after_help = MAP)]
+    Map {
+        /// The disk.
+        disk: String,
+        /// Cells of the map at most.
+        #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=crate::engine::CELLS_MAX))]
+        cells: u64,
     },
     /// Remove a disk's replica at this site.
     Rm {

@@ -8,6 +8,7 @@ mod authorize;
 mod disks;
 mod lineages;
 mod log_file;
+mod map;
 mod output;
 mod run;
 mod serve;

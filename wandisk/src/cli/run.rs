@@ -10,7 +10,7 @@ use super::args::{AttachArgs, Cli, Command};
 use super::log_file::LogFile;
 use super::output::{self, Failure, Meter};
 use super::units::show_bytes;
-use super::{authorize, disks, lineages, sites};
+use super::{authorize, disks, lineages, map, sites};
 use crate::keeper::client;
 use crate::keeper::commands::Command as Ask;
 use crate::keeper::{AttachOptions, FrontEnd, Standby, process};
@@ -105,6 +105,10 @@ pub(super) async fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Status { disk, chunks } => {
             let status = ask(cli, disk, Ask::Status { chunks: *chunks }).await?;
             output::result(cli, &status, || disks::show_status(&status));
+        }
+        Command::Map { disk, cells } => {
+            let map = ask(cli, disk, Ask::Map { cells: *cells }).await?;
+            output::result(cli, &map, || map::show(&map));
         }
         Command::Rm { disk, replica_only, force } => disks::remove(cli, disk, *replica_only, *force).await?,
         Command::Attach(args) => attach(cli, args).await?,

@@ -21,6 +21,7 @@
 mod ahead;
 mod begin;
 mod bring;
+mod cells;
 mod chunk_locks;
 #[cfg(test)]
 mod crash;
@@ -63,6 +64,7 @@ use hot_extents::HotExtents;
 use marks::MarkLimits;
 use stats::LaneStats;
 
+pub use cells::{CELLS_MAX, Cells};
 pub use fetched::StoreOutcome;
 pub use files::Files;
 pub(crate) use files::THREADS;

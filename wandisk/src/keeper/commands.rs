@@ -23,6 +23,11 @@ pub enum Command {
         /// With a map of chunks.
         chunks: bool,
     },
+    /// Where the disk's chunks are, in a bounded number of cells.
+    Map {
+        /// Cells at most.
+        cells: u64,
+    },
     /// Start a front-end.
     Attach {
         /// How.
@@ -119,7 +124,11 @@ impl Command {
     pub(super) fn ends_with_its_caller(&self) -> bool {
         matches!(
             self,
-            Command::Status { .. } | Command::Sync { .. } | Command::Verify { .. } | Command::Complete
+            Command::Status { .. }
+                | Command::Map { .. }
+                | Command::Sync { .. }
+                | Command::Verify { .. }
+                | Command::Complete
         )
     }
 }
@@ -130,11 +139,12 @@ impl Keeper {
     /// # Errors
     /// A [`Refusal`], printed by the command as it is.
     pub async fn command(self: &Arc<Self>, command: Command, report: &Report) -> Result<Value, Refusal> {
-        if !matches!(command, Command::Status { .. }) {
+        if !matches!(command, Command::Status { .. } | Command::Map { .. }) {
             self.peers.dial_anew();
         }
         match command {
             Command::Status { chunks } => self.status(chunks).await,
+            Command::Map { cells } => Ok(self.map(cells)),
             Command::Attach { options } => self.attach(options).await.and_then(to_json),
             Command::Detach => self.detach().await.map(|()| json!({"detached": true})),
             Command::Move { to, force } => {

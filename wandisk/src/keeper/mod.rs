@@ -11,6 +11,7 @@ pub mod commands;
 pub mod control;
 mod ending;
 mod leave;
+mod map;
 pub mod process;
 mod publisher;
 mod scrub;
