@@ -8,21 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, REFERRER_POLICY, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::House;
+use super::reply::{Answer, finish, text, upgrade};
 use super::shelf::{ADVICE, Item};
 use super::socket::Socket;
 use crate::hub::{Ask, Status};
@@ -31,12 +26,6 @@ use crate::hub::{Ask, Status};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most letters and digits of a viewer's name.
 const ID: usize = 32;
-/// Scripts, styles and connections are ours alone; noVNC draws cursors and JPEG by way of `data:` pictures.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const TEXT: &str = "text/plain; charset=utf-8";
-
-type Answer = Response<Full<Bytes>>;
 
 /// Answers a request; one for the WebSocket becomes a viewer in a task of its own.
 pub async fn answer(request: Request<Incoming>, from: String, house: Arc<House>) -> Answer {
@@ -63,29 +52,6 @@ pub async fn answer(request: Request<Incoming>, from: String, house: Arc<House>)
 
 fn file(item: Item) -> Answer {
     finish(StatusCode::OK, item.kind, item.bytes)
-}
-
-fn text(status: StatusCode, text: impl Into<String>) -> Answer {
-    finish(status, TEXT, Bytes::from(text.into()))
-}
-
-fn finish(status: StatusCode, kind: &'static str, bytes: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(bytes));
-    *answer.status_mut() = status;
-    let headers = [
-        (CONTENT_TYPE, kind),
-        (CACHE_CONTROL, "no-store"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (X_FRAME_OPTIONS, "DENY"),
-        (REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ];
-    for (name, value) in headers {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    answer
 }
 
 /// The page's name for its viewer: `id=NAME` in the query.
@@ -140,37 +106,17 @@ fn socket(mut request: Request<Incoming>, from: String, house: Arc<House>) -> An
         tracing::warn!("browser at {from}: {why}");
         return text(StatusCode::FORBIDDEN, why.to_string());
     }
-    let headers = request.headers();
-    let upgrades = has(headers, &CONNECTION, "upgrade") && has(headers, &UPGRADE, "websocket");
-    let Some(key) = headers.get(SEC_WEBSOCKET_KEY).filter(|key| upgrades && key.len() == 24) else {
-        return text(StatusCode::BAD_REQUEST, "This is the way for WebSockets.");
+    let answer = match upgrade(&request) {
+        Ok(answer) => answer,
+        Err(refusal) => return *refusal,
     };
-    if request.method() != Method::GET || !has(headers, &SEC_WEBSOCKET_VERSION, "13") {
-        let mut answer = text(StatusCode::UPGRADE_REQUIRED, "WebSockets of version 13 are served.");
-        answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        return answer;
-    }
     let Some(seat) = house.reception.seat() else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "All seats for viewers are taken.");
     };
-    let accept = derive_accept_key(key.as_bytes());
-    let mut answer = Response::new(Full::default());
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let binary = has(headers, &SEC_WEBSOCKET_PROTOCOL, "binary");
-    let answered = answer.headers_mut();
-    answered.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    answered.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    if binary {
-        answered.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("binary"));
-    }
-    match HeaderValue::try_from(accept) {
-        Ok(accept) => answered.insert(SEC_WEBSOCKET_ACCEPT, accept),
-        Err(fault) => return text(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()),
-    };
     let name = called(&from, id(&request));
-    let upgrade = hyper::upgrade::on(&mut request);
+    let opened = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        match timeout(PATIENCE, upgrade).await {
+        match timeout(PATIENCE, opened).await {
             Ok(Ok(stream)) => {
                 let stream = Socket::new(TokioIo::new(stream)).await;
                 house.reception.serve(seat, Box::new(stream), name).await;
@@ -180,10 +126,4 @@ fn socket(mut request: Request<Incoming>, from: String, house: Arc<House>) -> An
         }
     });
     answer
-}
-
-/// Whether a header that is a list has this word.
-fn has(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|each| each.trim().eq_ignore_ascii_case(word))
 }

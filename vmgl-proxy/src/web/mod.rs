@@ -12,6 +12,7 @@
 
 pub mod answer;
 pub mod guard;
+pub mod reply;
 pub mod shelf;
 pub mod socket;
 

@@ -97,6 +97,18 @@ impl Chromium {
         self.tell("url", &json!({ "url": url }));
     }
 
+    /// The size of the window.
+    #[allow(dead_code, reason = "for the tests of the manager's page")]
+    pub(crate) fn size(&self, width: u32, height: u32) {
+        self.tell("window/rect", &json!({ "width": width, "height": height }));
+    }
+
+    /// A command of the developer tools.
+    #[allow(dead_code, reason = "for the tests of the manager's page")]
+    pub(crate) fn devtools(&self, command: &str, params: &Value) {
+        self.tell("goog/cdp/execute", &json!({ "cmd": command, "params": params }));
+    }
+
     /// What a function's body returns in the page.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.tell("execute/sync", &json!({ "script": script, "args": [] }))
