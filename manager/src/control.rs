@@ -44,7 +44,7 @@ pub enum Request {
         /// Time from one line to the next.
         every_ms: u64,
     },
-    /// How does it stand, now and after each change, until it is off there? Each is told as news.
+    /// How does it stand, now and after each change, a move's progress included, until it is off there? Each is told as news.
     Follow,
     /// Begin, or go on.
     Launch,
@@ -136,6 +136,13 @@ pub enum Open {
     Network,
     /// Nothing: all that the site has of the agent in the document is removed.
     Forget,
+    /// Nothing: the answer has the map of a disk's replica there, as `wandisk map` tells it.
+    Map {
+        /// The disk.
+        disk: String,
+        /// Cells at most.
+        cells: u32,
+    },
 }
 
 /// Why nothing was answered, or what was.
@@ -189,6 +196,22 @@ pub enum AskError {
         /// Sites that were asked.
         hops: usize,
     },
+}
+
+impl AskError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            AskError::Refused { hint, .. } => hint.clone(),
+            AskError::Site(site) => site.hint().map(str::to_owned),
+            AskError::Unreachable { site, .. } => {
+                Some(format!("is snowbird installed there? `wandisk site check {site}` tests the link"))
+            }
+            AskError::Closed | AskError::Io(_) => Some("`snowbird status` tells how it stands".to_owned()),
+            _ => None,
+        }
+    }
 }
 
 /// Asks, and takes lines until the end; news on the way go to `news`.
@@ -423,6 +446,16 @@ pub async fn inventory_of(site: &Site) -> Result<Inventory, AskError> {
     let (_, said) = opened(site, &opening).await?;
     let inventory: Option<Inventory> = serde_json::from_value(said).ok();
     inventory.and_then(Inventory::checked).ok_or(AskError::Nonsense)
+}
+
+/// Asks another site for the map of its replica of a disk.
+///
+/// # Errors
+/// [`AskError`].
+pub async fn map_of(site: &Site, disk: &str, cells: u32) -> Result<Value, AskError> {
+    let open = Open::Map { disk: disk.to_owned(), cells };
+    let opening = Opening { snowbird: PROTOCOL, agent: String::new(), open, document: None };
+    Ok(opened(site, &opening).await?.1)
 }
 
 /// Asks the supervisor of an agent at another site.

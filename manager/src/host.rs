@@ -27,9 +27,12 @@ use crate::supervisor::phase::Machine;
 use crate::supervisor::process::make_folder;
 use crate::supervisor::{carry, watch_from_afar};
 use crate::taking;
+use crate::wandisk::Wandisk;
 
 /// Whoever says nothing is not served.
 const FIRST_WORD: Duration = Duration::from_secs(30);
+/// A disk's map is in its keeper's memory, which may have to be started.
+const MAP: Duration = Duration::from_secs(12);
 
 /// Serves one stream.
 ///
@@ -108,7 +111,7 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
             opening.snowbird
         );
     }
-    let of_agent = !matches!(opening.open, Open::Facts | Open::Inventory);
+    let of_agent = !matches!(opening.open, Open::Facts | Open::Inventory | Open::Echo | Open::Map { .. });
     if of_agent && !is_name(&opening.agent) {
         bail!("{:?} is no agent's name", opening.agent);
     }
@@ -119,6 +122,7 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
             let inventory = gather(&here.home, here.wandisk.as_deref()).await;
             return Ok(Opened::Answer(serde_json::to_value(inventory)?));
         }
+        Open::Map { disk, cells } => return map(here, &disk, cells).await.map(Opened::Answer),
         Open::Stream => control::connect(&folder, names::ARRIVING)
             .await
             .context("the agent's QEMU does not listen here")?,
@@ -154,6 +158,15 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
         }
     };
     Ok(Opened::Stream(stream))
+}
+
+/// The map of a disk's replica here.
+async fn map(here: &Here, disk: &str, cells: u32) -> Result<Value> {
+    if !is_name(disk) {
+        bail!("{disk:?} is no disk's name");
+    }
+    let wandisk = Wandisk::find(&here.home, here.wandisk.as_deref())?;
+    Ok(wandisk.ask(&["map", disk, "--cells", &cells.to_string()], MAP).await?)
 }
 
 /// Makes an agent known that is known elsewhere.

@@ -5,7 +5,7 @@
 //! each other; [`inventory`] is what a site has for agents, [`install`] brings these programs there; [`purge`] removes an agent; [`net`] is an agent's network, which stays whole while it moves. [`profile`] reads what a user wrote about an agent's phases; [`policy`] turns readings into decisions by it; [`replay`]
 //! shows what a profile would have done with a recorded trace; [`auto`] does it with a running agent. [`reach`] finds an agent, and
 //! [`facts`] are what is known of a site's host. What decides is pure: events, readings and time come in,
-//! actions with their reasons come out. [`display`] is an agent's screen for who looks at it, and what its sensors say. [`cli`] is the
+//! actions with their reasons come out. [`display`] is an agent's screen for who looks at it, and what its sensors say; [`dashboard`] is all of it as a live page. [`cli`] is the
 //! program `snowbird`.
 
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ pub mod auto;
 pub mod cli;
 pub mod condition;
 pub mod control;
+pub mod dashboard;
 pub mod display;
 pub mod facts;
 pub mod host;

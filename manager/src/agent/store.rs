@@ -97,6 +97,8 @@ pub struct Kept {
 /// A line of an agent's log.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {
+    /// Its number in the list, which grows.
+    pub id: i64,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
     /// What.
@@ -278,12 +280,28 @@ impl Store {
     /// # Errors
     /// SQLite's.
     pub fn log(&self, agent: Uuid, newest: u32) -> Result<Vec<Line>, StoreError> {
-        let mut lines = self
-            .db
-            .prepare("SELECT at_ms, text, record FROM log WHERE agent = ?1 ORDER BY id DESC LIMIT ?2")?;
-        let rows = lines.query_map(params![agent.to_string(), newest], |row| {
-            let record = row.get::<_, Option<String>>(2)?.and_then(|text| serde_json::from_str(&text).ok());
-            Ok(Line { at_ms: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), text: row.get(1)?, record })
+        self.log_between(agent, i64::MIN, i64::MAX, newest)
+    }
+
+    /// The newest of the lines whose numbers are between these two, oldest first.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn log_between(
+        &self,
+        agent: Uuid,
+        after: i64,
+        before: i64,
+        newest: u32,
+    ) -> Result<Vec<Line>, StoreError> {
+        let mut lines = self.db.prepare_cached(
+            "SELECT id, at_ms, text, record FROM log WHERE agent = ?1 AND id > ?2 AND id < ?3
+             ORDER BY id DESC LIMIT ?4",
+        )?;
+        let rows = lines.query_map(params![agent.to_string(), after, before, newest], |row| {
+            let record = row.get::<_, Option<String>>(3)?.and_then(|text| serde_json::from_str(&text).ok());
+            let at_ms = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+            Ok(Line { id: row.get(0)?, at_ms, text: row.get(2)?, record })
         })?;
         let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
         rows.reverse();

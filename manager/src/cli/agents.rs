@@ -64,6 +64,7 @@ pub(super) fn run(
     match command {
         AgentCommand::Supervise { agent } => return supervise(here, agent),
         AgentCommand::Watch { agent } => return watch(here, agent),
+        AgentCommand::Dashboard(args) => return super::dashboard::run(here, args, json),
         AgentCommand::Switch { agent } => return crate::net::process::serve(&here, agent),
         AgentCommand::Attend { agent } => return display::keeper::keep(here, agent),
         _ => {}
@@ -116,6 +117,7 @@ impl Site {
                 super::net::run(&self.here, &self.sites, &kept.agent.name, command, self.json).await
             }
             AgentCommand::Host { .. }
+            | AgentCommand::Dashboard(_)
             | AgentCommand::Supervise { .. }
             | AgentCommand::Watch { .. }
             | AgentCommand::Switch { .. }

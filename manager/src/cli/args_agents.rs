@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::args_net::{NET, NetCommand};
+use super::dashboard::{DASHBOARD, DashboardArgs};
 
 const CREATE: &str = "Examples:
   snowbird create work --image debian.qcow2 --memory 2G --vcpus 4
@@ -135,6 +136,9 @@ pub(super) enum AgentCommand {
     /// Opens an agent's screen, wherever the agent is.
     #[command(after_help = VIEW)]
     View(ViewArgs),
+    /// Serves a live page of all agents and sites, with their screens, for a browser on this machine.
+    #[command(after_help = DASHBOARD)]
+    Dashboard(DashboardArgs),
     /// Moves a running agent, with its disk, to another site.
     #[command(after_help = MIGRATE)]
     Migrate {

@@ -58,15 +58,7 @@ pub(super) fn hint_of(error: &anyhow::Error) -> Option<String> {
     if let Some(told) = error.downcast_ref::<Told>() {
         return told.hint.clone();
     }
-    match error.downcast_ref::<AskError>()? {
-        AskError::Refused { hint, .. } => hint.clone(),
-        AskError::Site(site) => site.hint().map(str::to_owned),
-        AskError::Unreachable { site, .. } => {
-            Some(format!("is snowbird installed there? `wandisk site check {site}` tests the link"))
-        }
-        AskError::Closed | AskError::Io(_) => Some("`snowbird status` tells how it stands".to_owned()),
-        _ => None,
-    }
+    error.downcast_ref::<AskError>()?.hint()
 }
 
 /// Prints a result: JSON for programs, `text` for people.

@@ -240,6 +240,17 @@ impl Shell {
         }
     }
 
+    fn tell_followers(&self) {
+        let mut following = self.waiters.iter().filter(|w| matches!(w.wish, Wish::Following)).peekable();
+        if following.peek().is_none() {
+            return;
+        }
+        let line = line_of(&self.status());
+        for waiter in following {
+            waiter.reply.send(line.clone()).ok();
+        }
+    }
+
     fn qemu_said(&mut self, event: &qmp::Event) -> Result<(), StoreError> {
         match event.name.as_str() {
             "STOP" => {
@@ -288,6 +299,7 @@ impl Shell {
             && let Some(progress) = journey.news(news, NEWS)
         {
             self.tell_movers(&line_of(&progress));
+            self.tell_followers();
         }
         self.migration_is(status)
     }
@@ -368,10 +380,7 @@ impl Shell {
         let followed = (self.machine.phase.clone(), self.stands());
         if followed != self.followed {
             self.followed = followed;
-            let line = line_of(&self.status());
-            for waiter in self.waiters.iter().filter(|w| matches!(w.wish, Wish::Following)) {
-                waiter.reply.send(line.clone()).ok();
-            }
+            self.tell_followers();
         }
         let waiters = std::mem::take(&mut self.waiters);
         for waiter in waiters.into_iter().filter(|waiter| !waiter.reply.is_closed()) {

@@ -157,7 +157,18 @@ impl World {
 
     pub fn command(&self, site: &str, args: &[&str]) -> Command {
         let mut command = Command::new("timeout");
-        command.args(["--signal=KILL", "120"]).arg(snowbird()).arg("--home").arg(self.home(site));
+        command.args(["--signal=KILL", "120"]).arg(snowbird());
+        self.finish(command, site, args)
+    }
+
+    /// One that does not end by itself.
+    #[allow(dead_code, reason = "for the tests of the dashboard")]
+    pub fn command_for_long(&self, site: &str, args: &[&str]) -> Command {
+        self.finish(Command::new(snowbird()), site, args)
+    }
+
+    fn finish(&self, mut command: Command, site: &str, args: &[&str]) -> Command {
+        command.arg("--home").arg(self.home(site));
         command.arg("--wandisk").arg(self.file(&format!("wandisk-{site}"))).arg("--json").args(args);
         command.stdin(Stdio::null()).env_remove("SNOWBIRD_HOME");
         if let Some(path) = self.path(site) {

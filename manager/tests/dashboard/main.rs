@@ -1,0 +1,23 @@
+//! The dashboard: what its door lets in, and its page in headless Chromium with a real agent at two sites, as in the tests of
+//! agents.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "these are tests"
+)]
+
+#[path = "../agents/boot.rs"]
+mod boot;
+#[path = "../../../vmgl-proxy/tests/browser/chromium.rs"]
+#[allow(dead_code, reason = "the display proxy's tests do more with a browser")]
+mod chromium;
+mod door;
+mod page;
+mod peers;
+#[path = "../agents/world.rs"]
+#[allow(dead_code, reason = "the tests of agents make more trouble")]
+mod world;

@@ -1,0 +1,111 @@
+//! A user looks at the page: agents, sites, charts, maps, the log and the screen are there, the agent is moved by it, and what
+//! is not heard any more is shown as that.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::chromium::Chromium;
+use crate::peers::Running;
+use crate::world::{AGENT, World};
+
+/// `snowbird dashboard` at site a.
+struct Page {
+    _running: Running,
+    url: String,
+}
+
+impl Page {
+    fn start(world: &World, listen: &str) -> Page {
+        let mut command = world.command_for_long("a", &["dashboard", "--listen", listen]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).unwrap();
+        Page { _running: Running(child), url: told["url"].as_str().unwrap().to_owned() }
+    }
+
+    fn at(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap().split_once('/').unwrap().0
+    }
+}
+
+const STATE: &str = "document.getElementById('detail').dataset.state";
+const DOES: &str = "document.getElementById('does').textContent";
+const SITES: &str = "[...document.querySelectorAll('#sites .item')].map((it) => it.dataset.state).join()";
+const SCREEN: &str = "document.getElementById('screen-card').dataset.standing";
+const STANDING: &str = "document.body.dataset.standing";
+
+/// How it looks in light and dark, and in a narrow window, for people.
+fn photograph(browser: &Chromium, name: &str) {
+    for (scheme, width, height) in [("light", 1360, 1500), ("dark", 1360, 1500), ("light", 420, 2600)] {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        browser.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
+        browser.size(width, height);
+        browser.sees("document.documentElement.scrollWidth <= innerWidth", "true");
+        browser.photograph(&format!("{name}-{scheme}-{width}"));
+    }
+}
+
+#[test]
+fn a_user_sees_an_agent_and_its_sites_moves_it_by_the_page_and_sees_it_arrive() {
+    let world = World::with_agent();
+    let page = Page::start(&world, "127.0.0.1:0");
+    let browser = Chromium::start();
+    browser.open(&page.url);
+    browser.sees(STANDING, "live");
+    assert_eq!(browser.text("location.hash"), "", "the key is not left in the address");
+    browser.sees("document.getElementById('name').textContent", AGENT);
+    browser.sees(STATE, "running");
+    browser.sees(SITES, "here,answers");
+    browser.sees("document.querySelector('.chart .none').hidden", "true");
+    browser.sees("document.querySelector('.chart path:not(.area)').getAttribute('d').length > 0", "true");
+    browser.sees("document.querySelectorAll('.replica canvas').length", "1");
+    let held = "document.querySelector('.replica .quiet').textContent.includes('held')";
+    browser.sees(held, "true");
+    browser.sees("document.querySelectorAll('#log li').length > 1", "true");
+    browser.click("#screen-open");
+    browser.sees(SCREEN, "shown");
+    browser.sees("document.querySelector('#screen canvas').width > 100", "true");
+    assert_eq!(browser.text("document.getElementById('control').checked"), "false", "it is only looked at");
+    photograph(&browser, "runs");
+
+    // The switch, the select and the button are a user's; the agent is another site's then, and so is its replica.
+    browser.click("input[value=advise] + span");
+    browser.sees("document.getElementById('auto-text').textContent.includes('nothing is done')", "true");
+    browser.run("window.stayed = true");
+    browser.click("#move");
+    browser.sees(&format!("{DOES}.endsWith('at b')"), "true");
+    browser.sees(STATE, "running");
+    world.judge.goes_on_at("b");
+    browser.sees("document.querySelectorAll('.replica').length", "2");
+    let resident = "document.getElementById('disk-facts').textContent.includes('resident at b')";
+    browser.sees(resident, "true");
+    browser.sees("document.querySelectorAll('.replica .bad:not([hidden])').length", "0");
+    browser.sees(SCREEN, "shown");
+    browser.sees("document.querySelector('.chart .none').hidden", "true");
+    photograph(&browser, "moved");
+    assert_eq!(browser.text("window.stayed"), "true");
+
+    // The link is cut: the site is shown as silent, the agent as it was when it was heard last, and a move fails in a sentence.
+    world.sever();
+    browser.sees(SITES, "here,silent");
+    browser.sees("document.getElementById('alarm').textContent.includes('what is shown is of then')", "true");
+    browser.click("#move");
+    let failed =
+        "document.querySelector('.doing[data-state=failed]')?.textContent.includes('does not answer')";
+    browser.sees(failed, "true");
+    photograph(&browser, "cut");
+    world.cut(false);
+    browser.sees(SITES, "here,answers");
+    browser.sees("document.getElementById('alarm').textContent.includes('Not heard')", "false");
+
+    // The dashboard ends; another one at the same address is another one, which is said.
+    let at = page.at().to_owned();
+    drop(page);
+    browser.sees(STANDING, "lost");
+    let _again = Page::start(&world, &at);
+    browser.sees(STANDING, "closed");
+    browser.sees("document.getElementById('closed').hidden", "false");
+}
