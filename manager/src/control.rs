@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::agent::Agent;
+use crate::agent::automatic::Settings;
 use crate::facts::Facts;
 use crate::inventory::Inventory;
 use crate::lines::next_line;
@@ -74,6 +75,9 @@ pub enum Request {
         attempt: Uuid,
         /// Its site.
         from: String,
+        /// What it may be silent for between two words, in seconds.
+        #[serde(default = "patience_s")]
+        patience_s: u64,
     },
     /// By another supervisor: start.
     Go {
@@ -90,6 +94,13 @@ pub enum Request {
         /// Which try.
         attempt: Uuid,
     },
+}
+
+/// What the source of a move may be silent for unless it says otherwise, in seconds: longer than its longest way from one word to
+/// the next, which is from the answer to [`Request::Arrive`] to the stream's beginning.
+#[must_use]
+pub fn patience_s() -> u64 {
+    60
 }
 
 /// What a stream through `snowbird host --stdio` is for.
@@ -142,6 +153,13 @@ pub enum Open {
         disk: String,
         /// Cells at most.
         cells: u32,
+    },
+    /// The user's word about moves, and what was learnt, for the agent's new home.
+    Automatic {
+        /// The word.
+        settings: Settings,
+        /// As [`crate::agent::store::Store::learnt`] keeps it.
+        learnt: Option<String>,
     },
 }
 
@@ -435,6 +453,21 @@ async fn opened(site: &Site, opening: &Opening) -> Result<(BufReader<Link>, Valu
         Err(refused @ AskError::Refused { .. }) => Err(refused),
         Err(source) => Err(AskError::Unreachable { site: site.name.clone(), source: Box::new(source) }),
     }
+}
+
+/// Gives the user's word about moves, and what was learnt, to an agent's new home, which knows already that it is.
+///
+/// # Errors
+/// [`AskError`]: the new home refuses what it would not do for a user of its own.
+pub async fn entrust(
+    site: &Site,
+    agent: &str,
+    settings: Settings,
+    learnt: Option<String>,
+) -> Result<(), AskError> {
+    let open = Open::Automatic { settings, learnt };
+    let opening = Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open, document: None };
+    opened(site, &opening).await.map(drop)
 }
 
 /// Asks what another site has for agents.

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use crate::agent::automatic::Settings;
 use crate::agent::command_line::names;
 use crate::agent::store::{Store, StoreError};
 use crate::agent::{Agent, is_name};
@@ -21,11 +22,14 @@ use crate::control::{self, Here, LINE_MAX, Open, Opening, PROTOCOL, folder};
 use crate::facts::Facts;
 use crate::inventory::gather::gather;
 use crate::lines::next_line;
+use crate::policy::Mode;
 use crate::purge;
+use crate::seat::make_folder;
+use crate::sites::Sites;
+use crate::supervisor::carry;
 use crate::supervisor::image::Packed;
+use crate::supervisor::marks::hold;
 use crate::supervisor::phase::Machine;
-use crate::supervisor::process::make_folder;
-use crate::supervisor::{carry, watch_from_afar};
 use crate::taking;
 use crate::wandisk::Wandisk;
 
@@ -33,6 +37,9 @@ use crate::wandisk::Wandisk;
 const FIRST_WORD: Duration = Duration::from_secs(30);
 /// A disk's map is in its keeper's memory, which may have to be started.
 const MAP: Duration = Duration::from_secs(12);
+/// A migration's stream never rests for so long: the longest is at its source's switchover.
+const SILENT: Duration = Duration::from_secs(120);
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Serves one stream.
 ///
@@ -46,14 +53,37 @@ pub async fn serve(here: &Here) -> Result<()> {
     match opened? {
         Opened::Stream(mut stream) => carry(&mut stream, &mut peer).await,
         Opened::Display(mut stream, _watched) => carry(&mut stream, &mut peer).await,
+        Opened::Memory(mut stream, _coming) => bring(&mut stream, &mut peer).await,
         Opened::Echo => echo(&mut peer).await?,
         Opened::Answer(_) => {}
         Opened::Image { agent, attempt, packed } => {
+            let coming = hold(&folder(&here.home, &agent), names::COMING)?;
             let taken = taking::take(here, &agent, attempt, packed, &mut peer).await;
+            drop(coming);
             answer(&mut peer, &taken.as_ref().map(|()| Value::Null)).await?;
         }
     }
     Ok(())
+}
+
+/// A migration's stream, and QEMU's answers to it, until one of them ends or nothing comes for too long: a source may be cut off
+/// without a word, and its QEMU's peer here would wait for ever.
+async fn bring<S: AsyncRead + AsyncWrite + Unpin>(near: &mut UnixStream, peer: &mut S) {
+    let (mut near_read, mut near_write) = near.split();
+    let (mut peer_read, mut peer_write) = tokio::io::split(peer);
+    let comes = async {
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            match timeout(SILENT, peer_read.read(&mut piece)).await {
+                Ok(Ok(len)) if len > 0 => near_write.write_all(&piece[..len]).await?,
+                _ => return Ok::<(), std::io::Error>(()),
+            }
+        }
+    };
+    tokio::select! {
+        _ = comes => {}
+        _ = tokio::io::copy(&mut near_read, &mut peer_write) => {}
+    }
 }
 
 /// Says what it is told.
@@ -74,6 +104,8 @@ enum Opened {
     Stream(UnixStream),
     /// With what tells the supervisor that somebody looks from afar.
     Display(UnixStream, File),
+    /// With what tells the supervisor that it comes.
+    Memory(UnixStream, File),
     Echo,
     Answer(Value),
     Image {
@@ -88,7 +120,11 @@ impl Opened {
     fn told(&self) -> Value {
         match self {
             Opened::Answer(value) => value.clone(),
-            Opened::Stream(_) | Opened::Display(..) | Opened::Echo | Opened::Image { .. } => Value::Null,
+            Opened::Stream(_)
+            | Opened::Display(..)
+            | Opened::Memory(..)
+            | Opened::Echo
+            | Opened::Image { .. } => Value::Null,
         }
     }
 }
@@ -123,9 +159,11 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
             return Ok(Opened::Answer(serde_json::to_value(inventory)?));
         }
         Open::Map { disk, cells } => return map(here, &disk, cells).await.map(Opened::Answer),
-        Open::Stream => control::connect(&folder, names::ARRIVING)
-            .await
-            .context("the agent's QEMU does not listen here")?,
+        Open::Stream => {
+            let coming = hold(&folder, names::COMING)?;
+            let stream = control::connect(&folder, names::ARRIVING).await;
+            return Ok(Opened::Memory(stream.context("the agent's QEMU does not listen here")?, coming));
+        }
         Open::Echo => return Ok(Opened::Echo),
         Open::Forget => {
             let agent = opening.document.context("it is not said which agent is to be forgotten")?;
@@ -137,12 +175,16 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
             let stream = control::connect(&folder, names::DISPLAY).await;
             return Ok(Opened::Display(
                 stream.context("the agent has no screen here")?,
-                watch_from_afar(&folder)?,
+                hold(&folder, names::WATCHED)?,
             ));
         }
         Open::Image { attempt, len_bytes, unpacked_bytes, blake3 } => {
             let packed = Packed { len_bytes, unpacked_bytes, blake3 };
             return Ok(Opened::Image { agent: opening.agent, attempt, packed });
+        }
+        Open::Automatic { settings, learnt } => {
+            entrusted(here, &opening.agent, settings, learnt).await?;
+            return Ok(Opened::Answer(Value::Null));
         }
         Open::Network => {
             if let Some(agent) = &opening.document {
@@ -167,6 +209,30 @@ async fn map(here: &Here, disk: &str, cells: u32) -> Result<Value> {
     }
     let wandisk = Wandisk::find(&here.home, here.wandisk.as_deref())?;
     Ok(wandisk.ask(&["map", disk, "--cells", &cells.to_string()], MAP).await?)
+}
+
+/// This is the agent's home from now on: the user's word about it comes here, too.
+///
+/// A profile's own sensors are commands, and those are said here by a user or not at all.
+async fn entrusted(here: &Here, name: &str, word: Settings, learnt: Option<String>) -> Result<()> {
+    let own = Sites::read(&here.home)?.name;
+    let mut store = Store::open(&here.home)?;
+    let agent = store.agent(name)?.agent;
+    if agent.home != own {
+        bail!("site {own:?} is not the home of {name}");
+    }
+    if !word.profile()?.sensors.is_empty() {
+        bail!("the profile has sensors that are commands, and no other site says what is run here");
+    }
+    let watched = word.mode != Mode::Off;
+    store.set_automatic(agent.uuid, |settings| *settings = word)?;
+    if let Some(learnt) = learnt {
+        store.set_learnt(agent.uuid, &learnt)?;
+    }
+    if watched {
+        here.daemon(crate::auto::process::COMMAND, name).await?;
+    }
+    Ok(())
 }
 
 /// Makes an agent known that is known elsewhere.

@@ -29,6 +29,7 @@ pub mod purge;
 pub mod qmp;
 pub mod reach;
 pub mod replay;
+pub(crate) mod seat;
 pub mod sites;
 pub mod supervisor;
 pub mod taking;

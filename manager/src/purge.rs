@@ -3,8 +3,9 @@
 //! Invariants: an agent that is not off or suspended, or whose disk is resident at the site that is to forget it, is not removed
 //! by another site's word; the site of the disk is last, so that a failure leaves the agent with its disk.
 
+use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -15,9 +16,13 @@ use crate::control::{AskError, Here, Open, Opening, PROTOCOL, facts, folder, ope
 use crate::display::{self, OpenError};
 use crate::sites::{Site, Sites};
 use crate::supervisor::phase::{End, Machine, Phase};
+use crate::supervisor::process::unsupervised;
 use crate::wandisk::{Wandisk, WandiskError};
 
 const DISK: Duration = Duration::from_secs(30);
+/// A supervisor of an agent that is off ends when nobody has asked for some seconds.
+const ENDS: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Why something of it is still there.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +36,9 @@ pub enum PurgeError {
     /// It lives.
     #[error("the agent is not off")]
     Runs,
+    /// Somebody asks something of it all the time.
+    #[error("the agent is being asked something by others")]
+    Busy,
     /// Another one of that name.
     #[error("another agent has that name")]
     Another,
@@ -73,6 +81,7 @@ impl PurgeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             PurgeError::Elsewhere { to } => Some(format!("purge it at {to}, or move it here first")),
+            PurgeError::Busy => Some("try again when that has ended".to_owned()),
             PurgeError::Runs => Some("`snowbird shutdown` or `kill` it first".to_owned()),
             PurgeError::Silent { site, .. } => Some(format!(
                 "try again when it does; --here removes what is at this site and leaves {site}'s for `wandisk rm` there"
@@ -142,10 +151,7 @@ pub async fn forget(here: &Here, agent: &Agent) -> Result<(), PurgeError> {
     match Store::open(&here.home)?.agent(&agent.name) {
         Ok(kept) if kept.agent.uuid != agent.uuid => Err(PurgeError::Another),
         Ok(kept) => {
-            let machine: Machine = serde_json::from_str(&kept.phase)?;
-            if !matches!(machine.phase, Phase::Off(_)) {
-                return Err(PurgeError::Runs);
-            }
+            removed_by_whom(&kept, true)?;
             at_one(here, &kept, true).await
         }
         // Its disk was here without it.
@@ -163,7 +169,36 @@ fn removable(kept: &Kept) -> Result<(), PurgeError> {
     }
 }
 
+/// By another site's word only what is off here; by the user's what is not elsewhere either.
+fn removed_by_whom(kept: &Kept, anothers: bool) -> Result<(), PurgeError> {
+    if !anothers {
+        return removable(kept);
+    }
+    let machine: Machine = serde_json::from_str(&kept.phase)?;
+    if matches!(machine.phase, Phase::Off(_)) { Ok(()) } else { Err(PurgeError::Runs) }
+}
+
+/// The seat of the agent's supervisor: one that was asked a moment ago ends soon, and none begins while this is held, which would
+/// launch what is being removed.
+async fn seat(here: &Here, agent: &str) -> Result<Option<File>, PurgeError> {
+    let folder = folder(&here.home, agent);
+    let end = Instant::now() + ENDS;
+    loop {
+        match unsupervised(&folder) {
+            Ok(Some(seat)) => return Ok(Some(seat)),
+            Ok(None) if Instant::now() > end => return Err(PurgeError::Busy),
+            Ok(None) => tokio::time::sleep(LOOK).await,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(PurgeError::Folder(error)),
+        }
+    }
+}
+
 async fn at_one(here: &Here, kept: &Kept, replica_only: bool) -> Result<(), PurgeError> {
+    let _seat = seat(here, &kept.agent.name).await?;
+    // What was asked of it before that counts.
+    let now = Store::open(&here.home)?.agent(&kept.agent.name)?;
+    removed_by_whom(&now, replica_only)?;
     disk(here, &kept.agent.disk, replica_only).await?;
     display::end(&here.home, &kept.agent.name).await?;
     files(&here.home, &kept.agent.name, kept.agent.uuid)

@@ -30,6 +30,16 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Builds a program of this workspace that needs no library, for a guest's first root; with a target folder of its own, so that
+/// another cargo may build the workspace meanwhile.
+pub(crate) fn static_program(package: &str, target: &Path) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["rustc", "--quiet", "--release", "--package", package, "--bin", package, "--target-dir"]);
+    command.arg(target).args(["--", "-C", "target-feature=+crt-static"]);
+    crate::process::run(&mut command)?;
+    Ok(target.join("release").join(package))
+}
+
 /// `cargo metadata` without the dependencies' dependencies.
 pub(crate) fn metadata() -> Result<serde_json::Value> {
     let mut command = cargo();

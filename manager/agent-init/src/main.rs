@@ -10,7 +10,7 @@
 //!
 //! Where there is a card it has an address, answers on port 7, and streams to `stream=ADDRESS:PORT` of the kernel's command line.
 //!
-//! A line `look` makes it read the next of the far blocks and say its number (`far 1001`); `off` ends the machine in order;
+//! A line `look` makes it read the next of the far blocks (after the last the first) and say its number (`far 1001`); `off` ends the machine in order;
 //! `work` has it compute beside that, `rest` no more; `job` runs the program that `/job` names (a word a line), and the port
 //! says when it begins and ends. Not as PID 1 it is a program of such jobs ([`aside`]). Two copies that run would both say `at` of one number.
 
@@ -90,7 +90,8 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     });
     let mut slot = vec![0; BLOCK];
     let mut newest = 0;
-    let mut far = FAR.iter();
+    let mut far = FAR.iter().cycle();
+    let mut looked_far = 0;
     for at in 0..SLOTS {
         disk.read_exact_at(&mut slot, place(at))?;
         match number(&slot) {
@@ -112,9 +113,10 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
         if looked > 0 && number(&slot) != Some(looked) {
             say(serial, &format!("bad {looked}: {:?}", number(&slot)))?;
         }
-        if far.len() + LOOKS.load(Ordering::SeqCst) > FAR.len()
+        if LOOKS.load(Ordering::SeqCst) > looked_far
             && let Some((place, due)) = far.next()
         {
+            looked_far += 1;
             disk.read_exact_at(&mut slot, *place)?;
             let found = number(&slot);
             let word = if found == Some(*due) { "far" } else { "bad" };

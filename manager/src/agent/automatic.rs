@@ -3,6 +3,7 @@
 //! The two are apart: commands change the one, the agent's watcher the other, and neither overwrites the other's.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,9 @@ use super::AgentError;
 use super::store::{Store, StoreError};
 use crate::policy::Mode;
 use crate::profile::{Profile, ProfileError, read};
+
+/// Nobody stays longer by one word; a time that is said without its length is this.
+pub const STAY_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// The user's word. Without one nothing is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,6 +26,8 @@ pub mod names {
     pub const LEAVING: &str = "leaving.sock";
     /// Locked by who carries the screen to another site.
     pub const WATCHED: &str = "display.far";
+    /// Locked by who brings memory from another site.
+    pub const COMING: &str = "arriving.held";
     /// QEMU's process id.
     pub const PID: &str = "qemu.pid";
     /// The UEFI firmware's code.

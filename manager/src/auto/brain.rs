@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::learnt::{Learnt, Open};
 use super::record::Record;
-use crate::agent::automatic::Settings;
+use crate::agent::automatic::{STAY_MAX, Settings};
 use crate::facts::Facts;
 use crate::policy::{Action as Decided, Mode, Outcome, Outlook, Policy, Situation};
 use crate::profile::Profile;
@@ -27,7 +27,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30 * 60);
 /// A silence that is shorter is nobody's business: an agent that moves is not heard for a moment.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Now, twice: a clock that only goes on, for everything; and the calendar, for what users say in hours.
+/// Now, twice: a clock that only goes on, for everything; and the calendar, which is asked once for what was said by it (a time
+/// that the user gave, a move that an earlier watcher saw), and never afterwards: it may be set while this runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// From any origin, never back.
@@ -117,7 +118,8 @@ pub struct Brain {
     policy: Policy,
     sensors: Sensors,
     situation: Situation,
-    stay_until_ms: Option<u64>,
+    /// As the user said it, and when that is by the clock that only goes on.
+    stay: Option<(u64, Duration)>,
     heard: Heard,
     moving: Option<Moving>,
     /// Where somebody else moves it to.
@@ -143,7 +145,7 @@ impl Brain {
             policy,
             sensors,
             situation: Situation { vcpus, mode: Mode::Off, ..Situation::default() },
-            stay_until_ms: None,
+            stay: None,
             heard: Heard::No { since: now.at, why: "it has just begun".to_owned(), told: false },
             moving: None,
             others: None,
@@ -158,7 +160,7 @@ impl Brain {
     /// Something was seen; what is to be done.
     pub fn take(&mut self, now: Now, event: Event) -> Vec<Action> {
         match event {
-            Event::Settings(settings) => self.settings(&settings),
+            Event::Settings(settings) => self.settings(now, &settings),
             Event::Found { site } => return self.found(now, site),
             Event::Sensed { events, moving } if matches!(self.heard, Heard::Yes) => {
                 self.others = moving;
@@ -180,14 +182,19 @@ impl Brain {
         Vec::new()
     }
 
-    fn settings(&mut self, settings: &Settings) {
+    fn settings(&mut self, now: Now, settings: &Settings) {
         let roles = settings.sites(&self.home);
         if self.situation.mode != settings.mode || self.situation.roles != roles {
             self.failed.clear();
         }
         self.situation.mode = settings.mode;
         self.situation.roles = roles;
-        self.stay_until_ms = settings.stay_until_ms;
+        if self.stay.map(|(said, _)| said) != settings.stay_until_ms {
+            self.stay = settings.stay_until_ms.map(|until_ms| {
+                let rest = Duration::from_millis(until_ms.saturating_sub(now.wall_ms)).min(STAY_MAX);
+                (until_ms, now.at + rest)
+            });
+        }
         for site in self.situation.roles.values().flatten() {
             self.situation.sites.entry(site.clone()).or_default();
         }
@@ -339,8 +346,8 @@ impl Brain {
 
     /// How much longer the user wants it to stay.
     fn stays(&self, now: Now) -> Option<Duration> {
-        let rest = self.stay_until_ms?.saturating_sub(now.wall_ms);
-        (rest > 0).then(|| Duration::from_millis(rest))
+        let (_, until) = self.stay?;
+        until.checked_sub(now.at).filter(|rest| !rest.is_zero())
     }
 
     fn reviews(&mut self) -> Vec<Action> {

@@ -307,3 +307,34 @@ fn a_watcher_that_died_in_a_move_leaves_word_of_it() {
     });
     assert_eq!(first, Some(1));
 }
+
+/// What is said by the calendar is counted by the other clock from then on.
+#[test]
+fn a_clock_that_is_set_while_it_runs_decides_nothing() {
+    let year_ms = 365 * 86_400_000;
+    let told = |jump: &dyn Fn(u64) -> u64| {
+        let mut settings = word(Mode::Auto, &["big"]);
+        settings.stay_until_ms = Some(year_ms * 10 + 60_000);
+        let began = Now { at: Duration::from_secs(1000), wall_ms: year_ms * 10 };
+        let mut life = Life::after(settings.clone(), Learnt::default(), began);
+        let mut moves = Vec::new();
+        for second in 0..400 {
+            life.now.wall_ms = jump(second);
+            // (Said again, as each poll may.)
+            life.take(Event::Settings(settings.clone()));
+            life.lives(1, if second < 200 { 1.0 } else { 0.0 }, if second < 200 { 0.0 } else { 30.0 });
+            if let Some(to) = life.moves().last() {
+                moves.push((second, (*to).to_owned()));
+                life.done.clear();
+                life.take(Event::Moved(Ok(json!({}))));
+                life.take(Event::Found { site: moves.last().unwrap().1.clone() });
+            }
+        }
+        moves
+    };
+    let straight = told(&|second| year_ms * 10 + second * 1000);
+    assert!(straight.first().is_some_and(|(second, _)| *second >= 59), "{straight:?}");
+    assert_eq!(told(&|second| if second < 10 { year_ms * 10 } else { year_ms * 11 }), straight);
+    assert_eq!(told(&|second| if second < 10 { year_ms * 10 } else { year_ms * 9 }), straight);
+    assert_eq!(told(&|second| year_ms * (8 + second % 5).max(if second == 0 { 10 } else { 0 })), straight);
+}

@@ -10,7 +10,7 @@ use super::watcher;
 use crate::agent::store::Store;
 use crate::control::{AskError, Here, ask, connect, folder};
 use crate::policy::Mode;
-use crate::supervisor::process::{Seat, begin, say};
+use crate::seat::{Names, seated};
 
 /// The command that begins one.
 pub const COMMAND: &str = "watch";
@@ -34,19 +34,13 @@ pub enum Ask {
 /// # Errors
 /// What kept it from beginning, which it has said, or from going on.
 pub fn watch(here: Here, agent: &str) -> Result<()> {
-    let Seat { lock, listener } = match begin(&here, agent, LOCK, SOCKET) {
-        Ok(Some(seat)) => seat,
-        Ok(None) => return say("kept"),
-        Err(error) => {
-            say(&format!("failed {error:#}"))?;
-            return Err(error);
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(watcher::run(here, agent.to_owned(), listener));
-    std::fs::remove_file(SOCKET).ok();
-    drop(lock);
-    result
+    let (names, folder) = (Names { lock: LOCK, socket: SOCKET }, folder(&here.home, agent));
+    seated(&folder, &names, |listener| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let result = runtime.block_on(watcher::run(here, agent.to_owned(), listener));
+        std::fs::remove_file(SOCKET).ok();
+        result
+    })
 }
 
 /// Asks the watcher of an agent; `None` where none runs.

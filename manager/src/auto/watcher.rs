@@ -30,8 +30,8 @@ use crate::facts::Facts;
 use crate::lines::next_line;
 use crate::policy::Mode;
 use crate::reach;
+use crate::seat::say;
 use crate::sites::Sites;
-use crate::supervisor::process::say;
 use crate::words::with_causes;
 
 /// Between two words of a move.

@@ -19,9 +19,10 @@ use crate::control::{AskError, Here, Request, folder};
 use crate::display;
 use crate::purge;
 use crate::reach;
+use crate::seat::make_folder;
 use crate::sites::Sites;
 use crate::supervisor::phase::Machine;
-use crate::supervisor::process::{make_folder, supervise};
+use crate::supervisor::process::supervise;
 use crate::wandisk::Wandisk;
 
 /// How long an answer may take that needs no guest and no other site's work.
@@ -62,6 +63,14 @@ pub(super) fn run(
 ) -> Result<()> {
     let here = Here { home: home(named), wandisk };
     match command {
+        AgentCommand::Supervise { agent }
+        | AgentCommand::Watch { agent }
+        | AgentCommand::Switch { agent }
+        | AgentCommand::Attend { agent }
+            if !is_name(agent) =>
+        {
+            return Err(Told::new(format!("{agent:?} is no agent's name")).into());
+        }
         AgentCommand::Supervise { agent } => return supervise(here, agent),
         AgentCommand::Watch { agent } => return watch(here, agent),
         AgentCommand::Dashboard(args) => return super::dashboard::run(here, args, json),

@@ -116,7 +116,9 @@ pub(super) enum AgentCommand {
         time: Option<Duration>,
     },
     /// Makes another site an agent's home, where orders about it are given. Said at its old home.
-    #[command(after_help = "Examples:\n  snowbird home work --to laptop")]
+    #[command(
+        after_help = "Examples:\n  snowbird home work --to laptop\n\nWhat was said to `snowbird auto` and `stay`, and what was learnt of its moves, goes with it."
+    )]
     Home {
         /// The agent.
         agent: String,

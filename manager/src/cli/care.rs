@@ -8,14 +8,14 @@ use serde_json::json;
 use super::agents::{FILL, SOON, Site};
 use super::told::{Told, print, progress};
 use crate::agent::Agent;
+use crate::agent::automatic::{STAY_MAX, Settings};
 use crate::agent::store::Kept;
-use crate::control::{Request, ask_far};
-use crate::policy::Mode;
+use crate::control::{Request, ask_far, entrust};
 use crate::reach::{Place, find};
 use crate::words::spoken;
 
-/// A stay of which nobody said how long: the longest time that can be said.
-const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+/// More is not carried along: it is learnt anew.
+const LEARNT_MAX: usize = 128 << 10;
 
 impl Site {
     /// Makes the disk complete at a site, so that the agent can run there without any other.
@@ -34,7 +34,7 @@ impl Site {
     /// What decides by itself lets the agent where it is.
     pub(super) fn stay(&self, agent: &str, time: Option<Duration>) -> Result<()> {
         let kept = self.at_home(agent)?;
-        let time = time.unwrap_or(LONGEST);
+        let time = time.unwrap_or(STAY_MAX);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let until_ms = u64::try_from((now + time).as_millis()).ok().filter(|_| !time.is_zero());
         let mut store = self.store()?;
@@ -53,9 +53,15 @@ impl Site {
         if to == self.sites.name {
             return Err(Told::new("that is its home already").hint("see `snowbird status`").into());
         }
-        if self.store()?.automatic(kept.agent.uuid)?.mode != Mode::Off {
-            return Err(Told::new("its home has it moved by itself")
-                .hint("`snowbird auto AGENT off` here first, and on again at the new home")
+        let (settings, learnt) = {
+            let store = self.store()?;
+            (store.automatic(kept.agent.uuid)?, store.learnt(kept.agent.uuid)?)
+        };
+        if !settings.profile()?.sensors.is_empty() {
+            return Err(Told::new("its profile has sensors of its own, which are commands of this site")
+                .hint(
+                    "`snowbird auto AGENT off --profile builtin` here first; say there which profile it has",
+                )
                 .into());
         }
         let changed = Agent { home: to.to_owned(), ..kept.agent.clone() };
@@ -69,6 +75,14 @@ impl Site {
             ask_far(&site, agent, Some(&changed), &Request::Status, SOON, |_| ()).await?;
         }
         self.store()?.set_document(&changed, &format!("its home is site {to} now"))?;
+        // The watcher here ends with that; only now may one begin there.
+        let learnt = learnt.filter(|text| text.len() <= LEARNT_MAX);
+        entrust(new_home, agent, settings, learnt).await.map_err(|error| {
+            Told::from(&error).hint(format!(
+                "the home of {agent} is {to} now, where it is not moved by itself: say `snowbird auto` there"
+            ))
+        })?;
+        self.store()?.set_automatic(kept.agent.uuid, |word| *word = Settings::default())?;
         print(self.json, &json!({ "agent": agent, "home": to }), || format!("the home of {agent} is {to}"))
     }
 

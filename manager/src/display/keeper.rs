@@ -21,8 +21,8 @@ use super::way::Ways;
 use crate::agent::store::StoreError;
 use crate::control::{AskError, Here, Request, ask_far, folder};
 use crate::reach::{Place, find};
+use crate::seat::{detach, lock as lock_in, say};
 use crate::sites::Sites;
-use crate::supervisor::process::{detach, lock as lock_in, say};
 
 /// The command that is a keeper.
 pub const COMMAND: &str = "attend";

@@ -1,4 +1,4 @@
-//! The switch as a process: one an agent and site, by a lock that dies with it; the loop around [`super::switch`].
+//! The switch as a process: one an agent and site, by a lock that dies with it ([`crate::seat`]); the loop around [`super::switch`].
 //!
 //! Like a supervisor it belongs to no login and no link. It ends when nothing of the agent's is at this site and nobody needs it.
 //!
@@ -6,8 +6,6 @@
 //! a bounded queue.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +32,7 @@ use crate::agent::store::Store;
 use crate::agent::{Agent, is_name};
 use crate::control::{Here, LINE_MAX, Open, Opening, PROTOCOL, ask, done, failed, folder, open};
 use crate::lines::next_line;
+use crate::seat::{detach, say};
 use crate::sites::Sites;
 
 /// What waits for the loop; tunnels wait when it is full.
@@ -73,7 +72,7 @@ enum Input {
 /// What kept it from beginning, which it has said, or from going on.
 pub fn serve(here: &Here, agent: &str) -> Result<()> {
     let folder = folder(&here.home, agent);
-    let lock = match begin(&folder) {
+    let lock = match detach(&folder, names::LOCK) {
         Ok(Some(lock)) => lock,
         Ok(None) => return say("kept"),
         Err(error) => {
@@ -101,25 +100,6 @@ pub fn serve(here: &Here, agent: &str) -> Result<()> {
     runtime.shutdown_background();
     drop(lock);
     result
-}
-
-#[expect(clippy::print_stdout, reason = "whoever started this process reads it")]
-fn say(line: &str) -> Result<()> {
-    use std::io::Write;
-    println!("{}", line.replace('\n', " "));
-    std::io::stdout().flush().context("nobody hears")
-}
-
-/// `None` if another process is the switch.
-fn begin(folder: &Path) -> Result<Option<std::fs::File>> {
-    std::env::set_current_dir(folder).with_context(|| format!("cannot use {}", folder.display()))?;
-    let mut options = OpenOptions::new();
-    let lock = options.write(true).create(true).truncate(false).mode(0o600).open(names::LOCK)?;
-    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-        return Ok(None);
-    }
-    rustix::process::setsid().ok();
-    Ok(Some(lock))
 }
 
 /// A tunnel that is open.

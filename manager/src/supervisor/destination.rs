@@ -1,7 +1,8 @@
 //! The rules of the site that an agent comes to: a part of [`super::rules`]. Pure.
 //!
 //! Invariants: it starts only when told [`Event::Go`], and only what came whole; whoever said "I never will start attempt x"
-//! never does.
+//! never does. A destination that hears nothing of its source, and whose disk does not come, ends by itself: the source's word that
+//! it gave the move up may be lost, and a QEMU would listen for ever.
 
 use super::event::{Action, Yield};
 use super::phase::{Arrive, Attempt, End, Machine, Phase};
@@ -10,8 +11,13 @@ use super::rules::{Step, refuse};
 #[cfg(doc)]
 use super::event::Event;
 
+/// No source is silent for longer, whatever it says.
+const PATIENCE_MAX_S: u64 = 3600;
+
 impl Machine {
-    pub(super) fn arrive(&mut self, attempt: Attempt, from: String) -> Step {
+    pub(super) fn arrive(&mut self, attempt: Attempt, from: String, patience_s: u64) -> Step {
+        let patience_s = patience_s.clamp(1, PATIENCE_MAX_S);
+        let at = Arrive::Opening;
         // A late message of an attempt that is over.
         if self.gave_up == Some(attempt) || self.started == Some(attempt) {
             return Err(refuse("this move is over".to_owned(), "begin a new one"));
@@ -19,13 +25,13 @@ impl Machine {
         match &self.phase {
             Phase::Arriving { attempt: known, .. } if *known == attempt => Ok(Vec::new()),
             // Whoever moves an agent has left his earlier attempt; this one's QEMU goes first.
-            Phase::Arriving { at: Arrive::Opening | Arrive::Listening, attempt: earlier, .. } => {
+            Phase::Arriving { at: Arrive::Opening | Arrive::Listening { .. }, attempt: earlier, .. } => {
                 self.gave_up = Some(*earlier);
-                self.phase = Phase::Arriving { attempt, from, at: Arrive::Opening };
+                self.phase = Phase::Arriving { attempt, from, at, patience_s };
                 Ok(vec![Action::Quit, Action::Listen])
             }
             Phase::Off(_) => {
-                self.phase = Phase::Arriving { attempt, from, at: Arrive::Opening };
+                self.phase = Phase::Arriving { attempt, from, at, patience_s };
                 Ok(vec![Action::Listen])
             }
             Phase::Suspended { .. } => Err(self.is_suspended()),
@@ -36,12 +42,22 @@ impl Machine {
         }
     }
 
+    /// It is asked whether anything comes. (What an earlier try's clock says is nobody's.)
+    pub(super) fn unheard(&self, attempt: Attempt) -> Vec<Action> {
+        match &self.phase {
+            Phase::Arriving { attempt: here, at: Arrive::Listening { .. }, .. } if *here == attempt => {
+                vec![Action::Hark { attempt }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// What it leads to is read from [`Machine::verdict`].
     pub(super) fn go(&mut self, attempt: Attempt) -> Vec<Action> {
         match &self.phase {
             Phase::Arriving { attempt: here, at, .. } if *here == attempt => match at {
                 Arrive::Opening => Vec::new(),
-                Arrive::Listening => vec![Action::Check],
+                Arrive::Listening { .. } => vec![Action::Check],
                 Arrive::Starting => vec![Action::Run],
             },
             _ if self.started == Some(attempt) => Vec::new(),
@@ -68,7 +84,7 @@ impl Machine {
 
     pub(super) fn give_up(&mut self, attempt: Attempt) -> Vec<Action> {
         match &self.phase {
-            Phase::Arriving { attempt: here, at: Arrive::Opening | Arrive::Listening, .. }
+            Phase::Arriving { attempt: here, at: Arrive::Opening | Arrive::Listening { .. }, .. }
                 if *here == attempt =>
             {
                 self.never(attempt, "the other site gave the move up".to_owned())
@@ -93,19 +109,30 @@ impl Machine {
     }
 
     pub(super) fn destination_went(&mut self, action: &Action, result: Result<Yield, String>) -> Vec<Action> {
-        let Phase::Arriving { attempt, at, .. } = &mut self.phase else { return Vec::new() };
+        let Phase::Arriving { attempt, at, patience_s, .. } = &mut self.phase else { return Vec::new() };
         let attempt = *attempt;
+        let patience = Action::Patience { attempt, for_s: *patience_s };
         match (&*at, action, result) {
             (Arrive::Opening, Action::Listen, Ok(_)) => {
-                *at = Arrive::Listening;
-                Vec::new()
+                *at = Arrive::Listening { quiet: false };
+                vec![patience]
             }
             (Arrive::Opening, Action::Listen, Err(why)) => self.never(attempt, why),
             // It is started only when all was sent: what is not here by now does not come.
-            (Arrive::Listening, Action::Check, Ok(Yield::NeverWill)) => {
+            // Once may be between two words of its source, twice is not: it has gone, and its last word was lost.
+            (Arrive::Listening { quiet: true }, Action::Hark { attempt: of }, Ok(Yield::NeverWill))
+                if *of == attempt =>
+            {
+                self.never(attempt, "the other site was not heard of any more".to_owned())
+            }
+            (Arrive::Listening { .. }, Action::Hark { attempt: of }, heard) if *of == attempt => {
+                *at = Arrive::Listening { quiet: heard == Ok(Yield::NeverWill) };
+                vec![patience]
+            }
+            (Arrive::Listening { .. }, Action::Check, Ok(Yield::NeverWill)) => {
                 self.never(attempt, "not all of its memory had come".to_owned())
             }
-            (Arrive::Listening, Action::Check, Ok(_)) => {
+            (Arrive::Listening { .. }, Action::Check, Ok(_)) => {
                 *at = Arrive::Starting;
                 self.started = Some(attempt);
                 vec![Action::Run]

@@ -29,6 +29,8 @@ pub enum Action {
         attempt: Attempt,
         /// The other site.
         to: String,
+        /// What it may hear nothing for ([`Event::Arrive`]).
+        patience_s: u64,
     },
     /// Begin to copy memory.
     Copy {
@@ -71,6 +73,18 @@ pub enum Action {
     },
     /// Attach the disk in standby, and start a QEMU that listens.
     Listen,
+    /// Say [`Event::Unheard`] of this try after a while.
+    Patience {
+        /// Which try.
+        attempt: Attempt,
+        /// The while, in seconds.
+        for_s: u64,
+    },
+    /// Does anything come for this try, or is its disk here?
+    Hark {
+        /// Which try.
+        attempt: Attempt,
+    },
     /// Is everything loaded, and the disk resident here?
     Check,
     /// Say [`Event::Again`] after a while.
@@ -119,6 +133,7 @@ pub enum Yield {
     /// Of [`Action::Go`]: the other site has started the agent.
     Started,
     /// Of [`Action::Go`]: the other site never will. Of [`Action::Check`]: the disk is here, and QEMU has not what it needs.
+    /// Of [`Action::Hark`]: nothing comes now, and the disk is not here.
     NeverWill,
     /// Of [`Action::Commit`]: nothing was handed over, and nothing will be by this token.
     StillHere,
@@ -150,6 +165,13 @@ pub enum Event {
         attempt: Attempt,
         /// Where from.
         from: String,
+        /// What its source may be silent for between two words, in seconds.
+        patience_s: u64,
+    },
+    /// Time has passed in which the source of this try could have spoken.
+    Unheard {
+        /// Which try.
+        attempt: Attempt,
     },
     /// It shall start here.
     Go {
@@ -254,7 +276,8 @@ impl Action {
             Action::GiveUp { .. } => "tell the other site that nothing comes",
             Action::Listen => "get ready for what comes",
             Action::Check => "start what has come",
-            Action::Retry | Action::Wait => "wait",
+            Action::Hark { .. } => "tell whether anything comes",
+            Action::Retry | Action::Wait | Action::Patience { .. } => "wait",
             Action::AskDisk => "have the disk",
             Action::Save { .. } => "write memory to a file",
             Action::Load { .. } => "go on with the kept memory",

@@ -4,7 +4,7 @@
 //! Fault model: every call has a time-out; an action that failed may have had its effect all the same (the answer was lost),
 //! so each can be done again. Only [`Action::Run`] lets a machine run, and it asks `wandisk` first (law M1).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use super::event::{Action, Event, Yield};
+use super::marks::is_held;
 use super::pause::{Backoff, obstacle};
 use super::qemu::Qemu;
 use super::shell::Input;
@@ -93,8 +94,9 @@ impl Hands {
             Action::PowerDown => self.qemu.call("system_powerdown", Value::Null).await.map(drop).told()?,
             Action::Quit => self.quit().await?,
             Action::Presend { to } => self.presend(to).await?,
-            Action::Open { attempt, to } => {
-                let request = Request::Arrive { attempt: *attempt, from: self.site.clone() };
+            Action::Open { attempt, to, patience_s } => {
+                let (attempt, from, patience_s) = (*attempt, self.site.clone(), *patience_s);
+                let request = Request::Arrive { attempt, from, patience_s };
                 self.far(to, Some(&self.document()?), &request, OPENS).await.told()?;
             }
             Action::Copy { to } => self.copy(to).await?,
@@ -113,11 +115,15 @@ impl Hands {
                 self.far(to, None, &Request::GiveUp { attempt: *attempt }, DISK).await.told()?;
             }
             Action::Listen => self.listen().await?,
+            Action::Patience { attempt, for_s } => {
+                self.say_after(Duration::from_secs(*for_s), Event::Unheard { attempt: *attempt });
+            }
+            Action::Hark { .. } => return self.hark().await,
             Action::Check => return self.check().await,
-            Action::Retry => self.again_after(RETRY),
+            Action::Retry => self.say_after(RETRY, Event::Again),
             Action::Wait => {
                 let wait = self.pauses.next(Instant::now());
-                self.again_after(wait);
+                self.say_after(wait, Event::Again);
             }
             Action::AskDisk => self.ask_disk().await?,
             Action::Save { id } => self.save(*id).await?,
@@ -131,11 +137,11 @@ impl Hands {
         Ok(Yield::Done)
     }
 
-    fn again_after(&self, wait: Duration) {
+    fn say_after(&self, wait: Duration, event: Event) {
         let inputs = self.inputs.clone();
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
-            inputs.send(Input::Event(Event::Again)).ok();
+            inputs.send(Input::Event(event)).ok();
         });
     }
 
@@ -287,6 +293,15 @@ impl Hands {
         self.capabilities(true).await?;
         let uri = json!({ "uri": format!("unix:{}", names::ARRIVING) });
         self.qemu.call("migrate-incoming", uri).await.map(drop).told()
+    }
+
+    /// Whoever brings memory from the other site holds a mark; and where the disk has come, its source has committed, and will ask.
+    async fn hark(&self) -> Result<Yield, Why> {
+        if is_held(Path::new("."), names::COMING) {
+            return Ok(Yield::Done);
+        }
+        let here = self.disk().await?["residency"] == json!("resident");
+        Ok(if here { Yield::Done } else { Yield::NeverWill })
     }
 
     async fn check(&self) -> Result<Yield, Why> {

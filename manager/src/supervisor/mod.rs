@@ -4,7 +4,7 @@
 //! to its journal before it acts on it; after its death the next one goes on from there. [`rules`] decide and are pure, with
 //! the two sides of a move (`source`, `destination`) and `suspend`, in the words of [`phase`] and [`event`]; `shell` is the loop
 //! around them, `hands` does what they want, `moving` moves, `saving` memory to files and back, `image` those files, `pause`
-//! why a machine stands, `qemu` is the process of the machine, `journey` the account of a move, `senses` what its processors
+//! why a machine stands, `marks` what other processes do for it, `qemu` is the process of the machine, `journey` the account of a move, `senses` what its processors
 //! want, [`process`] this one.
 
 mod destination;
@@ -12,6 +12,7 @@ pub mod event;
 mod hands;
 pub mod image;
 mod journey;
+pub(crate) mod marks;
 mod moving;
 mod pace;
 mod pause;
@@ -25,7 +26,8 @@ mod shell;
 mod source;
 pub mod stream;
 mod suspend;
+#[cfg(test)]
+mod walk;
 
 pub use hands::carry;
 pub(crate) use saving::feed;
-pub use stream::watch_from_afar;

@@ -24,6 +24,8 @@ use crate::words::with_causes;
 
 /// The table ahead: its bytes may be many.
 const PRESEND: Duration = Duration::from_secs(120);
+/// It is given up at once; one whose supervisor died meanwhile holds the agent's writes no longer than this.
+const AHEAD: &str = "10s";
 /// The hook at the switchover (law M3): the agent stands meanwhile, and QEMU would not notice a dead link.
 const HOOK: Duration = Duration::from_secs(10);
 /// The disk's hand-over ends by itself if it is not committed by then. Longer than hook and [`super::shell`]'s limit of the rest.
@@ -43,7 +45,8 @@ impl Hands {
     /// the agent stands, has little to send.
     pub(super) async fn presend(&self, to: &str) -> Result<(), Why> {
         let disk = self.agent.disk.as_str();
-        let answer = self.wandisk.ask(&["prepare", disk, "--to", to], PRESEND).await.told()?;
+        let answer =
+            self.wandisk.ask(&["prepare", disk, "--to", to, "--lease", AHEAD], PRESEND).await.told()?;
         let token = answer["token"].as_str().ok_or("wandisk gave no token")?;
         self.wandisk.ask(&["abort", disk, "--token", token], DISK).await.map(drop).told()
     }

@@ -65,6 +65,16 @@ pub enum Leave {
     },
 }
 
+impl Leave {
+    /// The disk is not handed over, and is not about to be: every failure leads back.
+    pub(super) fn may_go_back(&self) -> bool {
+        matches!(
+            self,
+            Leave::Presending | Leave::Opening | Leave::Copying | Leave::Preparing | Leave::Continuing { .. }
+        )
+    }
+}
+
 /// The memory of an agent that is suspended: a file in its folder here, named by `id`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Image {
@@ -110,7 +120,11 @@ pub enum Arrive {
     /// QEMU is being started.
     Opening,
     /// It takes what comes.
-    Listening,
+    Listening {
+        /// When it was asked last, nothing came, and the disk was elsewhere.
+        #[serde(default)]
+        quiet: bool,
+    },
     /// It was told to start, and may have.
     Starting,
 }
@@ -154,6 +168,9 @@ pub enum Phase {
         from: String,
         /// How far.
         at: Arrive,
+        /// What its source may be silent for between two words, in seconds.
+        #[serde(default = "crate::control::patience_s")]
+        patience_s: u64,
     },
     /// The user wants it suspended.
     Suspending {
@@ -280,7 +297,7 @@ impl fmt::Display for Phase {
                 write!(f, "coming from {from}: ")?;
                 f.write_str(match at {
                     Arrive::Opening => "QEMU is started",
-                    Arrive::Listening => "waits for what comes",
+                    Arrive::Listening { .. } => "waits for what comes",
                     Arrive::Starting => "is being started",
                 })
             }

@@ -1,8 +1,6 @@
-//! The supervisor as a process: one an agent, by a lock that dies with it; a socket; its end.
+//! The supervisor as a process ([`crate::seat`]): who asks it, and its end.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +20,7 @@ use crate::agent::store::Store;
 use crate::control::{Here, LINE_MAX, Request, SOCKET, failed, folder};
 use crate::lines::next_line;
 use crate::net::teller::Teller;
+use crate::seat::{Names, say, seated};
 use crate::sites::Sites;
 use crate::wandisk::Wandisk;
 
@@ -38,81 +37,19 @@ const LOCK: &str = "supervisor.lock";
 /// # Errors
 /// What kept it from beginning, which it has said, or from going on.
 pub fn supervise(here: Here, agent: &str) -> Result<()> {
-    let Seat { lock, listener } = match begin(&here, agent, LOCK, SOCKET) {
-        Ok(Some(seat)) => seat,
-        Ok(None) => return say("kept"),
-        Err(error) => {
-            say(&format!("failed {error:#}"))?;
-            return Err(error);
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(run(here, agent, listener));
-    drop(lock);
-    result
+    let (names, folder) = (Names { lock: LOCK, socket: SOCKET }, folder(&here.home, agent));
+    seated(&folder, &names, |listener| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(run(here, agent, listener))
+    })
 }
 
-/// A word to whoever started this process, which reads one line.
-#[expect(clippy::print_stdout, reason = "whoever started this process reads it")]
-pub(crate) fn say(line: &str) -> Result<()> {
-    println!("{}", line.replace('\n', " "));
-    std::io::stdout().flush().context("nobody hears")
-}
-
-/// What makes a process the only one of its kind for an agent, and found.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    /// Dies with the process.
-    pub(crate) lock: File,
-    /// Where it is asked.
-    pub(crate) listener: std::os::unix::net::UnixListener,
-}
-
-/// Takes the seat in the agent's folder, which becomes the current one, and a session of its own; `None` if it is taken.
-pub(crate) fn begin(here: &Here, agent: &str, lock: &str, socket: &str) -> Result<Option<Seat>> {
-    let folder = folder(&here.home, agent);
-    make_folder(&folder)?;
-    let Some(lock) = detach(&folder, lock)? else { return Ok(None) };
-    std::fs::remove_file(socket).ok();
-    let listener =
-        std::os::unix::net::UnixListener::bind(socket).context("cannot listen in the agent's folder")?;
-    listener.set_nonblocking(true)?;
-    Ok(Some(Seat { lock, listener }))
-}
-
-/// Makes this a process of its own in an agent's folder: the only one of its kind, by a lock that dies with it, and in a
-/// session of its own, since the login, or the link, that began it may end. `None` if there is another one.
+/// Takes the seat of an agent's supervisor, so that none begins for as long as the file is open; `None` where there is one.
 ///
 /// # Errors
 /// The file system's.
-pub(crate) fn detach(folder: &Path, name: &str) -> Result<Option<File>> {
-    std::env::set_current_dir(folder).with_context(|| format!("cannot use {}", folder.display()))?;
-    let lock =
-        lock(Path::new(name)).with_context(|| format!("cannot lock {name} in {}", folder.display()))?;
-    if lock.is_some() {
-        rustix::process::setsid().ok();
-    }
-    Ok(lock)
-}
-
-/// Takes a lock; `None` if another process has it.
-///
-/// # Errors
-/// The file system's.
-pub(crate) fn lock(file: &Path) -> std::io::Result<Option<File>> {
-    let mut options = OpenOptions::new();
-    let lock = options.write(true).create(true).truncate(false).mode(0o600).open(file)?;
-    let free = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
-    Ok(free.then_some(lock))
-}
-
-/// Makes the folder of an agent, for its user alone.
-///
-/// # Errors
-/// The file system's.
-pub fn make_folder(folder: &Path) -> Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.with_context(|| format!("cannot make {}", folder.display()))
+pub fn unsupervised(folder: &Path) -> std::io::Result<Option<File>> {
+    crate::seat::lock(&folder.join(LOCK))
 }
 
 async fn run(here: Here, agent: &str, listener: std::os::unix::net::UnixListener) -> Result<()> {

@@ -9,7 +9,7 @@
 //!                  ↑         any failure up to Continuing: Aborting ───┐              │ the disk   │ "I never will"
 //!                  └───────────────────────────────────────────────────┴──────────────┘ is here    ↓
 //!                  └──────────────────────────────────────────────────────────────────────── Returning
-//! destination  Off → Opening → Listening → Starting → Running;   Opening, Listening → Off (gave up)
+//! destination  Off → Opening → Listening → Starting → Running;   Opening, Listening → Off (gave up, or not heard of)
 //! ```
 //! Here is what an agent that stays somewhere does, and who answers which event; the two sides of a move are in
 //! [`super::source`] and [`super::destination`], suspended agents in [`super::suspend`].
@@ -35,7 +35,8 @@ impl Machine {
             Event::Kill => self.kill(),
             Event::Migrate { attempt, to } => self.migrate(attempt, to),
             Event::Cancel => self.cancel(),
-            Event::Arrive { attempt, from } => self.arrive(attempt, from),
+            Event::Arrive { attempt, from, patience_s } => self.arrive(attempt, from, patience_s),
+            Event::Unheard { attempt } => Ok(self.unheard(attempt)),
             Event::Go { attempt } => Ok(self.go(attempt)),
             Event::GiveUp { attempt } => Ok(self.give_up(attempt)),
             Event::Went { action, result } => Ok(self.went(&action, result)),
@@ -97,7 +98,7 @@ impl Machine {
                 self.phase = Phase::Off(End::Killed);
                 Ok(vec![Action::Quit, Action::Sweep { keep: None }])
             }
-            Phase::Arriving { attempt, at: Arrive::Opening | Arrive::Listening, .. } => {
+            Phase::Arriving { attempt, at: Arrive::Opening | Arrive::Listening { .. }, .. } => {
                 let attempt = *attempt;
                 Ok(self.never(attempt, "it was killed here before all had come".to_owned()))
             }
@@ -141,6 +142,8 @@ impl Machine {
             }
             Phase::Leaving { .. } => self.source_went(action, result),
             Phase::Arriving { .. } => self.destination_went(action, result),
+            // What is to be ended here is, however often it takes.
+            Phase::Off(_) if *action == Action::Quit && result.is_err() => vec![Action::Wait],
             Phase::Off(_) => Vec::new(),
         }
     }
@@ -173,7 +176,7 @@ impl Machine {
                     _ => self.abort("its QEMU ended".to_owned()),
                 }
             }
-            Phase::Arriving { attempt, at: Arrive::Opening | Arrive::Listening, .. } => {
+            Phase::Arriving { attempt, at: Arrive::Opening | Arrive::Listening { .. }, .. } => {
                 let attempt = *attempt;
                 self.never(attempt, "QEMU ended before all had come".to_owned())
             }
@@ -201,6 +204,7 @@ impl Machine {
     pub(super) fn again(&mut self) -> Vec<Action> {
         match &self.phase {
             Phase::Paused { again: true, .. } => vec![Action::AskDisk],
+            Phase::Off(_) => vec![Action::Quit],
             Phase::Suspending { .. } | Phase::Resuming { .. } => self.suspended_again(),
             Phase::Leaving { attempt, to, at, .. } => match at {
                 Leave::Committing { token } => vec![Action::Commit { token: token.clone() }],
@@ -233,18 +237,16 @@ impl Machine {
             Phase::Launching => vec![Action::Quit, Action::Launch],
             // (The image that it came from may still be here.)
             Phase::Running => vec![Action::Run, Action::Sweep { keep: None }],
-            Phase::Leaving {
-                at:
-                    Leave::Presending
-                    | Leave::Opening
-                    | Leave::Copying
-                    | Leave::Preparing
-                    | Leave::Continuing { .. },
-                ..
-            } => self.abort("its supervisor was restarted".to_owned()),
+            Phase::Leaving { at, .. } if at.may_go_back() => {
+                self.abort("its supervisor was restarted".to_owned())
+            }
             Phase::Arriving { attempt, at: Arrive::Opening, .. } => {
                 let attempt = *attempt;
                 self.never(attempt, "its supervisor was restarted".to_owned())
+            }
+            // Its clock went with the earlier supervisor.
+            Phase::Arriving { attempt, at: Arrive::Listening { .. }, patience_s, .. } => {
+                vec![Action::Patience { attempt: *attempt, for_s: *patience_s }]
             }
             Phase::Arriving { at: Arrive::Starting, .. } => vec![Action::Run],
             _ => self.again(),

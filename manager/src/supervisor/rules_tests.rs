@@ -6,14 +6,14 @@
 //! a message of an attempt may come twice or late.
 //!
 //! What must hold in every state: never two machines run; a machine runs only where the disk is resident; and from every
-//! state in which nothing more fails the story ends: one runs, or none is left and its end is told.
-
-use std::collections::{HashMap, HashSet, VecDeque};
+//! state in which nothing more fails the story ends: one runs, or none is left and its end is told; and no QEMU waits for what
+//! does not come. Time passes when nothing else happens, and as a failure at any moment.
 
 use uuid::Uuid;
 
 use super::super::event::{Action, Event, Yield};
 use super::super::phase::{Arrive, End, Leave, Machine, Phase};
+use super::super::walk::{Model, settle, walk};
 
 const ATTEMPT: Uuid = Uuid::from_u128(1);
 
@@ -63,6 +63,12 @@ struct World {
     /// Failures that may still happen.
     faults: u8,
     cancelled: bool,
+    /// The destination's clock goes.
+    patience: bool,
+}
+
+fn arrives(attempt: Uuid) -> Event {
+    Event::Arrive { attempt, from: "a".to_owned(), patience_s: 1 }
 }
 
 fn machine(phase: Phase) -> Machine {
@@ -80,6 +86,7 @@ impl World {
             disk: Disk::AtA { prepared: false },
             faults,
             cancelled: false,
+            patience: false,
         };
         world.tell_a(Event::Migrate { attempt: ATTEMPT, to: "b".to_owned() });
         world
@@ -91,12 +98,6 @@ impl World {
 
     fn tell_b(&mut self, event: Event) {
         self.b.queue.extend(self.b.machine.step(event).unwrap_or_default());
-    }
-
-    fn check(&self) {
-        assert!(!(self.qemu_a.runs() && self.qemu_b.runs()), "two run: {self:#?}");
-        assert!(!self.qemu_b.runs() || self.disk == Disk::AtB, "b runs without its disk: {self:#?}");
-        assert!(!self.qemu_a.runs() || self.disk != Disk::AtB, "a runs without its disk: {self:#?}");
     }
 
     /// The first action of a side: what it does, and what it says.
@@ -128,12 +129,13 @@ impl World {
                 }
             }
             Action::Open { attempt, .. } => {
-                self.tell_b(Event::Arrive { attempt: *attempt, from: "a".to_owned() });
+                self.tell_b(arrives(*attempt));
                 // Its own queue is done before it answers.
                 while !self.b.queue.is_empty() {
                     self.step_b();
                 }
-                let ready = matches!(self.b.machine.phase, Phase::Arriving { at: Arrive::Listening, .. });
+                let ready =
+                    matches!(self.b.machine.phase, Phase::Arriving { at: Arrive::Listening { .. }, .. });
                 if ready { Ok(Yield::Done) } else { no() }
             }
             Action::Copy { .. } if self.qemu_a == Qemu::Running => {
@@ -191,6 +193,8 @@ impl World {
                 Ok(Yield::Done)
             }
             Action::Listen
+            | Action::Patience { .. }
+            | Action::Hark { .. }
             | Action::Check
             | Action::Save { .. }
             | Action::Load { .. }
@@ -208,6 +212,12 @@ impl World {
                 self.qemu_b = Qemu::Waiting;
                 Ok(Yield::Done)
             }
+            Action::Patience { .. } => {
+                self.patience = true;
+                Ok(Yield::Done)
+            }
+            Action::Hark { .. } if self.stream_stands() || self.disk == Disk::AtB => Ok(Yield::Done),
+            Action::Hark { .. } => Ok(Yield::NeverWill),
             Action::Check if self.qemu_b == Qemu::Loaded && self.disk == Disk::AtB => Ok(Yield::Done),
             Action::Run if self.disk == Disk::AtB && matches!(self.qemu_b, Qemu::Loaded | Qemu::Running) => {
                 self.qemu_b = Qemu::Running;
@@ -241,6 +251,10 @@ impl World {
         self.tell_b(Event::Went { action, result });
     }
 
+    fn stream_stands(&self) -> bool {
+        matches!(self.qemu_a, Qemu::Sending | Qemu::PreSwitchover) && self.qemu_b == Qemu::Waiting
+    }
+
     fn b_stream_breaks(&mut self) {
         if self.qemu_b == Qemu::Waiting {
             self.qemu_b = Qemu::None;
@@ -262,9 +276,17 @@ impl World {
 
     fn b_dies(&mut self) {
         self.b.queue.clear();
-        self.b.retry = false;
+        (self.b.retry, self.patience) = (false, false);
         let alive = self.qemu_b != Qemu::None;
         self.tell_b(Event::Recovered { alive });
+    }
+}
+
+impl Model for World {
+    fn check(&self) {
+        assert!(!(self.qemu_a.runs() && self.qemu_b.runs()), "two run: {self:#?}");
+        assert!(!self.qemu_b.runs() || self.disk == Disk::AtB, "b runs without its disk: {self:#?}");
+        assert!(!self.qemu_a.runs() || self.disk != Disk::AtB, "a runs without its disk: {self:#?}");
     }
 
     /// What may happen next when nothing fails; the first that applies.
@@ -293,6 +315,9 @@ impl World {
         } else if next.b.retry {
             next.b.retry = false;
             next.tell_b(Event::Again);
+        } else if next.patience {
+            next.patience = false;
+            next.tell_b(Event::Unheard { attempt: ATTEMPT });
         } else {
             return None;
         }
@@ -373,12 +398,18 @@ impl World {
             });
         }
         fault(&|w| w.tell_a(Event::Late));
+        if self.patience {
+            fault(&|w| {
+                w.patience = false;
+                w.tell_b(Event::Unheard { attempt: ATTEMPT });
+            });
+        }
         // The disk's lease ends.
         if self.disk == (Disk::AtA { prepared: true }) {
             fault(&|w| w.disk = Disk::AtA { prepared: false });
         }
         // Messages that come twice, or after their attempt.
-        fault(&|w| w.tell_b(Event::Arrive { attempt: ATTEMPT, from: "a".to_owned() }));
+        fault(&|w| w.tell_b(arrives(ATTEMPT)));
         if self.disk == Disk::AtB
             && matches!(self.a.machine.phase, Phase::Leaving { at: Leave::Asking, .. } | Phase::Off(_))
         {
@@ -392,57 +423,22 @@ impl World {
         let a_runs = self.a.machine.phase == Phase::Running && self.qemu_a == Qemu::Running;
         let b_runs = self.b.machine.phase == Phase::Running && self.qemu_b == Qemu::Running;
         let ended = |side: &Side| matches!(&side.machine.phase, Phase::Off(End::Failed { .. }));
-        a_runs != b_runs || ended(&self.a) || ended(&self.b)
+        let off = matches!(self.b.machine.phase, Phase::Off(_));
+        let waits =
+            matches!(self.b.machine.phase, Phase::Arriving { .. }) || off && self.qemu_b != Qemu::None;
+        !waits && (a_runs != b_runs || ended(&self.a) || ended(&self.b))
     }
-}
-
-/// Walks everything from the beginning; gives the number of states.
-fn walk(faults: u8) -> usize {
-    let mut seen = HashSet::new();
-    let mut ends: HashMap<World, bool> = HashMap::new();
-    let mut todo = VecDeque::from([World::begin(faults)]);
-    while let Some(world) = todo.pop_front() {
-        if !seen.insert(world.clone()) {
-            continue;
-        }
-        world.check();
-        // From here on nothing fails.
-        let mut path = vec![world.clone()];
-        let good = loop {
-            let last = path.last().unwrap();
-            if let Some(known) = ends.get(last) {
-                break *known;
-            }
-            match last.progress() {
-                Some(next) => {
-                    next.check();
-                    assert!(path.len() < 200, "it never ends: {:#?}", &path[path.len() - 4..]);
-                    path.push(next);
-                }
-                None => break last.settled(),
-            }
-        };
-        assert!(good, "nobody runs and nobody says why: {:#?}\n{:#?}", path.first(), path.last());
-        ends.extend(path.into_iter().map(|world| (world, good)));
-        todo.extend(world.progress());
-        todo.extend(world.troubles());
-    }
-    seen.len()
 }
 
 #[test]
 fn whatever_fails_at_whatever_step_one_runs_or_its_end_is_told_and_never_two() {
-    let states = walk(4);
+    let states = walk(World::begin(4));
     assert!(states > 5000, "only {states} states: the walk is too narrow to mean anything");
 }
 
 #[test]
 fn a_move_without_trouble_ends_at_the_other_site() {
-    let mut world = World::begin(0);
-    while let Some(next) = world.progress() {
-        next.check();
-        world = next;
-    }
+    let world = settle(World::begin(0));
     assert_eq!(world.a.machine.phase, Phase::Off(End::Left { to: "b".to_owned() }));
     assert_eq!(
         (world.b.machine.phase, world.qemu_b, world.qemu_a),
@@ -455,7 +451,37 @@ fn a_destination_that_said_it_never_will_never_does() {
     let mut machine = Machine::default();
     assert_eq!(machine.step(Event::Go { attempt: ATTEMPT }), Ok(Vec::new()));
     assert_eq!(machine.verdict(ATTEMPT), Some(Yield::NeverWill));
-    assert!(machine.step(Event::Arrive { attempt: ATTEMPT, from: "a".to_owned() }).is_err());
+    assert!(machine.step(arrives(ATTEMPT)).is_err());
+}
+
+#[test]
+fn a_destination_that_hears_nothing_twice_ends_and_one_whose_disk_has_come_does_not() {
+    let listening = || {
+        let mut machine = Machine::default();
+        machine.step(arrives(ATTEMPT)).unwrap();
+        let listens = Event::Went { action: Action::Listen, result: Ok(Yield::Done) };
+        assert_eq!(machine.step(listens), Ok(vec![Action::Patience { attempt: ATTEMPT, for_s: 1 }]));
+        machine
+    };
+    let hark = Action::Hark { attempt: ATTEMPT };
+    let time_passes = |machine: &mut Machine, result: Result<Yield, String>| {
+        assert_eq!(machine.step(Event::Unheard { attempt: ATTEMPT }), Ok(vec![hark.clone()]));
+        machine.step(Event::Went { action: hark.clone(), result }).unwrap()
+    };
+    let again = vec![Action::Patience { attempt: ATTEMPT, for_s: 1 }];
+    let mut machine = listening();
+    for result in [Ok(Yield::NeverWill), Ok(Yield::Done), Ok(Yield::NeverWill), Err("no disk".to_owned())] {
+        assert_eq!(time_passes(&mut machine, result), again);
+    }
+    assert_eq!(time_passes(&mut machine, Ok(Yield::NeverWill)), again);
+    assert_eq!(time_passes(&mut machine, Ok(Yield::NeverWill)), vec![Action::Quit]);
+    assert_eq!(machine.phase, Phase::Off(End::Left { to: "a".to_owned() }));
+    assert_eq!(machine.verdict(ATTEMPT), Some(Yield::NeverWill));
+
+    // The clock of an earlier try says nothing of this one; the next supervisor has a clock of its own.
+    let mut machine = listening();
+    assert_eq!(machine.step(Event::Unheard { attempt: Uuid::from_u128(2) }), Ok(Vec::new()));
+    assert_eq!(machine.step(Event::Recovered { alive: true }), Ok(again));
 }
 
 #[test]
@@ -511,7 +537,7 @@ fn the_journal_is_read_as_it_was_written() {
 
 #[test]
 fn a_site_to_which_a_move_failed_knows_where_the_agent_stayed() {
-    let arrive = Event::Arrive { attempt: ATTEMPT, from: "a".to_owned() };
+    let arrive = arrives(ATTEMPT);
     let stayed = Phase::Off(End::Left { to: "a".to_owned() });
     let listens = Event::Went { action: Action::Listen, result: Ok(Yield::Done) };
     let fails = Event::Went { action: Action::Listen, result: Err("no QEMU".to_owned()) };

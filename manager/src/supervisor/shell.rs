@@ -339,7 +339,9 @@ impl Shell {
                 (Event::Resume { attempt: Uuid::new_v4(), force }, Wish::Running)
             }
             Request::Loaded { attempt } => (Event::Loaded { attempt }, Wish::Loaded(attempt)),
-            Request::Arrive { attempt, from } => (Event::Arrive { attempt, from }, Wish::Listening(attempt)),
+            Request::Arrive { attempt, from, patience_s } => {
+                (Event::Arrive { attempt, from, patience_s }, Wish::Listening(attempt))
+            }
             Request::Go { attempt } => (Event::Go { attempt }, Wish::Verdict(attempt)),
             Request::GiveUp { attempt } => (Event::GiveUp { attempt }, Wish::Nothing),
         };
@@ -441,11 +443,10 @@ impl Shell {
             }
             (Wish::NotMoving, Phase::Leaving { .. } | Phase::Suspending { .. }) => None,
             (Wish::NotMoving, _) => status(),
-            (Wish::Listening(attempt), Phase::Arriving { attempt: here, at: Arrive::Listening, .. })
-                if attempt == here =>
-            {
-                status()
-            }
+            (
+                Wish::Listening(attempt),
+                Phase::Arriving { attempt: here, at: Arrive::Listening { .. }, .. },
+            ) if attempt == here => status(),
             (Wish::Listening(attempt), Phase::Arriving { attempt: here, at: Arrive::Opening, .. })
                 if attempt == here =>
             {

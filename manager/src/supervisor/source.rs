@@ -7,6 +7,10 @@
 use super::event::{Action, Yield};
 use super::phase::{Attempt, End, Leave, Machine, Phase};
 use super::rules::{Step, moving, refuse};
+use crate::control::patience_s;
+
+/// An image is read and compared here before its first byte goes, at least so fast.
+const READS_BYTES_PER_S: u64 = 20 << 20;
 
 impl Machine {
     pub(super) fn migrate(&mut self, attempt: Attempt, to: String) -> Step {
@@ -28,15 +32,7 @@ impl Machine {
 
     pub(super) fn cancel(&mut self) -> Step {
         match &self.phase {
-            Phase::Leaving {
-                at:
-                    Leave::Presending
-                    | Leave::Opening
-                    | Leave::Copying
-                    | Leave::Preparing
-                    | Leave::Continuing { .. },
-                ..
-            } => Ok(self.abort("it was cancelled".to_owned())),
+            Phase::Leaving { at, .. } if at.may_go_back() => Ok(self.abort("it was cancelled".to_owned())),
             Phase::Leaving { at: Leave::Aborting { .. }, .. } => Ok(Vec::new()),
             Phase::Suspending { .. } => Ok(self.not_suspended("it was cancelled".to_owned())),
             Phase::Leaving { to, .. } => Err(refuse(
@@ -53,7 +49,8 @@ impl Machine {
         match (&*at, action, result) {
             (Leave::Presending, Action::Presend { .. }, Ok(_)) => {
                 *at = Leave::Opening;
-                vec![Action::Open { attempt, to }]
+                let reads_s = image.as_ref().map_or(0, |image| image.len_bytes / READS_BYTES_PER_S);
+                vec![Action::Open { attempt, to, patience_s: patience_s() + reads_s }]
             }
             (Leave::Opening, Action::Open { .. }, Ok(_)) => {
                 *at = Leave::Copying;
@@ -106,11 +103,7 @@ impl Machine {
                 Vec::new()
             }
             (
-                Leave::Presending
-                | Leave::Opening
-                | Leave::Copying
-                | Leave::Preparing
-                | Leave::Continuing { .. },
+                at,
                 Action::Presend { .. }
                 | Action::Open { .. }
                 | Action::Copy { .. }
@@ -118,7 +111,7 @@ impl Machine {
                 | Action::Prepare { .. }
                 | Action::Continue,
                 Err(why),
-            ) => self.abort(why),
+            ) if at.may_go_back() => self.abort(why),
             // Whatever must be done and could not be is tried again.
             (Leave::Committing { .. }, Action::Commit { .. }, Err(_))
             | (Leave::Asking, Action::Go { .. }, Err(_))

@@ -2,21 +2,20 @@
 //! from here, and else as fast as it goes.
 //!
 //! Who looks from afar is seen by a lock: the process that carries a screen to another site holds one on a file in the agent's
-//! folder, which dies with it ([`watched_from_afar`]).
+//! folder ([`super::marks`]).
 //!
 //! Fault model: where echoes cannot be had the stream goes as fast as it can, as it does when the agent stands: nobody sees
 //! anything move then, and each byte is waited for.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::marks::is_held;
 use super::pace::{ECHO, Pace};
 use crate::agent::command_line::names;
 use crate::control::{Open, Opening, PROTOCOL, open};
@@ -32,22 +31,6 @@ const SOON: Duration = Duration::from_millis(2);
 const LOOK: Duration = Duration::from_millis(500);
 /// An echo's bytes: when it was sent.
 const MARK: usize = 8;
-
-/// Holds, for as long as the file is open, that somebody at another site looks at the agent of this folder.
-///
-/// # Errors
-/// The file system's.
-pub fn watch_from_afar(folder: &Path) -> io::Result<File> {
-    let file = File::options().write(true).create(true).truncate(false).open(folder.join(names::WATCHED))?;
-    flock(&file, FlockOperation::LockShared)?;
-    Ok(file)
-}
-
-/// Does somebody at another site look at the agent of this folder?
-fn watched_from_afar(folder: &Path) -> bool {
-    let Ok(file) = File::options().write(true).open(folder.join(names::WATCHED)) else { return false };
-    flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()
-}
 
 /// How fast a stream may go.
 #[derive(Debug, Clone)]
@@ -87,11 +70,11 @@ impl Limit {
     /// Keeps the pace as long as somebody looks from afar, and until the agent stands.
     pub(super) async fn keep(self, site: Site, agent: String) {
         while !self.stands.load(Ordering::SeqCst) {
-            if watched_from_afar(Path::new(".")) {
+            if is_held(Path::new("."), names::WATCHED) {
                 let opening =
                     Opening { snowbird: PROTOCOL, agent: agent.clone(), open: Open::Echo, document: None };
                 if let Ok(link) = open(&site, &opening).await {
-                    self.paced(link, || watched_from_afar(Path::new("."))).await.ok();
+                    self.paced(link, || is_held(Path::new("."), names::WATCHED)).await.ok();
                 }
             }
             tokio::time::sleep(LOOK).await;
@@ -190,19 +173,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn who_looks_from_afar_is_seen_for_as_long_as_he_does() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(!watched_from_afar(folder.path()));
-        let (first, second) =
-            (watch_from_afar(folder.path()).unwrap(), watch_from_afar(folder.path()).unwrap());
-        assert!(watched_from_afar(folder.path()));
-        drop(first);
-        assert!(watched_from_afar(folder.path()));
-        drop(second);
-        assert!(!watched_from_afar(folder.path()));
-    }
 
     #[tokio::test]
     async fn a_stream_keeps_its_pace_until_the_agent_stands_and_all_of_it_comes() {

@@ -210,7 +210,7 @@ impl Machine {
 
     pub(super) fn loaded(&mut self, attempt: Attempt) -> Vec<Action> {
         match &self.phase {
-            Phase::Arriving { attempt: here, at: Arrive::Listening, .. } if *here == attempt => {
+            Phase::Arriving { attempt: here, at: Arrive::Listening { .. }, .. } if *here == attempt => {
                 vec![Action::Loaded]
             }
             _ => Vec::new(),

@@ -7,12 +7,11 @@
 //! newest memory; the file that a journal counts on is there. From every state in which nothing more fails the story ends: one
 //! runs and no file is left, or it is suspended with the newest memory, or its end is told.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-
 use uuid::Uuid;
 
 use super::super::event::{Action, Event, Yield};
 use super::super::phase::{Arrive, End, Image, Leave, Machine, Phase, Resume, Suspend};
+use super::super::walk::{Model, settle, walk};
 
 const IMAGE: Uuid = Uuid::from_u128(7);
 const SITES: [&str; 2] = ["a", "b"];
@@ -52,6 +51,8 @@ struct World {
     cancels: u8,
     resumes: u8,
     kills: u8,
+    /// The clock of `b` goes, for this try.
+    patience: Option<Uuid>,
 }
 
 fn image() -> Image {
@@ -82,6 +83,7 @@ impl World {
             cancels: 1,
             resumes: 2,
             kills: 1,
+            patience: None,
         };
         world.tell(A, Event::Suspend { id: IMAGE });
         world
@@ -94,19 +96,6 @@ impl World {
 
     fn phase(&self, i: usize) -> &Phase {
         &self.sides[i].machine.phase
-    }
-
-    fn check(&self) {
-        let runs = |i: usize| self.sides[i].qemu == Qemu::Running;
-        assert!(!(runs(A) && runs(B)), "two run: {self:#?}");
-        for i in [A, B] {
-            assert!(!runs(i) || self.disk_at == i, "it runs without its disk: {self:#?}");
-        }
-        let may_have_run = matches!(self.phase(A), Phase::Resuming { at: Resume::Starting, .. });
-        if self.phase(A).image().is_some() && !may_have_run {
-            assert!(self.file.is_some(), "the journal counts on a file that is gone: {self:#?}");
-        }
-        assert!(self.phase(B).image().is_none(), "nothing is kept at b: {self:#?}");
     }
 
     /// The first action of a side: what it does, and what it says.
@@ -176,9 +165,12 @@ impl World {
                 }
             }
             Action::Open { attempt, .. } => {
-                self.tell(other, Event::Arrive { attempt: *attempt, from: SITES[i].to_owned() });
+                self.tell(
+                    other,
+                    Event::Arrive { attempt: *attempt, from: SITES[i].to_owned(), patience_s: 1 },
+                );
                 self.drain(other);
-                let ready = matches!(self.phase(other), Phase::Arriving { at: Arrive::Listening, .. });
+                let ready = matches!(self.phase(other), Phase::Arriving { at: Arrive::Listening { .. }, .. });
                 if ready { done } else { no() }
             }
             Action::Go { attempt, .. } => {
@@ -206,6 +198,12 @@ impl World {
                 self.sides[i].qemu = Qemu::Waiting;
                 done
             }
+            Action::Patience { attempt, .. } => {
+                self.patience = Some(*attempt);
+                done
+            }
+            Action::Hark { .. } if self.carrying || self.disk_at == i => done,
+            Action::Hark { .. } => Ok(Yield::NeverWill),
             Action::Check if self.disk_at != i => no(),
             Action::Check if matches!(self.sides[i].qemu, Qemu::Stands(_)) => done,
             Action::Check => Ok(Yield::NeverWill),
@@ -239,6 +237,8 @@ impl World {
         if i == A {
             // What it wrote or sent ends with it.
             (self.saving, self.carrying) = (false, false);
+        } else {
+            self.patience = None;
         }
         let alive = self.sides[i].qemu != Qemu::None;
         self.tell(i, Event::Recovered { alive });
@@ -250,6 +250,21 @@ impl World {
             self.file = Some(moment);
         }
         self.saving = false;
+    }
+}
+
+impl Model for World {
+    fn check(&self) {
+        let runs = |i: usize| self.sides[i].qemu == Qemu::Running;
+        assert!(!(runs(A) && runs(B)), "two run: {self:#?}");
+        for i in [A, B] {
+            assert!(!runs(i) || self.disk_at == i, "it runs without its disk: {self:#?}");
+        }
+        let may_have_run = matches!(self.phase(A), Phase::Resuming { at: Resume::Starting, .. });
+        if self.phase(A).image().is_some() && !may_have_run {
+            assert!(self.file.is_some(), "the journal counts on a file that is gone: {self:#?}");
+        }
+        assert!(self.phase(B).image().is_none(), "nothing is kept at b: {self:#?}");
     }
 
     /// What may happen next when nothing fails; the first that applies.
@@ -277,6 +292,8 @@ impl World {
         } else if let Some(i) = [A, B].into_iter().find(|i| next.sides[*i].retry) {
             next.sides[i].retry = false;
             next.tell(i, Event::Again);
+        } else if let Some(attempt) = next.patience.take() {
+            next.tell(B, Event::Unheard { attempt });
         } else if next.file.is_some() && next.phase(A).image().is_none() {
             // A file that could not be removed goes when the next supervisor begins.
             next.dies(A);
@@ -331,7 +348,8 @@ impl World {
         };
         for i in [A, B] {
             fault(&|w| w.dies(i));
-            let timer = |action: &Action| matches!(action, Action::Retry | Action::Wait);
+            let timer =
+                |action: &Action| matches!(action, Action::Retry | Action::Wait | Action::Patience { .. });
             if self.sides[i].queue.first().is_some_and(|action| !timer(action)) {
                 let lost = || Err("lost".to_owned());
                 fault(&|w| {
@@ -384,6 +402,12 @@ impl World {
             });
         }
         fault(&|w| w.tell(A, Event::Late));
+        if let Some(attempt) = self.patience {
+            fault(&|w| {
+                w.patience = None;
+                w.tell(B, Event::Unheard { attempt });
+            });
+        }
         fault(&|w| w.tell(A, Event::Again));
         if self.prepared {
             fault(&|w| w.prepared = false);
@@ -391,7 +415,7 @@ impl World {
         // Messages of the newest attempt come twice or late.
         if self.resumes < 2 {
             let attempt = Uuid::from_u128(100 + u128::from(self.resumes));
-            fault(&|w| w.tell(B, Event::Arrive { attempt, from: "a".to_owned() }));
+            fault(&|w| w.tell(B, Event::Arrive { attempt, from: "a".to_owned(), patience_s: 1 }));
             let after = matches!(
                 self.phase(A),
                 Phase::Leaving { at: Leave::Asking, .. } | Phase::Off(End::Left { .. })
@@ -413,57 +437,17 @@ impl World {
             && self.disk_at == A
             && self.file == Some(self.now)
             && nobody;
-        suspended || self.file.is_none() && (runs(A) != runs(B) || ended(A) || ended(B))
+        let off = matches!(self.phase(B), Phase::Off(_));
+        let waits =
+            matches!(self.phase(B), Phase::Arriving { .. }) || off && self.sides[B].qemu != Qemu::None;
+        !waits && (suspended || self.file.is_none() && (runs(A) != runs(B) || ended(A) || ended(B)))
     }
-}
-
-/// Walks everything from the beginning; gives the number of states.
-fn walk(faults: u8) -> usize {
-    let mut seen = HashSet::new();
-    let mut ends: HashMap<World, bool> = HashMap::new();
-    let mut todo = VecDeque::from([World::begin(faults)]);
-    while let Some(world) = todo.pop_front() {
-        if !seen.insert(world.clone()) {
-            continue;
-        }
-        world.check();
-        // From here on nothing fails.
-        let mut path = vec![world.clone()];
-        let good = loop {
-            let last = path.last().unwrap();
-            if let Some(known) = ends.get(last) {
-                break *known;
-            }
-            match last.progress() {
-                Some(next) => {
-                    next.check();
-                    assert!(path.len() < 200, "it never ends: {:#?}", &path[path.len() - 4..]);
-                    path.push(next);
-                }
-                None => break last.settled(),
-            }
-        };
-        assert!(good, "nobody runs and nobody says why: {:#?}\n{:#?}", path.first(), path.last());
-        ends.extend(path.into_iter().map(|world| (world, good)));
-        todo.extend(world.progress());
-        todo.extend(world.troubles());
-    }
-    seen.len()
 }
 
 #[test]
 fn whatever_fails_memory_is_kept_until_it_runs_and_old_memory_never_does() {
-    let states = walk(3);
+    let states = walk(World::begin(3));
     assert!(states > 5000, "only {states} states: the walk is too narrow to mean anything");
-}
-
-/// Until nothing more happens.
-fn settle(mut world: World) -> World {
-    while let Some(next) = world.progress() {
-        next.check();
-        world = next;
-    }
-    world
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod matrix;
 mod moves;
 mod network;
 mod pauses;
+mod refusals;
 mod suspends;
 mod switches;
 mod troubles;

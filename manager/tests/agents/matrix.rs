@@ -1,16 +1,24 @@
-//! Everything that may die, at every step of a move, a suspension and a resume at another site.
+//! Everything that may die, at every step of a move, a suspension and a resume at another site, from home and back to it.
 //!
 //! A step is a call of `wandisk` that a supervisor makes (in [`STEPS`]; one that is not reached fails the test, so the table is
 //! true). There the supervisor is held, something is killed, and it is let go. Afterwards the agent runs at one site, or it is
 //! suspended or off and says so, and then it is let go on by hand; at the end its disk holds what it said.
 //!
-//! All of it takes minutes: a part is tried each time, `SNOWBIRD_MATRIX=migrate|suspend|resume|all` tries more.
+//! A third site has chunks that the other two have not. In the cases that are about it the agent reads one of them, and the third
+//! site has come to a stand when the move begins; at the step it dies, or is cut off until the move has ended. The agent has the
+//! chunk in the end.
+//!
+//! All of it takes half an hour: a part is tried each time, `SNOWBIRD_MATRIX=migrate|suspend|resume|third|all` tries more, of those
+//! some with `SNOWBIRD_MATRIX=migrate:0-20`.
 
 use std::process::Child;
+use std::time::Instant;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::world::{AGENT, World, eventually, kill};
+use crate::pauses::far_image;
+use crate::world::{AGENT, World, beside, eventually, kill};
 
 /// Who makes a call: the site where the agent is, or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +45,10 @@ enum Victim {
     Link,
     /// Whoever asked.
     Command,
+    /// Whatever runs of the third site.
+    Third,
+    /// The way to the third site, until whoever asked is answered.
+    ThirdLink,
 }
 
 const VICTIMS: [Victim; 8] = [
@@ -49,6 +61,7 @@ const VICTIMS: [Victim; 8] = [
     Victim::Link,
     Victim::Command,
 ];
+const THIRD: [Victim; 2] = [Victim::Third, Victim::ThirdLink];
 
 /// A step of an operation, and what is killed there.
 #[derive(Clone, Copy, Debug)]
@@ -59,14 +72,27 @@ struct Case {
     call: usize,
     name: &'static str,
     victim: Victim,
+    /// Where the agent is.
+    from: &'static str,
+}
+
+impl Case {
+    /// Is it one of those that `SNOWBIRD_MATRIX` calls so?
+    fn is(&self, word: &str) -> bool {
+        let third = THIRD.contains(&self.victim);
+        word == "all" || if third { word == "third" } else { word == self.verb }
+    }
 }
 
 fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     for (verb, at, calls) in STEPS {
         for (before, name) in calls.iter().enumerate() {
-            for victim in VICTIMS {
-                all.push(Case { verb, at, call: before + 1, name, victim });
+            let third = if verb == "migrate" { &THIRD[..] } else { &[] };
+            for victim in VICTIMS.iter().chain(third) {
+                for from in ["a", "b"] {
+                    all.push(Case { verb, at, call: before + 1, name, victim: *victim, from });
+                }
             }
         }
     }
@@ -85,6 +111,10 @@ fn of_site(world: &World, site: &str, word: &str) -> Vec<i32> {
     world.processes(word).into_iter().filter(of).collect()
 }
 
+fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).ok();
+}
+
 fn strike(world: &World, case: Case, [source, other]: [&str; 2]) {
     let site = |at| if at == At::Source { source } else { other };
     let pids = match case.victim {
@@ -92,6 +122,11 @@ fn strike(world: &World, case: Case, [source, other]: [&str; 2]) {
         Victim::Qemu(at) => of_site(world, site(at), "qemu-system"),
         Victim::Keeper(at) => of_site(world, site(at), "keeper"),
         Victim::Command => of_site(world, source, case.verb),
+        Victim::Third => of_site(world, "c", ""),
+        Victim::ThirdLink => {
+            of_site(world, "c", "").into_iter().for_each(|pid| signal(pid, Signal::CONT));
+            return world.cut_third(true);
+        }
         Victim::Link => {
             world.sever();
             return world.cut(false);
@@ -131,12 +166,35 @@ fn goes_on(world: &World) -> (&'static str, Option<String>) {
     (at, by_hand)
 }
 
+/// The agent waits for a chunk that only the third site has, and that is brought to a stand.
+fn reads_from_third(world: &World, site: &str) {
+    // (It fails for what the agent has written since, which nobody else has.)
+    for holder in ["a", "b"] {
+        let mut evict = std::process::Command::new(beside("wandisk"));
+        evict.arg("--home").arg(world.home(holder)).args(["--json", "evict", AGENT]).output().unwrap();
+    }
+    let waiting = |world: &World| world.wandisk(site, &["status", AGENT])["fetch"]["waiting"] != 0;
+    // Whatever else it reads is here again after a while.
+    world.judge.goes_on_at(site);
+    eventually("nothing is waited for", || !waiting(world));
+    of_site(world, "c", "").into_iter().for_each(|pid| signal(pid, Signal::STOP));
+    world.judge.say(site, "look");
+    eventually("a chunk of the third site is waited for", || waiting(world));
+}
+
 /// Holds whoever makes the call, kills, lets go; gives how the agent stood and where it goes on.
-fn tried(world: &World, case: Case, source: &'static str) -> &'static str {
+fn tried(world: &World, case: Case) -> &'static str {
+    let source = case.from;
+    let began = Instant::now();
+    let third = THIRD.contains(&case.victim);
+    let looked = world.judge.looked();
     let other = if source == "a" { "b" } else { "a" };
     let site = if case.at == At::Source { source } else { other };
     if case.verb == "resume" {
         world.ok(source, &["suspend", AGENT]);
+    }
+    if third {
+        reads_from_third(world, source);
     }
     let hit = world.file(&format!("hook-{site}.hit"));
     let go = world.file(&format!("hook-{site}.go"));
@@ -161,26 +219,57 @@ fn tried(world: &World, case: Case, source: &'static str) -> &'static str {
     strike(world, case, [source, other]);
     std::fs::write(&go, "").unwrap();
     asked.wait().unwrap();
+    if case.victim == Victim::ThirdLink {
+        world.cut_third(false);
+    }
     let (at, by_hand) = goes_on(world);
-    eprintln!("{} {} {:?} {:?}: {by_hand:?}, at {at}", case.verb, case.name, case.at, case.victim);
+    if third {
+        eventually("it has the chunk", || world.judge.looked() > looked);
+    }
+    let Case { verb, name, at: who, victim, from, .. } = case;
+    eprintln!("{verb} {name} {who:?} {victim:?} from {from}: {by_hand:?}, at {at}, {:.1?}", began.elapsed());
     at
+}
+
+/// Of the cases that are called so, those from one number to another.
+fn chosen(wanted: &str) -> Vec<Case> {
+    let (word, part) = wanted.split_once(':').unwrap_or((wanted, "0-"));
+    let (first, last) = part.split_once('-').unwrap();
+    let all = cases().into_iter().filter(|case| case.is(word));
+    let last = last.parse().unwrap_or(usize::MAX);
+    all.enumerate()
+        .filter(|(n, _)| (first.parse().unwrap()..=last).contains(n))
+        .map(|(_, case)| case)
+        .collect()
 }
 
 #[test]
 fn whatever_dies_at_a_step_one_agent_goes_on_with_its_disk() {
     let wanted = std::env::var("SNOWBIRD_MATRIX").unwrap_or_default();
-    let all = cases();
-    let chosen: Vec<Case> = match wanted.as_str() {
-        // Spread over steps and victims: 43 has no factor in common with the eight victims.
-        "" => all.iter().step_by(43).copied().collect(),
-        "all" => all,
-        verb => all.into_iter().filter(|case| case.verb == verb).collect(),
+    let chosen = if wanted.is_empty() {
+        // Spread over steps, victims and directions, and one about the third site.
+        let third = chosen("third").into_iter().skip(9).take(1);
+        cases().into_iter().step_by(89).chain(third).collect()
+    } else {
+        chosen(&wanted)
     };
-    assert!(!chosen.is_empty(), "SNOWBIRD_MATRIX is migrate, suspend, resume or all");
-    let world = World::with_agent();
+    assert!(
+        !chosen.is_empty(),
+        "SNOWBIRD_MATRIX is migrate, suspend, resume, third or all, and perhaps :FROM-TO"
+    );
+    let world = World::new();
+    world.add_third();
+    let image = world.file("far.raw");
+    far_image(&image);
+    let world = World::with_agent_on(world, &["--image", image.to_str().unwrap()]);
+    world.wandisk("a", &["sync", AGENT, "--site", "c"]);
     let mut at = "a";
     for case in chosen {
-        at = tried(&world, case, at);
+        if at != case.from {
+            world.ok(at, &["migrate", AGENT, "--to", case.from]);
+            world.judge.goes_on_at(case.from);
+        }
+        at = tried(&world, case);
     }
     world.end_at(at);
 }

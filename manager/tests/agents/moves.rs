@@ -25,10 +25,16 @@ fn an_agent_moves_there_and_back_while_it_writes_and_loses_nothing() {
     assert!(world.ok("a", &["stay", AGENT, "--for", "10min"])["stay_until_ms"].is_u64());
     assert!(world.ok("a", &["stay", AGENT, "--for", "0s"])["stay_until_ms"].is_null());
     assert!(world.fails("b", &["stay", AGENT]).contains("home of vm is site a"));
+    // What may be done by itself goes along to another home, where its watcher begins.
+    world.ok("a", &["auto", AGENT, "advise", "--role", "compute=b"]);
     world.ok("a", &["home", AGENT, "--to", "b"]);
-    for site in ["a", "b"] {
-        assert_eq!(world.ok(site, &["status", AGENT])["home"], "b");
+    for (site, mode) in [("a", "off"), ("b", "advise")] {
+        let status = world.ok(site, &["status", AGENT]);
+        assert_eq!((status["home"].as_str(), status["auto"]["mode"].as_str()), (Some("b"), Some(mode)));
     }
+    let watched = world.ok("b", &["status", AGENT]);
+    assert_eq!(watched["auto"]["roles"], serde_json::json!({ "compute": ["b"], "home": ["b"] }), "{watched}");
+    world.ok("b", &["auto", AGENT, "off"]);
 
     // To its old home, with its new one.
     let back = world.ok("a", &["migrate", AGENT, "--to", "a"]);

@@ -1,22 +1,29 @@
 //! A chunk that cannot be had (law M8): the agent stands and says why, and goes on when the link is back; one that its user
 //! suspends meanwhile does not.
 
+use std::path::Path;
+
 use agent_init::{FAR, block};
 use serde_json::Value;
 
 use crate::world::{AGENT, World, eventually};
 
-/// The agent is at `b`, where nobody has read the far blocks yet; `a` has them.
-fn world_with_far_blocks() -> World {
-    let world = World::new();
-    let image = world.file("far.raw");
+/// Writes an image with the far blocks.
+pub fn far_image(file: &Path) {
     let mut bytes = vec![0; 8 << 20];
     for (place, number) in FAR {
         let at = usize::try_from(place).unwrap();
         let block = block(number);
         bytes[at..at + block.len()].copy_from_slice(&block);
     }
-    std::fs::write(&image, bytes).unwrap();
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// The agent is at `b`, where nobody has read the far blocks yet; `a` has them.
+fn world_with_far_blocks() -> World {
+    let world = World::new();
+    let image = world.file("far.raw");
+    far_image(&image);
     // Requests wait shortly here, so that the test does.
     let soon = "if [ \"$4\" = attach ]; then exec $real $(echo \"$@\" | sed -E 's/(--fetch-timeout) [0-9]+s/\\1 1s/'); fi";
     world.hook("b", soon);

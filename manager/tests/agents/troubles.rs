@@ -1,6 +1,12 @@
 //! Trouble at every step of a move, made by what stands before `wandisk` and before the link. After each one exactly one
 //! agent runs, and it goes on where it was or at the other site.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+use manager::agent::store::Store;
+use serde_json::{Value, json};
+
 use crate::world::{AGENT, World, eventually, kill};
 
 /// The supervisor that calls this dies before, or after, the disk does it; once.
@@ -112,4 +118,32 @@ fn trouble_at_the_destination_is_survived() {
     world.judge.goes_on_at("b");
     assert_eq!(world.state("b"), "running");
     world.end_at("b");
+}
+
+/// A source's last word is lost: the QEMU that listens for it ends by itself. (The test is the source.)
+#[test]
+fn a_destination_that_hears_nothing_of_its_source_ends_by_itself() {
+    let world = World::new();
+    let machine =
+        ["create", AGENT, "--size", "1M", "--memory", "64M", "--vcpus", "1", "--accelerator", "tcg"];
+    world.ok("a", &machine);
+    world.wandisk("a", &["sync", AGENT, "--site", "b"]);
+    let agent = Store::open(&world.home("a")).unwrap().agent(AGENT).unwrap().agent;
+    let mut host = world.command("b", &["host", "--stdio"]);
+    let mut source = host.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(source.stdout.take().unwrap()).lines();
+    let opening = json!({ "snowbird": 1, "agent": AGENT, "open": "control", "document": agent });
+    let attempt = "00000000-0000-0000-0000-000000000001";
+    let arrive = json!({ "do": "arrive", "attempt": attempt, "from": "a", "patience_s": 1 });
+    for line in [opening, arrive] {
+        writeln!(source.stdin.as_ref().unwrap(), "{line}").unwrap();
+        let answer: Value = serde_json::from_str(&said.next().unwrap().unwrap()).unwrap();
+        assert!(answer.get("ok").is_some(), "{answer}");
+    }
+    assert_eq!(world.processes("qemu-system").len(), 1);
+    source.kill().unwrap();
+    source.wait().unwrap();
+    eventually("nothing listens any more", || world.processes("qemu-system").is_empty());
+    let log = world.ok("b", &["log", AGENT]).to_string();
+    assert!(log.contains("the other site was not heard of any more"), "{log}");
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use agent_init::{BLOCK, SLOTS, number, place};
 use serde_json::Value;
 use tempfile::TempDir;
+use test_guard::Guard;
 
 use crate::boot;
 
@@ -53,6 +54,8 @@ pub fn script(file: &Path, text: &str) {
 /// Both sites and the agent.
 pub struct World {
     pub judge: Judge,
+    /// Ends what was started here when the test cannot.
+    _guard: Guard,
     dir: TempDir,
     /// Where a site's QEMU is, if it is not the machine's own.
     qemu: Option<(&'static str, PathBuf)>,
@@ -126,7 +129,8 @@ impl World {
             );
             script(&dir.path().join(format!("wandisk-{site}")), &text);
         }
-        let world = World { judge: Judge::listen(dir.path()), dir, qemu };
+        let (judge, guard) = (Judge::listen(dir.path()), Guard::of(dir.path()).unwrap());
+        let world = World { judge, _guard: guard, dir, qemu };
         for (site, other) in [("a", "b"), ("b", "a")] {
             world.wandisk(site, &["init", "--site", site]);
             let path = world.path(other).map_or(String::new(), |path| format!(" PATH={path}"));
@@ -137,6 +141,24 @@ impl World {
             world.wandisk(site, &args);
         }
         world
+    }
+
+    /// A third site, `c`, at which nothing runs: it holds disks. The others know it by a link of its own (`link-c`).
+    pub fn add_third(&self) {
+        let at = self.dir.path().display().to_string();
+        script(
+            &self.file("link-c"),
+            &format!("[ -e {at}/cut-c ] && exit 1\necho $$ >> {at}/links-c\nexec \"$@\""),
+        );
+        self.wandisk("c", &["init", "--site", "c"]);
+        let far = [self.home("c").display().to_string(), wandisk().display().to_string()];
+        for site in ["a", "b"] {
+            let address = format!("cmd:env {at}/link-c");
+            self.wandisk(
+                site,
+                &["site", "add", "c", &address, "--remote-home", &far[0], "--remote-wandisk", &far[1]],
+            );
+        }
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
@@ -228,7 +250,21 @@ impl World {
     /// Cuts the link, and ends what goes through it now.
     pub fn sever(&self) {
         self.cut(true);
-        let pids = std::fs::read_to_string(self.file("links")).unwrap_or_default();
+        self.end_links("links");
+    }
+
+    /// Cuts the third site off, or lets it be reached again.
+    pub fn cut_third(&self, cut: bool) {
+        if cut {
+            std::fs::write(self.file("cut-c"), "").unwrap();
+            self.end_links("links-c");
+        } else {
+            std::fs::remove_file(self.file("cut-c")).unwrap();
+        }
+    }
+
+    fn end_links(&self, list: &str) {
+        let pids = std::fs::read_to_string(self.file(list)).unwrap_or_default();
         pids.lines()
             .filter_map(|pid| pid.parse().ok())
             .filter(|pid| self.processes("").contains(pid))
@@ -349,6 +385,11 @@ impl Judge {
     /// The agent said this line there.
     pub fn said(&self, site: &str, line: &str) -> bool {
         self.told.lock().unwrap().lines.contains(&format!("{site}: {line}"))
+    }
+
+    /// How often it said that it had a far block.
+    pub fn looked(&self) -> usize {
+        self.told.lock().unwrap().lines.iter().filter(|line| line.contains(": far ")).count()
     }
 
     /// The newest number that was said.

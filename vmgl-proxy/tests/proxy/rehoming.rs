@@ -1,5 +1,7 @@
 //! Servers change, viewers stay.
 
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use vmgl_rfb::{ClientMessage, Encoding};
@@ -8,6 +10,14 @@ use crate::peers::{Proxy, Running, Viewer, Xvnc, eventually, is, notes, unix};
 
 fn key(keysym: u32, down: bool) -> ClientMessage {
     ClientMessage::Key { down, keysym }
+}
+
+/// Two servers, a colour each, that note what they are told, and a proxy that shows the first.
+fn two(dir: &Path) -> ([PathBuf; 2], [Receiver<ClientMessage>; 2], Proxy) {
+    let [a, b] = ["a", "b"].map(|name| dir.join(name));
+    let told = [notes(&a, 0x11), notes(&b, 0x22)];
+    let proxy = Proxy::start(dir, &a, &[]);
+    ([a, b], told, proxy)
 }
 
 #[test]
@@ -52,9 +62,7 @@ fn a_hundred_rehomes_under_load_disconnect_nobody() {
 #[test]
 fn held_keys_are_pressed_again_and_those_let_go_in_the_gap_are_let_go() {
     let dir = tempfile::tempdir().unwrap();
-    let [a, b] = ["a", "b"].map(|name| dir.path().join(name));
-    let (told_a, told_b) = (notes(&a, 0x11), notes(&b, 0x22));
-    let proxy = Proxy::start(dir.path(), &a, &[]);
+    let ([_, b], [told_a, told_b], proxy) = two(dir.path());
     let mut viewer = Viewer::connect(&proxy.door, Encoding::Raw, None).unwrap();
     viewer.sees("the first server", is(0x11));
     viewer.say(&key(7, true));
@@ -75,9 +83,7 @@ fn held_keys_are_pressed_again_and_those_let_go_in_the_gap_are_let_go() {
 #[test]
 fn what_is_typed_while_the_old_server_stands_is_told_to_the_new_one() {
     let dir = tempfile::tempdir().unwrap();
-    let [a, b] = ["a", "b"].map(|name| dir.path().join(name));
-    let (told_a, told_b) = (notes(&a, 0x11), notes(&b, 0x22));
-    let proxy = Proxy::start(dir.path(), &a, &[]);
+    let ([_, b], [told_a, told_b], proxy) = two(dir.path());
     let mut viewer = Viewer::connect(&proxy.door, Encoding::Raw, None).unwrap();
     viewer.sees("the first server", is(0x11));
     assert_eq!(proxy.ctl(&["hold"]).unwrap()["held"], true);
@@ -95,9 +101,7 @@ fn what_is_typed_while_the_old_server_stands_is_told_to_the_new_one() {
 #[test]
 fn a_move_that_fails_or_is_cancelled_stays_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let [a, b] = ["a", "b"].map(|name| dir.path().join(name));
-    let (_told_a, _told_b) = (notes(&a, 0x11), notes(&b, 0x22));
-    let proxy = Proxy::start(dir.path(), &a, &[]);
+    let ([a, b], _told, proxy) = two(dir.path());
     proxy.attached();
     let refused = proxy.ctl(&["rehome", "unix:/nowhere/at/all"]).unwrap_err();
     assert!(refused.contains("No such file"), "{refused}");

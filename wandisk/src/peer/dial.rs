@@ -100,7 +100,7 @@ async fn with_last_words(error: &std::io::Error, said: &wandisk_link::Tail) -> S
 }
 
 /// Nothing is asked of a caller in a lobby.
-struct Silent;
+pub(super) struct Silent;
 
 impl Handler for Silent {
     fn handle(

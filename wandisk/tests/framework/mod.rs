@@ -22,6 +22,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use test_guard::Guard;
 
 pub use export::Export;
 pub use image::Image;
@@ -51,12 +52,14 @@ pub fn eventually(what: &str, deadline: Duration, mut cond: impl FnMut() -> bool
 
 /// One test's folder, and the sites in it.
 pub struct World {
+    _guard: Guard,
     dir: TempDir,
 }
 
 impl World {
     pub fn new() -> World {
-        World { dir: tempfile::Builder::new().prefix("w").rand_bytes(5).tempdir().unwrap() }
+        let dir = tempfile::Builder::new().prefix("w").rand_bytes(5).tempdir().unwrap();
+        World { _guard: Guard::of(dir.path()).unwrap(), dir }
     }
 
     pub fn path(&self) -> &Path {

@@ -11,7 +11,7 @@ use guest_init::job::{self, Job};
 
 use super::cpio::Archive;
 use crate::setup::kernel::Kernel;
-use crate::{process, workspace};
+use crate::workspace;
 
 /// What init needs to reach the host's root and the scratch disk.
 const MODULES: [&str; 6] = ["9p", "9pnet_virtio", "overlay", "virtio_blk", "virtio_rng", "ext4"];
@@ -52,19 +52,7 @@ fn init() -> Result<PathBuf> {
     if built.is_some_and(|built| newest(&source).is_ok_and(|changed| changed < built)) {
         return Ok(binary);
     }
-    let mut cargo = workspace::cargo();
-    cargo.args([
-        "rustc",
-        "--quiet",
-        "--release",
-        "--package",
-        "guest-init",
-        "--bin",
-        "guest-init",
-        "--target-dir",
-    ]);
-    cargo.arg(&folder).args(["--", "-C", "target-feature=+crt-static"]);
-    process::run(&mut cargo).context("cannot build the guest's init")?;
+    let binary = workspace::static_program("guest-init", &folder).context("cannot build the guest's init")?;
     // Cargo leaves the time alone when the source's change made no difference.
     std::fs::File::open(&binary)?.set_modified(SystemTime::now())?;
     Ok(binary)

@@ -90,18 +90,5 @@ fn with_libraries(program: &Path) -> Result<BTreeSet<PathBuf>> {
 
 fn init() -> Result<PathBuf> {
     let target = workspace::guest().join("agent-init");
-    let mut cargo = workspace::cargo();
-    cargo.args([
-        "rustc",
-        "--quiet",
-        "--release",
-        "--package",
-        "agent-init",
-        "--bin",
-        "agent-init",
-        "--target-dir",
-    ]);
-    cargo.arg(&target).args(["--", "-C", "target-feature=+crt-static"]);
-    process::run(&mut cargo).context("cannot build the agent's init")?;
-    Ok(target.join("release/agent-init"))
+    workspace::static_program("agent-init", &target).context("cannot build the agent's init")
 }

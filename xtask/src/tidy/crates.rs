@@ -20,8 +20,8 @@ const MAY_KNOW: [(&str, &[&str]); 4] = [
     ("sensors", &[]),
 ];
 
-/// Tests of every part may use it: it runs fuzz targets and knows of no disk.
-const FUZZ: &str = "wandisk-fuzz";
+/// Tests of every part may use them: one runs fuzz targets, the other ends what a test has started; they know of no part.
+const FOR_TESTS: [&str; 2] = ["wandisk-fuzz", "test-guard"];
 
 /// Inside `wandisk`: front-ends see disks through the seam and nothing else, and what lies below the
 /// engine does not see it.
@@ -62,7 +62,7 @@ fn knows(package: &Value, all: &[Value], faults: &mut Vec<String>) {
     for dependency in package["dependencies"].as_array().into_iter().flatten() {
         let known = text(&dependency["name"]);
         let Some(to) = all.iter().find(|other| text(&other["name"]) == known).map(part) else { continue };
-        let tests_only = known == FUZZ && dependency["kind"] == "dev";
+        let tests_only = FOR_TESTS.contains(&known) && dependency["kind"] == "dev";
         if !tests_only && !may_know(&from, &to) {
             faults.push(format!("{name}: a crate of {from}/ must not depend on {known} of {to}/"));
         }

@@ -8,11 +8,10 @@ use std::sync::Barrier;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use wandisk_store::SiteId;
 
 use super::*;
+use crate::peer::dial::Silent;
 
 const ROUNDS: usize = 100;
 /// Times each of them does it: longer than the session takes to notice.
@@ -20,19 +19,6 @@ const TIMES: usize = 3000;
 const CLOSERS: usize = 3;
 const LOOKERS: usize = 3;
 const LONG: Duration = Duration::from_secs(60);
-
-struct Deaf;
-
-impl Handler for Deaf {
-    fn handle(
-        &self,
-        _: HelloFields,
-        _: Parts,
-        _: ProgressSink,
-    ) -> BoxFuture<'static, Result<Reply, Refusal>> {
-        async { Err(Refusal::new(Code::Failed, "nothing is done here")) }.boxed()
-    }
-}
 
 async fn session() -> Session {
     let hello = |name: &str| HelloFields {
@@ -45,7 +31,7 @@ async fn session() -> Session {
     let (left, right) = tokio::io::duplex(1 << 16);
     let (a, b) = (hello("a"), hello("b"));
     let both =
-        tokio::join!(Session::start(left, &a, Arc::new(Deaf)), Session::start(right, &b, Arc::new(Deaf)));
+        tokio::join!(Session::start(left, &a, Arc::new(Silent)), Session::start(right, &b, Arc::new(Silent)));
     both.0.unwrap()
 }
 
