@@ -26,7 +26,7 @@ use crate::sites::{Link, Site};
 /// Longest line, either way: a description and some words.
 pub const LINE_MAX: usize = 256 << 10;
 /// The version of what is said between sites.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// The socket in an agent's folder.
 pub const SOCKET: &str = "control.sock";
 /// How long a supervisor may take to begin.
@@ -122,8 +122,8 @@ pub struct Opening {
 pub enum Open {
     /// The supervisor.
     Control,
-    /// The QEMU that waits for a migration's stream.
-    Stream,
+    /// The QEMU that waits for a migration's stream, which comes packed.
+    Memory,
     /// Nothing: the answer has the host's [`Facts`].
     Facts,
     /// Nothing: the answer has what the site has for agents ([`Inventory`]).

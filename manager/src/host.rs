@@ -26,10 +26,10 @@ use crate::policy::Mode;
 use crate::purge;
 use crate::seat::make_folder;
 use crate::sites::Sites;
-use crate::supervisor::carry;
 use crate::supervisor::image::Packed;
 use crate::supervisor::marks::hold;
 use crate::supervisor::phase::Machine;
+use crate::supervisor::{arrives, carry};
 use crate::taking;
 use crate::wandisk::Wandisk;
 
@@ -37,9 +37,6 @@ use crate::wandisk::Wandisk;
 const FIRST_WORD: Duration = Duration::from_secs(30);
 /// A disk's map is in its keeper's memory, which may have to be started.
 const MAP: Duration = Duration::from_secs(12);
-/// A migration's stream never rests for so long: the longest is at its source's switchover.
-const SILENT: Duration = Duration::from_secs(120);
-const PIECE_BYTES: usize = 64 << 10;
 
 /// Serves one stream.
 ///
@@ -53,7 +50,7 @@ pub async fn serve(here: &Here) -> Result<()> {
     match opened? {
         Opened::Stream(mut stream) => carry(&mut stream, &mut peer).await,
         Opened::Display(mut stream, _watched) => carry(&mut stream, &mut peer).await,
-        Opened::Memory(mut stream, _coming) => bring(&mut stream, &mut peer).await,
+        Opened::Memory(mut qemu, _coming) => arrives(&mut peer, &mut qemu).await,
         Opened::Echo => echo(&mut peer).await?,
         Opened::Answer(_) => {}
         Opened::Image { agent, attempt, packed } => {
@@ -64,26 +61,6 @@ pub async fn serve(here: &Here) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A migration's stream, and QEMU's answers to it, until one of them ends or nothing comes for too long: a source may be cut off
-/// without a word, and its QEMU's peer here would wait for ever.
-async fn bring<S: AsyncRead + AsyncWrite + Unpin>(near: &mut UnixStream, peer: &mut S) {
-    let (mut near_read, mut near_write) = near.split();
-    let (mut peer_read, mut peer_write) = tokio::io::split(peer);
-    let comes = async {
-        let mut piece = vec![0; PIECE_BYTES];
-        loop {
-            match timeout(SILENT, peer_read.read(&mut piece)).await {
-                Ok(Ok(len)) if len > 0 => near_write.write_all(&piece[..len]).await?,
-                _ => return Ok::<(), std::io::Error>(()),
-            }
-        }
-    };
-    tokio::select! {
-        _ = comes => {}
-        _ = tokio::io::copy(&mut near_read, &mut peer_write) => {}
-    }
 }
 
 /// Says what it is told.
@@ -159,7 +136,7 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
             return Ok(Opened::Answer(serde_json::to_value(inventory)?));
         }
         Open::Map { disk, cells } => return map(here, &disk, cells).await.map(Opened::Answer),
-        Open::Stream => {
+        Open::Memory => {
             let coming = hold(&folder, names::COMING)?;
             let stream = control::connect(&folder, names::ARRIVING).await;
             return Ok(Opened::Memory(stream.context("the agent's QEMU does not listen here")?, coming));

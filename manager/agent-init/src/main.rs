@@ -8,7 +8,7 @@
 //! bad net …     its network failed, or a connection broke
 //! ```
 //!
-//! Where there is a card it has an address, answers on port 7, and streams to `stream=ADDRESS:PORT` of the kernel's command line.
+//! `fill=` and `dirty=` of the command line give it memory to carry, and change it ([`load`]). Where there is a card it has an address, answers on port 7, and streams to `stream=ADDRESS:PORT` of the kernel's command line.
 //!
 //! A line `look` makes it read the next of the far blocks (after the last the first) and say its number (`far 1001`); `off` ends the machine in order;
 //! `work` has it compute beside that, `rest` no more; `job` runs the program that `/job` names (a word a line), and the port
@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod aside;
+mod load;
 mod net;
 
 use std::fs::{File, OpenOptions};
@@ -88,6 +89,11 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
             }
         }
     });
+    let (fill, dirty) = load::wanted();
+    if fill > 0 {
+        let mut port = open("/dev/ttyS0")?;
+        std::thread::spawn(move || load::run(fill, dirty, &mut port));
+    }
     let mut slot = vec![0; BLOCK];
     let mut newest = 0;
     let mut far = FAR.iter().cycle();

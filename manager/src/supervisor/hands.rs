@@ -11,12 +11,14 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use super::copying::Opens;
 use super::event::{Action, Event, Yield};
 use super::marks::is_held;
 use super::pause::{Backoff, obstacle};
 use super::qemu::Qemu;
 use super::shell::Input;
 use super::stream::Limit;
+use super::wire::Meter;
 use crate::agent::command_line::{Beginning, names};
 use crate::agent::machine;
 use crate::agent::store::Store;
@@ -69,6 +71,10 @@ pub(super) struct Hands {
     pub(super) copying: Vec<JoinHandle<()>>,
     /// How fast its stream may go.
     pub(super) limit: Limit,
+    /// How it goes.
+    pub(super) meter: Meter,
+    /// To the other site's supervisor, for when the agent stands.
+    pub(super) way: Option<Opens>,
     pauses: Backoff,
 }
 
@@ -82,8 +88,9 @@ impl Hands {
         inputs: UnboundedSender<Input>,
     ) -> Hands {
         let qemu = Qemu::new(agent.uuid, inputs.clone());
-        let (limit, pauses) = (Limit::default(), Backoff::default());
-        Hands { agent, here, site, wandisk, qemu, net, inputs, copying: Vec::new(), limit, pauses }
+        let (limit, meter, pauses) = (Limit::default(), Meter::default(), Backoff::default());
+        let (copying, way) = (Vec::new(), None);
+        Hands { agent, here, site, wandisk, qemu, net, inputs, copying, limit, meter, way, pauses }
     }
 
     /// Does it.

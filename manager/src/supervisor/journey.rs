@@ -1,6 +1,10 @@
 //! Where the time of a migration goes, and what of it is told on the way. Kept in memory only. (Where the agent stands while its
 //! memory is copied, that time is in `drain`.)
+//!
+//! When it ends is foretold from how fast memory was dealt with lately (pages of zeros are dealt with in no time, so what went over
+//! the line says little), less what the agent changes meanwhile.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -21,7 +25,12 @@ pub(super) struct Journey {
     started: Option<Instant>,
     news: Value,
     told: Option<Instant>,
+    /// Bytes of memory that were dealt with, and when, from the oldest that counts.
+    done: VecDeque<(Instant, u64)>,
 }
+
+/// How far back it is looked for how fast memory is dealt with.
+const LATELY: Duration = Duration::from_secs(5);
 
 fn ms(from: Option<Instant>, to: Option<Instant>) -> Option<u64> {
     let time = to?.checked_duration_since(from?)?;
@@ -42,6 +51,7 @@ impl Journey {
             started: None,
             news: Value::Null,
             told: None,
+            done: VecDeque::new(),
         }
     }
 
@@ -80,7 +90,10 @@ impl Journey {
     pub(super) fn news(&mut self, news: &Value, every: Duration) -> Option<Value> {
         let ram = &news["ram"];
         if ram.is_object() {
-            let (total, left) = (ram["total"].as_u64().unwrap_or(0), ram["remaining"].as_u64().unwrap_or(0));
+            let count = |name: &str| ram[name].as_u64().unwrap_or(0);
+            let (total, left, page) = (count("total"), count("remaining"), count("page-size").max(1));
+            let dealt = count("normal-bytes").saturating_add(count("duplicate").saturating_mul(page));
+            let dirty = count("dirty-pages-rate").saturating_mul(page);
             self.news = json!({
                 "phase": news["status"],
                 "percent": (total.saturating_sub(left) * 100).checked_div(total),
@@ -88,6 +101,12 @@ impl Journey {
                 "remaining_bytes": left,
                 "mbit_per_s": ram["mbps"],
                 "dirty_pages_per_s": ram["dirty-pages-rate"],
+                "dirty_bytes_per_s": dirty,
+                "eta_s": self.eta(Instant::now(), dealt, left, dirty),
+                "passes": ram["dirty-sync-count"],
+                "normal_bytes": ram["normal-bytes"],
+                "zero_pages": ram["duplicate"],
+                "wire": news["wire"],
             });
         }
         if self.told.is_some_and(|told| told.elapsed() < every) {
@@ -95,6 +114,25 @@ impl Journey {
         }
         self.told = Some(Instant::now());
         Some(self.news.clone())
+    }
+
+    /// Seconds until all of memory is there, if that can be foretold.
+    fn eta(&mut self, now: Instant, dealt: u64, left: u64, dirty: u64) -> Option<u64> {
+        self.done.push_back((now, dealt));
+        while self.done.len() > 2 && self.done[1].0 + LATELY < now {
+            self.done.pop_front();
+        }
+        let (from, before) = *self.done.front()?;
+        let time = now.duration_since(from).as_secs_f64();
+        let speed = dealt.saturating_sub(before) as f64 / time - dirty as f64;
+        let seconds = (left as f64 / speed).ceil();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "only a positive one counts"
+        )]
+        let whole = seconds as u64;
+        (speed > 0.0 && seconds.is_finite()).then_some(whole)
     }
 
     pub(super) fn last_news(&self) -> Value {
@@ -117,6 +155,32 @@ impl Journey {
                 "cont": ms(self.committed, self.started),
             },
             "ram_bytes": self.news["bytes"],
+            "ram": {
+                "passes": self.news["passes"],
+                "normal_bytes": self.news["normal_bytes"],
+                "zero_pages": self.news["zero_pages"],
+            },
+            "wire": self.news["wire"],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_foretold_from_what_was_dealt_with_lately_less_what_changes() {
+        let mut journey = Journey::begin("a", "b");
+        let began = Instant::now();
+        let at = |s: u64| began + Duration::from_secs(s);
+        assert_eq!(journey.eta(at(0), 0, 1000, 0), None);
+        // Zeros at first; then 10 bytes a second, of which 5 are dirtied again.
+        assert_eq!(journey.eta(at(1), 500, 500, 0), Some(1));
+        for s in 2..=10 {
+            journey.eta(at(s), 500 + 10 * (s - 1), 400, 5);
+        }
+        assert_eq!(journey.eta(at(11), 600, 400, 5), Some(80));
+        assert_eq!(journey.eta(at(12), 610, 400, 10), None, "it never ends so");
     }
 }

@@ -1,25 +1,16 @@
-//! The hands of a move, at the site that the agent leaves: the disk's hand-over in steps, memory on its way, and back again.
+//! The hands of a move, at the site that the agent leaves: the disk's hand-over in steps, and back again. Memory
+//! on its way is in [`super::copying`].
 //!
 //! Fault model: as in [`super::hands`]; what is under way when a move ends is dropped by it ([`Hands::drop_copying`]).
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::net::UnixListener;
-use tokio::sync::mpsc::UnboundedSender;
 
 use super::event::Yield;
 use super::hands::{DISK, Hands, Sentence, Why};
 use super::phase::Attempt;
-use super::shell::Input;
-use super::stream::{Limit, carry_limited};
-use crate::agent::Accelerator;
-use crate::agent::command_line::names;
-use crate::control::{Open, Opening, PROTOCOL, Request, open};
-use crate::qmp::MigrationStatus;
-use crate::sites::Sites;
-use crate::wandisk::Wandisk;
+use crate::control::{AskError, Request, ask};
 use crate::words::with_causes;
 
 /// The table ahead: its bytes may be many.
@@ -27,16 +18,11 @@ const PRESEND: Duration = Duration::from_secs(120);
 /// It is given up at once; one whose supervisor died meanwhile holds the agent's writes no longer than this.
 const AHEAD: &str = "10s";
 /// The hook at the switchover (law M3): the agent stands meanwhile, and QEMU would not notice a dead link.
-const HOOK: Duration = Duration::from_secs(10);
+pub(super) const HOOK: Duration = Duration::from_secs(10);
 /// The disk's hand-over ends by itself if it is not committed by then. Longer than hook and [`super::shell`]'s limit of the rest.
 const LEASE: &str = "60s";
 /// The other site asks its disk and starts the machine.
 const GOES: Duration = Duration::from_secs(30);
-/// How often a migration is looked at.
-const LOOK: Duration = Duration::from_millis(100);
-/// How long the agent may stand for the last of its memory, once it may.
-const DOWNTIME_MS: u64 = 300;
-
 /// Bytes a second: the link is the limit, or [`super::pace`], not QEMU's own default of 128 MiB.
 pub(super) const BANDWIDTH: u64 = 1 << 40;
 
@@ -59,83 +45,6 @@ impl Hands {
         Ok(Yield::Token(token.to_owned()))
     }
 
-    pub(super) async fn copy(&mut self, to: &str) -> Result<(), Why> {
-        self.drop_copying();
-        self.limit = Limit::default();
-        self.capabilities(true).await?;
-        // It does not switch over before the disk is asked whether anything waits: see `look`.
-        let parameters = json!({ "downtime-limit": 1, "max-bandwidth": BANDWIDTH });
-        self.qemu.call("migrate-set-parameters", parameters).await.told()?;
-        if self.loses_writes()? {
-            self.quiesce().await?;
-            self.qemu.call("stop", Value::Null).await.told()?;
-        }
-        std::fs::remove_file(names::LEAVING).ok();
-        let listener = UnixListener::bind(names::LEAVING).told()?;
-        let sites = Sites::read(&self.here.home).told()?;
-        let opening = Opening {
-            snowbird: PROTOCOL,
-            agent: self.agent.name.clone(),
-            open: Open::Stream,
-            document: None,
-        };
-        let site = sites.site(to).told()?.clone();
-        let mut far = open(&site, &opening).await.told()?;
-        let (limit, keeps) = (self.limit.clone(), self.limit.clone());
-        self.copying.push(tokio::spawn(keeps.keep(site, self.agent.name.clone())));
-        self.copying.push(tokio::spawn(async move {
-            if let Ok((mut near, _)) = listener.accept().await {
-                carry_limited(&mut near, &mut far, &limit).await;
-            }
-        }));
-        let uri = json!({ "uri": format!("unix:{}", names::LEAVING) });
-        self.qemu.call("migrate", uri).await.told()?;
-        let looks = Looking {
-            client: Arc::clone(self.qemu.client().told()?),
-            wandisk: self.wandisk.clone(),
-            disk: self.agent.disk.clone(),
-            inputs: self.inputs.clone(),
-        };
-        self.copying.push(tokio::spawn(looks.until_the_end()));
-        Ok(())
-    }
-
-    /// Before 9.0 QEMU forgot, under translation, writes to a page that it had just looked at for a migration ("physmem: Fix
-    /// migration dirty bitmap coherency with TCG memory access"): a guest's timers were lost in one move of some sixty. Such a
-    /// machine stands while its memory is copied.
-    fn loses_writes(&self) -> Result<bool, Why> {
-        let major = self.qemu.client().told()?.version().major;
-        Ok(self.agent.accelerator == Accelerator::Tcg && major < 9)
-    }
-
-    /// Law M7: from now no request waits long for a chunk that is elsewhere.
-    pub(super) async fn quiesce(&self) -> Result<(), Why> {
-        self.limit.stands();
-        let args = ["quiesce", self.agent.disk.as_str(), "--wait", "200ms"];
-        self.wandisk.ask(&args, HOOK).await.map(drop).told()
-    }
-
-    pub(super) fn drop_copying(&mut self) {
-        self.copying.drain(..).for_each(|task| task.abort());
-    }
-
-    pub(super) async fn stop_copy(&mut self) {
-        let end = Instant::now() + Duration::from_secs(5);
-        self.qemu.call("migrate_cancel", Value::Null).await.ok();
-        self.drop_copying();
-        // It may be over, or never have begun; what counts is that nothing is under way.
-        while Instant::now() < end {
-            let status = self.qemu.call("query-migrate", Value::Null).await.unwrap_or_default();
-            if !matches!(
-                status["status"].as_str(),
-                Some("setup" | "active" | "pre-switchover" | "device" | "cancelling")
-            ) {
-                return;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
     pub(super) async fn commit(&self, token: &str) -> Result<Yield, Why> {
         let error = match self.wandisk.ask(&["commit", &self.agent.disk, "--token", token], DISK).await {
             Ok(_) => return Ok(Yield::Done),
@@ -147,8 +56,20 @@ impl Hands {
         if free { Ok(Yield::StillHere) } else { Err(error) }
     }
 
-    pub(super) async fn go(&self, attempt: Attempt, to: &str) -> Result<Yield, Why> {
-        let answer = self.far(to, Some(&self.document()?), &Request::Go { attempt }, GOES).await.told()?;
+    pub(super) async fn go(&mut self, attempt: Attempt, to: &str) -> Result<Yield, Why> {
+        let (document, request) = (self.document()?, Request::Go { attempt });
+        let ahead = match self.way(&document).await {
+            Some(mut way) => ask(&mut way, &request, GOES, |_| ()).await,
+            None => Err(AskError::Closed),
+        };
+        let answer = match ahead {
+            // Nobody heard it, or nobody's answer was heard: it is asked for again, which it may be.
+            Err(AskError::Closed | AskError::Io(_)) => {
+                self.far(to, Some(&document), &request, GOES).await.told()?
+            }
+            answered => answered.told()?,
+        };
+        self.account().await;
         match answer["started"].as_bool() {
             Some(true) => Ok(Yield::Started),
             Some(false) => Ok(Yield::NeverWill),
@@ -174,45 +95,6 @@ impl Hands {
         match self.resident().await {
             Ok(disk) => epoch(disk),
             Err(error) => Err(moved.err().map_or(error, |error| with_causes(&error))),
-        }
-    }
-}
-
-/// Looks at a migration: for progress, for events that were missed, and for the moment when it may switch over.
-struct Looking {
-    client: Arc<crate::qmp::Client>,
-    wandisk: Wandisk,
-    disk: String,
-    inputs: UnboundedSender<Input>,
-}
-
-impl Looking {
-    async fn until_the_end(self) {
-        let mut may_switch = false;
-        loop {
-            tokio::time::sleep(LOOK).await;
-            let asked = self.client.call("query-migrate", Value::Null, super::qemu::SOON).await;
-            let Ok(news) = asked else { continue };
-            let status = MigrationStatus::of(news["status"].as_str().unwrap_or_default());
-            if status == MigrationStatus::Active
-                && !may_switch
-                && news["ram"]["dirty-sync-count"].as_u64() > Some(1)
-            {
-                // Law M7: a request that waits for a far chunk would hold QEMU's drain, and its monitor, for as long.
-                let disk = self.wandisk.ask(&["status", &self.disk], DISK).await.unwrap_or_default();
-                if disk["fetch"]["waiting"] == json!(0) {
-                    let parameters = json!({ "downtime-limit": DOWNTIME_MS });
-                    let set = self.client.call("migrate-set-parameters", parameters, super::qemu::SOON).await;
-                    may_switch = set.is_ok();
-                }
-            }
-            let ends = matches!(
-                status,
-                MigrationStatus::Completed | MigrationStatus::Failed | MigrationStatus::Cancelled
-            );
-            if self.inputs.send(Input::Looked { status, news }).is_err() || ends {
-                return;
-            }
         }
     }
 }

@@ -26,8 +26,9 @@ use crate::wandisk::Wandisk;
 
 /// Connections at a time; more wait.
 const ASKING_MAX: usize = 16;
-/// A connection that says nothing is dropped.
-const FIRST_WORD: Duration = Duration::from_secs(10);
+/// A connection that says nothing is dropped. Longer than memory may be copied: a source has its way to the destination's supervisor
+/// open by then, before it needs it.
+const FIRST_WORD: Duration = Duration::from_secs(45 * 60);
 /// Who does not read what it asked for is hung up on.
 const HEARS: Duration = Duration::from_secs(10);
 const LOCK: &str = "supervisor.lock";

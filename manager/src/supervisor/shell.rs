@@ -42,6 +42,8 @@ pub(super) enum Input {
     Threads(Threads),
     /// A look at a migration from here.
     Looked { status: MigrationStatus, news: Value },
+    /// What was found when it was over.
+    Account(Value),
     /// Somebody asks. The connection ends when the sender is dropped.
     Ask { request: Request, reply: UnboundedSender<String> },
     /// Somebody has gone.
@@ -155,6 +157,11 @@ impl Shell {
                 Some(Input::Event(event)) => self.happened(event)?,
                 Some(Input::Qemu(event)) => self.qemu_said(&event)?,
                 Some(Input::Looked { status, news }) => self.looked(&status, &news)?,
+                Some(Input::Account(news)) => {
+                    if let Some(journey) = &mut self.journey {
+                        journey.news(&news, NEWS);
+                    }
+                }
                 Some(Input::Threads(threads)) => self.threads = Some(threads),
                 Some(Input::Gone) => self.asking = self.asking.saturating_sub(1),
                 Some(Input::Ask { request, reply }) => {

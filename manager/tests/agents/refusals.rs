@@ -53,7 +53,7 @@ fn a_site_that_cannot_have_it_says_why_and_the_agent_goes_on() {
     far(&world, &qemu_that(&world, features));
     refused(&world, "doesn't support requested feature");
     // Another version of snowbird.
-    far(&world, "sed -u 's/\"snowbird\":1,/\"snowbird\":9,/' | \"$@\"; exit");
+    far(&world, "sed -u 's/\"snowbird\":[0-9]*,/\"snowbird\":9,/' | \"$@\"; exit");
     refused(&world, "use one version at all sites");
     // No room for its memory: what comes is refused when the file would grow.
     world.ok("a", &["suspend", AGENT]);

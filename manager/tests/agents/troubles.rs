@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use manager::agent::store::Store;
+use manager::control::PROTOCOL;
 use serde_json::{Value, json};
 
 use crate::world::{AGENT, World, eventually, kill};
@@ -132,7 +133,7 @@ fn a_destination_that_hears_nothing_of_its_source_ends_by_itself() {
     let mut host = world.command("b", &["host", "--stdio"]);
     let mut source = host.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(source.stdout.take().unwrap()).lines();
-    let opening = json!({ "snowbird": 1, "agent": AGENT, "open": "control", "document": agent });
+    let opening = json!({ "snowbird": PROTOCOL, "agent": AGENT, "open": "control", "document": agent });
     let attempt = "00000000-0000-0000-0000-000000000001";
     let arrive = json!({ "do": "arrive", "attempt": attempt, "from": "a", "patience_s": 1 });
     for line in [opening, arrive] {

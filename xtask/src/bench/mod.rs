@@ -6,6 +6,7 @@ pub(crate) mod display;
 mod fio;
 mod first_write;
 mod link;
+mod migrate;
 mod nbd;
 mod paper;
 mod ratio;
@@ -44,6 +45,11 @@ enum What {
     Display(display::Arguments),
     /// The paper's evaluation: two jobs at a slow desk, at a fast server, and where Snowbird has them, on this machine.
     Paper(paper::Arguments),
+    /// Live moves of an agent over a WAN: how long it stands, what of that is what, and all in all, on this machine.
+    Migrate(migrate::Arguments),
+    /// What `migrate` runs at the user's side of the line.
+    #[command(hide = true)]
+    MigrateNear(migrate::near::Near),
     /// What `disk` does inside the guest.
     #[command(hide = true)]
     DiskHere(Here),
@@ -100,6 +106,8 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         What::DiskHere(here) => disk::here(here).map(|()| ExitCode::SUCCESS),
         What::Display(display) => display::measure(display).map(|()| ExitCode::SUCCESS),
         What::FirstWrite(arguments) => first_write::measure(arguments).map(|()| ExitCode::SUCCESS),
+        What::Migrate(arguments) => migrate::measure(arguments).map(|()| ExitCode::SUCCESS),
+        What::MigrateNear(near) => migrate::near::run(near).map(|()| ExitCode::SUCCESS),
         What::Scale(scale) => scale::measure(scale).map(|()| ExitCode::SUCCESS),
         What::Link(link) => link::main(link).map(|()| ExitCode::SUCCESS),
         What::Paper(paper) => paper::measure(paper).map(|()| ExitCode::SUCCESS),

@@ -46,7 +46,7 @@ impl Work {
 }
 
 /// Kernel and first root below `folder`.
-pub(super) fn write(folder: &Path, work: &Work) -> Result<(PathBuf, PathBuf)> {
+pub(crate) fn write(folder: &Path, work: &Work) -> Result<(PathBuf, PathBuf)> {
     let kernel = Kernel::installed(Series::default())?;
     let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let mut archive = Archive::default();

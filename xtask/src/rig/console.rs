@@ -41,6 +41,11 @@ impl Console {
         Console { lines, typed, end }
     }
 
+    /// What was said so far is of no interest.
+    pub(crate) fn forget(&self) {
+        self.lines.try_iter().for_each(drop);
+    }
+
     /// Waits for a line; gives when it was heard.
     pub(crate) fn wait(&self, patience: Duration, is_it: impl Fn(&str) -> bool) -> Result<(Instant, String)> {
         let end = Instant::now() + patience;

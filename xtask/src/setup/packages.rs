@@ -117,6 +117,12 @@ pub(super) const PACKAGES: &[Package] = &[
     ),
     package("iperf3", For::Test, "measuring the WAN of the tests", Sign::Program("iperf3")),
     package("iputils-ping", For::Test, "measuring the WAN of the tests", Sign::Program("ping")),
+    package(
+        "zstd",
+        For::Test,
+        "how small a machine's memory could be, in a benchmark",
+        Sign::Program("zstd"),
+    ),
     package("rsync", For::Test, "a peer of the benchmarks", Sign::Program("rsync")),
     package("linux-perf", For::Test, "counting what an I/O costs", Sign::Program("perf")),
     package("xfsprogs", For::Test, "a second file system on the disk", Sign::Program("mkfs.xfs")),

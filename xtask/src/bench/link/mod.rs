@@ -165,7 +165,7 @@ fn noise(file: &Path, size: u64, seed: u64) -> Result<()> {
 }
 
 /// The median; 0 of nothing.
-fn median(values: &mut [f64]) -> f64 {
+pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

@@ -1,0 +1,244 @@
+//! How much of a migration's stream may be on its way at once: as much as keeps the line busy, and hardly more. Pure: bytes and
+//! answers in, room out; time is the caller's, from any origin.
+//!
+//! Without it, what is between QEMU and the other site's (the buffers of a pipe, of ssh, of TCP: megabytes) fills up. QEMU then
+//! believes that a pass is over whose pages have hardly left, and when the agent stands its last pages wait behind old ones. So
+//! the other site answers what it has handed on, and from the time that takes a queue is seen: the first way back without one is
+//! the line's own. While none is seen the window doubles from round to round; later it is held where [`QUEUE`] waits.
+//!
+//! Invariants: the window is never less than [`LEAST`]; an answer for bytes that were never sent is refused; what is remembered of
+//! pieces is bounded, since each lies within the window.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The first window, and the least.
+const FIRST: f64 = 128e3;
+const LEAST: f64 = 64e3;
+/// What may wait in a queue, in time.
+const QUEUE: Duration = Duration::from_millis(15);
+/// One step down takes no more than this away.
+const SHRINKS: f64 = 0.75;
+/// One step up.
+const GROWS: f64 = 1.06;
+/// Somebody else's queue on the line does not take more than this away of what was of use; with [`FORGETS`] a round.
+const FLOOR: f64 = 0.5;
+const FORGETS: f64 = 0.98;
+
+/// An answer that cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the other site says that it has {taken} bytes, and {sent} were sent")]
+pub(super) struct Unsent {
+    taken: u64,
+    sent: u64,
+}
+
+/// The window of one stream.
+#[derive(Debug, Clone)]
+pub(super) struct Window {
+    sent: u64,
+    taken: u64,
+    /// Where pieces end that are on their way, and when they went.
+    pieces: VecDeque<(u64, Duration)>,
+    window: f64,
+    /// No queue was seen yet.
+    doubles: bool,
+    /// The most that was of use.
+    best: f64,
+    quickest: Option<Duration>,
+    round: Round,
+    rate: f64,
+}
+
+/// From one answer to the answer of what was sent after it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Round {
+    ends: u64,
+    began: Duration,
+    taken: u64,
+    quickest: Option<Duration>,
+    /// There was more than the window.
+    full: bool,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        Window {
+            sent: 0,
+            taken: 0,
+            pieces: VecDeque::new(),
+            window: FIRST,
+            doubles: true,
+            best: LEAST,
+            quickest: None,
+            round: Round::default(),
+            rate: 0.0,
+        }
+    }
+}
+
+impl Window {
+    /// May more go?
+    pub(super) fn has_room(&mut self) -> bool {
+        let room = ((self.sent - self.taken) as f64) < self.window;
+        self.round.full |= !room;
+        room
+    }
+
+    /// So many bytes went.
+    pub(super) fn went(&mut self, bytes: usize, now: Duration) {
+        self.sent = self.sent.saturating_add(bytes as u64);
+        self.pieces.push_back((self.sent, now));
+    }
+
+    /// The other site has handed on all up to here.
+    pub(super) fn taken(&mut self, taken: u64, now: Duration) -> Result<(), Unsent> {
+        if taken > self.sent {
+            return Err(Unsent { taken, sent: self.sent });
+        }
+        self.taken = self.taken.max(taken);
+        let mut trip = None;
+        while let Some((end, at)) = self.pieces.front().copied().filter(|(end, _)| *end <= self.taken) {
+            trip = Some((end, now.saturating_sub(at)));
+            self.pieces.pop_front();
+        }
+        let Some((end, trip)) = trip else { return Ok(()) };
+        let least = |known: Option<Duration>| Some(known.map_or(trip, |known| known.min(trip)));
+        self.quickest = least(self.quickest);
+        self.round.quickest = least(self.round.quickest);
+        if end >= self.round.ends {
+            self.round_is_over(now);
+        }
+        Ok(())
+    }
+
+    fn round_is_over(&mut self, now: Duration) {
+        let next =
+            Round { ends: self.sent.max(self.taken + 1), began: now, taken: self.taken, ..Round::default() };
+        let round = std::mem::replace(&mut self.round, next);
+        let (Some(quickest), Some(trip)) = (self.quickest, round.quickest) else { return };
+        let time = now.saturating_sub(round.began).as_secs_f64();
+        if !round.full || time <= 0.0 {
+            return;
+        }
+        self.rate = (self.taken - round.taken) as f64 / time;
+        let queue = trip.saturating_sub(quickest);
+        let share = (quickest + QUEUE).as_secs_f64() / trip.as_secs_f64().max(1e-6);
+        if queue > QUEUE {
+            // Twice the window filled the line, and the queue: all of that is known only now.
+            let least = if self.doubles { 0.5 } else { SHRINKS };
+            self.doubles = false;
+            self.window *= share.clamp(least, 1.0);
+            self.window = self.window.max(self.best * FLOOR).max(LEAST);
+            self.best = (self.best * FORGETS).max(LEAST);
+        } else if self.doubles {
+            self.window *= 2.0;
+        } else if queue < QUEUE / 2 {
+            self.window *= GROWS;
+        }
+        if !self.doubles && queue <= QUEUE {
+            self.best = self.best.max(self.window);
+        }
+    }
+
+    /// Bytes that are on their way.
+    pub(super) fn on_its_way(&self) -> u64 {
+        self.sent - self.taken
+    }
+
+    /// Bytes that were sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Bytes a second that the line was seen to carry when it was full last; 0 if it never was.
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// The line's own way there and back.
+    pub(super) fn trip(&self) -> Option<Duration> {
+        self.quickest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(1);
+    const PIECE: usize = 16 << 10;
+
+    /// A line with a queue, and a source that always has more. Gives the share of the line that was used after `from`, and how
+    /// long a byte waited then, at most; the other site answers late by up to `jitter`.
+    fn played(trip: Duration, rate: f64, jitter: u64, end: Duration, from: Duration) -> (f64, Duration) {
+        let mut random = fastrand::Rng::with_seed(jitter);
+        let mut window = Window::default();
+        let (mut now, mut queue, mut arrived) = (Duration::ZERO, 0.0_f64, 0.0_f64);
+        let mut answers: VecDeque<(Duration, u64)> = VecDeque::new();
+        let (mut went, mut could, mut longest) = (0.0, 0.0, 0.0_f64);
+        while now < end {
+            while window.has_room() {
+                window.went(PIECE, now);
+                queue += PIECE as f64;
+            }
+            let carried = queue.min(rate * TICK.as_secs_f64());
+            queue -= carried;
+            arrived += carried;
+            let late = Duration::from_millis(random.u64(0..=jitter));
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes that came")]
+            let come = arrived as u64;
+            answers.push_back((now + trip + late, come));
+            while answers.front().is_some_and(|(at, _)| *at <= now) {
+                let (_, taken) = answers.pop_front().unwrap();
+                window.taken(taken.min(window.sent()), now).unwrap();
+            }
+            if now >= from {
+                went += carried;
+                could += rate * TICK.as_secs_f64();
+                longest = longest.max(queue / rate);
+            }
+            now += TICK;
+        }
+        (went / could, Duration::from_secs_f64(longest))
+    }
+
+    #[test]
+    fn whatever_the_line_it_is_used_and_little_waits() {
+        for ms in [1, 33, 66, 100, 200] {
+            for rate in [1e6, 12.5e6, 125e6] {
+                for jitter in [0, 10] {
+                    let trip = Duration::from_millis(ms);
+                    let secs = Duration::from_secs;
+                    let (share, longest) = played(trip, rate, jitter, secs(40), secs(10));
+                    let what = format!("{ms} ms, {rate} B/s, {jitter} ms late: {share}, {longest:?}");
+                    assert!(share >= 0.93, "{what}");
+                    // The least window is 64 KB whatever the line.
+                    let least = Duration::from_secs_f64(LEAST / rate);
+                    assert!(
+                        longest <= least + QUEUE + trip / 4 + Duration::from_millis(jitter + 15),
+                        "{what}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_line_is_full_soon() {
+        let second = Duration::from_secs(1);
+        let (share, _) = played(Duration::from_millis(100), 12.5e6, 0, second * 3, second);
+        assert!(share >= 0.8, "{share}");
+    }
+
+    #[test]
+    fn bytes_that_were_not_sent_cannot_have_been_taken() {
+        let mut window = Window::default();
+        window.went(100, Duration::ZERO);
+        assert_eq!(window.taken(101, TICK), Err(Unsent { taken: 101, sent: 100 }));
+        window.taken(60, TICK).unwrap();
+        // An older answer changes nothing.
+        window.taken(10, TICK).unwrap();
+        assert_eq!(window.on_its_way(), 40);
+    }
+}
