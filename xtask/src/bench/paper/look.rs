@@ -62,6 +62,20 @@ fn session(seconds: u32) -> Vec<u8> {
     file
 }
 
+/// Opens a view, and waits until it shows the agent's screen: before, a viewer sees one of another size.
+pub(super) fn view(world: &World) -> Result<String> {
+    let view = world.snowbird(&["view", AGENT, "--print"])?;
+    let address = format!("tcp:{}", view["address"].as_str().context("no address to look at")?);
+    let end = Instant::now() + PATIENCE;
+    while world.ask(&["status", AGENT])?["view"]["phase"] != "attached" {
+        if Instant::now() > end {
+            bail!("the view does not show the agent's screen");
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(address)
+}
+
 /// The agent's screen as it is at the desk.
 pub(super) fn at_desk(world: &World) -> String {
     socket(world, DESK)

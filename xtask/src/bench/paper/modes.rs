@@ -99,8 +99,7 @@ fn snowbird(
     println!("   there: seen after {:.1} s; {}", since_s(asked, decided), shown(&account));
     row.there = Some(moved(asked, decided, &account).context("the move's account lacks a time")?);
     if seconds > 0 {
-        let view = world.snowbird(&["view", AGENT, "--print"])?;
-        let address = format!("tcp:{}", view["address"].as_str().context("no address to look at")?);
+        let address = look::view(world)?;
         let began = now_ms();
         row.seen = look::replay(world, &address, seconds.saturating_mul(3), report)?;
         match world.moved(DESK, began, LEAST) {
