@@ -278,6 +278,31 @@ fn verify_finds_a_flipped_bit_at_a_replica() {
 }
 
 #[test]
+fn a_replica_that_is_removed_after_the_table_went_ahead_gets_it_again() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    let image = Image::noise(&world, "i", 2 * MIB, 1, 16);
+    a.ok(["create", "d", "--from", image.name()]);
+    a.ok(["prepare", "d", "--to", "b"]);
+    a.ok(["abort", "d"]);
+    b.ok(["rm", "d", "--replica-only"]);
+    let token = a.ok(["prepare", "d", "--to", "b"]);
+    a.ok(["commit", "d", "--to", "b", "--token", &token]);
+    b.attach("d").is_identical_to(&image);
+}
+
+#[test]
+fn status_that_asks_nobody_is_told_without_the_sites() {
+    let world = World::new();
+    let (a, _b) = world.pair();
+    a.ok(["create", "d", "--size", "1M"]);
+    a.ok(["sync", "d", "--site", "b"]);
+    let here = a.json(["status", "d", "--here"]);
+    assert_eq!((&here["residency"], &here["sites"]), (&json!("resident"), &json!([])));
+    assert_eq!(a.json(["status", "d"])["sites"][0]["name"], "b");
+}
+
+#[test]
 fn a_hand_over_in_steps() {
     let world = World::new();
     let (a, b) = world.pair();

@@ -198,7 +198,7 @@ impl Looking {
     }
 
     async fn nothing_waits(&self) -> bool {
-        let disk = self.wandisk.ask(&["status", &self.disk], DISK).await.unwrap_or_default();
+        let disk = self.wandisk.ask(&["status", &self.disk, "--here"], DISK).await.unwrap_or_default();
         disk["fetch"]["waiting"] == json!(0)
     }
 

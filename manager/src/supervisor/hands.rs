@@ -154,7 +154,9 @@ impl Hands {
 
     /// Law M8: the machine stands; may it be let go on? (It passes the gate once more when it is.)
     async fn ask_disk(&self) -> Result<(), Why> {
-        let disk = self.resident().await?;
+        self.resident().await?;
+        // Which sites answer is what is asked here.
+        let disk = self.wandisk.ask(&["status", &self.agent.disk], DISK).await.told()?;
         match obstacle(&disk) {
             Some(why) if !self.pauses.may_try() => Err(why),
             _ => Ok(()),
@@ -177,8 +179,9 @@ impl Hands {
         Ok(Store::open(&self.here.home).told()?.agent(&self.agent.name).told()?.agent)
     }
 
+    /// How the disk stands, as far as it is known here: a move must not wait for sites that take no part in it.
     pub(super) async fn disk(&self) -> Result<Value, Why> {
-        self.wandisk.ask(&["status", &self.agent.disk], DISK).await.told()
+        self.wandisk.ask(&["status", &self.agent.disk, "--here"], DISK).await.told()
     }
 
     /// The gate: the disk's facts if it is resident here and free to be written.

@@ -164,7 +164,7 @@ impl Saving {
         let packed = tokio::task::spawn_blocking(move || image::pack(stream, &file)).await.told()?;
         let packed = packed.map_err(|error| format!("its memory could not be written: {error}"))?;
         self.all_came().await?;
-        let disk = self.wandisk.ask(&["status", &self.disk], DISK).await.told()?;
+        let disk = self.wandisk.ask(&["status", &self.disk, "--here"], DISK).await.told()?;
         let epoch = Some(disk["epoch"].as_u64().ok_or("wandisk named no epoch of its disk")?);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         image::finish(folder, self.id).told()?;

@@ -84,6 +84,9 @@ pub enum Command {
         /// With a map of chunks.
         #[arg(long)]
         chunks: bool,
+        /// Ask no other site, and so wait for none: `sites` is empty.
+        #[arg(long)]
+        here: bool,
     },
     /// Where a disk's chunks are: a map that is small however large the disk is.
     #[command(after_help = MAP)]

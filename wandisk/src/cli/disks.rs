@@ -78,7 +78,7 @@ pub(super) async fn list(cli: &Cli) -> Result<(), Failure> {
     let home = open_home(cli)?;
     let mut disks = Vec::new();
     for dir in home.disks()? {
-        let status = client::run(home.path(), &dir, &Ask::Status { chunks: false }, |_| {}).await;
+        let status = client::run(home.path(), &dir, &Ask::Status { chunks: false, here: true }, |_| {}).await;
         disks.push(match status {
             Ok(status) => status,
             Err(e) => json!({"disk": dir.name(), "error": e.message}),
@@ -228,7 +228,7 @@ pub(super) async fn verify(
 pub(super) async fn export(cli: &Cli, disk: &str, file: &Path) -> Result<(), Failure> {
     let home = open_home(cli)?;
     let dir = home.disk(disk)?;
-    let status = ask_in(cli, home.path(), &dir, Ask::Status { chunks: false }).await?;
+    let status = ask_in(cli, home.path(), &dir, Ask::Status { chunks: false, here: true }).await?;
     if status["attached"] == true {
         return Err(
             Failure::new("the disk is attached, and an export would mix moments").hint("detach it first")

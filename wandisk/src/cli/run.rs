@@ -102,8 +102,8 @@ pub(super) async fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Site(command) => sites::run(cli, command).await?,
         Command::Create(args) => disks::create(cli, args)?,
         Command::Ls => disks::list(cli).await?,
-        Command::Status { disk, chunks } => {
-            let status = ask(cli, disk, Ask::Status { chunks: *chunks }).await?;
+        Command::Status { disk, chunks, here } => {
+            let status = ask(cli, disk, Ask::Status { chunks: *chunks, here: *here }).await?;
             output::result(cli, &status, || disks::show_status(&status));
         }
         Command::Map { disk, cells } => {

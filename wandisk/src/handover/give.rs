@@ -9,7 +9,7 @@ use wandisk_store::{Attempt, AttemptId, SiteId};
 
 use super::apply::{Failed, apply, apply_named, named};
 use super::rules;
-use super::send::Sent;
+use super::send::{Ahead, Sent};
 use super::steps::{self, Committed};
 use crate::engine::{Access, MetaError};
 use crate::keeper::{Keeper, Report, not_frozen};
@@ -63,7 +63,7 @@ impl Keeper {
         if giving.is_some() {
             return Err(busy());
         }
-        let mut prepared = self.prepare_attempt(to, report).await?;
+        let mut prepared = self.prepare_again(to, report).await?;
         let id = prepared.attempt.id;
         let keeper = std::sync::Arc::clone(self);
         let lease = lease.min(LEASE_MAX);
@@ -151,7 +151,7 @@ impl Keeper {
         if !force {
             self.refuse_if_in_use().await?;
         }
-        let prepared = self.prepare_attempt(to, report).await?;
+        let prepared = self.prepare_from(to, None, report).await?;
         if !force && let Err(in_use) = self.refuse_if_in_use().await {
             // Somebody came while the table was on its way (law L15).
             self.give_up(&prepared).await;
@@ -169,20 +169,49 @@ impl Keeper {
         }
     }
 
-    async fn prepare_attempt(&self, to: SiteId, report: &Report) -> Result<Prepared, Refusal> {
+    /// For a VM manager, who sent the table ahead by an attempt that it aborted: its VM stands now, and each round trip counts.
+    async fn prepare_again(&self, to: SiteId, report: &Report) -> Result<Prepared, Refusal> {
+        let ahead = self.ahead().take();
+        let upto = ahead.and_then(|ahead| ahead.upto(to, &self.engine.meta()));
+        // Writes are held before that site says a word: it must at least be there.
+        if let Some(upto) = upto.filter(|_| self.peers.rtt(to).is_some()) {
+            match self.prepare_from(to, Some(upto), report).await {
+                Err(e) if e.code != Code::Rules => {
+                    tracing::info!(error = %e, "another site did not take the rest of the table: it is asked how it stands");
+                }
+                prepared => return prepared,
+            }
+        }
+        self.prepare_from(to, None, report).await
+    }
+
+    /// Sends the table and holds writes; `upto`: the target has all rows up to that version, so that nothing is asked of it first.
+    async fn prepare_from(
+        &self,
+        to: SiteId,
+        upto: Option<u64>,
+        report: &Report,
+    ) -> Result<Prepared, Refusal> {
         let began = Instant::now();
         rules::begin(&self.engine.meta(), AttemptId::random(), to, wandisk_store::TableDigest::default())
             .map_err(|e| named(&self.engine.meta(), e))?;
-        let standing = self.offer(to).await?;
         let mut sent = Sent::default();
-        if standing.facts.lineages == self.engine.meta().lineages {
-            sent.upto = standing.counter;
+        if let Some(upto) = upto {
+            sent.upto = upto;
+        } else {
+            let standing = self.offer(to).await?;
+            if standing.facts.lineages == self.engine.meta().lineages {
+                sent.upto = standing.counter;
+            }
         }
         // What is partly written here becomes versions while writes still go on.
         self.engine.settle().await.map_err(|e| not_frozen(&e))?;
         for _ in 0..PASSES_MAX {
             // Rows leave only when they are durable here.
             self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
+            if upto.is_some() && self.engine.rows_since(sent.upto, 0, FEW_ROWS + 1).len() <= FEW_ROWS {
+                break;
+            }
             let before = sent.rows;
             self.push_rows(to, &mut sent, report).await?;
             if sent.rows - before <= FEW_ROWS as u64 {
@@ -193,6 +222,7 @@ impl Keeper {
         self.freeze_for_hand_over().await?;
         match self.send_final(to, &mut sent, report).await {
             Ok(attempt) => {
+                *self.ahead() = Some(Ahead::new(to, &self.engine.meta()));
                 Ok(Prepared { attempt, frozen, began, rows: sent.rows, bytes: sent.bytes, lease: None })
             }
             Err(e) => {
@@ -200,6 +230,10 @@ impl Keeper {
                 Err(e)
             }
         }
+    }
+
+    fn ahead(&self) -> std::sync::MutexGuard<'_, Option<Ahead>> {
+        self.ahead.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Tells `to` of the disk, creating a replica there if it has none, and learns how it stands there.

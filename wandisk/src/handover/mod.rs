@@ -8,6 +8,7 @@ pub mod lineage;
 pub(crate) mod promise;
 pub mod rules;
 mod send;
+pub(crate) use send::Ahead;
 pub mod steps;
 pub mod take;
 pub mod takeover;

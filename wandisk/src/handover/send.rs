@@ -1,7 +1,9 @@
 //! The table on its way to the target of a hand-over: rows that changed, the last ones with the attempt, or every row.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
-use wandisk_store::{Attempt, AttemptId, SiteId};
+use wandisk_store::{Attempt, AttemptId, DiskMeta, LineageId, SiteId};
 
 use super::apply::named;
 use super::rules;
@@ -10,12 +12,42 @@ use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::message::{Answer, Ask, Facts, Progress, WholeTable};
 use crate::peer::rows::{self, ROWS_MAX};
 
+/// For so long it is believed that nobody but this site changed another one's replica.
+const AHEAD_MAX: Duration = Duration::from_secs(600);
+
 /// What was sent so far.
 #[derive(Default)]
 pub(super) struct Sent {
     pub(super) upto: u64,
     pub(super) rows: u64,
     pub(super) bytes: u64,
+}
+
+/// What a site has of the table since an attempt that it answered *prepared*: a VM manager prepares twice, long before the VM
+/// stands and when it does, and the second time each round trip counts.
+///
+/// Nothing depends on its being true: rows that it lacks all the same show in the digest, and then the whole table goes.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    to: SiteId,
+    lineages: Vec<LineageId>,
+    size_counter: u64,
+    upto: u64,
+    since: Instant,
+}
+
+impl Ahead {
+    /// After the table of this moment was prepared there.
+    pub(super) fn new(to: SiteId, meta: &DiskMeta) -> Ahead {
+        let (lineages, size_counter) = (meta.lineages.clone(), meta.size_counter);
+        Ahead { to, lineages, size_counter, upto: meta.counter, since: Instant::now() }
+    }
+
+    /// Up to which version that site has all rows, if that is of any use now.
+    pub(super) fn upto(&self, to: SiteId, meta: &DiskMeta) -> Option<u64> {
+        let same = self.to == to && self.lineages == meta.lineages && self.size_counter == meta.size_counter;
+        (same && self.since.elapsed() < AHEAD_MAX).then_some(self.upto)
+    }
 }
 
 impl Keeper {
@@ -117,4 +149,25 @@ impl Keeper {
 
 fn pack(part: &[(u64, wandisk_store::Row)]) -> Result<Bytes, Refusal> {
     rows::pack(part).map(Bytes::from).map_err(|e| Refusal::failed(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handover::rules::tests::{disk, sites};
+
+    #[test]
+    fn what_was_sent_ahead_is_of_use_for_the_same_site_and_disk_alone() {
+        let sites = sites();
+        let (meta, to) = (disk(sites[0], &sites), sites[1]);
+        let ahead = Ahead::new(to, &meta);
+        assert_eq!(ahead.upto(to, &meta), Some(meta.counter));
+        assert_eq!(ahead.upto(SiteId::random(), &meta), None);
+        let mut grown = meta.clone();
+        grown.size_counter += 1;
+        assert_eq!(ahead.upto(to, &grown), None);
+        let mut taken_over = meta;
+        taken_over.lineages.push(LineageId::random());
+        assert_eq!(ahead.upto(to, &taken_over), None);
+    }
 }

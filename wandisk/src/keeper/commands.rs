@@ -22,6 +22,9 @@ pub enum Command {
     Status {
         /// With a map of chunks.
         chunks: bool,
+        /// As far as it is known here: no other site is asked.
+        #[serde(default)]
+        here: bool,
     },
     /// Where the disk's chunks are, in a bounded number of cells.
     Map {
@@ -143,7 +146,7 @@ impl Keeper {
             self.peers.dial_anew();
         }
         match command {
-            Command::Status { chunks } => self.status(chunks).await,
+            Command::Status { chunks, here } => self.status(chunks, here).await,
             Command::Map { cells } => Ok(self.map(cells)),
             Command::Attach { options } => self.attach(options).await.and_then(to_json),
             Command::Detach => self.detach().await.map(|()| json!({"detached": true})),

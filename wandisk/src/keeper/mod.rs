@@ -30,6 +30,7 @@ use tokio::sync::Mutex;
 use wandisk_store::{Home, SiteId};
 
 use crate::engine::{Access, Engine, EngineError};
+use crate::handover::Ahead;
 use crate::handover::give::Prepared;
 use crate::peer::Peers;
 use crate::peer::error::{Code, Refusal};
@@ -56,6 +57,8 @@ pub struct Keeper {
     /// The other sites.
     pub peers: Arc<Peers>,
     pub(crate) giving: Mutex<Option<Prepared>>,
+    /// What a site has of the table since the last attempt.
+    pub(crate) ahead: std::sync::Mutex<Option<Ahead>>,
     pub(crate) syncing: Mutex<()>,
     attached: Mutex<Option<attach::Attached>>,
     publisher: publisher::Publisher,
@@ -114,6 +117,7 @@ impl Keeper {
             engine,
             peers,
             giving: Mutex::new(None),
+            ahead: std::sync::Mutex::default(),
             scrub_every: tokio::sync::watch::Sender::new(None),
             last_scrub: std::sync::Mutex::default(),
             replaying: std::sync::Mutex::default(),

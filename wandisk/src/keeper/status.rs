@@ -1,4 +1,5 @@
-//! `wandisk status`: everything known here of a disk, within two seconds whatever is unreachable.
+//! `wandisk status`: everything known here of a disk, within two seconds whatever is unreachable; at once if no other site is to
+//! be asked.
 
 use std::time::Duration;
 
@@ -14,11 +15,11 @@ const ASK_SITES: Duration = Duration::from_millis(1500);
 const MAP_MAX: u64 = 1 << 20;
 
 impl Keeper {
-    /// The disk's status as `status --json` prints it.
+    /// The disk's status as `status --json` prints it; `here`: without what other sites would say, so that nothing is waited for.
     ///
     /// # Errors
     /// If the store cannot be asked.
-    pub async fn status(&self, with_chunks: bool) -> Result<Value, Refusal> {
+    pub async fn status(&self, with_chunks: bool, here: bool) -> Result<Value, Refusal> {
         let meta = self.engine.meta();
         let counts = self.engine.counts();
         let (owned_here, only_here) = self.engine.owned_and_only_here();
@@ -63,7 +64,7 @@ impl Keeper {
             "fetch": self.engine.fetch_stats().to_json(),
             "scrub": self.scrub_status(),
             "quiesced_ms": self.engine.quiesced_to().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-            "sites": self.site_list().await,
+            "sites": if here { Vec::new() } else { self.site_list().await },
         });
         status["fetch"]["prefetch_unused_bytes"] = json!(self.engine.prefetch_unused_bytes());
         if let Residency::Released { attempt } | Residency::Prepared { attempt } = &meta.residency {
