@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::agent::machine::find;
@@ -92,11 +92,35 @@ impl Wandisk {
     /// # Errors
     /// [`WandiskError`], at the latest after `limit`.
     pub async fn ask(&self, args: &[&str], limit: Duration) -> Result<Value, WandiskError> {
+        self.ask_hearing(args, limit, |_| ()).await
+    }
+
+    /// The same, and hears how far it is while it runs: what stands under `progress`.
+    ///
+    /// # Errors
+    /// [`WandiskError`], at the latest after `limit`.
+    pub async fn ask_hearing(
+        &self,
+        args: &[&str],
+        limit: Duration,
+        mut news: impl FnMut(&Value),
+    ) -> Result<Value, WandiskError> {
         let mut command = Command::new(&self.program);
         command.arg("--home").arg(&self.home).arg("--json").args(args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let name = || args.first().copied().unwrap_or_default().to_owned();
+        let told = child.stderr.take();
+        // (Whatever it leaves behind may hold its standard error open: its end is not waited for.)
+        let hears = async {
+            let Some(told) = told else { return };
+            let mut lines = BufReader::new(told.take(ANSWER_MAX)).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Ok(line) = serde_json::from_str::<Value>(&line) {
+                    news(&line["progress"]);
+                }
+            }
+        };
         let ended = async {
             let mut text = Vec::new();
             if let Some(stdout) = child.stdout.take() {
@@ -104,7 +128,15 @@ impl Wandisk {
             }
             Ok::<_, io::Error>((child.wait().await?, text))
         };
-        let (status, text) = tokio::time::timeout(limit, ended)
+        let both = async {
+            tokio::pin!(ended, hears);
+            tokio::select! {
+                ended = &mut ended => return ended,
+                () = &mut hears => {}
+            }
+            ended.await
+        };
+        let (status, text) = tokio::time::timeout(limit, both)
             .await
             .map_err(|_| WandiskError::Late { command: name(), limit })??;
         let value: Value =
@@ -142,6 +174,10 @@ mod tests {
         assert_eq!((error.to_string().as_str(), error.hint()), ("no room", Some("make some")));
         let error = saying(folder.path(), "exit 1").ask(&["x"], limit).await.unwrap_err();
         assert!(matches!(error, WandiskError::Nonsense { .. }), "{error}");
+        let telling = saying(folder.path(), "echo '{\"progress\": {\"phase\": \"released\"}}' >&2; echo {}");
+        let mut heard = Vec::new();
+        telling.ask_hearing(&["commit"], limit, |news| heard.push(news["phase"].clone())).await.unwrap();
+        assert_eq!(heard, ["released"]);
         let silent = saying(folder.path(), "exec sleep 100");
         let error = silent.ask(&["x"], Duration::from_millis(50)).await.unwrap_err();
         assert!(matches!(error, WandiskError::Late { .. }), "{error}");

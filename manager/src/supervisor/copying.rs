@@ -124,6 +124,9 @@ impl Hands {
         if let Some(way) = self.way.take() {
             way.abort();
         }
+        if let Some(going) = self.going.take() {
+            going.abort();
+        }
     }
 
     pub(super) async fn stop_copy(&mut self) {

@@ -44,12 +44,17 @@ pub enum Action {
         /// The other site.
         to: String,
     },
-    /// Let QEMU send the rest.
+    /// Let QEMU send the rest; it worked when QEMU has begun, and all being there is told by [`Event::Completed`].
     Continue,
-    /// Commit the disk's hand-over.
+    /// Commit the disk's hand-over. As soon as the disk is released, which nothing takes back, the other site may be told to start, so
+    /// that this word travels beside the disk's.
     Commit {
         /// Of the hand-over.
         token: String,
+        /// Which try.
+        attempt: Attempt,
+        /// The other site.
+        to: String,
     },
     /// Ask the other site to start the agent.
     Go {

@@ -37,6 +37,9 @@ const OPENS: Duration = Duration::from_secs(90);
 /// QEMU does the last things with what has come, where it is awaited and where the agent stands for it.
 pub(super) const SETTLES: Duration = Duration::from_secs(30);
 const CHECKS: Duration = Duration::from_secs(10);
+/// A disk that is on its way is looked for so long, and so often.
+const COMES: Duration = Duration::from_secs(5);
+const GLANCE: Duration = Duration::from_millis(10);
 /// Until what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// A request for a chunk that nobody gives fails after this time, and the machine stands (law M8): it is told soon, and
@@ -75,6 +78,8 @@ pub(super) struct Hands {
     pub(super) meter: Meter,
     /// To the other site's supervisor, for when the agent stands.
     pub(super) way: Option<Opens>,
+    /// What it says to [`Action::Go`], which it was told as soon as the disk was released.
+    pub(super) going: Option<JoinHandle<Result<Value, AskError>>>,
     pauses: Backoff,
 }
 
@@ -89,8 +94,8 @@ impl Hands {
     ) -> Hands {
         let qemu = Qemu::new(agent.uuid, inputs.clone());
         let (limit, meter, pauses) = (Limit::default(), Meter::default(), Backoff::default());
-        let (copying, way) = (Vec::new(), None);
-        Hands { agent, here, site, wandisk, qemu, net, inputs, copying, limit, meter, way, pauses }
+        let (copying, way, going) = (Vec::new(), None, None);
+        Hands { agent, here, site, wandisk, qemu, net, inputs, copying, limit, meter, way, going, pauses }
     }
 
     /// Does it.
@@ -113,7 +118,7 @@ impl Hands {
                 let state = json!({ "state": "pre-switchover" });
                 self.qemu.call("migrate-continue", state).await.map(drop).told()?;
             }
-            Action::Commit { token } => return self.commit(token).await,
+            Action::Commit { token, attempt, .. } => return self.commit(token, *attempt).await,
             Action::Go { attempt, to } => return self.go(*attempt, to).await,
             Action::Free => self.free().await?,
             Action::StopCopy => self.stop_copy().await,
@@ -314,8 +319,15 @@ impl Hands {
         Ok(if here { Yield::Done } else { Yield::NeverWill })
     }
 
+    /// The word to start and the disk travel side by side: the disk may be last.
     async fn check(&self) -> Result<Yield, Why> {
-        self.resident().await?;
+        let end = Instant::now() + COMES;
+        while let Err(why) = self.resident().await {
+            if Instant::now() > end {
+                return Err(why);
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
         Ok(if self.taken(CHECKS).await.is_ok() { Yield::Done } else { Yield::NeverWill })
     }
 }

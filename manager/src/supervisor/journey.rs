@@ -139,7 +139,8 @@ impl Journey {
         self.news.clone()
     }
 
-    /// What it took. QEMU sends the last pass and the devices in one; `device` is both.
+    /// What it took. QEMU sends the last pass and the devices in one, `device`, and meanwhile the rest of the table goes, `table`: both
+    /// begin when the disk is drained.
     pub(super) fn report(&self) -> Value {
         json!({
             "from": self.from,
@@ -150,8 +151,8 @@ impl Journey {
             "parts": {
                 "drain": ms(self.stopped, self.drained),
                 "table": ms(self.drained, self.prepared),
-                "device": ms(self.prepared, self.completed),
-                "commit": ms(self.completed, self.committed),
+                "device": ms(self.drained, self.completed),
+                "commit": ms(self.prepared.max(self.completed), self.committed),
                 "cont": ms(self.committed, self.started),
             },
             "ram_bytes": self.news["bytes"],

@@ -45,8 +45,19 @@ impl Hands {
         Ok(Yield::Token(token.to_owned()))
     }
 
-    pub(super) async fn commit(&self, token: &str) -> Result<Yield, Why> {
-        let error = match self.wandisk.ask(&["commit", &self.agent.disk, "--token", token], DISK).await {
+    pub(super) async fn commit(&mut self, token: &str, attempt: Attempt) -> Result<Yield, Why> {
+        let mut way = self.way(&self.document()?).await;
+        let going = &mut self.going;
+        let released = |news: &Value| {
+            if news["phase"] == json!("released")
+                && let Some(mut way) = way.take()
+            {
+                let go = async move { ask(&mut way, &Request::Go { attempt }, GOES, |_| ()).await };
+                *going = Some(tokio::spawn(go));
+            }
+        };
+        let args = ["commit", self.agent.disk.as_str(), "--token", token];
+        let error = match self.wandisk.ask_hearing(&args, DISK, released).await {
             Ok(_) => return Ok(Yield::Done),
             Err(error) => with_causes(&error),
         };
@@ -58,8 +69,8 @@ impl Hands {
 
     pub(super) async fn go(&mut self, attempt: Attempt, to: &str) -> Result<Yield, Why> {
         let (document, request) = (self.document()?, Request::Go { attempt });
-        let ahead = match self.way(&document).await {
-            Some(mut way) => ask(&mut way, &request, GOES, |_| ()).await,
+        let ahead = match self.going.take() {
+            Some(going) => going.await.unwrap_or(Err(AskError::Closed)),
             None => Err(AskError::Closed),
         };
         let answer = match ahead {

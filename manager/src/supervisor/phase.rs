@@ -42,12 +42,12 @@ pub enum Leave {
     Opening,
     /// Memory is copied while the agent runs.
     Copying,
-    /// The agent stands; the rest of the table goes.
-    Preparing,
-    /// The rest of memory and the devices go.
-    Continuing {
-        /// Of the disk's hand-over.
-        token: String,
+    /// The agent stands; the rest of the table and the rest of memory go, side by side.
+    Switching {
+        /// Of the disk's hand-over, once it is prepared.
+        token: Option<String>,
+        /// All of memory is there.
+        complete: bool,
     },
     /// The disk is handed over.
     Committing {
@@ -68,10 +68,7 @@ pub enum Leave {
 impl Leave {
     /// The disk is not handed over, and is not about to be: every failure leads back.
     pub(super) fn may_go_back(&self) -> bool {
-        matches!(
-            self,
-            Leave::Presending | Leave::Opening | Leave::Copying | Leave::Preparing | Leave::Continuing { .. }
-        )
+        matches!(self, Leave::Presending | Leave::Opening | Leave::Copying | Leave::Switching { .. })
     }
 }
 
@@ -285,8 +282,7 @@ impl fmt::Display for Phase {
                     Leave::Presending => "the disk's table goes ahead",
                     Leave::Opening => "the other site gets ready",
                     Leave::Copying => "memory is copied",
-                    Leave::Preparing => "the agent stands, the rest of the table goes",
-                    Leave::Continuing { .. } => "the rest of memory goes",
+                    Leave::Switching { .. } => "the agent stands, the rest of its table and memory goes",
                     Leave::Committing { .. } => "the disk is handed over",
                     Leave::Asking => "the other site has the disk and is asked to start the agent",
                     Leave::Returning => "the other site cannot start it, the disk comes back",

@@ -5,17 +5,17 @@
 //! migration has one; they share nothing but what they say to each other, and the disk, which lets one site write.
 //!
 //! ```text
-//! source       Running → Presending → Opening → Copying → Preparing → Continuing → Committing → Asking → Off (left)
-//!                  ↑         any failure up to Continuing: Aborting ───┐              │ the disk   │ "I never will"
-//!                  └───────────────────────────────────────────────────┴──────────────┘ is here    ↓
-//!                  └──────────────────────────────────────────────────────────────────────── Returning
+//! source       Running → Presending → Opening → Copying → Switching → Committing → Asking → Off (left)
+//!                  ↑       any failure up to Switching: Aborting ───┐      │ the disk   │ "I never will"
+//!                  └────────────────────────────────────────────────┴──────┘ is here    ↓
+//!                  └──────────────────────────────────────────────────────────────── Returning
 //! destination  Off → Opening → Listening → Starting → Running;   Opening, Listening → Off (gave up, or not heard of)
 //! ```
 //! Here is what an agent that stays somewhere does, and who answers which event; the two sides of a move are in
 //! [`super::source`] and [`super::destination`], suspended agents in [`super::suspend`].
 //!
 //! Invariants (M1-M4): a machine runs only by [`Action::Run`], which asks the disk first; nobody commits but after QEMU said
-//! `completed` on the source; a destination starts only when told `Go`, which is only said after the commit; whoever said "I
+//! `completed` on the source and the other site has the whole table; a destination starts only when told `Go`, which is only said once the disk is released; whoever said "I
 //! never will start attempt x" never does; a source's memory is kept until the destination is known to have started.
 
 use super::event::{Action, Event, Yield};
@@ -207,7 +207,9 @@ impl Machine {
             Phase::Off(_) => vec![Action::Quit],
             Phase::Suspending { .. } | Phase::Resuming { .. } => self.suspended_again(),
             Phase::Leaving { attempt, to, at, .. } => match at {
-                Leave::Committing { token } => vec![Action::Commit { token: token.clone() }],
+                Leave::Committing { token } => {
+                    vec![Action::Commit { token: token.clone(), attempt: *attempt, to: to.clone() }]
+                }
                 Leave::Asking => vec![Action::Go { attempt: *attempt, to: to.clone() }],
                 Leave::Returning => vec![Action::MoveBack],
                 Leave::Aborting { freed: false } => vec![Action::Free],

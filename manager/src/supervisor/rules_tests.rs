@@ -65,6 +65,8 @@ struct World {
     cancelled: bool,
     /// The destination's clock goes.
     patience: bool,
+    /// The source's QEMU was told to send the rest.
+    goes_on: bool,
 }
 
 fn arrives(attempt: Uuid) -> Event {
@@ -87,6 +89,7 @@ impl World {
             faults,
             cancelled: false,
             patience: false,
+            goes_on: false,
         };
         world.tell_a(Event::Migrate { attempt: ATTEMPT, to: "b".to_owned() });
         world
@@ -149,7 +152,10 @@ impl World {
                 }
                 Disk::AtB => no(),
             },
-            Action::Continue if self.qemu_a == Qemu::PreSwitchover => Ok(Yield::Done),
+            Action::Continue if self.qemu_a == Qemu::PreSwitchover => {
+                self.goes_on = true;
+                Ok(Yield::Done)
+            }
             Action::Copy { .. } | Action::Continue => no(),
             Action::Commit { .. } => match self.disk {
                 Disk::AtA { prepared: true } | Disk::AtB => {
@@ -299,10 +305,7 @@ impl Model for World {
         } else if next.qemu_a == Qemu::Sending && next.qemu_b == Qemu::Waiting {
             next.qemu_a = Qemu::PreSwitchover;
             next.tell_a(Event::PreSwitchover);
-        } else if next.qemu_a == Qemu::PreSwitchover
-            && matches!(next.a.machine.phase, Phase::Leaving { at: Leave::Continuing { .. }, .. })
-            && next.qemu_b == Qemu::Waiting
-        {
+        } else if next.qemu_a == Qemu::PreSwitchover && next.goes_on && next.qemu_b == Qemu::Waiting {
             next.qemu_a = Qemu::Sent;
             next.qemu_b = Qemu::Loaded;
             next.tell_a(Event::Completed);
@@ -338,6 +341,18 @@ impl Model for World {
                 w.tell_a(Event::Cancel);
             });
         }
+        // The word to start travels beside the disk's.
+        let committing = matches!(self.a.machine.phase, Phase::Leaving { at: Leave::Committing { .. }, .. });
+        if self.disk == Disk::AtB && committing && self.b.queue.is_empty() {
+            with(&|w| w.tell_b(Event::Go { attempt: ATTEMPT }));
+        }
+        // The rest of memory may be there before the table is.
+        if self.goes_on && self.qemu_a == Qemu::PreSwitchover && self.qemu_b == Qemu::Waiting {
+            with(&|w| {
+                (w.qemu_a, w.qemu_b) = (Qemu::Sent, Qemu::Loaded);
+                w.tell_a(Event::Completed);
+            });
+        }
         if self.faults == 0 {
             return all;
         }
@@ -364,9 +379,7 @@ impl Model for World {
                 w.a_dies();
             });
         }
-        let sends_the_rest =
-            matches!(self.a.machine.phase, Phase::Leaving { at: Leave::Continuing { .. }, .. });
-        if sends_the_rest && self.qemu_a == Qemu::PreSwitchover && self.qemu_b == Qemu::Waiting {
+        if self.goes_on && self.qemu_a == Qemu::PreSwitchover && self.qemu_b == Qemu::Waiting {
             // All is sent, and the supervisor dies before it hears so.
             fault(&|w| {
                 (w.qemu_a, w.qemu_b) = (Qemu::Sent, Qemu::Loaded);

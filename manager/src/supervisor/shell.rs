@@ -27,7 +27,7 @@ use crate::qmp::{self, MigrationStatus};
 const IDLE: Duration = Duration::from_secs(3);
 /// How long memory may be copied, and how long the rest of it may take while the agent stands (law M3).
 const COPYING: Duration = Duration::from_secs(30 * 60);
-const CONTINUING: Duration = Duration::from_secs(30);
+const SWITCHING: Duration = Duration::from_secs(30);
 /// News of a migration are told so often.
 const NEWS: Duration = Duration::from_secs(1);
 
@@ -235,7 +235,7 @@ impl Shell {
             Phase::Leaving { at: Leave::Copying, .. } | Phase::Suspending { at: Suspend::Writing, .. } => {
                 Some(Instant::now() + COPYING)
             }
-            Phase::Leaving { at: Leave::Continuing { .. }, .. } => Some(Instant::now() + CONTINUING),
+            Phase::Leaving { at: Leave::Switching { .. }, .. } => Some(Instant::now() + SWITCHING),
             _ => None,
         };
         self.tell_movers(&line_of(&json!({ "phase": next.to_string() })));

@@ -59,13 +59,9 @@ impl Machine {
                     None => vec![Action::Copy { to }],
                 }
             }
-            (Leave::Preparing, Action::Prepare { .. }, Ok(Yield::Token(token))) => {
-                if image.is_some() {
-                    *at = Leave::Committing { token: token.clone() };
-                    return vec![Action::Commit { token }];
-                }
-                *at = Leave::Continuing { token };
-                vec![Action::Continue]
+            (Leave::Switching { complete, .. }, Action::Prepare { .. }, Ok(Yield::Token(token))) => {
+                *at = Leave::Switching { token: Some(token), complete: *complete };
+                self.commits()
             }
             (Leave::Committing { .. }, Action::Commit { .. }, Ok(Yield::StillHere)) => {
                 self.abort("the disk's hand-over ended before it was committed".to_owned())
@@ -146,27 +142,35 @@ impl Machine {
 
     pub(super) fn pre_switchover(&mut self) -> Vec<Action> {
         match &mut self.phase {
-            Phase::Leaving { at: at @ Leave::Copying, to, .. } => {
-                *at = Leave::Preparing;
-                vec![Action::Prepare { to: to.clone() }]
+            Phase::Leaving { at: at @ Leave::Copying, to, image, .. } => {
+                *at = Leave::Switching { token: None, complete: image.is_some() };
+                let prepare = Action::Prepare { to: to.clone() };
+                // QEMU sends the rest by itself while the table goes.
+                if image.is_some() { vec![prepare] } else { vec![Action::Continue, prepare] }
             }
             _ => Vec::new(),
         }
     }
 
     pub(super) fn completed(&mut self) -> Vec<Action> {
-        let Phase::Leaving { at, .. } = &mut self.phase else { return Vec::new() };
-        let Leave::Continuing { token } = at else { return Vec::new() };
+        if let Phase::Leaving { at: Leave::Switching { complete, .. }, .. } = &mut self.phase {
+            *complete = true;
+        }
+        self.commits()
+    }
+
+    /// As soon as all of memory is there and the disk is prepared, whichever comes last.
+    fn commits(&mut self) -> Vec<Action> {
+        let Phase::Leaving { at, attempt, to, .. } = &mut self.phase else { return Vec::new() };
+        let Leave::Switching { token: Some(token), complete: true } = at else { return Vec::new() };
         let token = token.clone();
         *at = Leave::Committing { token: token.clone() };
-        vec![Action::Commit { token }]
+        vec![Action::Commit { token, attempt: *attempt, to: to.clone() }]
     }
 
     pub(super) fn copy_failed(&mut self, why: String) -> Vec<Action> {
         match self.phase {
-            Phase::Leaving { at: Leave::Copying | Leave::Preparing | Leave::Continuing { .. }, .. } => {
-                self.abort(why)
-            }
+            Phase::Leaving { at: Leave::Copying | Leave::Switching { .. }, .. } => self.abort(why),
             Phase::Suspending { .. } => self.not_suspended(why),
             _ => Vec::new(),
         }

@@ -201,7 +201,7 @@ impl Machine {
                 self.lost(End::Failed { why: "its QEMU ended just when it was resumed".to_owned() })
             }
             Phase::Leaving {
-                at: Leave::Presending | Leave::Opening | Leave::Copying | Leave::Preparing,
+                at: Leave::Presending | Leave::Opening | Leave::Copying | Leave::Switching { .. },
                 ..
             } => self.abort(restarted()),
             _ => self.again(),

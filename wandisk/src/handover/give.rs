@@ -15,7 +15,7 @@ use crate::engine::{Access, MetaError};
 use crate::keeper::{Keeper, Report, not_frozen};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::learn;
-use crate::peer::message::{Answer, Ask, Facts, MoveReport, Standing};
+use crate::peer::message::{Answer, Ask, Facts, MoveReport, Progress, Standing};
 
 /// Passes over changed rows before writes are held.
 const PASSES_MAX: u32 = 4;
@@ -79,17 +79,18 @@ impl Keeper {
         Ok(id)
     }
 
-    /// Releases and grants the prepared attempt; without a token, any.
+    /// Releases and grants the prepared attempt; without a token, any. That it is released, which nothing takes back, is reported.
     ///
     /// # Errors
     /// A [`Refusal`] if nothing is prepared under that token, or the target did not answer (the release stands).
     pub async fn commit(
         self: &std::sync::Arc<Self>,
         token: Option<AttemptId>,
+        report: &Report,
     ) -> Result<MoveReport, Refusal> {
         let mut giving = self.giving.lock().await;
         if let Some(prepared) = giving.take_if(|p| token.is_none_or(|t| t == p.attempt.id)) {
-            return self.commit_attempt(prepared).await;
+            return self.commit_attempt(prepared, report).await;
         }
         // Repeating a commit that took effect is success.
         let attempt = match steps::commit_again(&self.engine.meta(), token) {
@@ -157,7 +158,7 @@ impl Keeper {
             self.give_up(&prepared).await;
             return Err(in_use);
         }
-        self.commit_attempt(prepared).await
+        self.commit_attempt(prepared, &crate::keeper::no_report()).await
     }
 
     /// Writes go on, and the target is told.
@@ -276,7 +277,7 @@ impl Keeper {
         Ok(standing)
     }
 
-    async fn commit_attempt(&self, prepared: Prepared) -> Result<MoveReport, Refusal> {
+    async fn commit_attempt(&self, prepared: Prepared, report: &Report) -> Result<MoveReport, Refusal> {
         let attempt = prepared.attempt;
         // From here no request gets through; the release makes that final.
         if let Err(e) = self.engine.set_access(Access::Closed).await {
@@ -291,7 +292,7 @@ impl Keeper {
             Ok(())
         });
         match released.await {
-            Ok(()) => {}
+            Ok(()) => report(Progress { phase: "released".to_owned(), total: 1, done: 1, bytes: 0 }),
             Err(e @ Failed::Refused(_)) => {
                 self.engine.thaw().await;
                 return Err(e.named(&self.engine.meta()));

@@ -159,7 +159,7 @@ impl Keeper {
                 let token = self.prepare(site, Duration::from_millis(lease_ms), report).await?;
                 Ok(json!({"token": token}))
             }
-            Command::Commit { token } => self.commit(token).await.and_then(to_json),
+            Command::Commit { token } => self.commit(token, report).await.and_then(to_json),
             Command::Abort { token } => self.abort(token).await.map(|()| json!({"aborted": true})),
             Command::Sync { site, options } => {
                 let site = self.peers.resolve(&site).await?;

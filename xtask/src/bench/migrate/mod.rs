@@ -182,7 +182,7 @@ impl Row {
             wire["rtt_ms"],
         );
         println!(
-            "  stood {stood:.0} ms = drain {} + table {} + last pass and devices {} + commit {} + start {}",
+            "  stood {stood:.0} ms = drain {} + (table {} beside last pass and devices {}) + commit {} + start {}",
             parts["drain"], parts["table"], parts["device"], parts["commit"], parts["cont"]
         );
         println!(
