@@ -1,7 +1,7 @@
 //! Connections of browsers: how many, how long, and how slow they may be.
 //!
-//! Fault model: whoever can connect is hostile. Who has not said the word has one of [`VISITORS`] places, [`HEADERS`] for each
-//! request, and [`VISIT`] in all. A page's events and screens, which stay, have places of their own, so that visitors who say
+//! Fault model: whoever can connect is hostile. Who has not said the word has one of [`VISITORS`] places, and takes no more than
+//! [`VISITOR`] says ([`visit`]). A page's events and screens, which stay, have places of their own, so that visitors who say
 //! nothing cannot keep pages out for longer than their time. Who does not take what is sent is hung up on by the system after
 //! [`TAKES`]; what waits for one is a piece of [`super::hub`]'s stream.
 
@@ -9,25 +9,23 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use vmgl_proxy::web::visit;
 
 use super::answer::{House, answer};
 
 /// Connections at a time that are no page's events or screen (yet).
 const VISITORS: usize = 128;
-/// How long the headers of a request may take, and the next request on an open connection.
-const HEADERS: Duration = Duration::from_secs(5);
-/// After that long a connection ends with its present answer, if that is none that stays.
-const VISIT: Duration = Duration::from_secs(60);
-/// Most bytes of a request's head, and lines of it.
-const HEAD: usize = 16 << 10;
-const LINES: usize = 64;
+/// What one of them may take; what stays has all the time that it wants.
+const VISITOR: visit::Limits = visit::Limits {
+    headers: Duration::from_secs(5),
+    visit: Duration::from_secs(60),
+    head_bytes: 16 << 10,
+    lines: 64,
+};
 /// How long what was sent may be on its way.
 const TAKES: Duration = Duration::from_secs(30);
 /// After an accept that failed.
@@ -65,29 +63,12 @@ pub async fn serve(listener: TcpListener, house: Arc<House>) -> Infallible {
     }
 }
 
-/// A connection, until it ends.
+/// A connection, until it ends. (A browser that has gone is nothing to tell.)
 async fn visit(stream: TcpStream, place: Place, house: Arc<House>) {
     let at = Arc::clone(&place);
-    let service = service_fn(move |request| {
+    let service = move |request| {
         let (house, at) = (Arc::clone(&house), Arc::clone(&at));
-        async move { Ok::<_, Infallible>(answer(request, at, house).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_headers(LINES)
-        .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        // A browser that has gone is nothing to tell.
-        _ = connection.as_mut() => return,
-        () = tokio::time::sleep(VISIT) => connection.as_mut().graceful_shutdown(),
-    }
-    if stays(&place) {
-        connection.await.ok();
-    } else {
-        tokio::time::timeout(VISIT, connection).await.ok();
-    }
+        async move { Ok(answer(request, at, house).await) }
+    };
+    visit::visit(stream, VISITOR, service, || stays(&place)).await.ok();
 }

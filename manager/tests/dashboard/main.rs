@@ -12,12 +12,8 @@
 
 #[path = "../agents/boot.rs"]
 mod boot;
-#[path = "../../../vmgl-proxy/tests/browser/chromium.rs"]
-#[allow(dead_code, reason = "the display proxy's tests do more with a browser")]
-mod chromium;
 mod door;
 mod page;
-mod peers;
 #[path = "../agents/world.rs"]
 #[allow(dead_code, reason = "the tests of agents make more trouble")]
 mod world;

@@ -5,9 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use test_kit::{Chromium, Running};
 
-use crate::chromium::Chromium;
-use crate::peers::Running;
 use crate::world::{AGENT, World};
 
 /// `snowbird dashboard` at site a.

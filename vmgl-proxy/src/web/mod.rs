@@ -5,8 +5,7 @@
 //! ([`socket`]). hyper reads HTTP, tungstenite WebSockets; nothing is parsed by hand here.
 //!
 //! Fault model: whoever can connect is hostile, and so is every other page that the user's browser shows
-//! ([`guard`]). Bounds: [`CONNECTIONS`], [`HEADERS`] before the first byte and [`VISIT`] for all requests of one
-//! connection, [`HEAD`] bytes and [`LINES`] lines of headers. A viewer's seat is counted with those of the plain door.
+//! ([`guard`]). Bounds: [`CONNECTIONS`], and of each what [`VISITOR`] says ([`visit`]). A viewer's seat is counted with those of the plain door.
 //!
 //! Invariant: no request opens a file or changes anything but by the WebSocket, which only our page may open.
 
@@ -15,17 +14,14 @@ pub mod guard;
 pub mod reply;
 pub mod shelf;
 pub mod socket;
+pub mod visit;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 
 use crate::address::{Listener, Stream};
 use crate::hub::Ways;
@@ -36,14 +32,13 @@ use shelf::Shelf;
 
 /// Most connections that are no viewers (yet).
 const CONNECTIONS: usize = 128;
-/// How long the headers of a request may take, and the next request on an open connection.
-const HEADERS: Duration = Duration::from_secs(10);
-/// After that long a connection that is no viewer is ended after its present answer, which has the same time again.
-const VISIT: Duration = Duration::from_secs(60);
-/// Most bytes of a request's head.
-const HEAD: usize = 16 << 10;
-/// Most lines of it.
-const LINES: usize = 64;
+/// What one of them may take.
+const VISITOR: visit::Limits = visit::Limits {
+    headers: Duration::from_secs(10),
+    visit: Duration::from_secs(60),
+    head_bytes: 16 << 10,
+    lines: 64,
+};
 
 /// What the door needs to answer.
 #[derive(Debug)]
@@ -80,29 +75,11 @@ pub async fn serve(listener: Listener, house: House) -> Infallible {
 /// A connection, until it ends or has become a viewer's.
 async fn visit(stream: Box<dyn Stream>, from: String, house: Arc<House>) {
     let name = from.clone();
-    let service = service_fn(move |request| {
+    let service = move |request| {
         let (house, from) = (Arc::clone(&house), from.clone());
-        async move { Ok::<_, Infallible>(answer::answer(request, from, house).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_headers(LINES)
-        .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = sleep(VISIT) => {
-            connection.as_mut().graceful_shutdown();
-            match timeout(VISIT, connection).await {
-                Ok(ended) => ended,
-                Err(_) => return tracing::info!("browser at {name}: its last answer took more than {VISIT:?}"),
-            }
-        }
+        async move { Ok(answer::answer(request, from, house).await) }
     };
-    if let Err(fault) = ended {
+    if let Err(fault) = visit::visit(stream, VISITOR, service, || false).await {
         tracing::info!("browser at {name}: {fault}");
     }
 }

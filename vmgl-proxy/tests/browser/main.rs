@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is wrong")]
 
-mod chromium;
 mod foreign;
 #[path = "../proxy/peers/mod.rs"]
 mod peers;

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use test_kit::Chromium;
 use vmgl_rfb::{ClientMessage, Encoding};
 
-use crate::chromium::Chromium;
 use crate::peers::{Running, Viewer, Xvnc, eventually, notes, unix};
 use crate::served::Served;
 

@@ -20,8 +20,9 @@ const MAY_KNOW: [(&str, &[&str]); 4] = [
     ("sensors", &[]),
 ];
 
-/// Tests of every part may use them: one runs fuzz targets, the other ends what a test has started; they know of no part.
-const FOR_TESTS: [&str; 2] = ["wandisk-fuzz", "test-guard"];
+/// Tests of every part may use them: one runs fuzz targets, one ends what a test has started, one waits and drives a browser;
+/// they know of no part.
+const FOR_TESTS: [&str; 3] = ["wandisk-fuzz", "test-guard", "test-kit"];
 
 /// Inside `wandisk`: front-ends see disks through the seam and nothing else, and what lies below the
 /// engine does not see it.

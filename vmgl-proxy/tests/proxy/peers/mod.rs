@@ -10,40 +10,15 @@ mod xvnc;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 pub(crate) use notes::{counts, is, notes};
 pub(crate) use programs::{Programs, X11vnc, Xvfb, truth_of, vncviewer};
+pub(crate) use test_kit::{PATIENCE, Running, eventually};
 pub(crate) use viewer::{Kind, Viewer};
 pub(crate) use xvnc::Xvnc;
-
-/// Longest wait for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits until it is so.
-pub(crate) fn eventually<T>(what: &str, mut so: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(value) = so() {
-            return value;
-        }
-        assert!(began.elapsed() < PATIENCE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A process that ends with the test.
-pub(crate) struct Running(pub(crate) Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _killed = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
 
 /// The proxy, with its door and its `ctl`.
 pub(crate) struct Proxy {

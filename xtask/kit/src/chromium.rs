@@ -3,20 +3,18 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::peers::{Running, eventually};
+use crate::{PATIENCE, Running, eventually};
 
-/// Longest wait for one answer of chromedriver's.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// The key by which WebDriver passes elements around.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// A browser with one window.
-pub(crate) struct Chromium {
+/// A browser with one window. Whatever goes wrong with it stops the test.
+#[derive(Debug)]
+pub struct Chromium {
     port: u16,
     session: String,
     _driver: Running,
@@ -24,7 +22,12 @@ pub(crate) struct Chromium {
 }
 
 impl Chromium {
-    pub(crate) fn start() -> Self {
+    /// Starts one, with a profile of its own.
+    ///
+    /// # Panics
+    /// Where chromedriver or its browser is missing (`cargo xtask setup` installs them).
+    #[must_use]
+    pub fn start() -> Self {
         let mut child = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -93,34 +96,34 @@ impl Chromium {
         self.ask("POST", &format!("/session/{}/{what}", self.session), body).unwrap()
     }
 
-    pub(crate) fn open(&self, url: &str) {
+    /// Goes to an address.
+    pub fn open(&self, url: &str) {
         self.tell("url", &json!({ "url": url }));
     }
 
     /// The size of the window.
-    #[allow(dead_code, reason = "for the tests of the manager's page")]
-    pub(crate) fn size(&self, width: u32, height: u32) {
+    pub fn size(&self, width: u32, height: u32) {
         self.tell("window/rect", &json!({ "width": width, "height": height }));
     }
 
     /// A command of the developer tools.
-    #[allow(dead_code, reason = "for the tests of the manager's page")]
-    pub(crate) fn devtools(&self, command: &str, params: &Value) {
+    pub fn devtools(&self, command: &str, params: &Value) {
         self.tell("goog/cdp/execute", &json!({ "cmd": command, "params": params }));
     }
 
     /// What a function's body returns in the page.
-    pub(crate) fn run(&self, script: &str) -> Value {
+    pub fn run(&self, script: &str) -> Value {
         self.tell("execute/sync", &json!({ "script": script, "args": [] }))
     }
 
     /// What an expression of the page gives, as text.
-    pub(crate) fn text(&self, expression: &str) -> String {
+    #[must_use]
+    pub fn text(&self, expression: &str) -> String {
         self.run(&format!("return String({expression})")).as_str().unwrap().to_owned()
     }
 
     /// Waits until the page says so.
-    pub(crate) fn sees(&self, expression: &str, value: &str) {
+    pub fn sees(&self, expression: &str, value: &str) {
         let mut last = String::new();
         let began = std::time::Instant::now();
         while last != value {
@@ -130,7 +133,7 @@ impl Chromium {
     }
 
     /// Waits until the page is a viewer.
-    pub(crate) fn connected(&self) {
+    pub fn connected(&self) {
         self.sees("document.body.dataset.standing", "connected");
     }
 
@@ -139,17 +142,18 @@ impl Chromium {
         found[ELEMENT].as_str().unwrap().to_owned()
     }
 
-    pub(crate) fn click(&self, selector: &str) {
+    /// Clicks on an element of the page.
+    pub fn click(&self, selector: &str) {
         self.tell(&format!("element/{}/click", self.element(selector)), &json!({}));
     }
 
     /// Writes into a field of the page.
-    pub(crate) fn fill(&self, selector: &str, text: &str) {
+    pub fn fill(&self, selector: &str, text: &str) {
         self.tell(&format!("element/{}/value", self.element(selector)), &json!({ "text": text }));
     }
 
     /// Presses and lets go of a key for each character.
-    pub(crate) fn typed(&self, text: &str) {
+    pub fn typed(&self, text: &str) {
         let keys = text.chars().flat_map(|key| {
             let key = if key == '\n' { '\u{e007}' } else { key };
             ["keyDown", "keyUp"].map(|what| json!({ "type": what, "value": key.to_string() }))
@@ -159,7 +163,7 @@ impl Chromium {
     }
 
     /// Moves the pointer to a place of the window and clicks there.
-    pub(crate) fn clicked(&self, x: i64, y: i64) {
+    pub fn clicked(&self, x: i64, y: i64) {
         let moves = json!([
             { "type": "pointerMove", "duration": 0, "x": x, "y": y },
             { "type": "pointerDown", "button": 0 },
@@ -170,7 +174,8 @@ impl Chromium {
     }
 
     /// The screen's pixels as noVNC drew them, 0xRRGGBB, and its width.
-    pub(crate) fn canvas(&self) -> (usize, Vec<u32>) {
+    #[must_use]
+    pub fn canvas(&self) -> (usize, Vec<u32>) {
         let got = self.run(
             "const canvas = document.querySelector('#screen canvas');
              if (!canvas || !canvas.width || !canvas.height) return [0, ''];
@@ -186,12 +191,12 @@ impl Chromium {
     }
 
     /// Waits until the screen is this, to the last pixel.
-    pub(crate) fn shows(&self, what: &str, mut truth: impl FnMut() -> Vec<u32>) {
+    pub fn shows(&self, what: &str, mut truth: impl FnMut() -> Vec<u32>) {
         eventually(what, || (self.canvas().1 == truth()).then_some(()));
     }
 
     /// A picture of the window into the file that `VMGL_SCREENSHOTS` has room for, to be looked at by people.
-    pub(crate) fn photograph(&self, name: &str) {
+    pub fn photograph(&self, name: &str) {
         let Some(folder) = std::env::var_os("VMGL_SCREENSHOTS") else { return };
         // What is on its way to its place is there; what moves for ever cannot be ended.
         self.run("document.getAnimations().forEach((it) => { try { it.finish() } catch { it.cancel() } })");
