@@ -1,12 +1,15 @@
-//! Ends what a test has started, also when the test is killed.
+//! Ends what a test, a bench or a demonstration has started, also when that is killed.
 //!
 //! Supervisors, keepers and machines are daemons: they outlive whoever starts them, which is what they are for. A test's folder
 //! tells them apart, and the test ends them when it is done; but one that is killed, by the time limit of its runner or by hand,
 //! ends nothing. So a [`Guard`] is a process of its own, outside the test's group, that waits until the test is gone: a pipe ends
 //! then, however it went.
 //!
+//! Where processes are in groups with quotas or in network namespaces of the run's own, the guard is told of those, too.
+//!
 //! Invariant: a test that says that it is done is believed, and nothing is killed; else whatever has the folder in its command
-//! line, or is in it, is killed until nothing of it is left, and the folder is removed.
+//! line, or is in it, or in a group or namespace of the run, is killed until nothing of it is left, and all of these are removed.
+//! (Of the folder only what is on its own file system.)
 
 #![forbid(unsafe_code)]
 
@@ -15,9 +18,22 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// Reads a word; then, unless that came, ends everything of `$GUARDED` until five looks in a row have found nothing.
+/// Reads what there is besides, a word and a name a line, until it is `done`; if that never came, ends everything of `$GUARDED` and
+/// the rest until five looks in a row have found nothing.
 const SCRIPT: &str = r#"
-read -r word && exit
+groups= namespaces= files=
+while read -r word name; do
+    case $word in
+        done) exit ;;
+        group) groups="$groups $name" ;;
+        namespace) namespaces="$namespaces $name" ;;
+        file) files="$files $name" ;;
+    esac
+done
+inside() {
+    for group in $groups; do cat "$group/cgroup.procs"; done
+    for namespace in $namespaces; do ip netns pids "$namespace"; done
+}
 quiet=0
 while [ "$quiet" -lt 5 ]; do
     quiet=$((quiet + 1))
@@ -33,10 +49,27 @@ while [ "$quiet" -lt 5 ]; do
         esac
         kill -9 "$pid" && quiet=0
     done
+    for pid in $(inside); do
+        kill -9 "$pid" && quiet=0
+    done
     sleep 0.1
 done
-rm -rf -- "$GUARDED"
+for group in $groups; do rmdir "$group"; done
+for namespace in $namespaces; do ip netns del "$namespace"; done
+rm -f -- $files
+rm -rf --one-file-system -- "$GUARDED"
 "#;
+
+/// What a run has outside of its folder. Names have no white space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Also<'a> {
+    /// A group of processes (a cgroup), by its folder.
+    Group(&'a Path),
+    /// A network namespace.
+    Namespace(&'a str),
+    /// A file, which is removed.
+    File(&'a Path),
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -56,6 +89,19 @@ impl Guard {
         let mut process = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let alive = process.stdin.take();
         Ok(Guard { process, alive })
+    }
+
+    /// Guards this, too.
+    ///
+    /// # Errors
+    /// When the guard has gone.
+    pub fn also(&mut self, what: Also<'_>) -> io::Result<()> {
+        let line = match what {
+            Also::Group(folder) => format!("group {}\n", folder.display()),
+            Also::Namespace(name) => format!("namespace {name}\n"),
+            Also::File(file) => format!("file {}\n", file.display()),
+        };
+        self.alive.as_mut().map_or(Ok(()), |alive| alive.write_all(line.as_bytes()))
     }
 }
 
@@ -93,6 +139,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap().keep();
         let other = tempfile::tempdir().unwrap();
         let mut guard = Guard::of(&folder).unwrap();
+        let owner = other.path().join("owner");
+        std::fs::write(&owner, "").unwrap();
+        guard.also(Also::File(&owner)).unwrap();
         let sleeps = |folder: &Path| Command::new("sleep").arg("600").current_dir(folder).spawn().unwrap();
         let (mut inside, mut stranger) = (sleeps(&folder), sleeps(other.path()));
         let mut names = Command::new("sh");
@@ -101,10 +150,26 @@ mod tests {
         // As when the test dies: the pipe ends without a word.
         drop(guard.alive.take());
         assert!(gone(&mut inside) && gone(&mut names) && gone(&mut guard.process));
-        assert!(!folder.exists());
+        assert!(!folder.exists() && !owner.exists());
         assert!(stranger.try_wait().unwrap().is_none());
         stranger.kill().unwrap();
         stranger.wait().unwrap();
+    }
+
+    /// (A group of the kernel's needs root; this is a folder that says who is in it.)
+    #[test]
+    fn who_is_in_a_group_of_a_killed_run_ends_wherever_it_is() {
+        let (folder, group) = (tempfile::tempdir().unwrap().keep(), tempfile::tempdir().unwrap());
+        let mut guard = Guard::of(&folder).unwrap();
+        guard.also(Also::Group(group.path())).unwrap();
+        let mut inside = Command::new("sleep").arg("600").current_dir("/").spawn().unwrap();
+        std::fs::write(group.path().join("cgroup.procs"), format!("{}\n", inside.id())).unwrap();
+        drop(guard.alive.take());
+        assert!(gone(&mut inside));
+        // As the kernel's would be then.
+        std::fs::write(group.path().join("cgroup.procs"), "").unwrap();
+        assert!(gone(&mut guard.process));
+        assert!(!folder.exists());
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl Desk {
         Ok(desk)
     }
 
+    /// Where the kernel shows it.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn set(&self, name: &str, value: &str) -> Result<()> {
         fs::write(self.folder.join(name), value).with_context(|| format!("{name} cannot be set"))
     }

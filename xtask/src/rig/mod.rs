@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use test_guard::{Also, Guard};
 
 use crate::setup::qemu;
 use crate::sites::{PORT, Sites};
@@ -58,11 +59,14 @@ pub(crate) struct World {
 
 impl World {
     /// Sites whose folders are below this one.
-    pub(crate) fn make(shape: &Shape, folder: &Path) -> Result<World> {
+    pub(crate) fn make(shape: &Shape, scratch: &mut Scratch) -> Result<World> {
+        let folder = scratch.path().to_owned();
         let programs = gather(&shape.programs, &folder.join("bin"))?;
         let desk = Desk::make(shape.desk)?;
+        scratch.also(Also::Group(desk.folder()))?;
         let tunnel = Tunnel::make(&shape.wan.shape())?;
-        let sites = Sites::over(tunnel, folder, &programs.join("wandisk"))?;
+        scratch.guards(&tunnel)?;
+        let sites = Sites::over(tunnel, &folder, &programs.join("wandisk"))?;
         // Everything of the desk's, its sshd included, is slow.
         desk.take(&process::output(Command::new("ip").args(["netns", "pids", &sites.a.side().namespace]))?)?;
         for (site, other) in [(&sites.a, &sites.b), (&sites.b, &sites.a)] {
@@ -70,7 +74,7 @@ impl World {
             site.forgets(other)?;
             site.knows(other, &format!("cmd:ssh -F {config} -p {PORT} root@{}", other.address))?;
         }
-        Ok(World { sites, desk, programs, folder: folder.to_owned() })
+        Ok(World { sites, desk, programs, folder })
     }
 
     /// Makes the agent and has it boot at the desk.
@@ -201,24 +205,45 @@ pub(crate) fn since_s(from_ms: u64, to_ms: u64) -> f64 {
     to_ms.saturating_sub(from_ms) as f64 / 1000.0
 }
 
-/// A folder of a run's own, removed when dropped.
+/// A folder of a run's own, removed when dropped; if the run is killed, with all that it has started.
 #[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct Scratch {
+    folder: PathBuf,
+    guard: Guard,
+}
 
 impl Scratch {
+    /// One in the system's folder for such.
     pub(crate) fn make(name: &str) -> Result<Scratch> {
-        let folder = std::env::temp_dir().join(format!("snowbird-{name}-{}", std::process::id()));
+        Scratch::at(std::env::temp_dir().join(format!("snowbird-{name}-{}", std::process::id())))
+    }
+
+    /// This one, which is nobody else's.
+    pub(crate) fn at(folder: PathBuf) -> Result<Scratch> {
         std::fs::create_dir_all(&folder)?;
-        Ok(Scratch(folder))
+        let guard = Guard::of(&folder).context("nothing would end what this starts")?;
+        Ok(Scratch { folder, guard })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.folder
+    }
+
+    fn also(&mut self, what: Also<'_>) -> Result<()> {
+        Ok(self.guard.also(what)?)
+    }
+
+    /// The tunnel's sides, and who is at them, are the run's, too.
+    pub(crate) fn guards(&mut self, tunnel: &Tunnel) -> Result<()> {
+        for side in [&tunnel.a, &tunnel.b] {
+            self.also(Also::Namespace(&side.namespace))?;
+        }
+        self.also(Also::File(tunnel.owner()))
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
+        std::fs::remove_dir_all(&self.folder).ok();
     }
 }

@@ -108,6 +108,11 @@ impl Tunnel {
         Ok(tunnel)
     }
 
+    /// The file whose lock says that it has an owner.
+    pub(crate) fn owner(&self) -> &Path {
+        &self.owner
+    }
+
     /// Takes it down; what went each way, from A first.
     pub(crate) fn close(mut self) -> Result<Vec<Counts>> {
         self.pumps.drain(..).map(Pump::stop).collect()

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use crate::rig::{self, AGENT};
+use crate::rig::{self, AGENT, Scratch};
 use crate::wan::{self, Wan};
 use crate::{setup, workspace};
 use memory::Memory;
@@ -74,9 +74,7 @@ pub(super) fn measure(arguments: &Arguments) -> Result<()> {
     for ms in &arguments.rtts {
         let line = Wan { rtt: Duration::from_millis(*ms), ..arguments.wan.clone() };
         let folder = workspace::target().join(format!("bench-migrate-{}", std::process::id()));
-        let measured = one_line(arguments, &line, &folder, &programs);
-        std::fs::remove_dir_all(&folder).ok();
-        measured?;
+        one_line(arguments, &line, &mut Scratch::at(folder)?, &programs)?;
     }
     Ok(())
 }
@@ -84,7 +82,7 @@ pub(super) fn measure(arguments: &Arguments) -> Result<()> {
 fn one_line(
     arguments: &Arguments,
     line: &Wan,
-    folder: &std::path::Path,
+    folder: &mut Scratch,
     programs: &std::path::Path,
 ) -> Result<()> {
     let world = World::make(arguments, line, folder, programs)?;

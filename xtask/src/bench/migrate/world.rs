@@ -1,6 +1,5 @@
 //! Two sites with a long line between them, an agent whose memory is full and changes, and what hears it.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -14,7 +13,7 @@ use super::Arguments;
 use crate::process;
 use crate::rig::boot::{self, Work};
 use crate::rig::console::Console;
-use crate::rig::{AGENT, now_ms};
+use crate::rig::{AGENT, Scratch, now_ms};
 use crate::sites::{PORT, Sites};
 use crate::wan::{Tunnel, Wan};
 
@@ -50,13 +49,20 @@ impl Move {
 
 impl World {
     /// The sites over this line, and the agent at the first.
-    pub(super) fn make(arguments: &Arguments, wan: &Wan, folder: &Path, programs: &Path) -> Result<World> {
-        fs::create_dir_all(folder)?;
+    pub(super) fn make(
+        arguments: &Arguments,
+        wan: &Wan,
+        scratch: &mut Scratch,
+        programs: &Path,
+    ) -> Result<World> {
+        let folder = &scratch.path().to_owned();
         let work = Work { modules: &["virtio_net"], ..Work::default() };
         let (kernel, root) = boot::write(folder, &work)?;
         let qemu = arguments.qemu.clone().map_or_else(crate::setup::qemu::folder, Ok)?.canonicalize()?;
         let path = format!("{}:{}", qemu.display(), std::env::var("PATH").context("no PATH")?);
-        let sites = Sites::over(Tunnel::make(&wan.shape())?, folder, &programs.join("wandisk"))?;
+        let tunnel = Tunnel::make(&wan.shape())?;
+        scratch.guards(&tunnel)?;
+        let sites = Sites::over(tunnel, folder, &programs.join("wandisk"))?;
         for (site, other) in [(&sites.a, &sites.b), (&sites.b, &sites.a)] {
             let config = site.ssh_config.display();
             site.forgets(other)?;

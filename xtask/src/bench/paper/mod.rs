@@ -71,8 +71,8 @@ pub(super) fn measure(arguments: &Arguments) -> Result<()> {
         setup::ensure_all()?;
         let shape = Shape { wan: arguments.wan.clone(), desk: arguments.desk, programs: programs()? };
         for job in jobs {
-            let folder = Scratch::make("paper")?;
-            let world = World::make(&shape, folder.path())?;
+            let mut folder = Scratch::make("paper")?;
+            let world = World::make(&shape, &mut folder)?;
             modes::run(&world, job, arguments, &kept)?;
         }
     }

@@ -43,9 +43,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     println!("Setting up what is missing, building …");
     setup::ensure_all()?;
     let programs = arguments.programs.clone().map_or_else(build, Ok)?;
-    let folder = Scratch::make("demo")?;
+    let mut folder = Scratch::make("demo")?;
     let shape = Shape { wan: arguments.wan.clone(), desk: arguments.desk, programs };
-    let world = World::make(&shape, folder.path())?;
+    let world = World::make(&shape, &mut folder)?;
     tell(&world, arguments.width).map(|()| ExitCode::SUCCESS)
 }
 
