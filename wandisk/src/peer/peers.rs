@@ -124,16 +124,7 @@ impl Peers {
     }
 
     fn keep(&self, session: Session) {
-        let mut sessions = self.sessions();
-        let of_site = sessions.entry(session.peer().site).or_default();
-        of_site.retain(|s| !s.is_closed());
-        if of_site.len() >= SESSIONS_A_SITE {
-            // The oldest is the likeliest to be dying of a cut that nobody has noticed.
-            of_site.remove(0).close("a newer session of the same site took its place");
-        }
-        // Of the others only those are used that are heard from now on: that is to be a round trip, not until their next ping.
-        of_site.iter().for_each(Session::ping);
-        of_site.push(session);
+        take_in(self.sessions().entry(session.peer().site).or_default(), session);
     }
 
     /// A live session with a site, the newest first: an older one may be dying of a cut that it has not noticed.
@@ -217,4 +208,16 @@ impl Peers {
         };
         tokio::time::timeout(LAST_WORDS, told).await.ok();
     }
+}
+
+/// One session more with a site.
+pub(super) fn take_in(of_site: &mut Vec<Session>, session: Session) {
+    of_site.retain(|s| !s.is_closed());
+    if of_site.len() >= SESSIONS_A_SITE {
+        // The oldest is the likeliest to be dying of a cut that nobody has noticed.
+        of_site.remove(0).close("a newer session of the same site took its place");
+    }
+    // Of the others only those are used that are heard from now on: that is to be a round trip, not until their next ping.
+    of_site.iter().for_each(Session::ping);
+    of_site.push(session);
 }

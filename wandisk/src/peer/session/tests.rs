@@ -398,3 +398,15 @@ async fn who_was_silent_since_a_newer_session_began_is_heard_when_asked() {
     settle().await;
     assert!(older.heard_since(&newer));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_gets_wider_is_used_whole_a_round_trip_later() {
+    let (older, _far) = pair(1 << 16).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let (newer, _newer_far) = pair(1 << 16).await;
+    settle().await;
+    let mut of_site = vec![older.clone()];
+    crate::peer::peers::take_in(&mut of_site, newer.clone());
+    settle().await;
+    assert!(older.heard_since(&newer), "its next ping is seconds away");
+}
