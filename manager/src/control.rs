@@ -29,8 +29,14 @@ pub const LINE_MAX: usize = 256 << 10;
 pub const PROTOCOL: u32 = 2;
 /// The socket in an agent's folder.
 pub const SOCKET: &str = "control.sock";
-/// How long a supervisor may take to begin.
-const BEGIN: Duration = Duration::from_secs(20);
+/// How long a supervisor may take to begin: it waits for a QEMU that is there already.
+const BEGIN: Duration = Duration::from_secs(45);
+/// Until it is looked again whether it has begun, at first and at most.
+const LOOK: Duration = Duration::from_millis(20);
+const LOOK_MOST: Duration = Duration::from_millis(500);
+/// What processes of an agent said before they died, in its folder; only a defect makes them say anything.
+const LAST_WORDS: &str = "daemons.log";
+const LAST_WORDS_MAX: u64 = 64 << 10;
 /// How long another site may take to answer at all.
 const REACH: Duration = Duration::from_secs(30);
 
@@ -49,6 +55,8 @@ pub enum Request {
     Follow,
     /// Begin, or go on.
     Launch,
+    /// The same, also if it left for another site: that one is lost, and its disk is here.
+    LaunchHere,
     /// Press the power button, and wait.
     Shutdown,
     /// End now.
@@ -339,6 +347,17 @@ pub async fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
     UnixStream::connect(format!("/proc/self/fd/{}/{name}", open.as_raw_fd())).await
 }
 
+/// Where a process of an agent says why it dies.
+fn last_words(folder: &Path) -> Stdio {
+    let path = folder.join(LAST_WORDS);
+    let long = std::fs::metadata(&path).is_ok_and(|found| found.len() > LAST_WORDS_MAX);
+    if long {
+        std::fs::remove_file(&path).ok();
+    }
+    let file = std::fs::File::options().append(true).create(true).open(&path);
+    file.map_or_else(|_| Stdio::null(), Stdio::from)
+}
+
 /// How this process starts others of its kind.
 #[derive(Clone, Debug)]
 pub struct Here {
@@ -368,6 +387,7 @@ impl Here {
     async fn reach(&self, process: &str, agent: &str, socket: &str) -> Result<UnixStream, AskError> {
         let folder = folder(&self.home, agent);
         let end = Instant::now() + BEGIN;
+        let mut pause = LOOK;
         loop {
             if let Ok(stream) = connect(&folder, socket).await {
                 return Ok(stream);
@@ -376,7 +396,8 @@ impl Here {
             if Instant::now() > end {
                 return Err(AskError::Late(BEGIN));
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(pause).await;
+            pause = LOOK_MOST.min(pause * 2);
         }
     }
 
@@ -390,7 +411,8 @@ impl Here {
         if let Some(wandisk) = &self.wandisk {
             command.arg("--wandisk").arg(wandisk);
         }
-        command.args([command_word, agent]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args([command_word, agent]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(last_words(&folder(&self.home, agent)));
         let mut child = command.spawn()?;
         let mut said = String::new();
         if let Some(stdout) = child.stdout.take() {

@@ -28,7 +28,7 @@ use crate::seat::make_folder;
 use crate::sites::Sites;
 use crate::supervisor::image::Packed;
 use crate::supervisor::marks::hold;
-use crate::supervisor::phase::Machine;
+use crate::supervisor::phase::{End, Machine, Phase};
 use crate::supervisor::{arrives, carry};
 use crate::taking;
 use crate::wandisk::Wandisk;
@@ -232,7 +232,12 @@ fn adopt(here: &Here, name: &str, agent: &Agent) -> Result<()> {
         Ok(_) => bail!("the agent {name:?} is known at this site with another description"),
         Err(StoreError::NoAgent { .. }) => {
             make_folder(&folder(&here.home, name))?;
-            store.put(agent, &serde_json::to_string(&Machine::default())?, "known from another site")?;
+            // It has not been here: until it comes, its home knows where it is.
+            let away = Phase::Off(End::Left { to: agent.home.clone() });
+            let phase =
+                if Sites::read(&here.home)?.name == agent.home { Phase::Off(End::Never) } else { away };
+            let machine = Machine { phase, ..Machine::default() };
+            store.put(agent, &serde_json::to_string(&machine)?, "known from another site")?;
         }
         Err(error) => return Err(error.into()),
     }

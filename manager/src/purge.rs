@@ -1,7 +1,8 @@
 //! Removing an agent: what belongs to it at one site, and at all of them.
 //!
 //! Invariants: an agent that is not off or suspended, or whose disk is resident at the site that is to forget it, is not removed
-//! by another site's word; the site of the disk is last, so that a failure leaves the agent with its disk.
+//! by another site's word; the site of the disk is last, so that a failure leaves the agent with its disk. Whatever ends a purge,
+//! the same command goes on with it: what is gone is not missed.
 
 use std::fs::File;
 use std::path::Path;
@@ -100,7 +101,11 @@ pub async fn everywhere(here: &Here, sites: &Sites, agent: &str) -> Result<Vec<S
     let kept = Store::open(&here.home)?.agent(agent)?;
     removable(&kept)?;
     let wandisk = Wandisk::find(&here.home, here.wandisk.as_deref())?;
-    let disk = wandisk.ask(&["status", &kept.agent.disk], DISK).await?;
+    let disk = match wandisk.ask(&["status", &kept.agent.disk], DISK).await {
+        // An earlier purge ended between the disk, which it removes last, and the agent.
+        Err(error) if error.is_no_disk() => Value::Null,
+        asked => asked?,
+    };
     let mut others: Vec<&Site> = Vec::new();
     for name in names(&disk, &kept.agent.home).into_iter().filter(|name| *name != sites.name) {
         let silent = |source| PurgeError::Silent { site: name.to_owned(), source };
@@ -208,7 +213,10 @@ async fn disk(here: &Here, disk: &str, replica_only: bool) -> Result<(), PurgeEr
     let wandisk = Wandisk::find(&here.home, here.wandisk.as_deref())?;
     let mut args = vec!["rm", disk, "--force"];
     args.extend(replica_only.then_some("--replica-only"));
-    Ok(wandisk.ask(&args, DISK).await.map(drop)?)
+    match wandisk.ask(&args, DISK).await {
+        Err(error) if error.is_no_disk() => Ok(()),
+        asked => Ok(asked.map(drop)?),
+    }
 }
 
 fn files(home: &Path, name: &str, uuid: Uuid) -> Result<(), PurgeError> {
@@ -221,9 +229,88 @@ fn files(home: &Path, name: &str, uuid: Uuid) -> Result<(), PurgeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use serde_json::json;
 
     use super::*;
+    use crate::agent::tests::example;
+    use crate::seat::make_folder;
+
+    /// A site with an agent that is off, and a `wandisk` that does this; `$4` is what it is asked.
+    struct Desk {
+        here: Here,
+        dir: tempfile::TempDir,
+    }
+
+    impl Desk {
+        fn new(script: &str) -> Desk {
+            let dir = tempfile::tempdir().unwrap();
+            let program = dir.path().join("wandisk");
+            std::fs::write(&program, format!("#!/bin/sh\ncd {}\n{script}\n", dir.path().display())).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let here = Here { home: dir.path().to_owned(), wandisk: Some(program) };
+            make_folder(&folder(&here.home, "work")).unwrap();
+            let off = serde_json::to_string(&Machine::default()).unwrap();
+            Store::open(&here.home).unwrap().put(&example(), &off, "created").unwrap();
+            Desk { here, dir }
+        }
+
+        fn is_there(&self) -> bool {
+            let known = Store::open(&self.here.home).unwrap().agent("work").is_ok();
+            assert_eq!(known, folder(&self.here.home, "work").exists());
+            known
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_is_launched_while_its_purge_waits_is_not_removed() {
+        let desk = Desk::new("echo '{}'");
+        let supervisor = unsupervised(&folder(&desk.here.home, "work")).unwrap().unwrap();
+        let mut purge = std::pin::pin!(here(&desk.here, "work"));
+        // It has seen the agent off, and waits for the supervisor to end; that was asked to launch it.
+        assert!(futures::poll!(purge.as_mut()).is_pending());
+        let launching = Machine { phase: Phase::Launching, ..Machine::default() };
+        let phase = serde_json::to_string(&launching).unwrap();
+        Store::open(&desk.here.home).unwrap().set_phase(example().uuid, &phase, "launched").unwrap();
+        drop(supervisor);
+        assert!(matches!(purge.await, Err(PurgeError::Runs)));
+        assert!(desk.is_there());
+    }
+
+    #[tokio::test]
+    async fn no_supervisor_begins_for_an_agent_that_is_being_removed() {
+        let desk = Desk::new(": > hit; while [ ! -e go ]; do sleep 0.02; done; echo '{}'");
+        let there = folder(&desk.here.home, "work");
+        let of_purge = desk.here.clone();
+        let purge = tokio::spawn(async move { here(&of_purge, "work").await });
+        let end = Instant::now() + Duration::from_secs(60);
+        while !desk.dir.path().join("hit").exists() {
+            assert!(Instant::now() < end, "its disk is not removed");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(unsupervised(&there).unwrap().is_none());
+        std::fs::write(desk.dir.path().join("go"), "").unwrap();
+        purge.await.unwrap().unwrap();
+        assert!(!desk.is_there());
+    }
+
+    #[tokio::test]
+    async fn a_purge_that_was_killed_after_the_disk_was_removed_is_ended_by_the_next() {
+        let none = "echo '{\"error\": {\"message\": \"there is no disk\", \"code\": \"no-disk\"}}'; exit 1";
+        let desk = Desk::new(none);
+        here(&desk.here, "work").await.unwrap();
+        assert!(!desk.is_there());
+        let desk = Desk::new(none);
+        let alone = r#"{"format": 1, "name": "desk", "sites": []}"#;
+        let sites: Sites = serde_json::from_str(alone).unwrap();
+        assert_eq!(everywhere(&desk.here, &sites, "work").await.unwrap(), ["desk"]);
+        assert!(!desk.is_there());
+        // Whatever else is wrong with it keeps the agent.
+        let desk = Desk::new("echo '{\"error\": {\"message\": \"in use\", \"code\": \"in-use\"}}'; exit 1");
+        assert!(matches!(here(&desk.here, "work").await, Err(PurgeError::Wandisk(_))));
+        assert!(desk.is_there());
+    }
 
     #[test]
     fn an_agents_home_is_asked_too_and_no_site_twice() {

@@ -30,33 +30,48 @@ pub(crate) fn seated(
     names: &Names,
     run: impl FnOnce(UnixListener) -> Result<()>,
 ) -> Result<()> {
-    match begin(folder, names) {
-        Ok(Some((lock, listener))) => {
-            let result = run(listener);
+    alone(folder, names.lock, || match listen(names.socket) {
+        Ok(listener) => run(listener),
+        Err(error) => {
+            say(&format!("failed {error:#}"));
+            Err(error)
+        }
+    })
+}
+
+/// The same for one that is asked nothing there, or has sockets of its own.
+///
+/// # Errors
+/// As [`seated`].
+pub(crate) fn alone(folder: &Path, lock: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    match detach(folder, lock) {
+        Ok(Some(lock)) => {
+            let result = run();
             drop(lock);
             result
         }
-        Ok(None) => say("kept"),
+        Ok(None) => {
+            say("kept");
+            Ok(())
+        }
         Err(error) => {
-            say(&format!("failed {error:#}"))?;
+            say(&format!("failed {error:#}"));
             Err(error)
         }
     }
 }
 
-fn begin(folder: &Path, names: &Names) -> Result<Option<(File, UnixListener)>> {
-    let Some(lock) = detach(folder, names.lock)? else { return Ok(None) };
-    std::fs::remove_file(names.socket).ok();
-    let listener = UnixListener::bind(names.socket).context("cannot listen in the agent's folder")?;
+fn listen(socket: &str) -> Result<UnixListener> {
+    std::fs::remove_file(socket).ok();
+    let listener = UnixListener::bind(socket).context("cannot listen in the agent's folder")?;
     listener.set_nonblocking(true)?;
-    Ok(Some((lock, listener)))
+    Ok(listener)
 }
 
-/// A word to whoever started this process, which reads one line.
-#[expect(clippy::print_stdout, reason = "whoever started this process reads it")]
-pub(crate) fn say(line: &str) -> Result<()> {
-    println!("{}", line.replace('\n', " "));
-    std::io::stdout().flush().context("nobody hears")
+/// A word to whoever started this process, which reads one line. Who was killed meanwhile hears nothing, and what it began goes on.
+pub(crate) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", line.replace('\n', " ")).and_then(|()| out.flush()).ok();
 }
 
 /// Makes this a process of its own in an agent's folder: the only one of its kind, by a lock that dies with it, and in a
@@ -64,7 +79,7 @@ pub(crate) fn say(line: &str) -> Result<()> {
 ///
 /// # Errors
 /// The file system's.
-pub(crate) fn detach(folder: &Path, name: &str) -> Result<Option<File>> {
+fn detach(folder: &Path, name: &str) -> Result<Option<File>> {
     std::env::set_current_dir(folder).with_context(|| format!("cannot use {}", folder.display()))?;
     let lock =
         lock(Path::new(name)).with_context(|| format!("cannot lock {name} in {}", folder.display()))?;

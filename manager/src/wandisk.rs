@@ -41,6 +41,8 @@ pub enum WandiskError {
         message: String,
         /// What to do.
         hint: Option<String>,
+        /// What kind of no it was, in wandisk's word.
+        code: Option<String>,
     },
     /// It said something else.
     #[error("`wandisk {command}` gave no answer that can be understood")]
@@ -61,6 +63,12 @@ impl WandiskError {
             WandiskError::Refused { hint, .. } => hint.as_deref(),
             _ => None,
         }
+    }
+
+    /// There is no such disk at this site.
+    #[must_use]
+    pub fn is_no_disk(&self) -> bool {
+        matches!(self, WandiskError::Refused { code: Some(code), .. } if code == "no-disk")
     }
 }
 
@@ -143,7 +151,7 @@ impl Wandisk {
             serde_json::from_slice(&text).map_err(|_| WandiskError::Nonsense { command: name() })?;
         let word = |name: &str| value["error"][name].as_str().map(str::to_owned);
         match word("message") {
-            Some(message) => Err(WandiskError::Refused { message, hint: word("hint") }),
+            Some(message) => Err(WandiskError::Refused { message, hint: word("hint"), code: word("code") }),
             None if status.success() => Ok(value),
             None => Err(WandiskError::Nonsense { command: name() }),
         }
@@ -172,6 +180,9 @@ mod tests {
         let refusal = "echo '{\"error\": {\"message\": \"no room\", \"hint\": \"make some\"}}'; exit 1";
         let error = saying(folder.path(), refusal).ask(&["x"], limit).await.unwrap_err();
         assert_eq!((error.to_string().as_str(), error.hint()), ("no room", Some("make some")));
+        assert!(!error.is_no_disk());
+        let refusal = "echo '{\"error\": {\"message\": \"none\", \"code\": \"no-disk\"}}'; exit 1";
+        assert!(saying(folder.path(), refusal).ask(&["x"], limit).await.unwrap_err().is_no_disk());
         let error = saying(folder.path(), "exit 1").ask(&["x"], limit).await.unwrap_err();
         assert!(matches!(error, WandiskError::Nonsense { .. }), "{error}");
         let telling = saying(folder.path(), "echo '{\"progress\": {\"phase\": \"released\"}}' >&2; echo {}");

@@ -2,7 +2,7 @@
 //!
 //! The description is fixed when the agent is created and travels with it as a small JSON document. What differs from site to
 //! site (paths, sockets, the accelerator's presence) is not in it. [`command_line`] turns it into QEMU's arguments,
-//! [`machine`] says what the QEMU of a site can do, [`firmware`] what its machines boot with, [`store`] keeps agents and what happened to them, [`automatic`] what may be done
+//! [`machine`] says what the QEMU of a site can do, [`firmware`] what its machines boot with, [`store`] keeps agents and what happened to them (with `room` for that on a full disk), [`automatic`] what may be done
 //! with one unasked.
 //!
 //! Invariant: two sites with the same description start machines that a migration's stream fits.
@@ -11,6 +11,7 @@ pub mod automatic;
 pub mod command_line;
 pub mod firmware;
 pub mod machine;
+mod room;
 pub mod store;
 
 use serde::{Deserialize, Serialize};

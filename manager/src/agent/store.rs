@@ -4,7 +4,7 @@
 //! (`synchronous=FULL`), together with a line of the log that people read.
 //!
 //! Invariants: a newer schema is refused; a phase and its line are written as one or not at all; the log of an agent is
-//! bounded. Commands and supervisors of several processes use the file at once; each transaction is short.
+//! bounded; no two agents have one disk; there is room for phases on a full file system ([`super::room`]). Commands and supervisors of several processes use the file at once; each transaction is short.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Agent, AgentError};
+use super::{Agent, AgentError, room};
 
 /// "SNOW": what `file` and other programs may know it by.
 const APPLICATION_ID: i32 = 0x534e_4f57;
@@ -77,6 +77,14 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// It would write to another one's disk.
+    #[error("the disk {disk:?} is that of the agent {agent:?}")]
+    DiskTaken {
+        /// The disk.
+        disk: String,
+        /// Whose.
+        agent: String,
+    },
     /// The name is taken.
     #[error("an agent named {name:?} is known at this site already")]
     Exists {
@@ -130,6 +138,7 @@ impl Store {
         db.busy_timeout(BUSY)?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "foreign_keys", true)?;
+        db.pragma_update_and_check(None, "journal_mode", "PERSIST", |_| Ok(()))?;
         let pragma =
             |db: &Connection, name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
         // As one transaction: two commands may be the first.
@@ -155,6 +164,7 @@ impl Store {
             _ => return Err(StoreError::NotOurs { path }),
         }
         change.commit()?;
+        room::keep(&mut db, &path);
         Ok(Store { db })
     }
 
@@ -164,10 +174,18 @@ impl Store {
         home.join(FILE).exists()
     }
 
+    /// May this agent have its disk?
+    ///
+    /// # Errors
+    /// [`StoreError::DiskTaken`] if another one has it.
+    pub fn may_have_disk(&self, agent: &Agent) -> Result<(), StoreError> {
+        disk_is_free(&self.db, agent)
+    }
+
     /// Notes a new agent, or one that has come before, with its phase.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] if another agent has its name.
+    /// [`StoreError::Exists`] if another agent has its name, [`StoreError::DiskTaken`] if another one has its disk.
     pub fn put(&mut self, agent: &Agent, phase: &str, line: &str) -> Result<(), StoreError> {
         let uuid = agent.uuid.to_string();
         let change = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -177,6 +195,7 @@ impl Store {
         if named.is_some_and(|other| other != uuid) {
             return Err(StoreError::Exists { name: agent.name.clone() });
         }
+        disk_is_free(&change, agent)?;
         let document = serde_json::to_string(agent).map_err(AgentError::from)?;
         change.execute(
             "INSERT INTO agents (uuid, name, document, phase) VALUES (?1, ?2, ?3, ?4)
@@ -309,6 +328,17 @@ impl Store {
     }
 }
 
+/// Two agents on one disk would each destroy what the other keeps there, and in its memory.
+fn disk_is_free(db: &Connection, agent: &Agent) -> Result<(), StoreError> {
+    let taken = "SELECT name FROM agents WHERE json_extract(document, '$.disk') = ?1 AND uuid <> ?2";
+    let whose: Option<String> =
+        db.query_row(taken, params![agent.disk, agent.uuid.to_string()], |row| row.get(0)).optional()?;
+    match whose {
+        Some(other) => Err(StoreError::DiskTaken { disk: agent.disk.clone(), agent: other }),
+        None => Ok(()),
+    }
+}
+
 fn both(row: &rusqlite::Row<'_>) -> rusqlite::Result<(String, String)> {
     Ok((row.get(0)?, row.get(1)?))
 }
@@ -346,13 +376,17 @@ mod tests {
     }
 
     #[test]
-    fn two_agents_do_not_share_a_name_and_the_log_is_bounded() {
+    fn two_agents_share_neither_a_name_nor_a_disk_and_the_log_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(folder.path()).unwrap();
         let agent = example();
         store.put(&agent, "{}", "created").unwrap();
         let other = Agent { uuid: Uuid::from_u128(7), ..example() };
         assert!(matches!(store.put(&other, "{}", "created"), Err(StoreError::Exists { .. })));
+        let other = Agent { name: "play".to_owned(), ..other };
+        let taken = store.put(&other, "{}", "created").unwrap_err();
+        assert_eq!(taken.to_string(), "the disk \"work\" is that of the agent \"work\"");
+        store.put(&Agent { disk: "play".to_owned(), ..other }, "{}", "created").unwrap();
         store.db.pragma_update(None, "synchronous", "OFF").unwrap();
         for at in 0..LOG_MAX + 3 {
             store.note(agent.uuid, &at.to_string()).unwrap();

@@ -82,13 +82,13 @@ pub(super) async fn run(here: Here, agent: String, listener: std::os::unix::net:
     let mut watcher = match prepared {
         Ok(watcher) => watcher,
         Err(error) => {
-            say(&format!("failed {error:#}"))?;
+            say(&format!("failed {error:#}"));
             return Err(error);
         }
     };
     let listener = UnixListener::from_std(listener)?;
     tokio::spawn(listen(listener, sender, Arc::clone(&watcher.look)));
-    say("ready")?;
+    say("ready");
     watcher.follow();
     let mut ticks = tokio::time::interval(watcher.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

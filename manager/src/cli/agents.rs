@@ -97,7 +97,8 @@ impl Site {
     async fn run(&self, command: &AgentCommand) -> Result<()> {
         match command {
             AgentCommand::Create(args) => self.create(args).await,
-            AgentCommand::Launch { agent } => self.simple(agent, &Request::Launch, SOON).await,
+            AgentCommand::Launch { agent, here: true } => self.launch_here(agent).await,
+            AgentCommand::Launch { agent, here: false } => self.simple(agent, &Request::Launch, SOON).await,
             AgentCommand::Shutdown { agent } => {
                 let ended = self.simple(agent, &Request::Shutdown, SHUTDOWN).await;
                 ended.map_err(|error| match error.downcast_ref::<AskError>() {
@@ -199,6 +200,8 @@ impl Site {
             home: self.sites.name.clone(),
         };
         agent.check().map_err(|error| Told::from(&error))?;
+        let taken = "use another disk, or purge that agent first; see `snowbird ls`";
+        store.may_have_disk(&agent).map_err(|error| Told::from(&error).hint(taken))?;
         let profile = args.profile.as_deref().map(load_text).transpose()?;
         self.make_disk(&agent, args).await?;
         make_folder(&folder(&self.here.home, name))?;
@@ -361,7 +364,7 @@ fn word<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 /// An agent in a line.
-fn line(status: &Value) -> String {
+pub(super) fn line(status: &Value) -> String {
     format!("{:<16} {}", word(status, "agent"), word(status, "told"))
 }
 

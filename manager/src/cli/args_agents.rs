@@ -14,6 +14,13 @@ const CREATE: &str = "Examples:
   snowbird create new --size 40G --cdrom debian-12-netinst.iso --uefi --memory 4G --vcpus 4
   snowbird create try --size 1G --memory 256M --vcpus 1 --kernel vmlinuz --initrd initrd.img --append console=ttyS0";
 
+const LAUNCH: &str = "Examples:
+  snowbird launch work
+  wandisk takeover work --force && snowbird launch work --here     the site where it was is lost for good
+
+It begins where it is, as its power button would have it begin. After a takeover what it did since the last sync is gone with the
+site that is lost; should that come back, its copy must not be launched there (`wandisk join` makes it follow).";
+
 const MIGRATE: &str = "Examples:
   snowbird migrate work --to big
   snowbird --json migrate work --to big | jq .suspended_ms
@@ -61,10 +68,13 @@ pub(super) enum AgentCommand {
     #[command(after_help = CREATE)]
     Create(CreateArgs),
     /// Starts an agent, or lets a paused one go on.
-    #[command(after_help = "Examples:\n  snowbird launch work")]
+    #[command(after_help = LAUNCH)]
     Launch {
         /// The agent.
         agent: String,
+        /// At this site, whatever is known of where it was: its disk must be resident here.
+        #[arg(long)]
+        here: bool,
     },
     /// Presses an agent's power button and waits until it is off.
     #[command(after_help = "Examples:\n  snowbird shutdown work || snowbird kill work")]

@@ -1,4 +1,5 @@
-//! `snowbird sync`, `stay` and `home`: what is said about an agent that goes on where it is.
+//! `snowbird sync`, `stay` and `home`: what is said about an agent that goes on where it is; and `launch --here`, about one whose
+//! site is lost.
 
 use std::time::{Duration, SystemTime};
 
@@ -29,6 +30,24 @@ impl Site {
         let report = asked.map_err(|error| Told::of_wandisk(&error))?;
         let value = json!({ "agent": agent, "site": site, "disk": report });
         print(self.json, &value, || format!("{agent}: site {site} had all of its disk at one moment of this"))
+    }
+
+    /// Begins an agent at this site, wherever it was: what counts is where its disk is.
+    pub(super) async fn launch_here(&self, agent: &str) -> Result<()> {
+        let kept = self.kept(agent)?;
+        let asked = self.wandisk()?.ask(&["status", &kept.agent.disk], SOON).await;
+        let disk = asked.map_err(|error| Told::of_wandisk(&error))?;
+        if disk["residency"] != "resident" {
+            let at = disk["resident"].as_str().unwrap_or("another one");
+            return Err(Told::new(format!("its disk is not at this site, but at {at}"))
+                .hint(format!(
+                    "launch it there; if {at} is lost for good, `wandisk takeover {}` first",
+                    kept.agent.disk
+                ))
+                .into());
+        }
+        let status = self.here.ask(agent, &Request::LaunchHere, SOON, |_| ()).await?;
+        print(self.json, &status, || super::agents::line(&status))
     }
 
     /// What decides by itself lets the agent where it is.

@@ -18,6 +18,7 @@ mod sites;
 mod told;
 mod view;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -46,24 +47,27 @@ pub fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where errors are told")]
+/// Tells it in a sentence. That nobody reads it any more is nothing to tell.
 fn failed(error: &anyhow::Error, json: bool) -> ExitCode {
     // A reader that has seen enough is no failure.
     if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
-    let hint = told::hint_of(error);
+    let (said, hint) = (line(&format!("{error:#}")), told::hint_of(error).map(|hint| line(&hint)));
     if json {
-        let mut value = serde_json::json!({ "error": format!("{error:#}") });
+        let mut value = serde_json::json!({ "error": said });
         if let Some(hint) = hint {
             value["hint"] = hint.into();
         }
-        println!("{value}");
+        writeln!(std::io::stdout().lock(), "{value}").ok();
     } else {
-        eprintln!("snowbird: {error:#}");
-        if let Some(hint) = hint {
-            eprintln!("Hint: {hint}.");
-        }
+        let hint = hint.map_or(String::new(), |hint| format!("Hint: {}.\n", hint.trim_end_matches('.')));
+        write!(std::io::stderr().lock(), "snowbird: {said}\n{hint}").ok();
     }
     ExitCode::FAILURE
+}
+
+/// What others have named, or said, makes no second line and steers no terminal.
+fn line(text: &str) -> String {
+    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -21,7 +21,7 @@ use super::way::Ways;
 use crate::agent::store::StoreError;
 use crate::control::{AskError, Here, Request, ask_far, folder};
 use crate::reach::{Place, find};
-use crate::seat::{detach, lock as lock_in, say};
+use crate::seat::{alone, lock as lock_in, say};
 use crate::sites::Sites;
 
 /// The command that is a keeper.
@@ -57,30 +57,19 @@ pub fn lock(folder: &Path) -> io::Result<Option<File>> {
 /// # Errors
 /// What kept it from beginning, which it has said, or from going on.
 pub fn keep(here: Here, agent: &str) -> Result<()> {
-    let begun = detach(&folder(&here.home, agent), LOCK).and_then(|lock| {
+    alone(&folder(&here.home, agent), LOCK, || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        Ok(lock.map(|lock| (lock, runtime)))
-    });
-    let keeper = begun.and_then(|begun| match begun {
-        Some((lock, runtime)) => {
-            let keeper = runtime.block_on(Keeper::begin(here, agent))?;
-            Ok(Some((lock, runtime, keeper)))
+        match runtime.block_on(Keeper::begin(here, agent)) {
+            Ok(keeper) => {
+                say("ready");
+                runtime.block_on(keeper.run())
+            }
+            Err(error) => {
+                say(&format!("failed {error:#}"));
+                Err(error)
+            }
         }
-        None => Ok(None),
-    });
-    match keeper {
-        Ok(Some((lock, runtime, keeper))) => {
-            say("ready")?;
-            let result = runtime.block_on(keeper.run());
-            drop(lock);
-            result
-        }
-        Ok(None) => say("kept"),
-        Err(error) => {
-            say(&format!("failed {error:#}"))?;
-            Err(error)
-        }
-    }
+    })
 }
 
 struct Keeper {

@@ -32,7 +32,7 @@ use crate::agent::store::Store;
 use crate::agent::{Agent, is_name};
 use crate::control::{Here, LINE_MAX, Open, Opening, PROTOCOL, ask, done, failed, folder, open};
 use crate::lines::next_line;
-use crate::seat::{detach, say};
+use crate::seat::{alone, say};
 use crate::sites::Sites;
 
 /// What waits for the loop; tunnels wait when it is full.
@@ -71,35 +71,26 @@ enum Input {
 /// # Errors
 /// What kept it from beginning, which it has said, or from going on.
 pub fn serve(here: &Here, agent: &str) -> Result<()> {
-    let folder = folder(&here.home, agent);
-    let lock = match detach(&folder, names::LOCK) {
-        Ok(Some(lock)) => lock,
-        Ok(None) => return say("kept"),
-        Err(error) => {
-            say(&format!("failed {error:#}"))?;
-            return Err(error);
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(async {
-        let begun = Loop::begin(here.clone(), agent).await;
-        match begun {
-            Ok((running, inputs)) => {
-                say("ready")?;
-                running.run(inputs).await
+    alone(&folder(&here.home, agent), names::LOCK, || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let result = runtime.block_on(async {
+            match Loop::begin(here.clone(), agent).await {
+                Ok((running, inputs)) => {
+                    say("ready");
+                    running.run(inputs).await
+                }
+                Err(error) => {
+                    say(&format!("failed {error:#}"));
+                    Err(error)
+                }
             }
-            Err(error) => {
-                say(&format!("failed {error:#}"))?;
-                Err(error)
-            }
+        });
+        for name in [names::ASK, names::TUNNEL, names::CARD_PORT, names::GATEWAY_PORT] {
+            std::fs::remove_file(name).ok();
         }
-    });
-    for name in [names::ASK, names::TUNNEL, names::CARD_PORT, names::GATEWAY_PORT] {
-        std::fs::remove_file(name).ok();
-    }
-    runtime.shutdown_background();
-    drop(lock);
-    result
+        runtime.shutdown_background();
+        result
+    })
 }
 
 /// A tunnel that is open.

@@ -51,15 +51,16 @@ impl Hands {
         // It does not switch over before the disk is asked whether anything waits: see `Looking`.
         let parameters = json!({ "downtime-limit": 1, "max-bandwidth": BANDWIDTH });
         self.qemu.call("migrate-set-parameters", parameters).await.told()?;
-        if self.loses_writes()? {
-            self.quiesce().await?;
-            self.qemu.call("stop", Value::Null).await.told()?;
-        }
         std::fs::remove_file(names::LEAVING).ok();
         let listener = UnixListener::bind(names::LEAVING).told()?;
         let sites = Sites::read(&self.here.home).told()?;
         let site = sites.site(to).told()?.clone();
         let mut far = open(&site, &self.opening(Open::Memory, None)).await.told()?;
+        // (Not before: a login may hang.)
+        if self.loses_writes()? {
+            self.quiesce().await?;
+            self.qemu.call("stop", Value::Null).await.told()?;
+        }
         let (limit, meter) = (self.limit.clone(), self.meter.clone());
         self.copying.push(tokio::spawn(limit.clone().keep(site.clone(), self.agent.name.clone())));
         self.copying.push(tokio::spawn(async move {

@@ -58,7 +58,8 @@ impl Machine {
             Phase::Arriving { attempt: here, at, .. } if *here == attempt => match at {
                 Arrive::Opening => Vec::new(),
                 Arrive::Listening { .. } => vec![Action::Check],
-                Arrive::Starting => vec![Action::Run],
+                // It is being done, and done again until it works.
+                Arrive::Starting => Vec::new(),
             },
             _ if self.started == Some(attempt) => Vec::new(),
             // Never heard of, or over: it must stay so.
@@ -141,7 +142,30 @@ impl Machine {
                 self.phase = Phase::Running;
                 Vec::new()
             }
+            // Its source may be gone for good: nobody else would let it run.
+            (Arrive::Starting, Action::Run, Err(_)) => vec![Action::Retry],
             _ => Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::event::Event;
+
+    #[test]
+    fn a_start_that_failed_is_tried_again_though_its_source_never_asks_again() {
+        let (attempt, from) = (Attempt::from_u128(1), "a".to_owned());
+        let phase = Phase::Arriving { attempt, from, at: Arrive::Starting, patience_s: 60 };
+        let mut there = Machine { phase, started: Some(attempt), ..Machine::default() };
+        let went = |result| Event::Went { action: Action::Run, result };
+        assert_eq!(there.step(went(Err("its disk does not answer".to_owned()))), Ok(vec![Action::Retry]));
+        // Whoever asks meanwhile waits for that, and begins no second one.
+        assert_eq!(there.step(Event::Go { attempt }), Ok(Vec::new()));
+        assert_eq!(there.verdict(attempt), None);
+        assert_eq!(there.step(Event::Again), Ok(vec![Action::Run]));
+        assert_eq!(there.step(went(Ok(Yield::Done))), Ok(Vec::new()));
+        assert_eq!((&there.phase, there.verdict(attempt)), (&Phase::Running, Some(Yield::Started)));
     }
 }

@@ -151,6 +151,8 @@ pub enum Yield {
 pub enum Event {
     /// The user wants it to run.
     Launch,
+    /// By the user: begin here, also if it left for another site.
+    LaunchHere,
     /// The user wants its guest to end.
     PowerDown,
     /// The user wants it to end now.

@@ -249,7 +249,11 @@ impl Hands {
     async fn quit(&mut self) -> Result<(), Why> {
         self.drop_copying();
         self.qemu.end().await.told()?;
-        let disk = self.disk().await?;
+        let disk = match self.wandisk.ask(&["status", &self.agent.disk, "--here"], DISK).await {
+            // It has not been here yet: there is nothing to let go of.
+            Err(error) if error.is_no_disk() => return Ok(()),
+            asked => asked.told()?,
+        };
         if disk["attached"] == json!(true) {
             self.wandisk.ask(&["detach", &self.agent.disk], DISK).await.told()?;
         }

@@ -6,8 +6,9 @@
 //! around them, `hands` does what they want, `moving` moves, `copying` memory to
 //! another site over the `wire` (in a `window`, at a `pace`), `saving` memory to files and back, `image` those files, `pause`
 //! why a machine stands, `marks` what other processes do for it, `qemu` is the process of the machine, `journey` the account of a move, `senses` what its processors
-//! want, [`process`] this one.
+//! want, [`process`] this one, `asked` who asks it.
 
+mod asked;
 mod copying;
 mod destination;
 pub mod event;

@@ -109,3 +109,34 @@ impl Hands {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::agent::tests::example;
+    use crate::control::Here;
+    use crate::net::teller::Teller;
+    use crate::wandisk::Wandisk;
+
+    /// A supervisor that dies between the two holds its agent's writes for as long as the lease.
+    #[tokio::test]
+    async fn the_table_goes_ahead_under_a_short_lease_and_is_given_up_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, asked) = (folder.path().join("wandisk"), folder.path().join("asked"));
+        let script =
+            format!("#!/bin/sh\nshift 3\necho \"$@\" >> {}\necho '{{\"token\": \"t\"}}'\n", asked.display());
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let here = Here { home: folder.path().to_owned(), wandisk: Some(program.clone()) };
+        let wandisk = Wandisk::find(&here.home, Some(&program)).unwrap();
+        let net = Teller::new(here.clone(), &example(), "desk");
+        let hands = Hands::new(example(), here, "desk".to_owned(), wandisk, net, unbounded_channel().0);
+        hands.presend("big").await.unwrap();
+        let asked = std::fs::read_to_string(asked).unwrap();
+        assert_eq!(asked, "prepare work --to big --lease 10s\nabort work --token t\n");
+    }
+}

@@ -1,36 +1,24 @@
-//! The supervisor as a process ([`crate::seat`]): who asks it, and its end.
+//! The supervisor as a process ([`crate::seat`]): its beginning and its end. Who asks it is in [`super::asked`].
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::net::UnixListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::timeout;
 
+use super::asked::listen;
 use super::event::{Action, Event};
 use super::hands::Hands;
 use super::phase::Machine;
 use super::shell::{Input, Shell};
 use crate::agent::store::Store;
-use crate::control::{Here, LINE_MAX, Request, SOCKET, failed, folder};
-use crate::lines::next_line;
+use crate::control::{Here, SOCKET, folder};
 use crate::net::teller::Teller;
 use crate::seat::{Names, say, seated};
 use crate::sites::Sites;
 use crate::wandisk::Wandisk;
 
-/// Connections at a time; more wait.
-const ASKING_MAX: usize = 16;
-/// A connection that says nothing is dropped. Longer than memory may be copied: a source has its way to the destination's supervisor
-/// open by then, before it needs it.
-const FIRST_WORD: Duration = Duration::from_secs(45 * 60);
-/// Who does not read what it asked for is hung up on.
-const HEARS: Duration = Duration::from_secs(10);
 const LOCK: &str = "supervisor.lock";
 
 /// Supervises an agent until it is not here and nobody asks. Says on standard output, in one line, whether it began.
@@ -58,13 +46,13 @@ async fn run(here: Here, agent: &str, listener: std::os::unix::net::UnixListener
     let (shell, inputs, sender) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            say(&format!("failed {error:#}"))?;
+            say(&format!("failed {error:#}"));
             return Err(error);
         }
     };
     let listener = UnixListener::from_std(listener)?;
     tokio::spawn(listen(listener, sender));
-    say("ready")?;
+    say("ready");
     let result = shell.run(inputs).await;
     std::fs::remove_file(SOCKET).ok();
     Ok(result?)
@@ -97,56 +85,5 @@ async fn work(mut hands: Hands, mut actions: UnboundedReceiver<Action>, inputs: 
     while let Some(action) = actions.recv().await {
         let result = hands.act(&action).await;
         inputs.send(Input::Event(Event::Went { action, result })).ok();
-    }
-}
-
-async fn listen(listener: UnixListener, inputs: UnboundedSender<Input>) {
-    let places = Arc::new(Semaphore::new(ASKING_MAX));
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let inputs = inputs.clone();
-        tokio::spawn(async move {
-            serve(stream, &inputs).await.ok();
-            drop(place);
-        });
-    }
-}
-
-/// One request, and what is said to it.
-async fn serve(stream: UnixStream, inputs: &UnboundedSender<Input>) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    let Ok(Ok(Some(line))) = timeout(FIRST_WORD, next_line(&mut stream, LINE_MAX)).await else {
-        return Ok(());
-    };
-    let Ok(request) = serde_json::from_slice::<Request>(&line) else {
-        let line = failed("the request cannot be understood", Some("use the same version at all sites"));
-        return stream.get_mut().write_all(line.as_bytes()).await;
-    };
-    let (reply, mut lines) = unbounded_channel();
-    if inputs.send(Input::Ask { request, reply }).is_err() {
-        return Ok(());
-    }
-    let result = answer(stream.into_inner(), &mut lines).await;
-    inputs.send(Input::Gone).ok();
-    result
-}
-
-/// Passes lines on until there are no more, or whoever asked has gone.
-async fn answer(mut stream: UnixStream, lines: &mut UnboundedReceiver<String>) -> std::io::Result<()> {
-    let (mut reader, mut writer) = stream.split();
-    let mut more = [0; 1];
-    loop {
-        tokio::select! {
-            line = lines.recv() => match line {
-                // Who does not read is not waited for: what is to be said to it piles up here.
-                Some(line) => timeout(HEARS, writer.write_all(line.as_bytes())).await??,
-                None => return Ok(()),
-            },
-            // Nothing more is to be said by it.
-            _ = reader.read(&mut more) => return Ok(()),
-        }
     }
 }

@@ -2,15 +2,18 @@
 //!
 //! It is started in the agent's folder, in a process group of its own, and outlives the supervisor; the next supervisor finds
 //! it by its monitor and its process id. Process ids are used again by the kernel, so one counts only while its command line
-//! has the agent's UUID.
+//! has the agent's UUID. One whose supervisor died before it had said its id is found by that and by its folder.
+//!
+//! Invariant: none is started while another process of the agent is here.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedSender;
@@ -26,6 +29,9 @@ use crate::qmp::{Client, Events, MigrationStatus, QmpError, RunState};
 
 /// How long QEMU may take until its monitor listens.
 const BEGIN: Duration = Duration::from_secs(30);
+/// How long the monitor of one that runs already may take to answer: whoever does not is ended, and the agent's memory with it. A
+/// guest's request for a chunk that is elsewhere holds the monitor for as long as that is waited for, and so may a busy machine.
+const FINDS: Duration = Duration::from_secs(30);
 /// How long a command may take that does nothing much.
 pub(super) const SOON: Duration = Duration::from_secs(5);
 /// How long it may take to end when asked: it keeps nothing that the disk has not, and where the disk has gone away it would
@@ -59,6 +65,8 @@ pub(super) enum QemuError {
 #[derive(Debug)]
 pub(super) struct Qemu {
     agent: Uuid,
+    /// Where it runs: the agent's, in which this process is.
+    folder: PathBuf,
     client: Option<Arc<Client>>,
     /// Events of an earlier QEMU are of no interest.
     life: Arc<AtomicU64>,
@@ -67,7 +75,7 @@ pub(super) struct Qemu {
 
 impl Qemu {
     pub(super) fn new(agent: Uuid, inputs: UnboundedSender<Input>) -> Qemu {
-        Qemu { agent, client: None, life: Arc::new(AtomicU64::new(0)), inputs }
+        Qemu { agent, folder: ".".into(), client: None, life: Arc::new(AtomicU64::new(0)), inputs }
     }
 
     pub(super) fn client(&self) -> Result<&Arc<Client>, QemuError> {
@@ -128,7 +136,7 @@ impl Qemu {
         if self.pid().is_none() {
             return false;
         }
-        match Client::connect(Path::new(names::QMP), SOON).await {
+        match Client::connect(&self.folder.join(names::QMP), FINDS).await {
             Ok((client, events)) => {
                 self.hear(client, events);
                 true
@@ -180,28 +188,47 @@ impl Qemu {
             client.call("quit", Value::Null, ENDS).await.ok();
         }
         let start = Instant::now();
-        let mut killed = false;
-        while let Some(pid) = self.pid() {
+        loop {
+            let left = self.pid().map_or_else(|| self.strays(), |pid| vec![pid]);
+            if left.is_empty() {
+                return Ok(());
+            }
             // A QEMU that has just been asked to end may do it by itself; one whose monitor hangs will not.
-            if start.elapsed() > ENDS && !killed {
-                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
-                killed = true;
+            if start.elapsed() > ENDS {
+                for pid in left {
+                    rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+                }
             }
             if start.elapsed() > DIES {
                 return Err(QemuError::Immortal);
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        Ok(())
     }
 
     /// Its process id, while it is there.
-    pub(super) fn pid(&self) -> Option<rustix::process::Pid> {
-        let text = std::fs::read_to_string(names::PID).ok()?;
-        let pid = rustix::process::Pid::from_raw(text.trim().parse().ok()?)?;
-        let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;
+    pub(super) fn pid(&self) -> Option<Pid> {
+        let text = std::fs::read_to_string(self.folder.join(names::PID)).ok()?;
+        let pid = Pid::from_raw(text.trim().parse().ok()?)?;
+        self.is_ours(pid).then_some(pid)
+    }
+
+    fn is_ours(&self, pid: Pid) -> bool {
+        let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
         let uuid = self.agent.to_string();
-        line.split(|byte| *byte == 0).any(|word| word == uuid.as_bytes()).then_some(pid)
+        line.split(|byte| *byte == 0).any(|word| word == uuid.as_bytes())
+    }
+
+    /// Those of this agent that run in this folder, whatever the file says. (Another site of this machine has another folder.)
+    fn strays(&self) -> Vec<Pid> {
+        let (Ok(here), Ok(all)) = (self.folder.canonicalize(), std::fs::read_dir("/proc")) else {
+            return Vec::new();
+        };
+        let pids = all.flatten().filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+        let runs_here = |pid: &Pid| {
+            std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).is_ok_and(|at| at == here)
+        };
+        pids.filter(runs_here).filter(|pid| self.is_ours(*pid)).collect()
     }
 }
 
@@ -210,4 +237,74 @@ pub(super) fn last_words() -> String {
     let text = std::fs::read(names::LOG).unwrap_or_default();
     let text = String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned();
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::UnixListener;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    fn of(folder: &Path) -> Qemu {
+        Qemu { folder: folder.to_owned(), ..Qemu::new(Uuid::new_v4(), unbounded_channel().0) }
+    }
+
+    /// A process that is the agent's by its command line and its folder.
+    fn process(qemu: &Qemu) -> std::process::Child {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "while :; do sleep 1; done", "qemu", &qemu.agent.to_string()]);
+        command.current_dir(&qemu.folder).process_group(0).spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_that_had_not_said_its_id_when_its_supervisor_died_is_ended_before_another_begins() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut qemu = of(folder.path());
+        let mut stray = process(&qemu);
+        let mut elsewhere = process(&Qemu { folder: other.path().to_owned(), ..of(folder.path()) });
+        let (pid, left) = (stray.id(), elsewhere.id());
+        // Whoever started it reaps it.
+        let reaped = std::thread::spawn(move || stray.wait());
+        qemu.end().await.unwrap();
+        assert!(reaped.join().unwrap().is_ok(), "{pid}");
+        assert!(elsewhere.try_wait().unwrap().is_none(), "{left} is another site's");
+        elsewhere.kill().unwrap();
+        elsewhere.wait().unwrap();
+    }
+
+    /// Its monitor is held by a request of the guest that waits for a chunk.
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_monitor_answers_late_is_found_again_and_not_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut qemu = of(folder.path());
+        let mut machine = process(&qemu);
+        std::fs::write(folder.path().join(names::PID), machine.id().to_string()).unwrap();
+        let listener = UnixListener::bind(folder.path().join(names::QMP)).unwrap();
+        let monitor = tokio::spawn(async move {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            let version = json!({ "major": 10, "minor": 0, "micro": 0 });
+            let mut say =
+                json!({ "QMP": { "version": { "qemu": version, "package": "" }, "capabilities": [] } });
+            let mut line = String::new();
+            loop {
+                stream.get_mut().write_all(format!("{say}\n").as_bytes()).await.unwrap();
+                line.clear();
+                if stream.read_line(&mut line).await.unwrap() == 0 {
+                    return;
+                }
+                let asked: Value = serde_json::from_str(&line).unwrap();
+                say = json!({ "return": {}, "id": asked["id"] });
+            }
+        });
+        assert!(qemu.find_again().await);
+        assert!(machine.try_wait().unwrap().is_none(), "it was ended");
+        monitor.abort();
+        machine.kill().unwrap();
+        machine.wait().unwrap();
+    }
 }

@@ -31,6 +31,7 @@ impl Machine {
     pub fn step(&mut self, event: Event) -> Step {
         match event {
             Event::Launch => self.launch(),
+            Event::LaunchHere => self.launch_here(),
             Event::PowerDown => self.power_down(),
             Event::Kill => self.kill(),
             Event::Migrate { attempt, to } => self.migrate(attempt, to),
@@ -64,7 +65,7 @@ impl Machine {
         match &self.phase {
             Phase::Off(End::Left { to }) => Err(refuse(
                 format!("the agent is at site {to:?}"),
-                "launch it there, or `wandisk move` its disk here first",
+                "launch it there; `snowbird launch --here` is for when that site is lost and its disk is here",
             )),
             Phase::Off(_) => {
                 self.phase = Phase::Launching;
@@ -77,6 +78,15 @@ impl Machine {
                 Err(self.is_suspended())
             }
         }
+    }
+
+    /// That its disk is here was seen, and is asked again before anything runs.
+    fn launch_here(&mut self) -> Step {
+        if matches!(self.phase, Phase::Off(_)) {
+            self.phase = Phase::Launching;
+            return Ok(vec![Action::Launch]);
+        }
+        self.launch()
     }
 
     fn power_down(&mut self) -> Step {
@@ -206,6 +216,7 @@ impl Machine {
             Phase::Paused { again: true, .. } => vec![Action::AskDisk],
             Phase::Off(_) => vec![Action::Quit],
             Phase::Suspending { .. } | Phase::Resuming { .. } => self.suspended_again(),
+            Phase::Arriving { at: Arrive::Starting, .. } => vec![Action::Run],
             Phase::Leaving { attempt, to, at, .. } => match at {
                 Leave::Committing { token } => {
                     vec![Action::Commit { token: token.clone(), attempt: *attempt, to: to.clone() }]

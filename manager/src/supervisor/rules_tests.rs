@@ -312,12 +312,13 @@ impl Model for World {
         } else if matches!(next.qemu_a, Qemu::Sending | Qemu::PreSwitchover) && next.qemu_b != Qemu::Waiting {
             next.qemu_a = Qemu::Running;
             next.tell_a(Event::CopyFailed { why: "broken".to_owned() });
+        } else if next.b.retry {
+            // (The source tries for as long as the destination has not: its turn is the later one.)
+            next.b.retry = false;
+            next.tell_b(Event::Again);
         } else if next.a.retry {
             next.a.retry = false;
             next.tell_a(Event::Again);
-        } else if next.b.retry {
-            next.b.retry = false;
-            next.tell_b(Event::Again);
         } else if next.patience {
             next.patience = false;
             next.tell_b(Event::Unheard { attempt: ATTEMPT });
@@ -393,6 +394,12 @@ impl Model for World {
                 drop(w.act_b());
                 w.b_dies();
             });
+            if !matches!(self.b.queue[0], Action::Retry | Action::Wait | Action::Patience { .. }) {
+                fault(&|w| {
+                    let action = w.b.queue.remove(0);
+                    w.tell_b(Event::Went { action, result: Err("lost".to_owned()) });
+                });
+            }
         }
         if self.qemu_a != Qemu::None {
             fault(&|w| {
@@ -514,6 +521,18 @@ fn a_pause_for_the_disk_ends_by_itself_but_not_where_there_is_no_room() {
     assert_eq!(paused.step(Event::IoPaused { no_space: true }), Ok(Vec::new()));
     assert_eq!(paused.step(Event::Again), Ok(Vec::new()));
     assert_eq!(paused.step(Event::Launch), Ok(vec![Action::Run]));
+}
+
+#[test]
+fn an_agent_whose_site_is_lost_is_launched_where_its_disk_is_and_only_if_that_is_said() {
+    let left = || machine(Phase::Off(End::Left { to: "b".to_owned() }));
+    assert!(left().step(Event::Launch).is_err());
+    let mut here = left();
+    assert_eq!(here.step(Event::LaunchHere), Ok(vec![Action::Launch]));
+    assert_eq!(here.phase, Phase::Launching);
+    let leaving =
+        Phase::Leaving { attempt: ATTEMPT, to: "b".to_owned(), at: Leave::Asking, alive: true, image: None };
+    assert!(machine(leaving).step(Event::LaunchHere).is_err());
 }
 
 #[test]

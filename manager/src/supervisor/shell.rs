@@ -183,8 +183,9 @@ impl Shell {
                 self.loaded = Some(result.clone().map(drop));
             }
             // (Why it is paused is in the line of the phase.)
+            // A line of the log that is lost (the file system is full) does no harm.
             if let (Err(why), false) = (result, matches!(action, Action::Retry | Action::AskDisk)) {
-                self.store.note(self.agent.uuid, &format!("could not {}: {why}", action.words()))?;
+                self.store.note(self.agent.uuid, &format!("could not {}: {why}", action.words())).ok();
             }
             if let (Some(journey), Ok(_)) = (&mut self.journey, result) {
                 journey.went(action);
@@ -327,6 +328,7 @@ impl Shell {
                 return Ok(());
             }
             Request::Launch => (Event::Launch, Wish::Running),
+            Request::LaunchHere => (Event::LaunchHere, Wish::Running),
             Request::Shutdown => (Event::PowerDown, Wish::Off),
             Request::Kill => (Event::Kill, Wish::Off),
             Request::Migrate { to } => {

@@ -289,7 +289,8 @@ impl Model for World {
             } else {
                 next.tell(A, broken());
             }
-        } else if let Some(i) = [A, B].into_iter().find(|i| next.sides[*i].retry) {
+        } else if let Some(i) = [B, A].into_iter().find(|i| next.sides[*i].retry) {
+            // (The source tries for as long as the destination has not: its turn is the later one.)
             next.sides[i].retry = false;
             next.tell(i, Event::Again);
         } else if let Some(attempt) = next.patience.take() {

@@ -37,6 +37,9 @@ const TAKEN: u8 = b't';
 const SILENT: Duration = Duration::from_secs(120);
 /// A dead line is seen by others; this is for an answer that was lost in thought.
 const ASKS_AGAIN: Duration = Duration::from_secs(1);
+/// A line over which nothing more goes for so long is as good as cut: its program may live where the other site hangs, and the
+/// agent may stand meanwhile.
+const STALLS: Duration = Duration::from_secs(60);
 
 /// What is known of a stream from here while it goes.
 #[derive(Debug, Clone)]
@@ -110,19 +113,41 @@ where
     let mut packer = Packer::new()?;
     let mut piece = vec![0; PIECE];
     loop {
-        while !meter.window().has_room() {
-            tokio::time::timeout(ASKS_AGAIN, meter.room.notified()).await.ok();
-        }
+        room(meter).await?;
         let most = limit.has_room().await.min(PIECE);
         let len = from.read(&mut piece[..most]).await?;
         let packed = packer.pack(&piece[..len], len == 0)?;
         meter.window().went(packed.len(), meter.began.elapsed());
         limit.went(packed.len());
-        to.write_all(packed).await?;
-        to.flush().await?;
+        let write = async {
+            to.write_all(packed).await?;
+            to.flush().await
+        };
+        tokio::time::timeout(STALLS, write).await??;
         if len == 0 {
             return Ok(());
         }
+    }
+}
+
+/// Waits until more may be on its way.
+async fn room(meter: &Meter) -> io::Result<()> {
+    let (mut left, mut since) = (None, tokio::time::Instant::now());
+    loop {
+        let on_its_way = {
+            let mut window = meter.window();
+            if window.has_room() {
+                return Ok(());
+            }
+            window.on_its_way()
+        };
+        if left.replace(on_its_way) != Some(on_its_way) {
+            since = tokio::time::Instant::now();
+        }
+        if since.elapsed() >= STALLS {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        tokio::time::timeout(ASKS_AGAIN, meter.room.notified()).await.ok();
     }
 }
 
@@ -280,6 +305,30 @@ impl Unpacker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One that takes nothing, and one that takes all and never answers.
+    #[tokio::test(start_paused = true)]
+    async fn a_line_that_hangs_ends_the_stream() {
+        let memory = memory(4096);
+        for takes in [false, true] {
+            let (mut near, mut qemu) = tokio::io::duplex(1 << 20);
+            let (mut far, mut hangs) = tokio::io::duplex(64 << 10);
+            let gives = memory.clone();
+            tokio::spawn(async move { qemu.write_all(&gives).await });
+            let other = tokio::spawn(async move {
+                let mut bytes = vec![0; 1 << 16];
+                while takes && hangs.read(&mut bytes).await.is_ok_and(|len| len > 0) {}
+                // The line is there all the time.
+                tokio::time::sleep(STALLS * 100).await;
+                drop(hangs);
+            });
+            let (limit, meter) = (Limit::default(), Meter::default());
+            let stream = leaves(&mut near, &mut far, &limit, &meter);
+            let ended = tokio::time::timeout(STALLS * 3, stream).await;
+            assert!(ended.is_ok(), "it waits for ever; takes: {takes}");
+            other.abort();
+        }
+    }
 
     /// Pages as a machine has them: zeros, words, noise, and some that are there twice.
     fn memory(pages: usize) -> Vec<u8> {

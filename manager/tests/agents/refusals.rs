@@ -73,10 +73,34 @@ fn a_site_that_cannot_have_it_says_why_and_the_agent_goes_on() {
     let output = small.env_remove("SNOWBIRD_HOME").output().unwrap();
     assert!(shown(&output).contains("was not suspended"), "{}", shown(&output));
     world.judge.goes_on_at("a");
+    goes_on_while_a_login_hangs(&world);
     far(&world, ":");
     world.ok("a", &["migrate", AGENT, "--to", "b"]);
     world.judge.goes_on_at("b");
     world.end_at("b");
+}
+
+/// The way for its memory is not there before the other site answers: until then the agent runs.
+fn goes_on_while_a_login_hangs(world: &World) {
+    let (hangs, go) = (world.file("hangs"), world.file("go"));
+    let memory =
+        format!(": > {}; while [ ! -e {} ]; do sleep 0.05; done; exit 1", hangs.display(), go.display());
+    far(
+        world,
+        &format!(
+            "read -r line; case \"$line\" in *'\"open\":\"memory\"'*) {memory};; esac
+             {{ printf '%s\\n' \"$line\"; cat; }} | \"$@\"; exit"
+        ),
+    );
+    let mut moving =
+        world.command("a", &["migrate", AGENT, "--to", "b"]).stdout(Stdio::null()).spawn().unwrap();
+    eventually("memory's way hangs", || hangs.exists());
+    let before = world.judge.newest();
+    eventually("the agent goes on meanwhile", || world.judge.newest() >= before + 5);
+    assert!(moving.try_wait().unwrap().is_none(), "the move was given up at once");
+    std::fs::write(go, "").unwrap();
+    assert_eq!(moving.wait().unwrap().code(), Some(1));
+    world.judge.goes_on_at("a");
 }
 
 #[track_caller]
