@@ -26,7 +26,7 @@ use crate::sites::{Link, Site};
 /// Longest line, either way: a description and some words.
 pub const LINE_MAX: usize = 256 << 10;
 /// The version of what is said between sites.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// The socket in an agent's folder.
 pub const SOCKET: &str = "control.sock";
 /// How long a supervisor may take to begin: it waits for a QEMU that is there already.

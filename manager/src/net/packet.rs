@@ -6,6 +6,7 @@
 //! 1 JSON        where the agent runs, and the anchors ([`News`])
 //! 2 hops frame  for the agent
 //! 3 hops len site frame  from the agent, for the gateway of a site
+//! 4 bytes       so much of 1, 2 and 3 has been taken, lengths included, since the stream began (eight bytes, big-endian)
 //! ```
 //!
 //! Invariants: no message is longer than [`MESSAGE_MAX`]; a stream that says anything else ends.
@@ -74,6 +75,8 @@ pub enum Packet {
         /// The frame.
         frame: Vec<u8>,
     },
+    /// Bytes of news and frames that were taken since the stream began.
+    Taken(u64),
 }
 
 /// A stream that says what no switch says.
@@ -103,6 +106,10 @@ impl Packet {
                 bytes.extend(&site.as_bytes()[..usize::from(len)]);
                 bytes.extend(frame);
             }
+            Packet::Taken(taken) => {
+                bytes.push(4);
+                bytes.extend(taken.to_be_bytes());
+            }
         }
         let len = u32::try_from(bytes.len() - 4).unwrap_or(u32::MAX);
         bytes[..4].copy_from_slice(&len.to_be_bytes());
@@ -128,6 +135,7 @@ impl Packet {
                 let site = std::str::from_utf8(site).ok().filter(|site| is_name(site)).ok_or(Nonsense)?;
                 Ok(Packet::ToGateway { hops: *hops, site: site.to_owned(), frame: sound(frame)? })
             }
+            4 => Ok(Packet::Taken(u64::from_be_bytes(rest.try_into().map_err(|_| Nonsense)?))),
             _ => Err(Nonsense),
         }
     }
@@ -142,6 +150,7 @@ fn sound(frame: &[u8]) -> Result<Vec<u8>, Nonsense> {
 pub struct Decoder {
     bytes: Vec<u8>,
     at: usize,
+    taken: u64,
 }
 
 impl Decoder {
@@ -168,7 +177,16 @@ impl Decoder {
         let Some(message) = rest.get(..len) else { return Ok(None) };
         let packet = Packet::decode(message)?;
         self.at += 4 + len;
+        if !matches!(packet, Packet::Alive | Packet::Taken(_)) {
+            self.taken += 4 + len as u64;
+        }
         Ok(Some(packet))
+    }
+
+    /// Bytes of news and frames so far: what [`Packet::Taken`] says.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 }
 
@@ -185,6 +203,7 @@ mod tests {
             Packet::News(News { claim, anchors: anchors.unwrap() }),
             Packet::ToAgent { hops: 1, frame: vec![7; 60] },
             Packet::ToGateway { hops: 0, site: "big".to_owned(), frame: vec![8; FRAME_MAX] },
+            Packet::Taken(0x0102_0304_0506_0708),
         ]
     }
 
@@ -200,6 +219,9 @@ mod tests {
                 }
             }
             assert_eq!(heard, all(), "in steps of {step}");
+            // That it lives, and what was taken, need not be said to have been taken.
+            let counted: usize = all()[1..4].iter().map(|packet| packet.encode().len()).sum();
+            assert_eq!(decoder.taken(), counted as u64);
         }
     }
 
@@ -212,6 +234,7 @@ mod tests {
             message(&[]),
             message(&[0, 0]),
             message(&[9]),
+            message(&[4, 0, 0, 0, 1]),
             message(b"\x01{}x"),
             message(b"\x01{\"claim\": {\"epoch\": 1, \"turn\": 0, \"site\": \"../x\", \"on\": true}, \"anchors\": {\"version\": 0, \"anchors\": []}}"),
             message(&[2, 0, 1, 2]),

@@ -67,6 +67,17 @@ impl Queue {
         }
     }
 
+    /// Waits until it is closed; what waits in it is not taken. By the one taker.
+    pub(super) async fn closed(&self) {
+        loop {
+            let more = self.more.notified();
+            if self.waiting().closed {
+                return;
+            }
+            more.await;
+        }
+    }
+
     /// The next, if it is there.
     pub(super) fn next_now(&self) -> Option<Vec<u8>> {
         self.waiting().kept.take_one()

@@ -344,7 +344,8 @@ impl Switch {
     /// Something from the switch of another site.
     pub fn peer_sends(&mut self, now: Duration, peer: &str, packet: Packet, outs: &mut Vec<Out>) {
         match packet {
-            Packet::Alive => {}
+            // Tunnels' ends keep those to themselves.
+            Packet::Alive | Packet::Taken(_) => {}
             Packet::News(news) => self.heard(now, peer, news, outs),
             Packet::ToAgent { hops, frame } => match frame::look(&frame) {
                 Ok(look) if look.to == self.mac || look.to.is_group() => {

@@ -15,6 +15,8 @@ pub mod event;
 mod hands;
 pub mod image;
 mod journey;
+#[cfg(test)]
+mod line_tests;
 pub(crate) mod marks;
 mod moving;
 mod pace;
@@ -31,7 +33,7 @@ pub mod stream;
 mod suspend;
 #[cfg(test)]
 mod walk;
-mod window;
+pub(crate) mod window;
 mod wire;
 
 pub use hands::carry;

@@ -1,5 +1,5 @@
-//! How much of a migration's stream may be on its way at once: as much as keeps the line busy, and hardly more. Pure: bytes and
-//! answers in, room out; time is the caller's, from any origin.
+//! How much of a stream (a migration's, or a tunnel's of the agent's network) may be on its way at once: as much as keeps the line
+//! busy, and hardly more. Pure: bytes and answers in, room out; time is the caller's, from any origin.
 //!
 //! Without it, what is between QEMU and the other site's (the buffers of a pipe, of ssh, of TCP: megabytes) fills up. QEMU then
 //! believes that a pass is over whose pages have hardly left, and when the agent stands its last pages wait behind old ones. So
@@ -21,21 +21,22 @@ const QUEUE: Duration = Duration::from_millis(15);
 const SHRINKS: f64 = 0.75;
 /// One step up.
 const GROWS: f64 = 1.06;
-/// Somebody else's queue on the line does not take more than this away of what was of use; with [`FORGETS`] a round.
-const FLOOR: f64 = 0.5;
-const FORGETS: f64 = 0.98;
+/// Somebody else's queue on the line does not take more than this away of what was of use, half of which is forgotten in
+/// [`FORGETS`]: two streams on one line both go on, whichever was there first.
+const FLOOR: f64 = 0.35;
+const FORGETS: Duration = Duration::from_secs(30);
 
 /// An answer that cannot be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the other site says that it has {taken} bytes, and {sent} were sent")]
-pub(super) struct Unsent {
+pub(crate) struct Unsent {
     taken: u64,
     sent: u64,
 }
 
 /// The window of one stream.
 #[derive(Debug, Clone)]
-pub(super) struct Window {
+pub(crate) struct Window {
     sent: u64,
     taken: u64,
     /// Where pieces end that are on their way, and when they went.
@@ -79,20 +80,20 @@ impl Default for Window {
 
 impl Window {
     /// May more go?
-    pub(super) fn has_room(&mut self) -> bool {
+    pub(crate) fn has_room(&mut self) -> bool {
         let room = ((self.sent - self.taken) as f64) < self.window;
         self.round.full |= !room;
         room
     }
 
     /// So many bytes went.
-    pub(super) fn went(&mut self, bytes: usize, now: Duration) {
+    pub(crate) fn went(&mut self, bytes: usize, now: Duration) {
         self.sent = self.sent.saturating_add(bytes as u64);
         self.pieces.push_back((self.sent, now));
     }
 
     /// The other site has handed on all up to here.
-    pub(super) fn taken(&mut self, taken: u64, now: Duration) -> Result<(), Unsent> {
+    pub(crate) fn taken(&mut self, taken: u64, now: Duration) -> Result<(), Unsent> {
         if taken > self.sent {
             return Err(Unsent { taken, sent: self.sent });
         }
@@ -130,7 +131,7 @@ impl Window {
             self.doubles = false;
             self.window *= share.clamp(least, 1.0);
             self.window = self.window.max(self.best * FLOOR).max(LEAST);
-            self.best = (self.best * FORGETS).max(LEAST);
+            self.best = (self.best * 0.5_f64.powf(time / FORGETS.as_secs_f64())).max(LEAST);
         } else if self.doubles {
             self.window *= 2.0;
         } else if queue < QUEUE / 2 {
@@ -142,22 +143,22 @@ impl Window {
     }
 
     /// Bytes that are on their way.
-    pub(super) fn on_its_way(&self) -> u64 {
+    pub(crate) fn on_its_way(&self) -> u64 {
         self.sent - self.taken
     }
 
     /// Bytes that were sent.
-    pub(super) fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 
     /// Bytes a second that the line was seen to carry when it was full last; 0 if it never was.
-    pub(super) fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.rate
     }
 
     /// The line's own way there and back.
-    pub(super) fn trip(&self) -> Option<Duration> {
+    pub(crate) fn trip(&self) -> Option<Duration> {
         self.quickest
     }
 }

@@ -172,8 +172,9 @@ impl Row {
             mib(self.dirty)
         );
         println!(
-            "  on the line {:.1} MiB at {:.1} Mbit/s; QEMU gave {:.1} MiB in {} passes; round trip seen {} ms",
+            "  on the line {:.1} MiB, {:.1} Mbit/s in all, {:.1} where its window was full; QEMU gave {:.1} MiB in {} passes; round trip seen {} ms",
             number(&wire["bytes"]) / f64::from(1 << 20),
+            number(&wire["bytes"]) * 8e-3 / total,
             number(&wire["bytes_per_s"]) * 8e-6,
             number(&report["ram_bytes"]) / f64::from(1 << 20),
             report["ram"]["passes"],
