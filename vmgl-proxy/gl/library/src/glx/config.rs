@@ -1,0 +1,164 @@
+//! Configurations of drawables: the few there are, and which a program's wishes allow.
+//!
+//! A renderer's drawable has eight bits of each colour and of alpha, depth of 24 and stencil of 8 bits. What differs is the
+//! X visual and whether there are two buffers.
+
+pub(crate) const DOUBLEBUFFER: i32 = 5;
+const DONT_CARE: i32 = -1;
+/// An enum that is in use says that there is none of something.
+const NONE: i32 = 0x8000;
+
+/// A configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// From 1 on.
+    pub(crate) id: i32,
+    pub(crate) screen: i32,
+    pub(crate) visual: u32,
+    pub(crate) depth: u8,
+    pub(crate) double: bool,
+}
+
+/// A visual of the X server's that can be drawn with: its id and its bits of a pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Visual {
+    pub(crate) id: u32,
+    pub(crate) depth: u8,
+}
+
+/// The configurations of a screen. Where the server has several visuals of a depth, one of them stands for a single buffer,
+/// so that a program that chooses a visual says how it draws.
+pub(crate) fn of_screen(screen: i32, visuals: &[Visual]) -> Vec<Config> {
+    let mut configs = Vec::new();
+    for depth in [24, 32] {
+        let mut these = visuals.iter().filter(|visual| visual.depth == depth);
+        let Some(first) = these.next() else { continue };
+        let other = these.next().unwrap_or(first);
+        for (visual, double) in [(first, true), (other, false)] {
+            let id = i32::try_from(configs.len()).unwrap_or(0) + 1;
+            configs.push(Config { id, screen, visual: visual.id, depth, double });
+        }
+    }
+    configs
+}
+
+impl Config {
+    /// For the renderer: two buffers, depth, stencil, alpha.
+    pub(crate) fn bits(&self) -> u32 {
+        0b1110 | u32::from(self.double)
+    }
+
+    /// What GLX calls it; none if there is no such thing.
+    pub(crate) fn get(&self, attribute: i32) -> Option<i32> {
+        Some(match attribute {
+            // USE_GL, RGBA and whether there are two buffers.
+            1 | 4 => 1,
+            DOUBLEBUFFER => i32::from(self.double),
+            // Bits of a pixel.
+            2 => 32,
+            8..=11 => 8,
+            12 => 24,
+            13 => 8,
+            // Level, stereo, auxiliary buffers, accumulation, samples.
+            3 | 6 | 7 | 14..=17 | 100_000 | 100_001 => 0,
+            // Caveat, transparency and its values.
+            0x20 | 0x23 => NONE,
+            0x24..=0x28 => 0,
+            // True colour.
+            0x22 => 0x8002,
+            0x800b => self.visual.cast_signed(),
+            0x800c => self.screen,
+            // Windows, pixmaps and pbuffers; RGBA; renderable by X.
+            0x8010 => 0b101,
+            0x8011 => 1,
+            0x8012 => 1,
+            0x8013 => self.id,
+            0x8016 | 0x8017 => 16_384,
+            0x8018 => 16_384 * 16_384,
+            // sRGB.
+            0x20b2 => 0,
+            _ => return None,
+        })
+    }
+
+    /// Whether a wish of `glXChooseFBConfig` is fulfilled; none if GLX has no such attribute.
+    fn fulfils(&self, attribute: i32, wanted: i32) -> Option<bool> {
+        let is = self.get(attribute)?;
+        Some(match attribute {
+            _ if wanted == DONT_CARE => true,
+            // At least so much.
+            2 | 7..=17 | 100_000 | 100_001 => is >= wanted,
+            // At least these.
+            0x8010 | 0x8011 => is & wanted == wanted,
+            0x24..=0x28 | 0x8016..=0x8018 => true,
+            _ => is == wanted,
+        })
+    }
+}
+
+/// The configurations that fulfil the wishes, those with two buffers first.
+pub(crate) fn choose<'c>(configs: &'c [Config], wishes: &[(i32, i32)]) -> Vec<&'c Config> {
+    // One that is named by its id is chosen by that alone.
+    if let Some((_, id)) = wishes.iter().find(|(attribute, _)| *attribute == 0x8013) {
+        return configs.iter().filter(|config| config.id == *id).collect();
+    }
+    let all = |config: &&Config| {
+        wishes.iter().all(|(attribute, wanted)| config.fulfils(*attribute, *wanted).unwrap_or(false))
+    };
+    configs.iter().filter(all).collect()
+}
+
+/// The configuration that the wishes of `glXChooseVisual` allow: what is not named there must not be.
+pub(crate) fn choose_visual<'c>(configs: &'c [Config], wishes: &[(i32, i32)]) -> Option<&'c Config> {
+    let double = wishes.iter().any(|(attribute, wanted)| *attribute == DOUBLEBUFFER && *wanted != 0);
+    let fits = |config: &&Config| {
+        let fulfils = |(attribute, wanted): &(i32, i32)| match *attribute {
+            DOUBLEBUFFER => true,
+            other => config.fulfils(other, *wanted).unwrap_or(false),
+        };
+        config.double == double && wishes.iter().all(fulfils)
+    };
+    configs.iter().find(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
+    use super::{Config, Visual, choose, choose_visual, of_screen};
+
+    fn configs() -> Vec<Config> {
+        let visuals = [(33, 24), (34, 24), (35, 24), (80, 32)].map(|(id, depth)| Visual { id, depth });
+        of_screen(0, &visuals)
+    }
+
+    #[test]
+    fn a_visual_tells_whether_there_are_two_buffers() {
+        let configs = configs();
+        // RGBA, DEPTH_SIZE 1, with DOUBLEBUFFER and without.
+        let double = choose_visual(&configs, &[(4, 1), (5, 1), (12, 1)]).unwrap();
+        let single = choose_visual(&configs, &[(4, 1), (12, 1)]).unwrap();
+        assert!(double.double && double.visual == 33);
+        assert!(!single.double && single.visual == 34);
+    }
+
+    #[test]
+    fn what_is_more_than_there_is_is_not_chosen() {
+        let configs = configs();
+        assert!(choose(&configs, &[(12, 32)]).is_empty());
+        assert!(choose(&configs, &[(100_001, 4)]).is_empty());
+        assert!(choose(&configs, &[(0x7777, 1)]).is_empty());
+        assert_eq!(choose(&configs, &[(12, 24), (5, 1), (0x8010, 1)]).len(), 2);
+        assert_eq!(choose(&configs, &[(0x8013, 2)])[0].id, 2);
+        assert_eq!(choose(&configs, &[]).len(), 4);
+    }
+
+    #[test]
+    fn a_server_with_one_visual_has_both_kinds_on_it() {
+        let configs = of_screen(0, &[Visual { id: 7, depth: 24 }]);
+        assert_eq!(
+            configs.iter().map(|config| (config.visual, config.double)).collect::<Vec<_>>(),
+            [(7, true), (7, false)]
+        );
+    }
+}

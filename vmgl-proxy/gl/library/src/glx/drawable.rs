@@ -1,0 +1,137 @@
+//! What is drawn on: windows of the program's, which are looked at when they are first drawn on, and pbuffers.
+
+use vmgl_gl_stream::{Command, Control, limits};
+
+use super::abi::Display;
+use super::config::{self, Config};
+use super::x::{self, Change, Geometry, Server};
+use crate::core::Program;
+
+/// The swap interval of a new window: one, as GLX has it, but with `vblank_mode=0`, as with Mesa.
+fn first_interval() -> u32 {
+    u32::from(std::env::var("vblank_mode").is_ok_and(|mode| mode == "0")) ^ 1
+}
+
+/// A drawable.
+#[derive(Debug)]
+pub(crate) struct Drawable {
+    pub(crate) id: u32,
+    pub(crate) size: Geometry,
+    pub(crate) double: bool,
+    pub(crate) interval: u32,
+    pub(crate) config: i32,
+    /// A window whose changes we hear of.
+    pub(crate) is_window: bool,
+    serial: u32,
+}
+
+const WINDOW: u32 = 0;
+const PBUFFER: u32 = 1;
+
+fn clamp(size: Geometry) -> Geometry {
+    Geometry { width: size.width.clamp(1, limits::SIDE), height: size.height.clamp(1, limits::SIDE) }
+}
+
+impl Program {
+    /// The connection to the program's X server.
+    pub(super) fn server(&mut self, display: *mut Display) -> Option<&Server> {
+        let name = x::display_name(display)?;
+        if !self.servers.contains_key(&name) {
+            let server = Server::connect(&name)?;
+            self.servers.insert(name.clone(), server);
+        }
+        self.servers.get(&name)
+    }
+
+    /// The configurations of a screen, which keep their addresses.
+    pub(super) fn configs(&mut self, display: *mut Display, screen: i32) -> &'static [Config] {
+        if let Some(configs) = self.configs.get(&screen) {
+            return configs;
+        }
+        let visuals = self.server(display).map(|server| server.visuals(screen)).unwrap_or_default();
+        // Programs hold their addresses for as long as they like.
+        let configs: &'static [Config] = Box::leak(config::of_screen(screen, &visuals).into_boxed_slice());
+        self.configs.insert(screen, configs);
+        configs
+    }
+
+    /// Takes notice of what happened to windows.
+    pub(crate) fn look(&mut self) {
+        let changes: Vec<Change> = self.servers.values().flat_map(Server::changes).collect();
+        for change in changes {
+            match change {
+                Change::Size(window, size) => self.resize(window, size),
+                Change::Gone(window) => self.forget(window),
+            }
+        }
+    }
+
+    fn resize(&mut self, xid: u64, size: Geometry) {
+        let size = clamp(size);
+        let Some(it) = self.drawables.get_mut(&xid).filter(|it| it.size != size) else { return };
+        it.size = size;
+        let (drawable, Geometry { width, height }) = (it.id, size);
+        self.wire.put(&Command::Control(Control::ResizeDrawable { drawable, width, height }));
+    }
+
+    /// A drawable ends.
+    pub(super) fn forget(&mut self, xid: u64) {
+        if let Some(it) = self.drawables.remove(&xid) {
+            self.wire.put(&Command::Control(Control::DestroyDrawable { drawable: it.id }));
+            self.wire.link.forget(it.id);
+        }
+    }
+
+    fn add(&mut self, xid: u64, kind: u32, size: Geometry, config: Option<&Config>) -> u32 {
+        self.last_drawable += 1;
+        let drawable = self.last_drawable;
+        let size = clamp(size);
+        let (Geometry { width, height }, window) = (size, u32::try_from(xid).unwrap_or(0));
+        let config_bits = config.map_or(0b1111, Config::bits);
+        let window = if kind == WINDOW { window } else { 0 };
+        let made = Control::CreateDrawable { drawable, kind, window, width, height, config: config_bits };
+        self.wire.put(&Command::Control(made));
+        let it = Drawable {
+            id: drawable,
+            size,
+            double: config.is_none_or(|config| config.double),
+            interval: first_interval(),
+            config: config.map_or(1, |config| config.id),
+            is_window: kind == WINDOW,
+            serial: 0,
+        };
+        self.drawables.insert(xid, it);
+        drawable
+    }
+
+    /// The drawable of that X id: a window that is drawn on for the first time becomes one.
+    pub(super) fn drawable(&mut self, display: *mut Display, xid: u64, config: &Config) -> Option<u32> {
+        if let Some(it) = self.drawables.get(&xid) {
+            return Some(it.id);
+        }
+        x::sync(display);
+        let (window, stream) = (u32::try_from(xid).ok()?, self.wire.link.id());
+        let size = self.server(display)?.watch(window, stream)?;
+        Some(self.add(xid, WINDOW, size, Some(config)))
+    }
+
+    /// A pbuffer; its X id.
+    pub(super) fn pbuffer(&mut self, display: *mut Display, size: Geometry, config: &Config) -> Option<u64> {
+        let xid = u64::from(self.server(display)?.fresh_id()?);
+        self.add(xid, PBUFFER, size, Some(config));
+        Some(xid)
+    }
+
+    /// A picture is complete. The drawable and the picture's number, for whoever then waits.
+    pub(super) fn swap(&mut self, xid: u64) -> Option<(u32, u32)> {
+        let it = self.drawables.get_mut(&xid).filter(|it| it.double && it.is_window)?;
+        it.serial = it.serial.wrapping_add(1);
+        let (drawable, serial, interval) = (it.id, it.serial, it.interval);
+        self.wire.put(&Command::Control(Control::Swap { drawable, serial, interval }));
+        self.wire.flush();
+        let sent = self.wire.link.sent_bytes();
+        self.wire.counts.swapped(&self.name, sent);
+        self.fresh = true;
+        Some((drawable, serial))
+    }
+}

@@ -1,0 +1,9 @@
+//! GLX as libglvnd wants it of a vendor: configurations, contexts and drawables. Nothing of it goes to the X server but
+//! questions about windows, on a connection of our own.
+
+pub(crate) mod abi;
+pub(crate) mod config;
+pub(crate) mod context;
+pub(crate) mod drawable;
+mod entries;
+pub(crate) mod x;

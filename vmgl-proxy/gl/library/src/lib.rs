@@ -1,0 +1,35 @@
+//! VMGL in the agent: an OpenGL vendor library for libglvnd. Programs call it; their commands go to a renderer at the
+//! user's desk ([`vmgl_gl_stream`]); their pictures never come here.
+//!
+//! `glx/` is the vendor's side of GLX and what it needs of the X server; [`entries`] the functions of OpenGL, generated
+//! from the registry, of which those in `hand/` are written by hand; `shadow/` is the state of each context and the objects
+//! of each share group, so that what a program asks is answered here; `link/` the connection.
+//!
+//! A call takes the process's lock, notes in the shadow what it changes, and is put at the end of a buffer. The buffer goes
+//! off when it is long, when a picture is complete, or when something must be asked. What must be asked is counted.
+//!
+//! Faults: the connection may break at any time. Frames are kept until the renderer has executed them, and another
+//! connection goes on where that one ended; a program waits meanwhile only when too much is kept. A renderer that does not
+//! come back within [`link::PATIENCE`] is given up: the program goes on, and nothing of it is drawn.
+//!
+//! Invariant: no panic reaches the program; the call that panicked returns zero.
+//! Invariant: nothing waits for the renderer in a frame that repeats what was done before.
+//! Invariant: what is not there is an error of OpenGL's and a line in the log, never a crash.
+
+#![allow(non_snake_case, reason = "libglvnd looks for a file of this name")]
+
+mod caps;
+mod core;
+mod counts;
+mod entries;
+mod glx;
+mod hand;
+mod link;
+mod names;
+mod raw;
+mod shadow;
+
+pub use glx::abi::__glx_Main;
+
+#[cfg(test)]
+mod session_tests;

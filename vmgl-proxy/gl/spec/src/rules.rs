@@ -1,0 +1,427 @@
+//! What the registry does not say, in tables: which commands stay in the agent, which are written by hand, how long
+//! arrays are whose length depends on an enum, what may be an offset, which names the agent's side allocates.
+//!
+//! Every row names a command of the registry; [`crate::Registry::load`] refuses a row that names none.
+
+use crate::{Base, Class, Len};
+
+/// The newest version whose commands are in the set.
+pub const NEWEST: (u32, u32) = (3, 3);
+
+/// Commands of later versions or of extensions that programs of OpenGL ES 2 and others use.
+pub const MORE: &[(&str, &str)] = &[
+    ("glClearDepthf", "ARB_ES2_compatibility"),
+    ("glDepthRangef", "ARB_ES2_compatibility"),
+    ("glGetShaderPrecisionFormat", "ARB_ES2_compatibility"),
+    ("glReleaseShaderCompiler", "ARB_ES2_compatibility"),
+    ("glShaderBinary", "ARB_ES2_compatibility"),
+    ("glDeleteObjectARB", "ARB_shader_objects"),
+    ("glGetHandleARB", "ARB_shader_objects"),
+    ("glGetInfoLogARB", "ARB_shader_objects"),
+    ("glGetObjectParameterivARB", "ARB_shader_objects"),
+];
+
+/// Other names of functions in the set that the registry keeps apart.
+pub const ALIASES: &[(&str, &str)] = &[
+    ("glAreTexturesResidentEXT", "glAreTexturesResident"),
+    ("glBindFramebufferEXT", "glBindFramebuffer"),
+    ("glBindRenderbufferEXT", "glBindRenderbuffer"),
+    ("glDeleteTexturesEXT", "glDeleteTextures"),
+    ("glGenTexturesEXT", "glGenTextures"),
+    ("glIsTextureEXT", "glIsTexture"),
+];
+
+/// Answered in the agent, never on the wire; the library writes them by hand.
+pub const LOCAL: &[&str] = &[
+    "glAreTexturesResident",
+    "glArrayElement",
+    "glDeleteObjectARB",
+    "glFinish",
+    "glFlush",
+    "glFlushMappedBufferRange",
+    "glGetActiveAttrib",
+    "glGetActiveUniform",
+    "glGetActiveUniformBlockName",
+    "glGetActiveUniformBlockiv",
+    "glGetActiveUniformName",
+    "glGetActiveUniformsiv",
+    "glGetAttachedShaders",
+    "glGetAttribLocation",
+    "glGetBufferParameteri64v",
+    "glGetBufferParameteriv",
+    "glGetBufferPointerv",
+    "glGetError",
+    "glGetHandleARB",
+    "glGetInfoLogARB",
+    "glGetObjectParameterivARB",
+    "glGetPointerv",
+    "glGetProgramInfoLog",
+    "glGetProgramiv",
+    "glGetShaderInfoLog",
+    "glGetShaderPrecisionFormat",
+    "glGetShaderSource",
+    "glGetShaderiv",
+    "glGetString",
+    "glGetStringi",
+    "glGetTransformFeedbackVarying",
+    "glGetUniformBlockIndex",
+    "glGetUniformIndices",
+    "glGetUniformLocation",
+    "glGetVertexAttribPointerv",
+    "glInterleavedArrays",
+    "glIsBuffer",
+    "glIsEnabled",
+    "glIsEnabledi",
+    "glIsFramebuffer",
+    "glIsList",
+    "glIsProgram",
+    "glIsQuery",
+    "glIsRenderbuffer",
+    "glIsSampler",
+    "glIsShader",
+    "glIsSync",
+    "glIsTexture",
+    "glIsVertexArray",
+    "glMapBuffer",
+    "glMapBufferRange",
+    "glMultiDrawArrays",
+    "glMultiDrawElements",
+    "glMultiDrawElementsBaseVertex",
+    "glReleaseShaderCompiler",
+    "glShaderBinary",
+    "glUnmapBuffer",
+];
+
+/// On the wire as planned, but the library's entry is written by hand: what it takes from the program must be
+/// found out first, or the shadow answers most of it.
+pub const HAND: &[&str] = &[
+    "glBitmap",
+    "glCallLists",
+    "glCheckFramebufferStatus",
+    "glColorPointer",
+    "glCompileShader",
+    "glCreateProgram",
+    "glCreateShader",
+    "glDrawArrays",
+    "glDrawArraysInstanced",
+    "glDrawElements",
+    "glDrawElementsBaseVertex",
+    "glDrawElementsInstanced",
+    "glDrawElementsInstancedBaseVertex",
+    "glDrawPixels",
+    "glDrawRangeElements",
+    "glDrawRangeElementsBaseVertex",
+    "glEdgeFlagPointer",
+    "glFenceSync",
+    "glFogCoordPointer",
+    "glGenBuffers",
+    "glGenFramebuffers",
+    "glGenLists",
+    "glGenQueries",
+    "glGenRenderbuffers",
+    "glGenSamplers",
+    "glGenTextures",
+    "glGenVertexArrays",
+    "glGetBooleani_v",
+    "glGetBooleanv",
+    "glGetBufferSubData",
+    "glGetCompressedTexImage",
+    "glGetDoublev",
+    "glGetFloatv",
+    "glGetFramebufferAttachmentParameteriv",
+    "glGetInteger64i_v",
+    "glGetInteger64v",
+    "glGetIntegeri_v",
+    "glGetIntegerv",
+    "glGetQueryiv",
+    "glGetTexImage",
+    "glGetUniformfv",
+    "glGetUniformiv",
+    "glGetUniformuiv",
+    "glGetVertexAttribIiv",
+    "glGetVertexAttribIuiv",
+    "glGetVertexAttribdv",
+    "glGetVertexAttribfv",
+    "glGetVertexAttribiv",
+    "glIndexPointer",
+    "glLinkProgram",
+    "glMap1d",
+    "glMap1f",
+    "glMap2d",
+    "glMap2f",
+    "glNormalPointer",
+    "glPolygonStipple",
+    "glReadPixels",
+    "glSecondaryColorPointer",
+    "glShaderSource",
+    "glTexCoordPointer",
+    "glTexImage1D",
+    "glTexImage2D",
+    "glTexImage3D",
+    "glTexSubImage1D",
+    "glTexSubImage2D",
+    "glTexSubImage3D",
+    "glTransformFeedbackVaryings",
+    "glVertexAttribIPointer",
+    "glVertexAttribPointer",
+    "glVertexPointer",
+];
+
+/// Not there: nobody has written them.
+pub const MISSING: &[&str] = &[
+    "glFeedbackBuffer",
+    "glGetMapdv",
+    "glGetMapfv",
+    "glGetMapiv",
+    "glGetPixelMapfv",
+    "glGetPixelMapuiv",
+    "glGetPixelMapusv",
+    "glRenderMode",
+    "glSelectBuffer",
+];
+
+/// Calls that the renderer cannot make from the plan alone.
+pub const RENDERER: &[&str] = &[
+    "glCallLists",
+    "glColorPointer",
+    "glCreateProgram",
+    "glCreateShader",
+    "glDeleteLists",
+    "glDeleteSync",
+    "glDrawArrays",
+    "glDrawArraysInstanced",
+    "glDrawElements",
+    "glDrawElementsBaseVertex",
+    "glDrawElementsInstanced",
+    "glDrawElementsInstancedBaseVertex",
+    "glDrawRangeElements",
+    "glDrawRangeElementsBaseVertex",
+    "glEdgeFlagPointer",
+    "glFenceSync",
+    "glFogCoordPointer",
+    "glGenBuffers",
+    "glGenFramebuffers",
+    "glGenLists",
+    "glGenQueries",
+    "glGenRenderbuffers",
+    "glGenSamplers",
+    "glGenTextures",
+    "glGenVertexArrays",
+    "glGetCompressedTexImage",
+    "glGetTexImage",
+    "glIndexPointer",
+    "glNormalPointer",
+    "glReadPixels",
+    "glSecondaryColorPointer",
+    "glShaderSource",
+    "glTexCoordPointer",
+    "glTransformFeedbackVaryings",
+    "glVertexAttribIPointer",
+    "glVertexAttribPointer",
+    "glVertexPointer",
+];
+
+/// Fields of the wire that are no arguments in C: names that the agent's side allocates, and offsets.
+/// A command in this table has no return value on the wire.
+pub const EXTRA: &[(&str, &str, Base)] = &[
+    ("glCreateProgram", "program", Base::U32),
+    ("glCreateShader", "shader", Base::U32),
+    ("glFenceSync", "sync", Base::Handle),
+    ("glGenLists", "list", Base::U32),
+    ("glGetCompressedTexImage", "offset", Base::U64),
+    ("glGetTexImage", "offset", Base::U64),
+    ("glReadPixels", "offset", Base::U64),
+];
+
+/// Arguments that do not travel, because what travels says it already: texts are sent as one.
+pub const DROPPED: &[(&str, &str)] =
+    &[("glShaderSource", "count"), ("glShaderSource", "length"), ("glTransformFeedbackVaryings", "count")];
+
+/// Pointers whose memory may be null, or an offset into a buffer.
+pub const DATA: &[(&str, &str)] = &[
+    ("glBitmap", "bitmap"),
+    ("glBufferData", "data"),
+    ("glBufferSubData", "data"),
+    ("glColorPointer", "pointer"),
+    ("glCompressedTexImage1D", "data"),
+    ("glCompressedTexImage2D", "data"),
+    ("glCompressedTexImage3D", "data"),
+    ("glCompressedTexSubImage1D", "data"),
+    ("glCompressedTexSubImage2D", "data"),
+    ("glCompressedTexSubImage3D", "data"),
+    ("glDrawElements", "indices"),
+    ("glDrawElementsBaseVertex", "indices"),
+    ("glDrawElementsInstanced", "indices"),
+    ("glDrawElementsInstancedBaseVertex", "indices"),
+    ("glDrawPixels", "pixels"),
+    ("glDrawRangeElements", "indices"),
+    ("glDrawRangeElementsBaseVertex", "indices"),
+    ("glEdgeFlagPointer", "pointer"),
+    ("glFogCoordPointer", "pointer"),
+    ("glIndexPointer", "pointer"),
+    ("glNormalPointer", "pointer"),
+    ("glPixelMapfv", "values"),
+    ("glPixelMapuiv", "values"),
+    ("glPixelMapusv", "values"),
+    ("glPolygonStipple", "mask"),
+    ("glSecondaryColorPointer", "pointer"),
+    ("glTexCoordPointer", "pointer"),
+    ("glTexImage1D", "pixels"),
+    ("glTexImage2D", "pixels"),
+    ("glTexImage3D", "pixels"),
+    ("glTexSubImage1D", "pixels"),
+    ("glTexSubImage2D", "pixels"),
+    ("glTexSubImage3D", "pixels"),
+    ("glVertexAttribIPointer", "pointer"),
+    ("glVertexAttribPointer", "pointer"),
+    ("glVertexPointer", "pointer"),
+];
+
+/// Whether what a `Data` argument of this command names is an offset when a pixel unpack buffer is bound.
+pub fn unpacks(command: &str) -> bool {
+    command.starts_with("glCompressedTex") || command.starts_with("glPixelMap")
+}
+
+const BY_PNAME: &[&str] = &["pname"];
+
+/// Lengths by a function of `vmgl_gl_stream::size`: the command, its pointer, the function, what it takes.
+pub const LENGTHS: &[(&str, &str, &str, &[&str])] = &[
+    ("glBitmap", "bitmap", "bitmap", &["width", "height"]),
+    ("glClearBufferfv", "value", "clear_buffer", &["buffer"]),
+    ("glClearBufferiv", "value", "clear_buffer", &["buffer"]),
+    ("glClearBufferuiv", "value", "clear_buffer", &["buffer"]),
+    ("glDrawElements", "indices", "indices", &["count", "type"]),
+    ("glDrawElementsBaseVertex", "indices", "indices", &["count", "type"]),
+    ("glDrawElementsInstanced", "indices", "indices", &["count", "type"]),
+    ("glDrawElementsInstancedBaseVertex", "indices", "indices", &["count", "type"]),
+    ("glDrawPixels", "pixels", "image_2d", &["format", "type", "width", "height"]),
+    ("glDrawRangeElements", "indices", "indices", &["count", "type"]),
+    ("glDrawRangeElementsBaseVertex", "indices", "indices", &["count", "type"]),
+    ("glFogfv", "params", "fog", BY_PNAME),
+    ("glFogiv", "params", "fog", BY_PNAME),
+    ("glGetFramebufferAttachmentParameteriv", "params", "one", BY_PNAME),
+    ("glGetLightfv", "params", "light", BY_PNAME),
+    ("glGetLightiv", "params", "light", BY_PNAME),
+    ("glGetMaterialfv", "params", "material", BY_PNAME),
+    ("glGetMaterialiv", "params", "material", BY_PNAME),
+    ("glGetMultisamplefv", "val", "multisample", BY_PNAME),
+    ("glGetQueryObjecti64v", "params", "one", BY_PNAME),
+    ("glGetQueryObjectiv", "params", "one", BY_PNAME),
+    ("glGetQueryObjectui64v", "params", "one", BY_PNAME),
+    ("glGetQueryObjectuiv", "params", "one", BY_PNAME),
+    ("glGetQueryiv", "params", "one", BY_PNAME),
+    ("glGetRenderbufferParameteriv", "params", "one", BY_PNAME),
+    ("glGetSamplerParameterIiv", "params", "tex_parameter", BY_PNAME),
+    ("glGetSamplerParameterIuiv", "params", "tex_parameter", BY_PNAME),
+    ("glGetSamplerParameterfv", "params", "tex_parameter", BY_PNAME),
+    ("glGetSamplerParameteriv", "params", "tex_parameter", BY_PNAME),
+    ("glGetTexEnvfv", "params", "tex_env", BY_PNAME),
+    ("glGetTexEnviv", "params", "tex_env", BY_PNAME),
+    ("glGetTexGendv", "params", "tex_gen", BY_PNAME),
+    ("glGetTexGenfv", "params", "tex_gen", BY_PNAME),
+    ("glGetTexGeniv", "params", "tex_gen", BY_PNAME),
+    ("glGetTexLevelParameterfv", "params", "one", BY_PNAME),
+    ("glGetTexLevelParameteriv", "params", "one", BY_PNAME),
+    ("glGetTexParameterIiv", "params", "tex_parameter", BY_PNAME),
+    ("glGetTexParameterIuiv", "params", "tex_parameter", BY_PNAME),
+    ("glGetTexParameterfv", "params", "tex_parameter", BY_PNAME),
+    ("glGetTexParameteriv", "params", "tex_parameter", BY_PNAME),
+    ("glLightModelfv", "params", "light_model", BY_PNAME),
+    ("glLightModeliv", "params", "light_model", BY_PNAME),
+    ("glLightfv", "params", "light", BY_PNAME),
+    ("glLightiv", "params", "light", BY_PNAME),
+    ("glMap1d", "points", "map_1", &["target", "stride", "order"]),
+    ("glMap1f", "points", "map_1", &["target", "stride", "order"]),
+    ("glMap2d", "points", "map_2", &["target", "ustride", "uorder", "vstride", "vorder"]),
+    ("glMap2f", "points", "map_2", &["target", "ustride", "uorder", "vstride", "vorder"]),
+    ("glMaterialfv", "params", "material", BY_PNAME),
+    ("glMaterialiv", "params", "material", BY_PNAME),
+    ("glPointParameterfv", "params", "point_parameter", BY_PNAME),
+    ("glPointParameteriv", "params", "point_parameter", BY_PNAME),
+    ("glSamplerParameterIiv", "param", "tex_parameter", BY_PNAME),
+    ("glSamplerParameterIuiv", "param", "tex_parameter", BY_PNAME),
+    ("glSamplerParameterfv", "param", "tex_parameter", BY_PNAME),
+    ("glSamplerParameteriv", "param", "tex_parameter", BY_PNAME),
+    ("glTexEnvfv", "params", "tex_env", BY_PNAME),
+    ("glTexEnviv", "params", "tex_env", BY_PNAME),
+    ("glTexGendv", "params", "tex_gen", BY_PNAME),
+    ("glTexGenfv", "params", "tex_gen", BY_PNAME),
+    ("glTexGeniv", "params", "tex_gen", BY_PNAME),
+    ("glTexImage1D", "pixels", "image_1d", &["format", "type", "width"]),
+    ("glTexImage2D", "pixels", "image_2d", &["format", "type", "width", "height"]),
+    ("glTexImage3D", "pixels", "image_3d", &["format", "type", "width", "height", "depth"]),
+    ("glTexParameterIiv", "params", "tex_parameter", BY_PNAME),
+    ("glTexParameterIuiv", "params", "tex_parameter", BY_PNAME),
+    ("glTexParameterfv", "params", "tex_parameter", BY_PNAME),
+    ("glTexParameteriv", "params", "tex_parameter", BY_PNAME),
+    ("glTexSubImage1D", "pixels", "image_1d", &["format", "type", "width"]),
+    ("glTexSubImage2D", "pixels", "image_2d", &["format", "type", "width", "height"]),
+    ("glTexSubImage3D", "pixels", "image_3d", &["format", "type", "width", "height", "depth"]),
+];
+
+/// Lengths that are none of the registry's and no function: the command, its pointer, and the rule.
+pub fn plain_length(command: &str, pointer: &str) -> Option<Len> {
+    const FREE: &[&str] = &[
+        "glColorPointer",
+        "glEdgeFlagPointer",
+        "glFogCoordPointer",
+        "glIndexPointer",
+        "glNormalPointer",
+        "glSecondaryColorPointer",
+        "glTexCoordPointer",
+        "glVertexAttribIPointer",
+        "glVertexAttribPointer",
+        "glVertexPointer",
+        // What is written has the size that the library asks for.
+        "glGetBooleani_v",
+        "glGetBooleanv",
+        "glGetCompressedTexImage",
+        "glGetDoublev",
+        "glGetFloatv",
+        "glGetInteger64i_v",
+        "glGetInteger64v",
+        "glGetIntegeri_v",
+        "glGetIntegerv",
+        "glGetTexImage",
+        "glGetUniformfv",
+        "glGetUniformiv",
+        "glGetUniformuiv",
+        "glReadPixels",
+    ];
+    match (command, pointer) {
+        ("glPolygonStipple" | "glGetPolygonStipple", "mask") => Some(Len::Fixed(128)),
+        ("glCallLists", "lists") => Some(Len::Times("n".to_owned(), 1)),
+        _ if FREE.contains(&command) => Some(Len::Free),
+        _ => None,
+    }
+}
+
+/// Texts that the registry gives no length, or one that says nothing.
+pub fn is_text(command: &str, pointer: &str) -> bool {
+    matches!(
+        (command, pointer),
+        ("glBindAttribLocation" | "glBindFragDataLocation" | "glBindFragDataLocationIndexed", "name")
+            | ("glGetFragDataIndex" | "glGetFragDataLocation", "name")
+            | ("glShaderSource", "string")
+            // One after the other, each with a NUL behind it.
+            | ("glTransformFeedbackVaryings", "varyings")
+    )
+}
+
+/// The class of objects that a parameter of this name names.
+pub fn class_of(command: &str, parameter: &str) -> Option<Class> {
+    Some(match parameter {
+        "texture" | "textures" => Class::Texture,
+        "buffer" | "buffers" => Class::Buffer,
+        "framebuffer" | "framebuffers" => Class::Framebuffer,
+        "renderbuffer" | "renderbuffers" => Class::Renderbuffer,
+        "array" | "arrays" => Class::VertexArray,
+        "sampler" | "samplers" => Class::Sampler,
+        "program" => Class::Program,
+        "shader" => Class::Shader,
+        "list" | "lists" => Class::List,
+        "sync" => Class::Sync,
+        "id" | "ids" if command.contains("Quer") || command == "glBeginConditionalRender" => Class::Query,
+        _ => return None,
+    })
+}
