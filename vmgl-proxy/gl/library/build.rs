@@ -75,7 +75,9 @@ fn attributes(registry: &Registry) -> Result<String, Box<dyn Error>> {
                 }
                 _ => {
                     let name = values.get(n).map(|arg| arg.name.as_str()).unwrap_or_default();
-                    format!("scalar(f64::from(*{name}), {:?}, {})", form.letter, form.normalized)
+                    let value =
+                        if form.letter == "d" { format!("*{name}") } else { format!("f64::from(*{name})") };
+                    format!("scalar({value}, {:?}, {})", form.letter, form.normalized)
                 }
             })
             .collect();

@@ -16,7 +16,6 @@ pub fn bytes(elements: Option<usize>, each: usize) -> Option<usize> {
 }
 
 /// One number.
-#[expect(clippy::unnecessary_wraps, reason = "the rules call all of these alike")]
 pub fn one(_pname: u32) -> Option<usize> {
     Some(1)
 }
@@ -60,7 +59,6 @@ pub fn material(pname: u32) -> Option<usize> {
 }
 
 /// `glTexEnv`.
-#[expect(clippy::unnecessary_wraps, reason = "the rules call all of these alike")]
 pub fn tex_env(pname: u32) -> Option<usize> {
     Some(if pname == 0x2201 { 4 } else { 1 })
 }
@@ -75,7 +73,6 @@ pub fn tex_gen(pname: u32) -> Option<usize> {
 }
 
 /// `glTexParameter` and `glSamplerParameter`.
-#[expect(clippy::unnecessary_wraps, reason = "the rules call all of these alike")]
 pub fn tex_parameter(pname: u32) -> Option<usize> {
     Some(if matches!(pname, 0x1004 | 0x8e46) { 4 } else { 1 })
 }

@@ -1,7 +1,8 @@
 //! Configurations of drawables: the few there are, and which a program's wishes allow.
 //!
 //! A renderer's drawable has eight bits of each colour and of alpha, depth of 24 and stencil of 8 bits. What differs is the
-//! X visual and whether there are two buffers.
+//! X visual and whether there are two buffers. There are configurations without stencil and without depth, too, for programs
+//! that look for what they want exactly; what they draw on has more than they see.
 
 pub(crate) const DOUBLEBUFFER: i32 = 5;
 const DONT_CARE: i32 = -1;
@@ -17,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) visual: u32,
     pub(crate) depth: u8,
     pub(crate) double: bool,
+    /// Bits of depth and of stencil.
+    buffers: (i32, i32),
 }
 
 /// A visual of the X server's that can be drawn with: its id and its bits of a pixel.
@@ -34,9 +37,11 @@ pub(crate) fn of_screen(screen: i32, visuals: &[Visual]) -> Vec<Config> {
         let mut these = visuals.iter().filter(|visual| visual.depth == depth);
         let Some(first) = these.next() else { continue };
         let other = these.next().unwrap_or(first);
-        for (visual, double) in [(first, true), (other, false)] {
-            let id = i32::try_from(configs.len()).unwrap_or(0) + 1;
-            configs.push(Config { id, screen, visual: visual.id, depth, double });
+        for buffers in [(24, 8), (24, 0), (0, 0)] {
+            for (visual, double) in [(first, true), (other, false)] {
+                let id = i32::try_from(configs.len()).unwrap_or(0) + 1;
+                configs.push(Config { id, screen, visual: visual.id, depth, double, buffers });
+            }
         }
     }
     configs
@@ -57,8 +62,8 @@ impl Config {
             // Bits of a pixel.
             2 => 32,
             8..=11 => 8,
-            12 => 24,
-            13 => 8,
+            12 => self.buffers.0,
+            13 => self.buffers.1,
             // Level, stereo, auxiliary buffers, accumulation, samples.
             3 | 6 | 7 | 14..=17 | 100_000 | 100_001 => 0,
             // Caveat, transparency and its values.
@@ -148,17 +153,25 @@ mod tests {
         assert!(choose(&configs, &[(12, 32)]).is_empty());
         assert!(choose(&configs, &[(100_001, 4)]).is_empty());
         assert!(choose(&configs, &[(0x7777, 1)]).is_empty());
-        assert_eq!(choose(&configs, &[(12, 24), (5, 1), (0x8010, 1)]).len(), 2);
+        assert_eq!(choose(&configs, &[(12, 24), (13, 8), (5, 1), (0x8010, 1)]).len(), 2);
         assert_eq!(choose(&configs, &[(0x8013, 2)])[0].id, 2);
-        assert_eq!(choose(&configs, &[]).len(), 4);
+        assert_eq!(choose(&configs, &[]).len(), 12);
+    }
+
+    #[test]
+    fn a_program_that_looks_for_no_stencil_finds_that() {
+        let configs = configs();
+        let none: Vec<_> = configs.iter().filter(|config| config.get(13) == Some(0)).collect();
+        assert!(none.iter().any(|config| config.double && config.get(12) == Some(24)));
+        // What is chosen by wishes comes with most first.
+        assert_eq!(choose(&configs, &[(5, 1)])[0].get(13), Some(8));
     }
 
     #[test]
     fn a_server_with_one_visual_has_both_kinds_on_it() {
         let configs = of_screen(0, &[Visual { id: 7, depth: 24 }]);
-        assert_eq!(
-            configs.iter().map(|config| (config.visual, config.double)).collect::<Vec<_>>(),
-            [(7, true), (7, false)]
-        );
+        assert!(configs.iter().all(|config| config.visual == 7));
+        assert!(choose_visual(&configs, &[(5, 1)]).unwrap().double);
+        assert!(!choose_visual(&configs, &[]).unwrap().double);
     }
 }

@@ -139,7 +139,7 @@ pub(crate) unsafe fn multi_draw_arrays(
     for index in 0..usize::try_from(drawcount).unwrap_or(0) {
         // SAFETY: the caller's.
         unsafe {
-            draw_arrays(cx, mode, first.add(index).read_unaligned(), count.add(index).read_unaligned())
+            draw_arrays(cx, mode, first.add(index).read_unaligned(), count.add(index).read_unaligned());
         };
     }
 }

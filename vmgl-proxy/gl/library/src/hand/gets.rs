@@ -45,7 +45,11 @@ pub(crate) unsafe fn get_integerv(cx: &mut Cx<'_>, pname: u32, data: *mut i32) {
     let capacity = bytes_of(wanted(cx, pname), 4);
     // SAFETY: the caller's.
     unsafe {
-        ask_into(cx, data.cast(), capacity, |reply| Command::GetIntegerv { reply, pname, data_cap: capacity })
+        ask_into(cx, data.cast(), capacity, |reply| Command::GetIntegerv {
+            reply,
+            pname,
+            data_cap: capacity,
+        });
     }
 }
 
@@ -78,7 +82,7 @@ pub(crate) unsafe fn get_floatv(cx: &mut Cx<'_>, pname: u32, data: *mut f32) {
     let capacity = bytes_of(wanted(cx, pname), 4);
     // SAFETY: the caller's.
     unsafe {
-        ask_into(cx, data.cast(), capacity, |reply| Command::GetFloatv { reply, pname, data_cap: capacity })
+        ask_into(cx, data.cast(), capacity, |reply| Command::GetFloatv { reply, pname, data_cap: capacity });
     }
 }
 
@@ -90,7 +94,7 @@ pub(crate) unsafe fn get_doublev(cx: &mut Cx<'_>, pname: u32, data: *mut f64) {
     let capacity = bytes_of(wanted(cx, pname), 8);
     // SAFETY: the caller's.
     unsafe {
-        ask_into(cx, data.cast(), capacity, |reply| Command::GetDoublev { reply, pname, data_cap: capacity })
+        ask_into(cx, data.cast(), capacity, |reply| Command::GetDoublev { reply, pname, data_cap: capacity });
     }
 }
 
@@ -124,7 +128,12 @@ pub(crate) unsafe fn get_integeri_v(cx: &mut Cx<'_>, target: u32, index: u32, da
     let data_cap = indexed(target) * 4;
     // SAFETY: the caller's.
     unsafe {
-        ask_into(cx, data.cast(), data_cap, |reply| Command::GetIntegeri_v { reply, target, index, data_cap })
+        ask_into(cx, data.cast(), data_cap, |reply| Command::GetIntegeri_v {
+            reply,
+            target,
+            index,
+            data_cap,
+        });
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) unsafe fn tex_image1d(
             format,
             type_,
             pixels,
-        })
+        });
     }
 }
 
@@ -174,7 +174,7 @@ pub(crate) unsafe fn tex_image2d(
             format,
             type_,
             pixels,
-        })
+        });
     }
 }
 
@@ -204,7 +204,7 @@ pub(crate) unsafe fn tex_image3d(
             format,
             type_,
             pixels,
-        })
+        });
     }
 }
 
@@ -228,7 +228,7 @@ pub(crate) unsafe fn tex_sub_image1d(
             format,
             type_,
             pixels,
-        })
+        });
     }
 }
 
@@ -256,7 +256,7 @@ pub(crate) unsafe fn tex_sub_image2d(
             format,
             type_,
             pixels,
-        })
+        });
     }
 }
 
@@ -288,7 +288,7 @@ pub(crate) unsafe fn tex_sub_image3d(
             format,
             type_,
             pixels,
-        })
+        });
     }
 }
 
@@ -308,7 +308,7 @@ pub(crate) unsafe fn draw_pixels(
             format,
             type_,
             pixels,
-        })
+        });
     }
 }
 
@@ -332,7 +332,7 @@ pub(crate) unsafe fn bitmap(
             xmove,
             ymove,
             bitmap,
-        })
+        });
     }
 }
 
@@ -428,7 +428,7 @@ pub(crate) unsafe fn get_tex_image(
     let [Some(width), Some(height), Some(depth)] = sizes else { return };
     // SAFETY: the caller's.
     unsafe {
-        take(cx, format, type_, [width, height, depth], pixels, |reply, capacity| get(reply, capacity, 0))
+        take(cx, format, type_, [width, height, depth], pixels, |reply, capacity| get(reply, capacity, 0));
     }
 }
 

@@ -23,9 +23,10 @@ pub(crate) unsafe fn shader_source(
             let length = if length.is_null() { -1 } else { length.add(index).read_unaligned() };
             (string.add(index).read_unaligned(), length)
         };
-        // SAFETY: as above; a length below zero stands for a NUL at the end.
         let part = match usize::try_from(length) {
+            // SAFETY: as above.
             Ok(length) => unsafe { raw::bytes(text, Some(length)) }.unwrap_or_default(),
+            // SAFETY: as above; a length below zero stands for a NUL at the end.
             Err(_) => unsafe { raw::text(text.cast()) },
         };
         source.extend_from_slice(part);

@@ -63,7 +63,7 @@ pub(crate) unsafe fn get_program_info_log(
     unsafe { raw::put_text(log, room, length, text) };
 }
 
-fn text<'t>(name: &'t [u8]) -> &'t str {
+fn text(name: &[u8]) -> &str {
     std::str::from_utf8(name).unwrap_or_default()
 }
 

@@ -272,7 +272,7 @@ impl State {
                 self.stencil_func(0x0405, func, ref_, mask);
             }
             Command::StencilFuncSeparate { face, func, ref_, mask } => {
-                self.stencil_func(face, func, ref_, mask)
+                self.stencil_func(face, func, ref_, mask);
             }
             Command::StencilMask { mask } => {
                 v.set(const { slot(0x0b98) }, mask);
