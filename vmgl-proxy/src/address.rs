@@ -4,13 +4,14 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use rustix::net::sockopt;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Time before the next is accepted after one could not be.
@@ -103,6 +104,51 @@ impl Address {
     }
 }
 
+/// A connection that can be handed to another process.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A socket file.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// Fills `bytes`.
+    ///
+    /// # Errors
+    /// What reading gives, and the connection's end.
+    pub async fn read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.read_exact(bytes).await,
+            Self::Unix(stream) => stream.read_exact(bytes).await,
+        }
+        .map(|_| ())
+    }
+
+    /// The connection, for who only reads and writes.
+    #[must_use]
+    pub fn boxed(self) -> Box<dyn Stream> {
+        match self {
+            Self::Tcp(stream) => Box::new(stream),
+            Self::Unix(stream) => Box::new(stream),
+        }
+    }
+
+    /// The connection, for a process that waits in its reads.
+    ///
+    /// # Errors
+    /// What the system gives.
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        let fd: OwnedFd = match self {
+            Self::Tcp(stream) => stream.into_std()?.into(),
+            Self::Unix(stream) => stream.into_std()?.into(),
+        };
+        rustix::io::ioctl_fionbio(&fd, false)?;
+        Ok(fd)
+    }
+}
+
 /// A door.
 #[derive(Debug)]
 pub enum Listener {
@@ -118,22 +164,32 @@ impl Listener {
     /// # Errors
     /// What accepting gives.
     pub async fn accept(&self) -> io::Result<(Box<dyn Stream>, String)> {
+        self.accept_socket().await.map(|(socket, from)| (socket.boxed(), from))
+    }
+
+    async fn accept_socket(&self) -> io::Result<(Socket, String)> {
         Ok(match self {
             Self::Tcp(listener) => {
                 let (stream, from) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 watch(&stream)?;
-                (Box::new(stream), from.to_string())
+                (Socket::Tcp(stream), from.to_string())
             }
-            Self::Unix(listener) => (Box::new(listener.accept().await?.0), "unix".to_owned()),
+            Self::Unix(listener) => (Socket::Unix(listener.accept().await?.0), "unix".to_owned()),
         })
+    }
+
+    /// As [`Listener::next_socket`], for who only reads and writes.
+    pub async fn next(&self) -> (Box<dyn Stream>, String) {
+        let (socket, from) = self.next_socket().await;
+        (socket.boxed(), from)
     }
 
     /// The next who comes. A connection that cannot be had (it is gone again, too many files are open) is not
     /// the door's end: it goes on after a pause.
-    pub async fn next(&self) -> (Box<dyn Stream>, String) {
+    pub async fn next_socket(&self) -> (Socket, String) {
         loop {
-            match self.accept().await {
+            match self.accept_socket().await {
                 Ok(who) => return who,
                 Err(fault) => {
                     tracing::warn!("accepting a connection: {fault}");

@@ -1,6 +1,6 @@
 //! `ctl`: a unix socket (mode 0600) that takes one line of JSON a question and gives one a answer.
 //!
-//! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"prepare","to":ADDR}`, `{"do":"hold"}`, `{"do":"rehome"}` (with
+//! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"gl"}`, `{"do":"prepare","to":ADDR}`, `{"do":"hold"}`, `{"do":"rehome"}` (with
 //! `"to"`, or to what is prepared), `{"do":"cancel"}`. Answers are `{"ok":…}` or `{"error":"…"}`; prepare and rehome
 //! answer when they are done.
 
@@ -15,6 +15,7 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use crate::address::{Address, Listener};
+use crate::gl::renderers::Renderers;
 use crate::hub::{Ask, Ways};
 use crate::link::Means;
 use crate::rehome::Event;
@@ -32,6 +33,8 @@ pub enum Command {
     Status {},
     /// Who looks.
     Viewers {},
+    /// Programs that draw with OpenGL here.
+    Gl {},
     /// Load ahead.
     Prepare {
         /// The new server.
@@ -50,12 +53,17 @@ pub enum Command {
 }
 
 /// Where viewers come in, as `status` tells it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Doors {
     /// The address of plain viewers.
     pub listening: String,
     /// What to type into a browser.
     pub browse: Option<String>,
+    /// Where OpenGL programs of the agent come in.
+    pub gl_listening: Option<String>,
+    /// Programs that draw here, where the proxy listens for them.
+    #[serde(skip)]
+    pub gl: Option<Renderers>,
 }
 
 /// Answers at `path` until accepting fails.
@@ -108,6 +116,10 @@ async fn answer(command: Command, doors: &Doors, ways: &Ways, means: &Means) -> 
     let parse = |to: String| to.parse::<Address>().map_err(|fault| fault.to_string());
     let ask = match command {
         Command::Viewers {} => return Ok(viewers(means)),
+        Command::Gl {} => {
+            let no = "this proxy was started without --gl-listen".to_owned();
+            return doors.gl.as_ref().map(Renderers::told).ok_or(no);
+        }
         Command::Status {} => Ask::Status,
         Command::Hold {} => Ask::Hold,
         Command::Prepare { to } => Ask::Change(Event::Prepare(parse(to)?)),
@@ -123,6 +135,7 @@ async fn answer(command: Command, doors: &Doors, ways: &Ways, means: &Means) -> 
         let shown = means.display.lock();
         fields.insert("listening".to_owned(), doors.listening.clone().into());
         fields.insert("browse".to_owned(), doors.browse.clone().into());
+        fields.insert("gl_listening".to_owned(), doors.gl_listening.clone().into());
         fields.insert("viewers".to_owned(), shown.viewers.len().into());
         fields.insert("last_viewer_end".to_owned(), shown.viewer_end.clone().into());
         drop(shown);

@@ -4,6 +4,9 @@
 //! see whole updates, and after a re-home only what differs. A viewer that is slow misses pictures between,
 //! never the last one: its debt is one [`Region`].
 //!
+//! Where windows with OpenGL pictures lie over the server's picture ([`Shown::overlay`]), that is kept below; what it
+//! changes there is not seen, owed to nobody and counts for nothing until the window is away.
+//!
 //! Invariant: the lock is held for copying and comparing only: what a viewer is owed is copied out and encoded
 //! after that, so that one viewer's encoding holds up neither a link nor another viewer.
 
@@ -14,6 +17,7 @@ use tokio::sync::Notify;
 use vmgl_rfb::{Cursor, Framebuffer, Rect, Screen};
 
 use crate::address::Address;
+use crate::gl::scene::Scene;
 use crate::region::Region;
 
 /// Pictures are compared in squares of this side.
@@ -59,6 +63,9 @@ pub struct Viewer {
 pub struct Shown {
     /// The picture.
     pub picture: Framebuffer,
+    /// What the server shows, while windows lie over it.
+    below: Option<Framebuffer>,
+    scene: Scene,
     /// The desktop's name.
     pub name: String,
     /// How the desktop is divided, as far as the server said.
@@ -102,6 +109,10 @@ impl Shown {
         }
         if (from.width(), from.height()) != (self.picture.width(), self.picture.height()) {
             self.picture = from.clone();
+            self.below = (!self.scene.is_empty()).then(|| from.clone());
+            if let Some(below) = &self.below {
+                self.scene.compose(&mut self.picture, below, below.bounds());
+            }
             self.screens = Vec::new();
             let all = self.picture.bounds();
             self.owe(|debt| {
@@ -114,13 +125,50 @@ impl Shown {
         let mut differs = Region::default();
         for rect in changed.rects() {
             for tile in rect.intersect(&from.bounds()).tiles(TILE, TILE) {
-                if take_over(&mut self.picture, from, tile) {
+                let seen = match &mut self.below {
+                    None => take_over(&mut self.picture, from, tile),
+                    Some(below) => {
+                        take_over(below, from, tile) && self.scene.compose(&mut self.picture, below, tile)
+                    }
+                };
+                if seen {
                     differs.add(tile);
                 }
             }
         }
+        self.differs(&differs)
+    }
+
+    /// Changes what lies over the server's picture; `change` says where, and the answer is as [`Shown::publish`]'s.
+    pub fn overlay(&mut self, change: impl FnOnce(&mut Scene) -> Vec<Rect>) -> u64 {
+        let changed = change(&mut self.scene);
+        if changed.is_empty() {
+            return 0;
+        }
+        let below = self.below.get_or_insert_with(|| self.picture.clone());
+        let mut differs = Region::default();
+        for rect in changed {
+            for tile in rect.intersect(&below.bounds()).tiles(TILE, TILE) {
+                if self.scene.compose(&mut self.picture, below, tile) {
+                    differs.add(tile);
+                }
+            }
+        }
+        if self.scene.is_empty() {
+            self.below = None;
+        }
+        self.differs(&differs)
+    }
+
+    /// What lies over the server's picture.
+    #[must_use]
+    pub fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
+    fn differs(&mut self, differs: &Region) -> u64 {
         if !differs.is_empty() {
-            self.owe(|debt| debt.damage.add_all(&differs));
+            self.owe(|debt| debt.damage.add_all(differs));
         }
         differs.area()
     }
@@ -225,6 +273,8 @@ impl Display {
     pub fn new(picture: Framebuffer) -> Self {
         Self(Arc::new(Mutex::new(Shown {
             picture,
+            below: None,
+            scene: Scene::default(),
             name: "vmgl-proxy".to_owned(),
             screens: Vec::new(),
             cursor: None,
@@ -250,6 +300,8 @@ impl Display {
 #[allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 mod tests {
     use super::*;
+    use crate::gl::scene::Key;
+    use crate::gl::seen::Seen;
 
     #[test]
     fn of_a_new_picture_a_viewer_is_owed_the_difference_only() {
@@ -263,6 +315,56 @@ mod tests {
         shown.publish(&other, &all);
         assert_eq!(shown.picture, other);
         assert_eq!(shown.viewers[&id].debt.damage.rects(), [Rect::new(96, 96, TILE, TILE)]);
+    }
+
+    #[test]
+    fn what_the_server_draws_below_a_window_is_seen_when_the_window_is_away() {
+        let whole = Rect::new(32, 32, 64, 64);
+        let display = Display::new(Framebuffer::new(640, 480).unwrap());
+        let mut shown = display.lock();
+        let (id, _) = shown.add("test".to_owned());
+        let seen = Seen { window: 1, program: 2, x: 32, y: 32, width: 64, height: 64, rects: vec![whole] };
+        let mut gears = Framebuffer::new(64, 64).unwrap();
+        gears.fill(gears.bounds(), 0xff);
+        assert_eq!(shown.overlay(|scene| scene.report(vec![seen])), 0, "there is no picture yet");
+        let key = Key { program: 2, window: 1 };
+        assert_eq!(shown.overlay(|scene| scene.picture(key, gears).0), 64 * 64);
+        assert_eq!(shown.viewers[&id].debt.damage.area(), 64 * 64);
+        shown.viewers.get_mut(&id).unwrap().debt = Debt::default();
+
+        let mut server = Framebuffer::new(640, 480).unwrap();
+        server.fill(whole, 0xff00);
+        let mut all = Region::default();
+        all.add(server.bounds());
+        assert_eq!(shown.publish(&server, &all), 0, "nobody sees it");
+        assert!(shown.viewers[&id].debt.damage.is_empty());
+        assert_eq!(shown.picture.row(32, 32, 1), [0xff]);
+        server.fill(Rect::new(20, 40, 20, 1), 0xff_0000);
+        assert_eq!(
+            shown.publish(&server, &all),
+            u64::from(TILE) * u64::from(TILE),
+            "what is beside it is seen"
+        );
+        assert_eq!(shown.picture.row(30, 40, 4), [0xff_0000, 0xff_0000, 0xff, 0xff]);
+
+        assert_eq!(shown.overlay(|scene| scene.gone(2)), 64 * 64);
+        assert_eq!(shown.picture, server);
+    }
+
+    #[test]
+    fn a_server_of_another_size_keeps_the_windows_over_it() {
+        let display = Display::new(Framebuffer::new(64, 48).unwrap());
+        let mut shown = display.lock();
+        let rects = vec![Rect::new(0, 0, 4, 4)];
+        let seen = Seen { window: 1, program: 2, x: 0, y: 0, width: 4, height: 4, rects };
+        let mut gears = Framebuffer::new(4, 4).unwrap();
+        gears.fill(gears.bounds(), 0xff);
+        shown.overlay(|scene| scene.report(vec![seen]));
+        shown.overlay(|scene| scene.picture(Key { program: 2, window: 1 }, gears).0);
+        shown.publish(&Framebuffer::new(128, 96).unwrap(), &Region::default());
+        assert_eq!(shown.picture.row(3, 3, 2), [0xff, 0]);
+        shown.overlay(|scene| scene.gone(2));
+        assert_eq!(shown.picture, Framebuffer::new(128, 96).unwrap());
     }
 
     #[test]

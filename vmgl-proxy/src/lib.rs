@@ -6,6 +6,8 @@
 //! [`rehome`] which server is shown, [`input`] what keys and buttons a server has to be told,
 //! [`pace`] when a server is asked for more, [`region`] what a viewer has not got yet.
 //!
+//! [`gl`] lays the windows of the agent's OpenGL programs over the picture, drawn here by a process each.
+//!
 //! [`redux`] records sessions and replays them; [`wan`] is a long way for tests and measurements.
 //!
 //! Invariant: a viewer's connection ends only by the viewer, by its own fault, or with the proxy.
@@ -18,6 +20,7 @@ pub mod address;
 pub mod clipboard;
 pub mod ctl;
 pub mod display;
+pub mod gl;
 pub mod hub;
 pub mod input;
 pub mod link;

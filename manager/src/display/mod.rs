@@ -173,7 +173,7 @@ mod tests {
         let display = Display::new(vmgl_rfb::Framebuffer::new(8, 8).unwrap());
         let means = Means { display, tap: Tap::new(None).unwrap(), password: None, pull: false };
         let ways = Hub::start(Address::Unix(folder.join("nowhere")), means.clone());
-        let doors = ctl::Doors { listening: "tcp:127.0.0.1:1".to_owned(), browse: None };
+        let doors = ctl::Doors { listening: "tcp:127.0.0.1:1".to_owned(), ..ctl::Doors::default() };
         let (tap, path) = (means.tap.clone(), folder.join(proxy::CTL));
         tokio::spawn(async move { ctl::serve(&path, doors, ways, means).await });
         let end = Instant::now() + Duration::from_secs(60);

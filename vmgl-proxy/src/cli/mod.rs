@@ -1,6 +1,7 @@
 //! The command line: a file for each command, with its words and what is done for them.
 
 mod browsers;
+mod gl;
 mod record;
 mod replay;
 mod report;
@@ -21,6 +22,8 @@ use clap::{Parser, Subcommand};
   vmgl-proxy serve --upstream unix:/run/agent.vnc --listen tcp:127.0.0.1:5900 --ctl /run/proxy.ctl
   vmgl-proxy serve --upstream unix:/run/agent.vnc --listen tcp:127.0.0.1:5900 --ws tcp:127.0.0.1:6080
       # then open http://127.0.0.1:6080/ in a browser
+  vmgl-proxy serve --upstream unix:/run/agent.vnc --listen tcp:127.0.0.1:5900 --gl-listen unix:/run/vmgl/gl.sock
+      # OpenGL of the agent's programs is drawn here; in the agent: vmgl-proxy gl watch --to ADDR
   vmgl-proxy ctl /run/proxy.ctl prepare tcp:127.0.0.1:5942
   vmgl-proxy ctl /run/proxy.ctl rehome
   vmgl-proxy record --upstream unix:/run/agent.vnc --listen tcp:127.0.0.1:5900 --out work.session
@@ -43,9 +46,19 @@ enum What {
     Replay(replay::Arguments),
     /// Draw reports of replays into one picture
     Report(report::Arguments),
+    /// The agent's OpenGL, drawn here
+    Gl(gl::Arguments),
 }
 
 impl Arguments {
+    /// What has to be done in a process of one thread; none if that was not asked for.
+    pub(crate) fn alone(&self) -> Option<Result<()>> {
+        match &self.what {
+            What::Gl(arguments) => arguments.render(),
+            _ => None,
+        }
+    }
+
     /// Does what was asked for.
     pub(crate) async fn run(self) -> Result<()> {
         match self.what {
@@ -54,6 +67,7 @@ impl Arguments {
             What::Record(arguments) => record::run(arguments).await,
             What::Replay(arguments) => replay::run(arguments).await,
             What::Report(arguments) => report::run(arguments),
+            What::Gl(arguments) => gl::run(arguments).await,
         }
     }
 }

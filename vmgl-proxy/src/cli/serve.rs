@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use vmgl_proxy::address::Listener;
 use vmgl_proxy::display::Display;
+use vmgl_proxy::gl::door;
+use vmgl_proxy::gl::renderers::Renderers;
 use vmgl_proxy::link::Means;
 use vmgl_proxy::reception::Reception;
 use vmgl_proxy::tap::Tap;
@@ -27,6 +30,9 @@ pub(super) struct Arguments {
     /// Socket for `vmgl-proxy ctl`
     #[arg(long, value_name = "PATH")]
     ctl: Option<PathBuf>,
+    /// Where the agent's OpenGL programs, and the watcher of their windows, connect: what they draw is drawn here
+    #[arg(long, value_name = "ADDR")]
+    gl_listen: Option<Address>,
     /// Record what the sensors see
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -43,7 +49,7 @@ pub(super) struct Arguments {
 
 #[allow(clippy::print_stdout, reason = "who starts it has to learn the port that was given")]
 pub(super) async fn run(arguments: Arguments) -> Result<()> {
-    let Arguments { upstream, listen, browsers, ctl, trace, view_only, .. } = arguments;
+    let Arguments { upstream, listen, browsers, ctl, gl_listen, trace, view_only, .. } = arguments;
     let read = |file: Option<PathBuf>| file.as_deref().map(password).transpose();
     let means = Means {
         display: Display::new(Framebuffer::new(1024, 768)?),
@@ -54,11 +60,28 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
     let known = read(arguments.password_file)?;
     let listener = listen.listen().await.with_context(|| format!("listening at {listen}"))?;
     let front = browsers.open(known.is_some()).await?;
+    let gl = match gl_listen {
+        Some(at) => Some(at.listen().await.with_context(|| format!("listening at {at}"))?),
+        None => None,
+    };
     let ways = Hub::start(upstream, means.clone());
     let reception = Reception::new(means.display.clone(), ways.said.clone(), known, view_only);
     let listening = listener.address()?;
     println!("listening {listening}");
-    let doors = ctl::Doors { listening, browse: front.as_ref().map(|front| front.url.clone()) };
+    let gl_listening = gl.as_ref().map(Listener::address).transpose()?;
+    let renderers = gl.map(|door| (door, Renderers::new(means.display.clone(), means.tap.clone())));
+    let doors = ctl::Doors {
+        listening,
+        browse: front.as_ref().map(|front| front.url.clone()),
+        gl_listening,
+        gl: renderers.as_ref().map(|(_, renderers)| renderers.clone()),
+    };
+    let drawn = async {
+        match renderers {
+            Some((listener, renderers)) => door::open(listener, renderers).await,
+            None => std::future::pending().await,
+        }
+    };
     let answers = async {
         match ctl {
             Some(path) => {
@@ -82,6 +105,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
         ended = answers => ended,
         never = reception.door(listener) => match never {},
         never = pages => match never {},
+        never = drawn => match never {},
         ended = tokio::signal::ctrl_c() => ended.context("waiting for the interrupt"),
     }
 }

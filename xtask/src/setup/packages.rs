@@ -79,6 +79,14 @@ pub(super) const PACKAGES: &[Package] = &[
     package("xvfb", For::Test, "a screen for a VNC viewer", Sign::Program("Xvfb")),
     package("xinput", For::Test, "which keys X holds down", Sign::Program("xinput")),
     package("xclip", For::Test, "texts in X's clipboard", Sign::Program("xclip")),
+    package("libegl1", For::Test, "OpenGL without a screen", Sign::File("/usr/lib/*/libEGL.so.1")),
+    package(
+        "libegl-mesa0",
+        For::Test,
+        "OpenGL without a screen, in software",
+        Sign::File("/usr/lib/*/libEGL_mesa.so.0"),
+    ),
+    package("libgl1-mesa-dri", For::Test, "OpenGL in software", Sign::File("/usr/lib/*/dri/swrast_dri.so")),
     package("mesa-utils", For::Test, "a program that draws with OpenGL", Sign::Program("glxgears")),
     package("nano", For::Test, "an editor in a terminal", Sign::Program("nano")),
     package(

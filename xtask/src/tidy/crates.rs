@@ -9,7 +9,7 @@ use crate::workspace;
 
 /// Crates that speak to the kernel by memory it shares or maps, or to OpenGL, which is C: their `unsafe` is argued block
 /// by block. Every other crate forbids it.
-const MAY_BE_UNSAFE: [&str; 2] = ["vmgl-gl", "wandisk-ublk"];
+const MAY_BE_UNSAFE: [&str; 3] = ["vmgl-gl", "vmgl-gl-renderer", "wandisk-ublk"];
 
 /// Which part of the product may know which other, by top-level folders. `xtask` and `tests` may know
 /// all.

@@ -1,0 +1,354 @@
+//! The watcher: a client of the agent's X server that tells the proxy where windows with OpenGL pictures are seen.
+//!
+//! It follows all windows ([`Tree`]), because any may cover one with pictures. Windows with pictures are those with the
+//! property that the agent's OpenGL library sets on them. When all events that are there have been heard, the proxy is
+//! told once, and only if something is seen otherwise; a proxy that cannot be reached is tried again, and told at once.
+//!
+//! A compositing manager may show windows through others, or moved; the watcher says so in its log and goes on telling
+//! what the windows' own places and order say.
+//!
+//! Invariant: what is asked about a window's children is asked with the server grabbed, so no event is older than it.
+//! Fault model: the X server's end is the watcher's end. A proxy that does not read holds it up for [`PATIENCE`] at most.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use thiserror::Error;
+use x11rb::connection::{Connection, RequestConnection};
+use x11rb::errors::{ConnectError, ConnectionError, ReplyError};
+use x11rb::protocol::Event as XEvent;
+use x11rb::protocol::shape::{ConnectionExt as _, SK};
+use x11rb::protocol::xproto::{
+    Atom, AtomEnum, ChangeWindowAttributesAux, ConnectionExt, EventMask, MapState, Place as Circulation,
+    WindowClass,
+};
+use x11rb::rust_connection::RustConnection;
+
+use super::area::Piece;
+use super::seen::{self, PROPERTY, Seen};
+use super::tree::{Child, Event, Place, TooMany, Tree};
+use crate::Address;
+
+/// How long connecting to the proxy, and a write to it, may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Time between attempts to reach the proxy.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Why it ended.
+#[derive(Debug, Error)]
+pub enum WatchError {
+    /// No X server.
+    #[error("the X server cannot be reached")]
+    Connect(#[from] ConnectError),
+    /// It went away.
+    #[error("the X server went away")]
+    Gone(#[from] ConnectionError),
+    /// It refused what every client may do.
+    #[error("the X server refused a question")]
+    Refused(#[from] ReplyError),
+    /// It cannot say which shape windows have.
+    #[error("the X server has no SHAPE extension")]
+    NoShapes,
+    /// Too many windows.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    /// The system.
+    #[error("waiting for events")]
+    Wait(#[from] rustix::io::Errno),
+}
+
+/// Watches until the X server at `display` (else `$DISPLAY`) goes away, and tells the proxy at `to`.
+///
+/// # Errors
+/// Always: why it ended.
+pub fn run(display: Option<&str>, to: &Address) -> Result<(), WatchError> {
+    let (x, screen) = x11rb::connect(display)?;
+    let mut watcher = Watcher::new(x, screen)?;
+    let mut proxy = Proxy { to: to.clone(), stream: None, tried: None };
+    loop {
+        watcher.hear()?;
+        proxy.tell(&watcher.tree.seen());
+        if watcher.tree.was_cut() {
+            tracing::warn!(
+                "a window is covered by so many pieces that less of its pictures is shown than is seen"
+            );
+        }
+        // What was heard while a question was answered waits in the connection, not in the socket.
+        if let Some(event) = watcher.x.poll_for_event()? {
+            watcher.apply(event)?;
+            continue;
+        }
+        proxy.wait(watcher.x.stream().as_fd())?;
+    }
+}
+
+struct Watcher {
+    x: RustConnection,
+    root: u32,
+    property: Atom,
+    compositor: Atom,
+    manager: Atom,
+    tree: Tree,
+}
+
+impl Watcher {
+    fn new(x: RustConnection, screen: usize) -> Result<Self, WatchError> {
+        let setup = x.setup().roots.get(screen).ok_or(ConnectError::InvalidScreen)?;
+        let (root, width, height) = (setup.root, setup.width_in_pixels, setup.height_in_pixels);
+        let atom = |name: &str| Ok::<_, WatchError>(x.intern_atom(false, name.as_bytes())?.reply()?.atom);
+        let (property, manager) = (atom(PROPERTY)?, atom("MANAGER")?);
+        let compositor = atom(&format!("_NET_WM_CM_S{screen}"))?;
+        if x.extension_information(x11rb::protocol::shape::X11_EXTENSION_NAME)?.is_none() {
+            return Err(WatchError::NoShapes);
+        }
+        let tree = Tree::new(root, width, height);
+        let mut watcher = Self { x, root, property, compositor, manager, tree };
+        watcher.composited()?;
+        watcher.learn(vec![root])?;
+        Ok(watcher)
+    }
+
+    /// Hears all events that are there.
+    fn hear(&mut self) -> Result<(), WatchError> {
+        while let Some(event) = self.x.poll_for_event()? {
+            self.apply(event)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: XEvent) -> Result<(), WatchError> {
+        let event = match event {
+            XEvent::CreateNotify(e) => {
+                let place =
+                    Place { x: e.x, y: e.y, width: e.width, height: e.height, border: e.border_width };
+                Event::Created { window: e.window, parent: e.parent, place }
+            }
+            XEvent::DestroyNotify(e) => Event::Destroyed(e.window),
+            XEvent::MapNotify(e) => Event::Mapped(e.window, true),
+            XEvent::UnmapNotify(e) => Event::Mapped(e.window, false),
+            XEvent::ConfigureNotify(e) => {
+                let place =
+                    Place { x: e.x, y: e.y, width: e.width, height: e.height, border: e.border_width };
+                Event::Configured(e.window, place, e.above_sibling)
+            }
+            XEvent::GravityNotify(e) => {
+                self.tree.moved(e.window, e.x, e.y);
+                return Ok(());
+            }
+            XEvent::ReparentNotify(e) => {
+                Event::Reparented { window: e.window, parent: e.parent, x: e.x, y: e.y }
+            }
+            XEvent::CirculateNotify(e) => Event::Circulated(e.window, e.place == Circulation::ON_TOP),
+            XEvent::PropertyNotify(e) if e.atom == self.property => return self.ask_owner(e.window),
+            XEvent::ShapeNotify(e) if e.shape_kind == SK::BOUNDING => {
+                return self.ask_shape(e.affected_window);
+            }
+            XEvent::ClientMessage(e) if e.type_ == self.manager => return self.composited(),
+            _ => return Ok(()),
+        };
+        let learn = self.tree.event(event)?;
+        self.learn(learn.into_iter().collect())
+    }
+
+    /// Asks all about these windows and what is below them, while nobody else can change it.
+    fn learn(&mut self, mut windows: Vec<u32>) -> Result<(), WatchError> {
+        if windows.is_empty() {
+            return Ok(());
+        }
+        self.x.grab_server()?;
+        let mut all = Vec::new();
+        while let Some(window) = windows.pop() {
+            windows.extend(self.learn_one(window)?);
+            all.push(window);
+        }
+        self.x.ungrab_server()?;
+        for window in all {
+            self.ask_owner(window)?;
+            self.ask_shape(window)?;
+        }
+        self.x.flush()?;
+        Ok(())
+    }
+
+    fn learn_one(&mut self, window: u32) -> Result<Vec<u32>, WatchError> {
+        let mut mask = EventMask::SUBSTRUCTURE_NOTIFY | EventMask::PROPERTY_CHANGE;
+        if window == self.root {
+            mask |= EventMask::STRUCTURE_NOTIFY;
+        }
+        self.x
+            .change_window_attributes(window, &ChangeWindowAttributesAux::new().event_mask(mask))?
+            .ignore_error();
+        self.x.shape_select_input(window, true)?.ignore_error();
+        let attributes = self.x.get_window_attributes(window)?;
+        let tree = self.x.query_tree(window)?;
+        // It may be gone again: an event says so.
+        let (Some(attributes), Some(tree)) = (there(attributes.reply())?, there(tree.reply())?) else {
+            return Ok(Vec::new());
+        };
+        let mut asked = Vec::with_capacity(tree.children.len());
+        for child in tree.children {
+            asked.push((child, self.x.get_geometry(child)?, self.x.get_window_attributes(child)?));
+        }
+        let mut children = Vec::with_capacity(asked.len());
+        for (window, place, attributes) in asked {
+            let (Some(place), Some(attributes)) = (there(place.reply())?, there(attributes.reply())?) else {
+                continue;
+            };
+            let mapped = attributes.map_state != MapState::UNMAPPED;
+            let place = Place {
+                x: place.x,
+                y: place.y,
+                width: place.width,
+                height: place.height,
+                border: place.border_width,
+            };
+            children.push(Child { window, place, mapped });
+        }
+        Ok(self.tree.learnt(window, attributes.class == WindowClass::INPUT_ONLY, &children)?)
+    }
+
+    fn ask_owner(&mut self, window: u32) -> Result<(), WatchError> {
+        let reply = self.x.get_property(false, window, self.property, AtomEnum::CARDINAL, 0, 2)?.reply();
+        let Some(reply) = there(reply)? else { return Ok(()) };
+        let items: Vec<u32> = reply.value32().into_iter().flatten().collect();
+        let program = match items[..] {
+            [low, high] => Some(u64::from(low) | u64::from(high) << 32),
+            _ => None,
+        };
+        self.tree.owned(window, program);
+        Ok(())
+    }
+
+    fn ask_shape(&mut self, window: u32) -> Result<(), WatchError> {
+        let (extents, rectangles) =
+            (self.x.shape_query_extents(window)?, self.x.shape_get_rectangles(window, SK::BOUNDING)?);
+        let (Some(extents), Some(reply)) = (there(extents.reply())?, there(rectangles.reply())?) else {
+            return Ok(());
+        };
+        let piece = |r: &x11rb::protocol::xproto::Rectangle| {
+            Piece::new(r.x.into(), r.y.into(), r.width.into(), r.height.into())
+        };
+        let pieces = extents.bounding_shaped.then(|| reply.rectangles.iter().map(piece).collect());
+        self.tree.shaped(window, pieces);
+        Ok(())
+    }
+
+    fn composited(&self) -> Result<(), WatchError> {
+        let owner = self.x.get_selection_owner(self.compositor)?.reply()?.owner;
+        if owner != x11rb::NONE {
+            tracing::warn!(
+                "a compositing manager runs: OpenGL pictures are shown where the windows themselves are, without its effects"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// An answer about a window; none when the server says that there is no such window.
+fn there<T>(reply: Result<T, ReplyError>) -> Result<Option<T>, WatchError> {
+    match reply {
+        Ok(reply) => Ok(Some(reply)),
+        Err(ReplyError::X11Error(_)) => Ok(None),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+trait Line: Read + Write + AsFd {}
+impl<T: Read + Write + AsFd> Line for T {}
+
+struct Proxy {
+    to: Address,
+    /// The connection, and what was told by it last.
+    stream: Option<(Box<dyn Line>, Vec<Seen>)>,
+    tried: Option<Instant>,
+}
+
+impl Proxy {
+    fn tell(&mut self, windows: &[Seen]) {
+        if self.stream.is_none() && self.tried.is_none_or(|at| at.elapsed() >= AGAIN) {
+            match connect(&self.to) {
+                Ok(stream) => {
+                    tracing::info!("the proxy at {} is told", self.to);
+                    self.stream = Some((stream, Vec::new()));
+                    self.say(windows);
+                }
+                Err(fault) => {
+                    if self.tried.is_none() {
+                        tracing::warn!(
+                            "the proxy at {} cannot be reached, and is tried again: {fault}",
+                            self.to
+                        );
+                    }
+                    self.tried = Some(Instant::now());
+                }
+            }
+        } else if self.stream.as_ref().is_some_and(|(_, told)| told != windows) {
+            self.say(windows);
+        }
+    }
+
+    fn say(&mut self, windows: &[Seen]) {
+        let Some((stream, told)) = &mut self.stream else { return };
+        windows.clone_into(told);
+        if let Err(fault) = stream.write_all(&seen::write(windows)) {
+            self.lose(&fault);
+        }
+    }
+
+    fn lose(&mut self, fault: &io::Error) {
+        tracing::warn!("the proxy at {} went away: {fault}", self.to);
+        self.stream = None;
+        self.tried = Some(Instant::now());
+    }
+
+    /// Waits for X, for the proxy's end, or for the time to try it again.
+    fn wait(&mut self, x: BorrowedFd<'_>) -> Result<(), WatchError> {
+        let again = Timespec::try_from(AGAIN).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        let ended = match &self.stream {
+            None => {
+                poll(&mut [PollFd::from_borrowed_fd(x, PollFlags::IN)], Some(&again))?;
+                return Ok(());
+            }
+            Some((stream, _)) => {
+                let mut both = [
+                    PollFd::from_borrowed_fd(x, PollFlags::IN),
+                    PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::IN),
+                ];
+                poll(&mut both, None)?;
+                !both[1].revents().is_empty()
+            }
+        };
+        if ended && let Some((stream, _)) = &mut self.stream {
+            // The proxy never says anything.
+            match stream.read(&mut [0; 64]) {
+                Ok(1..) => {}
+                Ok(0) => self.lose(&io::ErrorKind::UnexpectedEof.into()),
+                Err(fault) => self.lose(&fault),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn connect(to: &Address) -> io::Result<Box<dyn Line>> {
+    let mut line: Box<dyn Line> = match to {
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path)?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Box::new(stream)
+        }
+        Address::Tcp(at) => {
+            let at = at.to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+            let stream = TcpStream::connect_timeout(&at, PATIENCE)?;
+            stream.set_nodelay(true)?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Box::new(stream)
+        }
+    };
+    line.write_all(&seen::MAGIC)?;
+    Ok(line)
+}

@@ -1,0 +1,71 @@
+//! A desk: an X server as the agent's, the proxy with its door for OpenGL, the watcher, and a viewer.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use vmgl_rfb::{Encoding, Framebuffer};
+
+use crate::peers::{Proxy, Running, Viewer, Xvnc, eventually, unix};
+
+/// All of it.
+pub(crate) struct Desk {
+    pub(crate) server: Xvnc,
+    pub(crate) proxy: Proxy,
+    pub(crate) viewer: Viewer,
+    pub(crate) door: PathBuf,
+    _watcher: Running,
+    _dir: tempfile::TempDir,
+}
+
+impl Desk {
+    pub(crate) fn new(size: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let door = dir.path().join("gl");
+        let server = Xvnc::start(dir.path().join("vnc"), size);
+        let trace = dir.path().join("trace");
+        let more = ["--gl-listen", &unix(&door), "--trace", trace.to_str().unwrap()];
+        let proxy = Proxy::start(dir.path(), &server.path, &more);
+        proxy.attached();
+        let watcher = watcher(&server.display, &door);
+        let viewer = Viewer::connect(&proxy.door, Encoding::Zrle, None).unwrap();
+        let desk = Self { server, proxy, viewer, door, _watcher: watcher, _dir: dir };
+        eventually("the watcher is there", || (desk.stat()["watched"] == true).then_some(()));
+        desk
+    }
+
+    /// What `vmgl-proxy gl stat` says.
+    pub(crate) fn stat(&self) -> Value {
+        let mut ask = Command::new(env!("CARGO_BIN_EXE_vmgl-proxy"));
+        let done = ask.args(["gl", "stat"]).arg(self.proxy.door.with_file_name("ctl")).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        serde_json::from_slice(&done.stdout).unwrap()
+    }
+
+    /// How many updates of the screen the sensors have heard of, of so many pixels.
+    pub(crate) fn updates(&self, area: u64) -> usize {
+        let trace = std::fs::read_to_string(self.proxy.door.with_file_name("trace")).unwrap();
+        let update = format!(r#""e":"update","area":{area}}}"#);
+        trace.lines().filter(|line| line.ends_with(&update)).count()
+    }
+
+    /// The process that draws for the only program.
+    pub(crate) fn renderer(&self) -> String {
+        self.stat()["programs"][0]["renderer_pid"].to_string()
+    }
+
+    /// Waits until the viewer has these colours at these places.
+    pub(crate) fn sees(&mut self, what: &str, places: &[((u16, u16), u32)]) {
+        self.viewer.sees(what, |shown| places.iter().all(|((x, y), colour)| pixel(shown, *x, *y) == *colour));
+    }
+}
+
+pub(crate) fn pixel(shown: &Framebuffer, x: u16, y: u16) -> u32 {
+    shown.row(x, y, 1)[0]
+}
+
+pub(crate) fn watcher(display: &str, door: &Path) -> Running {
+    let mut watcher = Command::new(env!("CARGO_BIN_EXE_vmgl-proxy"));
+    watcher.args(["gl", "watch", "--display", display, "--to", &unix(door)]);
+    Running(watcher.stdout(Stdio::null()).spawn().unwrap())
+}

@@ -1,0 +1,206 @@
+/* Draws one picture with OpenGL through GLX, always the same one, and stays. What it draws with is its argument:
+ * "lists" display lists, lights, matrices; "arrays" arrays in its own memory, a texture, fog, blending; "shaders" buffers
+ * and GLSL into a framebuffer object and from there to the window. Built by the tests with cc, without headers of OpenGL
+ * or X, which need not be installed. */
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct Display Display;
+typedef struct { void *visual; unsigned long id; int screen, depth, class; unsigned long r, g, b; int map, bits; } XVisualInfo;
+typedef struct {
+  unsigned long background_pixmap, background_pixel, border_pixmap, border_pixel;
+  int bit_gravity, win_gravity, backing_store;
+  unsigned long backing_planes, backing_pixel;
+  int save_under;
+  long event_mask, do_not_propagate_mask;
+  int override_redirect;
+  unsigned long colormap, cursor;
+} XSetWindowAttributes;
+
+Display *XOpenDisplay(const char *);
+unsigned long XDefaultRootWindow(Display *);
+unsigned long XCreateColormap(Display *, unsigned long, void *, int);
+unsigned long XCreateWindow(Display *, unsigned long, int, int, unsigned, unsigned, unsigned, int, unsigned, void *,
+                            unsigned long, XSetWindowAttributes *);
+int XMapWindow(Display *, unsigned long);
+int XSync(Display *, int);
+XVisualInfo *glXChooseVisual(Display *, int, int *);
+void *glXCreateContext(Display *, XVisualInfo *, void *, int);
+int glXMakeCurrent(Display *, unsigned long, void *);
+void glXSwapBuffers(Display *, unsigned long);
+void (*glXGetProcAddress(const unsigned char *))(void);
+
+enum { W = 300, H = 200 };
+
+void glBegin(unsigned), glEnd(void), glEnable(unsigned), glDisable(unsigned), glClear(unsigned), glFinish(void);
+void glClearColor(float, float, float, float), glMatrixMode(unsigned), glLoadIdentity(void), glPushMatrix(void);
+void glPopMatrix(void), glTranslatef(float, float, float), glRotatef(float, float, float, float);
+void glFrustum(double, double, double, double, double, double), glLightfv(unsigned, unsigned, const float *);
+void glMaterialfv(unsigned, unsigned, const float *), glNormal3f(float, float, float), glVertex3f(float, float, float);
+unsigned glGenLists(int);
+void glNewList(unsigned, unsigned), glEndList(void), glCallList(unsigned), glShadeModel(unsigned);
+void glEnableClientState(unsigned), glVertexPointer(int, unsigned, int, const void *);
+void glColorPointer(int, unsigned, int, const void *), glTexCoordPointer(int, unsigned, int, const void *);
+void glDrawArrays(unsigned, int, int), glDrawElements(unsigned, int, unsigned, const void *);
+void glGenTextures(int, unsigned *), glBindTexture(unsigned, unsigned), glTexParameteri(unsigned, unsigned, int);
+void glTexImage2D(unsigned, int, int, int, int, int, unsigned, unsigned, const void *), glBlendFunc(unsigned, unsigned);
+void glPixelStorei(unsigned, int), glFogfv(unsigned, const float *), glFogi(unsigned, int), glViewport(int, int, int, int);
+unsigned glGetError(void);
+
+static void sphere(int n) {
+  for (int i = 0; i < n; i++) {
+    glBegin(0x0008); /* GL_QUAD_STRIP */
+    for (int j = 0; j <= n; j++)
+      for (int k = 0; k < 2; k++) {
+        float a = (float)M_PI * (float)(i + k) / (float)n, b = 2 * (float)M_PI * (float)j / (float)n;
+        float x = sinf(a) * cosf(b), y = cosf(a), z = sinf(a) * sinf(b);
+        glNormal3f(x, y, z);
+        glVertex3f(x, y, z);
+      }
+    glEnd();
+  }
+}
+
+static void project(void) {
+  glMatrixMode(0x1701); /* GL_PROJECTION */
+  glLoadIdentity();
+  glFrustum(-1, 1, -0.666, 0.666, 2, 20);
+  glMatrixMode(0x1700); /* GL_MODELVIEW */
+  glLoadIdentity();
+}
+
+static void lists(void) {
+  const float place[4] = {3, 4, 5, 0}, red[4] = {0.9f, 0.2f, 0.1f, 1}, green[4] = {0.1f, 0.8f, 0.3f, 1};
+  unsigned list = glGenLists(1);
+  glEnable(0x0B50), glEnable(0x4000), glEnable(0x0B71), glEnable(0x0BA1); /* lights, depth, normals */
+  glLightfv(0x4000, 0x1203, place);
+  glNewList(list, 0x1300);
+  sphere(24);
+  glEndList();
+  project();
+  glTranslatef(0, 0, -5);
+  for (int i = 0; i < 5; i++) {
+    glPushMatrix();
+    glRotatef((float)i * 72, 0.1f, 0.2f, 1);
+    glTranslatef(1.5f, 0, 0);
+    glMaterialfv(0x0404, 0x1602, i % 2 ? red : green);
+    glCallList(list);
+    glPopMatrix();
+  }
+}
+
+static void arrays(void) {
+  static const float at[][3] = {{-1, -1, 0}, {1, -1, 0}, {1, 1, 0}, {-1, 1, 0}};
+  static const unsigned char colours[][4] = {{255, 0, 0, 255}, {0, 255, 0, 200}, {0, 0, 255, 150}, {255, 255, 255, 100}};
+  static const float of[][2] = {{0, 0}, {3, 0}, {3, 3}, {0, 3}};
+  static const unsigned short order[] = {0, 1, 2, 0, 2, 3};
+  const float grey[4] = {0.3f, 0.3f, 0.4f, 1};
+  unsigned char picture[7][32]; /* 7 x 7 pixels of 3 bytes; each row begins at a multiple of 4 and has more behind it */
+  unsigned texture;
+  for (int y = 0; y < 7; y++)
+    for (int x = 0; x < 32; x++) picture[y][x] = (unsigned char)(x * 37 + y * 91);
+  glGenTextures(1, &texture);
+  glBindTexture(0x0DE1, texture);
+  glPixelStorei(0x0CF2, 10); /* 10 pixels a row, of which 7 are read */
+  glTexImage2D(0x0DE1, 0, 0x1907, 7, 7, 0, 0x1907, 0x1401, picture);
+  glTexParameteri(0x0DE1, 0x2801, 0x2601), glTexParameteri(0x0DE1, 0x2800, 0x2600);
+  glEnable(0x0DE1), glEnable(0x0BE2), glBlendFunc(0x0302, 0x0303);
+  glEnable(0x0B60), glFogi(0x0B65, 0x0800), glFogfv(0x0B66, grey);
+  glEnableClientState(0x8074), glEnableClientState(0x8076), glEnableClientState(0x8078);
+  glVertexPointer(3, 0x1406, 0, at), glColorPointer(4, 0x1401, 0, colours), glTexCoordPointer(2, 0x1406, 0, of);
+  project();
+  for (int i = 0; i < 6; i++) {
+    glLoadIdentity();
+    glTranslatef((float)(i % 3 - 1) * 1.6f, (float)(i / 3) * 1.5f - 0.75f, -4);
+    glRotatef((float)i * 25, 0.3f, 1, 0.2f);
+    if (i % 2)
+      glDrawElements(4, 6, 0x1403, order);
+    else
+      glDrawArrays(7, 0, 4);
+  }
+}
+
+#define CALL(type, name, ...) ((type)glXGetProcAddress((const unsigned char *)name))(__VA_ARGS__)
+
+static void shaders(void) {
+  static const float corners[] = {-1, -1, 1, -1, -1, 1, 1, 1};
+  static const char *vertex = "attribute vec2 place; varying vec2 at; uniform float size;\n"
+                              "void main() { at = place * size; gl_Position = vec4(place, 0.0, 1.0); }\n";
+  static const char *fragment = "varying vec2 at; uniform vec3 tint[2]; uniform sampler2D under; uniform int stage;\n"
+                                "void main() { vec2 p = at; float n = 0.0;\n"
+                                "  for (int i = 0; i < 40; i++) { if (dot(p, p) > 4.0) break; n += 0.025;\n"
+                                "    p = vec2(p.x * p.x - p.y * p.y, 2.0 * p.x * p.y) + vec2(-0.75, 0.11); }\n"
+                                "  vec4 c = vec4(mix(tint[0], tint[1], n), 1.0);\n"
+                                "  gl_FragColor = stage == 0 ? c : texture2D(under, at * 0.5 + 0.5).bgra; }\n";
+  unsigned program = CALL(unsigned (*)(void), "glCreateProgram"), buffer, target, texture;
+  for (int i = 0; i < 2; i++) {
+    unsigned shader = CALL(unsigned (*)(unsigned), "glCreateShader", i ? 0x8B30 : 0x8B31);
+    const char **text = i ? &fragment : &vertex;
+    int compiled = 0;
+    CALL(void (*)(unsigned, int, const char **, const int *), "glShaderSource", shader, 1, text, NULL);
+    CALL(void (*)(unsigned), "glCompileShader", shader);
+    CALL(void (*)(unsigned, unsigned, int *), "glGetShaderiv", shader, 0x8B81, &compiled);
+    if (!compiled) exit(3);
+    CALL(void (*)(unsigned, unsigned), "glAttachShader", program, shader);
+  }
+  CALL(void (*)(unsigned), "glLinkProgram", program);
+  CALL(void (*)(unsigned), "glUseProgram", program);
+#define PLACE(name) CALL(int (*)(unsigned, const char *), "glGetUniformLocation", program, name)
+  const float tints[6] = {0.05f, 0.1f, 0.3f, 1, 0.8f, 0.2f};
+  CALL(void (*)(int, int, const float *), "glUniform3fv", PLACE("tint"), 2, tints);
+  CALL(void (*)(int, float), "glUniform1f", PLACE("size"), 1.3f);
+  CALL(void (*)(int, int), "glUniform1i", PLACE("stage"), 0);
+  CALL(void (*)(int, unsigned *), "glGenBuffers", 1, &buffer);
+  CALL(void (*)(unsigned, unsigned), "glBindBuffer", 0x8892, buffer);
+  CALL(void (*)(unsigned, long, const void *, unsigned), "glBufferData", 0x8892, sizeof corners, corners, 0x88E4);
+  int place = CALL(int (*)(unsigned, const char *), "glGetAttribLocation", program, "place");
+  CALL(void (*)(unsigned, int, unsigned, unsigned char, int, const void *), "glVertexAttribPointer", (unsigned)place, 2,
+       0x1406, 0, 0, NULL);
+  CALL(void (*)(unsigned), "glEnableVertexAttribArray", (unsigned)place);
+  glGenTextures(1, &texture);
+  glBindTexture(0x0DE1, texture);
+  glTexImage2D(0x0DE1, 0, 0x8058, 128, 128, 0, 0x1908, 0x1401, NULL);
+  glTexParameteri(0x0DE1, 0x2801, 0x2600), glTexParameteri(0x0DE1, 0x2800, 0x2600);
+  CALL(void (*)(int, unsigned *), "glGenFramebuffers", 1, &target);
+  CALL(void (*)(unsigned, unsigned), "glBindFramebuffer", 0x8D40, target);
+  CALL(void (*)(unsigned, unsigned, unsigned, unsigned, int), "glFramebufferTexture2D", 0x8D40, 0x8CE0, 0x0DE1, texture, 0);
+  if (CALL(unsigned (*)(unsigned), "glCheckFramebufferStatus", 0x8D40) != 0x8CD5) exit(4);
+  glViewport(0, 0, 128, 128);
+  glDrawArrays(5, 0, 4);
+  CALL(void (*)(unsigned, unsigned), "glBindFramebuffer", 0x8D40, 0);
+  glViewport(0, 0, W, H);
+  CALL(void (*)(int, float), "glUniform1f", PLACE("size"), 1.0f);
+  CALL(void (*)(int, int), "glUniform1i", PLACE("stage"), 1);
+  glDrawArrays(5, 0, 4);
+}
+
+int main(int count, char **words) {
+  int wanted[] = {4, 5, 8, 8, 9, 8, 10, 8, 12, 24, 0}; /* RGBA, two buffers, 8 bits a colour, depth */
+  Display *display = XOpenDisplay(NULL);
+  XVisualInfo *visual = display ? glXChooseVisual(display, 0, wanted) : NULL;
+  if (!visual || count < 2) return 1;
+  XSetWindowAttributes looks = {0};
+  looks.colormap = XCreateColormap(display, XDefaultRootWindow(display), visual->visual, 0);
+  looks.override_redirect = 1;
+  unsigned long window = XCreateWindow(display, XDefaultRootWindow(display), 10, 20, W, H, 0, visual->depth, 1,
+                                       visual->visual, 1 << 3 | 1 << 9 | 1 << 13, &looks);
+  void *context = glXCreateContext(display, visual, NULL, 1);
+  XMapWindow(display, window);
+  XSync(display, 0);
+  if (!context || !glXMakeCurrent(display, window, context)) return 2;
+  glClearColor(0.2f, 0.25f, 0.3f, 1);
+  glClear(0x4100);
+  if (!strcmp(words[1], "lists")) lists();
+  else if (!strcmp(words[1], "arrays")) arrays();
+  else shaders();
+  if (glGetError()) return 5;
+  glXSwapBuffers(display, window);
+  glFinish();
+  puts("drawn");
+  fflush(stdout);
+  for (;;) pause();
+}

@@ -1,0 +1,10 @@
+//! OpenGL of an agent as its user sees it: the proxy, its renderers and its watcher as programs, a real X server, and a viewer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is wrong")]
+
+mod desk;
+#[path = "../proxy/peers/mod.rs"]
+mod peers;
+mod program;
+mod unmodified;
+mod windows;

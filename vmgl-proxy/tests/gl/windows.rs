@@ -1,0 +1,157 @@
+//! A program's pictures are seen where its window is seen, and nowhere else; whatever becomes of its renderer, the rest goes on.
+
+use std::process::Command as Process;
+
+use vmgl_gl_stream::{Command, Control, Verdict};
+use x11rb::protocol::xproto::{ConfigureWindowAux, ConnectionExt};
+
+use crate::desk::Desk;
+use crate::program::{Client, Program};
+
+const GEARS: u64 = 0x1122_3344_5566_7788;
+const RED: u32 = 0xff_0000;
+const BLUE: u32 = 0x00_00ff;
+const GREY: u32 = 0x80_8080;
+
+#[test]
+fn pictures_are_where_the_window_is_under_what_covers_it_and_go_with_it() {
+    let mut desk = Desk::new("320x240");
+    let client = Client::new(&desk.server.display);
+    client.window((0, 0, 320, 240), GREY);
+    let window = client.window((40, 30, 100, 80), 0);
+    client.belongs(window, GEARS);
+    let mut program = Program::open(&desk.door, GEARS, window, (100, 80));
+    assert!(program.paint(RED));
+    let confined = std::fs::read_to_string(format!("/proc/{}/status", desk.renderer())).unwrap();
+    assert!(confined.contains("Seccomp:\t2") && confined.contains("NoNewPrivs:\t1"), "{confined}");
+    desk.sees("the picture", &[((40, 30), RED), ((139, 109), RED), ((39, 30), GREY), ((140, 109), GREY)]);
+
+    // Another window over its corner, which X draws.
+    let over = client.window((100, 80, 100, 80), BLUE);
+    desk.sees("what covers it", &[((100, 80), BLUE), ((99, 80), RED), ((139, 79), RED)]);
+    client.raise(window);
+    desk.sees("it on top again", &[((100, 80), RED), ((140, 80), BLUE)]);
+    client.raise(over);
+
+    client.configure(window, &ConfigureWindowAux::new().x(10).y(100));
+    desk.sees("it elsewhere", &[((40, 30), GREY), ((10, 100), RED), ((109, 100), BLUE), ((99, 179), RED)]);
+
+    // X drew nothing of it: where it has no picture the window is black.
+    client.configure(window, &ConfigureWindowAux::new().width(120).height(90));
+    desk.sees("it larger and not drawn yet", &[((10, 100), RED), ((10, 185), 0)]);
+    program.say(&[Command::Control(Control::ResizeDrawable { drawable: 1, width: 120, height: 90 })]);
+    assert!(program.paint(BLUE));
+    desk.sees("it larger", &[((10, 100), BLUE), ((10, 185), BLUE)]);
+
+    client.x.unmap_window(window).unwrap();
+    client.sync();
+    desk.sees("it away", &[((10, 100), GREY), ((10, 185), GREY)]);
+    let stat = desk.stat();
+    assert_eq!(
+        (&stat["programs"][0]["frames"], &stat["programs"][0]["blocking"]),
+        (&2.into(), &0.into()),
+        "{stat}"
+    );
+}
+
+#[test]
+fn each_swap_that_is_seen_is_an_update_for_the_sensors() {
+    let mut desk = Desk::new("320x240");
+    let client = Client::new(&desk.server.display);
+    let window = client.window((0, 0, 96, 64), 0);
+    client.belongs(window, GEARS);
+    let mut program = Program::open(&desk.door, GEARS, window, (96, 64));
+    for colour in 1..=20 {
+        assert!(program.paint(colour));
+    }
+    // The same picture again is nothing new to see.
+    assert!(program.paint(20));
+    desk.sees("the last picture", &[((95, 63), 20)]);
+    crate::peers::eventually("20 updates", || (desk.updates(96 * 64) == 20).then_some(()));
+}
+
+#[test]
+fn a_program_is_shown_in_its_own_window_only_and_with_its_own_objects() {
+    let mut desk = Desk::new("320x240");
+    let client = Client::new(&desk.server.display);
+    client.window((0, 0, 320, 240), GREY);
+    let windows = [client.window((0, 0, 50, 50), 0), client.window((100, 0, 50, 50), 0)];
+    client.belongs(windows[0], 1);
+    client.belongs(windows[1], 2);
+    // The second claims the first's window.
+    let mut thief = Program::open(&desk.door, 2, windows[0], (50, 50));
+    let mut owner = Program::open(&desk.door, 1, windows[0], (50, 50));
+    // A texture of one is none of the other's.
+    owner.say(&[Command::BindTexture { target: 0x0DE1, texture: 5 }]);
+    thief.say(&[Command::Control(Control::Ping { serial: 9 })]);
+    assert!(thief.hears("Pong"));
+    assert!(thief.paint(BLUE));
+    assert!(owner.paint(RED));
+    desk.sees("the owner's picture", &[((10, 10), RED), ((110, 10), 0)]);
+    assert_eq!(desk.stat()["programs"].as_array().unwrap().len(), 2);
+    assert!(thief.paint(BLUE));
+    let stat = desk.stat();
+    assert_eq!((&stat["windows"], &stat["windows_shown"]), (&2.into(), &1.into()), "{stat}");
+    desk.sees("the owner's picture still", &[((10, 10), RED)]);
+}
+
+#[test]
+fn a_renderer_that_is_killed_under_load_ends_its_pictures_and_nothing_else() {
+    let mut desk = Desk::new("320x240");
+    let client = Client::new(&desk.server.display);
+    client.window((0, 0, 320, 240), GREY);
+    let window = client.window((0, 0, 64, 64), BLUE);
+    client.belongs(window, GEARS);
+    let mut program = Program::open(&desk.door, GEARS, window, (64, 64));
+    assert!(program.paint(RED));
+    desk.sees("the picture", &[((5, 5), RED)]);
+    let renderer = desk.renderer();
+    let killed =
+        std::thread::spawn(move || Process::new("kill").args(["-KILL", &renderer]).status().unwrap());
+    while program.paint(RED) {}
+    assert!(killed.join().unwrap().success());
+    desk.sees("what X drew below", &[((5, 5), BLUE)]);
+
+    // The same program comes again, and is told that nothing of it is known.
+    let mut hello = vmgl_gl_stream::ClientHello {
+        spec: vmgl_gl_stream::SPEC,
+        stream: crate::program::stream_of(GEARS),
+        next: 1,
+        last: 12,
+        pid: 1,
+        name: "test".to_owned(),
+    };
+    assert_eq!(Program::with(&desk.door, &hello).hello.verdict, Verdict::Unknown);
+    hello.spec ^= 1;
+    assert_eq!(Program::with(&desk.door, &hello).hello.verdict, Verdict::OtherSpec);
+    let mut again = Program::open(&desk.door, GEARS, window, (64, 64));
+    assert!(again.paint(RED));
+    desk.sees("a picture again", &[((5, 5), RED)]);
+}
+
+#[test]
+fn nonsense_in_a_stream_costs_the_program_its_renderer_and_nobody_else_anything() {
+    let mut desk = Desk::new("320x240");
+    let client = Client::new(&desk.server.display);
+    let window = client.window((0, 0, 64, 64), 0);
+    client.belongs(window, GEARS);
+    let mut good = Program::open(&desk.door, GEARS, window, (64, 64));
+
+    // Names, enums and memory that make no sense are errors of OpenGL's.
+    let mut odd = Program::open(&desk.door, 2, 1, (8, 8));
+    odd.say(&[
+        Command::UseProgram { program: 77 },
+        Command::Enable { cap: 0xffff_ffff },
+        Command::Control(Control::MakeCurrent { context: 9, draw: 9, read: 9 }),
+        Command::Control(Control::Swap { drawable: 9, serial: 1, interval: 0 }),
+        Command::Control(Control::Ping { serial: 1 }),
+    ]);
+    assert!(odd.hears("Pong"));
+    assert!(odd.hears("error: 1282"), "{:?}", odd.heard);
+    assert!(odd.paint(RED), "it goes on");
+
+    odd.say_bytes(&[0xff; 64]);
+    odd.ends();
+    assert!(good.paint(RED));
+    desk.sees("the other's picture", &[((5, 5), RED)]);
+}
