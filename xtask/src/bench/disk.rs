@@ -49,6 +49,7 @@ pub(super) fn in_guest(disk: &Disk) -> Result<ExitCode> {
     process::run(build.args(["build", "--quiet", "--release", "--package", "wandisk"]))?;
     // A copy: cargo may put a new program in this one's place while the guest reads it.
     let own = workspace::guest().join("share/xtask-bench");
+    own.parent().map(fs::create_dir_all).transpose()?;
     fs::copy(std::env::current_exe().context("this program's own path is unknown")?, &own)?;
     let mut words = vec![
         own.display().to_string(),

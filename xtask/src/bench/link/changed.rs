@@ -45,7 +45,7 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     let report = a.ask(&["attach", "d", "--nbd"])?;
     let uri = report["uri"].as_str().context("attach names no URI")?.to_owned();
     let bdsync_program = process::find("bdsync");
-    if bdsync_program.is_none() {
+    if bdsync_program.is_none() && !arguments.alone {
         println!("bdsync is not installed: it is left out");
     }
     let remote = format!("ssh -F {} -p {PORT}", a.ssh_config.display());
@@ -62,6 +62,9 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
             }
             Ok(())
         })?;
+        if arguments.alone {
+            continue;
+        }
         time(bench, RSYNC, &mut rsync, || {
             let mut rsync = a.inside("rsync");
             rsync.args(["--inplace", "--no-whole-file", "--ignore-times", "-z", "-e", &remote]);

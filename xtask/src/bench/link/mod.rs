@@ -52,6 +52,9 @@ pub(crate) struct Arguments {
     /// Of `arrive` and `boot`, these rows only; by default all.
     #[arg(long, value_delimiter = ',')]
     rows: Vec<arrive::Who>,
+    /// Of `changed`, WANDisk without its peers.
+    #[arg(long)]
+    alone: bool,
     /// Bytes of the disk.
     #[arg(long, default_value = "2g", value_parser = wan::bytes)]
     size: u64,

@@ -1,8 +1,10 @@
 //! What size costs: attach, status, a move and the keeper's memory, by the disk's size and by how much of it is written.
+//! With `--asked` what a look at all of it costs those who write meanwhile ([`asked`]).
 //!
 //! Chunk tables are made by the store's own code (its example `disk_with_rows`), so that a disk of 8 TiB needs no more
 //! room than its table; `data.img` is a hole.
 
+mod asked;
 mod plot;
 
 use std::fs;
@@ -24,6 +26,12 @@ pub(crate) struct Scale {
     /// Gibibytes of the disk whose every chunk is written.
     #[arg(long, default_value_t = 1024)]
     full_gib: u64,
+    /// Instead: how long writes to that disk wait while `status` and `map` are asked all the time.
+    #[arg(long)]
+    asked: bool,
+    /// With `--asked`: another build of `wandisk`, measured in turn.
+    #[arg(long, value_name = "PROGRAM", requires = "asked")]
+    beside: Option<PathBuf>,
 }
 
 /// Gibibytes of the disks that have the same number of chunks written.
@@ -88,11 +96,16 @@ impl Bench {
         Ok((output.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default(), took))
     }
 
+    /// Makes a disk of so many rows at the first site.
+    fn disk(&self, name: &str, gib: u64, written: u64) -> Result<String> {
+        let mut made = Command::new(&self.maker);
+        process::output(made.arg(self.home("a")).args([name, &gib.to_string(), &written.to_string()]))?;
+        Ok(name.to_owned())
+    }
+
     /// Attaches a disk of so many rows, asks how it stands, gives it away and takes it back.
     fn measure(&self, gib: u64, written: u64, runs: usize) -> Result<Row> {
-        let disk = format!("d{gib}-{written}");
-        let mut made = Command::new(&self.maker);
-        process::output(made.arg(self.home("a")).args([&disk, &gib.to_string(), &written.to_string()]))?;
+        let disk = self.disk(&format!("d{gib}-{written}"), gib, written)?;
         let (mut attach, mut status, mut memories) = (Vec::new(), Vec::new(), Vec::new());
         // The first attach is not counted: it reads the table from the medium.
         for run in 0..=runs {
@@ -169,6 +182,9 @@ fn memory(pid: u64) -> Result<u64> {
 /// Measures, and draws `docs/bench/scale.svg`.
 pub(super) fn measure(scale: &Scale) -> Result<()> {
     let bench = Bench::make()?;
+    if scale.asked {
+        return asked::measure(&bench, scale.full_gib, scale.runs, scale.beside.as_deref());
+    }
     println!(
         "{:>12}{:>12}{:>10}{:>10}{:>10}{:>12}",
         "disk", "written", "attach ms", "status ms", "move ms", "memory MiB"
