@@ -2,6 +2,8 @@
 //!
 //! The keeper is killed at its N-th failpoint (`store/src/failpoint.rs`), for every N of a run. What the next keeper serves
 //! must be exactly what was acknowledged, flushed or not (law L4); only the request that was under way may be there, or not.
+//!
+//! And an end in order, of a keeper whose home is gone and was made anew: it takes nothing of the new one's along.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "these are tests")]
 
@@ -209,4 +211,44 @@ fn a_replica_that_goes_back_to_a_kept_moment_gets_there_whatever_step_kills_it()
             break;
         }
     }
+}
+
+#[test]
+fn a_keeper_that_ends_leaves_the_socket_of_a_disk_that_was_made_anew_at_its_place() {
+    let world = World::new();
+    let old = world.site("a");
+    old.ok(["create", "d", "--size", "1M"]);
+    let ending = old.keeper("d");
+    // It sees nothing of what happens meanwhile.
+    kill(ending, rustix::process::Signal::STOP);
+    std::fs::remove_dir_all(old.home()).unwrap();
+    let new = world.site("a");
+    new.ok(["create", "d", "--size", "1M"]);
+    new.attach("d");
+    let keeper = new.keeper("d");
+    assert_ne!(keeper, ending);
+
+    kill(ending, rustix::process::Signal::TERM);
+    kill(ending, rustix::process::Signal::CONT);
+    eventually("the old keeper has ended", SOON, || gone(ending));
+    assert!(new.disk_file("d", "control.sock").exists(), "the new keeper's socket was taken away");
+    assert_eq!(new.keeper("d"), keeper);
+}
+
+#[test]
+fn a_keeper_whose_home_was_made_anew_ends_by_itself() {
+    let world = World::new();
+    let old = world.site("a");
+    old.ok(["create", "d", "--size", "1M"]);
+    old.attach("d");
+    let ending = old.keeper("d");
+    kill(ending, rustix::process::Signal::STOP);
+    std::fs::remove_dir_all(old.home()).unwrap();
+    let new = world.site("a");
+    new.ok(["create", "d", "--size", "1M"]);
+    kill(ending, rustix::process::Signal::CONT);
+    // Attached, it would stay for ever as the keeper of files that nobody can reach.
+    eventually("the old keeper has ended", SOON, || gone(ending));
+    new.attach("d").write(9, 0, MIB);
+    new.detach("d");
 }

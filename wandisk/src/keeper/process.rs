@@ -1,12 +1,16 @@
 //! The keeper as a process: opens the disk, listens, ends in order.
+//!
+//! Invariant: a keeper whose folder is no longer at its path ends, and takes no socket away but its own: another disk may be at
+//! that path by then, with a keeper of its own.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use wandisk_store::disk_dir::KeeperLock;
-use wandisk_store::{DiskDir, Home};
+use wandisk_store::disk_dir::{CONTROL_SOCKET, KeeperLock};
+use wandisk_store::{DiskDir, Folder, Home};
 
 use super::ending::{Ending, Step};
 use super::{AttachOptions, AttachReport, Keeper, control};
@@ -25,6 +29,8 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Running {
     /// The keeper.
     pub keeper: Arc<Keeper>,
+    /// Where its lock and its socket lie.
+    folder: Folder,
     serving: tokio::task::JoinHandle<()>,
     end_serving: oneshot::Sender<()>,
     housekeeping: tokio::task::JoinHandle<()>,
@@ -38,6 +44,7 @@ pub struct Running {
 /// # Errors
 /// A [`Refusal`] for the command that wanted it.
 pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Running, Refusal> {
+    let folder = lock.folder().clone();
     let engine =
         Engine::open(dir, lock, tokio::runtime::Handle::current()).await.map_err(|e| Refusal::failed(&e))?;
     let listener = control::listen(&dir.control_socket()).map_err(|e| Refusal::failed(&e))?;
@@ -48,7 +55,7 @@ pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Runnin
     let scrubbing = tokio::spawn(Arc::clone(&keeper).scrub_from_time_to_time());
     let merging = tokio::spawn(Arc::clone(&keeper.engine).merge_overlays());
     let keeping_trace = tokio::spawn(Arc::clone(&keeper).keep_trace_from_time_to_time());
-    Ok(Running { keeper, serving, end_serving, housekeeping, merging, scrubbing, keeping_trace })
+    Ok(Running { keeper, folder, serving, end_serving, housekeeping, merging, scrubbing, keeping_trace })
 }
 
 impl Running {
@@ -67,7 +74,7 @@ impl Running {
             if self.keeper.is_quitting() {
                 break;
             }
-            if !self.keeper.engine.dir().exists() {
+            if !self.has_folder() {
                 tracing::warn!("the disk's folder is gone");
                 break;
             }
@@ -83,6 +90,12 @@ impl Running {
         self.end().await;
     }
 
+    /// Is the disk still at its place, and not another one?
+    fn has_folder(&self) -> bool {
+        let dir = self.keeper.engine.dir();
+        dir.exists() && self.folder.is_at(dir.path())
+    }
+
     /// Ends in order: front-end drained, everything durable, marks cleared, socket gone, lock let go.
     async fn end(self) {
         let ending = Ending::watched();
@@ -90,7 +103,8 @@ impl Running {
         // What is asked from here on is for the next keeper: new connections find no socket, and those that found this
         // one's are told.
         self.keeper.quit();
-        std::fs::remove_file(self.keeper.engine.dir().control_socket()).ok();
+        // By its folder, not by its path, where another keeper's may be.
+        self.folder.remove_file(Path::new(CONTROL_SOCKET)).ok();
         self.end_serving.send(()).ok();
         self.serving.await.ok();
         if !self.keeper.drained(DRAIN).await {

@@ -1,16 +1,22 @@
 //! `disks/<name>/`: the files of one disk at one site, and the lock that makes one process its keeper.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::data::DataFile;
 use crate::db::{self, Committer, DbError, Loaded};
 use crate::durable;
+use crate::folder::Folder;
 use crate::ids::DiskId;
 use crate::meta::DiskMeta;
 use crate::table::ChunkTable;
+
+/// The socket that a disk's keeper listens at, in the disk's folder.
+pub const CONTROL_SOCKET: &str = "control.sock";
 
 /// Why a disk's files could not be created or opened.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +81,16 @@ pub struct DiskDir {
 /// Held by the disk's keeper; the kernel lets go of it when the process dies, however it dies.
 #[derive(Debug)]
 pub struct KeeperLock {
-    _file: File,
+    folder: Folder,
+    _file: OwnedFd,
+}
+
+impl KeeperLock {
+    /// The folder that the lock lies in: the keeper's own, even where another one has come to its path.
+    #[must_use]
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
 }
 
 impl DiskDir {
@@ -100,7 +115,7 @@ impl DiskDir {
     /// Where the keeper listens.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
-        self.path.join("control.sock")
+        self.path.join(CONTROL_SOCKET)
     }
 
     /// The sparse raw image.
@@ -191,11 +206,12 @@ impl DiskDir {
         if !self.exists() {
             return Err(OpenError::NoSuchDisk { name: self.name.clone() });
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(self.path.join("lock")).map_err(io_error("opening the lock file"))?;
+        let folder = Folder::open(&self.path).map_err(io_error("opening the disk's folder"))?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&folder, "lock", flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|e| io_error("opening the lock file")(e.into()))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(KeeperLock { _file: file }),
+            Ok(()) => Ok(KeeperLock { folder, _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Kept),
             Err(e) => Err(io_error("locking the disk")(e.into())),
         }
