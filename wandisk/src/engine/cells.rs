@@ -1,7 +1,7 @@
 //! The chunks of a disk in a bounded number of cells, for whoever draws or reads a map of it: a cell is some neighbours, and
 //! says how many of them are in which state. A disk of any size gives a map of one size.
 //!
-//! Pure but for [`Engine::cells`], which walks the rows under the state's lock, as `counts` does.
+//! Pure but for [`Engine::cells`], which walks the rows in pieces, so that the map is of no one moment.
 //! Invariant: `written = held + stale + absent` in each cell; zeros count as held, wherever they were made.
 
 use serde::Serialize;
@@ -83,17 +83,14 @@ impl Cells {
 
 impl<S: Store> Engine<S> {
     /// The map of the disk as it is known here, in at most so many cells (1 to [`CELLS_MAX`]).
-    #[must_use]
-    pub fn cells(&self, cells: u64) -> Cells {
-        let state = self.state();
-        let here = state.meta.here_number();
-        let mut map = Cells::empty(state.meta.chunks(), state.meta.sites.len(), cells);
-        for (chunk, row) in state.table.rows() {
-            let held = row.is_held() || row.zero || state.pending.contains_key(&chunk);
-            let overlaid = state.overlays.is_open(chunk);
-            let alone = overlaid || row.is_held() && !row.zero && row.holders & !(1 << here) == 0;
-            map.count(chunk, &row, held, alone);
-        }
+    pub async fn cells(&self, cells: u64) -> Cells {
+        let meta = self.meta();
+        let mut map = Cells::empty(meta.chunks(), meta.sites.len(), cells);
+        self.walk(|state, chunk, row| {
+            let alone = state.overlays.is_open(chunk) || state.is_alone(row);
+            map.count(chunk, row, state.has(chunk, row), alone);
+        })
+        .await;
         map
     }
 }

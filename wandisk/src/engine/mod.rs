@@ -44,14 +44,16 @@ mod repair;
 mod rows;
 mod stats;
 mod trace;
+mod walk;
 mod zero;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wandisk_io::{HotMap, IoError};
@@ -72,6 +74,7 @@ pub use meta::MetaError;
 pub use publish::Published;
 pub use rows::{RowsError, WireRow};
 pub use stats::{FetchStats, IoStats};
+pub use walk::Tally;
 
 /// Lanes that ublk queues use.
 pub const UBLK_LANES: std::ops::Range<usize> = 0..8;
@@ -269,10 +272,10 @@ impl<S: Store> std::fmt::Debug for Engine<S> {
 }
 
 impl<S: Store> Engine<S> {
-    /// A poisoned mutex means that a thread panicked between two changes of the state; what is durable is still
-    /// right, and every change is applied whole or not at all as far as memory goes.
+    /// Also after a thread panicked between two changes of the state: what is durable is still right, and every change is
+    /// applied whole or not at all as far as memory goes.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The disk's folder.

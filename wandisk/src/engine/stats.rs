@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
-use wandisk_store::{Counts, Row, Store};
+use wandisk_store::Store;
 
 use super::Engine;
 use crate::delta::Ledger;
@@ -107,33 +107,5 @@ impl<S: Store> Engine<S> {
             flushes: sum(|l| &l.flushes),
             metadata_commits: self.metadata_commits(),
         }
-    }
-
-    /// Chunks by state; fetched ones whose row lags count as held, and zeros wherever they were made.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        let state = self.state();
-        let mut counts = Counts::default();
-        for (chunk, row) in state.table.rows() {
-            let held = row.is_held() || row.zero || state.pending.contains_key(&chunk);
-            counts.written += 1;
-            counts.zero += u64::from(row.zero);
-            counts.held += u64::from(held);
-            counts.stale += u64::from(!held && !row.held.is_none());
-            counts.absent += u64::from(!held && row.held.is_none());
-        }
-        counts
-    }
-
-    /// Chunks owned here, and chunks of which no other holder is known.
-    #[must_use]
-    pub fn owned_and_only_here(&self) -> (u64, u64) {
-        let state = self.state();
-        let here = state.meta.here_number();
-        let only_here = |row: &Row| row.is_held() && !row.zero && row.holders & !(1 << here) == 0;
-        let overlaid = state.overlays.len() as u64;
-        state.table.rows().fold((0, overlaid), |(owned, only), (_, row)| {
-            (owned + u64::from(row.owner == here), only + u64::from(only_here(&row)))
-        })
     }
 }

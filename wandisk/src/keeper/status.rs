@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use wandisk_store::Residency;
 
 use super::Keeper;
+use crate::engine::Tally;
 use crate::peer::error::Refusal;
 
 /// A site that does not answer by then is shown as unreachable.
@@ -21,8 +22,7 @@ impl Keeper {
     /// If the store cannot be asked.
     pub async fn status(&self, with_chunks: bool, here: bool) -> Result<Value, Refusal> {
         let meta = self.engine.meta();
-        let counts = self.engine.counts();
-        let (owned_here, only_here) = self.engine.owned_and_only_here();
+        let Tally { counts, owned_here, only_here } = self.engine.tally().await;
         let attached = self.attached_as().await;
         let allocated = self.engine.image().allocated_bytes().unwrap_or(0);
         let mut status = json!({

@@ -139,6 +139,16 @@ impl ChunkTable {
         self.pages.range(start / PAGE_CHUNKS..).flat_map(move |(index, page)| rows_of(*index, page, start))
     }
 
+    /// Looks at the rows of the next `pages` pages from chunk `start` on, in chunk order; gives the chunk to go on from, `None`
+    /// when there are no more. What lies between two looks may have changed.
+    pub fn look(&self, start: u64, pages: usize, mut at: impl FnMut(u64, &Row)) -> Option<u64> {
+        let mut there = self.pages.range(start / PAGE_CHUNKS..);
+        for (index, page) in there.by_ref().take(pages) {
+            rows_of(*index, page, start).for_each(|(chunk, row)| at(chunk, &row));
+        }
+        there.next().map(|(index, _)| index * PAGE_CHUNKS)
+    }
+
     /// Rows whose version was made after `counter`, in chunk order from `start` on.
     pub fn rows_since(&self, counter: u64, start: u64) -> impl Iterator<Item = (u64, Row)> + '_ {
         self.pages
@@ -296,6 +306,13 @@ mod tests {
             let expected: Vec<_> =
                 model.iter().filter(|(c, r)| **c >= 40 && r.version.counter() > 25).map(|(c, r)| (*c, *r)).collect();
             prop_assert_eq!(since, expected);
+            let (mut looked, mut next) = (Vec::new(), Some(0));
+            while let Some(start) = next {
+                let before = looked.len();
+                next = table.look(start, 2, |chunk, row| looked.push((chunk, *row)));
+                prop_assert!(looked.len() - before <= 64);
+            }
+            prop_assert_eq!(looked, table.rows().collect::<Vec<_>>());
 
             let mut reloaded = ChunkTable::default();
             for (index, bytes) in table.take_changed() {
