@@ -116,7 +116,7 @@ fn frame_seeds() -> Vec<Vec<u8>> {
         ]),
         bytes_of(vec![
             request(1, Ask::Offer { facts: some_facts() }, 0),
-            request(2, Ask::Sync { options }, 0),
+            request(2, Ask::Sync { options, rows: None, notes: false }, 0),
         ]),
         bytes_of(vec![request(1, Ask::Push { facts: some_facts() }, 100_000)]),
         // What only these can be: two messages in pieces that take turns, and a reply that never ends.

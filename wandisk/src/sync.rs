@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use wandisk_store::{Residency, SiteId, TableDigest};
+use wandisk_store::{DiskMeta, Residency, SiteId, TableDigest};
 
 use crate::engine::MetaError;
 use crate::handover::apply::{apply_named, named};
@@ -22,7 +22,7 @@ use crate::handover::rules;
 use crate::keeper::to_the_end::{Asker, to_the_end};
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
-use crate::peer::message::{Answer, Ask, Progress, SyncOptions, SyncReport};
+use crate::peer::message::{Answer, Ask, Complete, Progress, RowsAlong, SyncOptions, SyncReport};
 use crate::verify::Look;
 
 pub(crate) use fetch::hold_to_rate;
@@ -35,14 +35,53 @@ const FREEZE_AT: u64 = 256;
 /// How long writes are held at most; the resident thaws by itself after it.
 const FREEZE_LEASE: Duration = Duration::from_secs(20);
 
+/// What is to be done, and what came with that.
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    options: SyncOptions,
+    /// The site that asked, if it was another one.
+    from: Option<SiteId>,
+    rows: Option<(RowsAlong, Bytes)>,
+    notes: bool,
+}
+
+impl Order {
+    /// Of a command of this site.
+    pub(crate) fn of_command(options: SyncOptions) -> Order {
+        Order { options, ..Order::default() }
+    }
+
+    /// Of another site.
+    pub(crate) fn of_site(
+        from: SiteId,
+        options: SyncOptions,
+        rows: Option<(RowsAlong, Bytes)>,
+        notes: bool,
+    ) -> Order {
+        Order { options, from: Some(from), rows, notes }
+    }
+
+    /// The rows that came along, if they are the resident's own answer to what it would be asked first.
+    fn rows_of(&mut self, resident: SiteId, meta: &DiskMeta) -> Option<(Answer, Bytes)> {
+        let fits = |rows: &RowsAlong| rows.lineage == meta.lineage() && rows.since == meta.counter;
+        let (rows, body) = self.rows.take().filter(|(rows, _)| self.from == Some(resident) && fits(rows))?;
+        Some((rows.answer, body))
+    }
+
+    /// Does the resident note by the report what it would be told?
+    fn is_noted_by(&self, resident: SiteId) -> bool {
+        self.notes && self.from == Some(resident)
+    }
+}
+
 impl Keeper {
     /// Makes this site's replica complete.
     ///
     /// # Errors
     /// A [`Refusal`] that says what is left; nothing that arrived is lost.
-    pub async fn sync_here(
+    pub(crate) async fn sync_here(
         self: &Arc<Self>,
-        options: SyncOptions,
+        order: Order,
         report: &Report,
     ) -> Result<SyncReport, Refusal> {
         let asker = Asker::default();
@@ -50,7 +89,7 @@ impl Keeper {
         let (keeper, report) = (Arc::clone(self), Arc::clone(report));
         to_the_end(async move {
             let _busy = keeper.busy();
-            keeper.sync_for(&asker, options, &report).await
+            keeper.sync_for(&asker, order, &report).await
         })
         .await
     }
@@ -58,9 +97,10 @@ impl Keeper {
     async fn sync_for(
         self: &Arc<Self>,
         asker: &Asker,
-        options: SyncOptions,
+        order: Order,
         report: &Report,
     ) -> Result<SyncReport, Refusal> {
+        let options = order.options;
         // One at a time: one whose asker went away may not have stopped yet.
         let _turn = match self.syncing.try_lock() {
             Ok(turn) => turn,
@@ -78,7 +118,7 @@ impl Keeper {
         let result = if self.engine.meta().is_resident() {
             self.sync_resident(asker, options, &mut done, report).await
         } else {
-            self.sync_replica(resident, (asker, options), &mut done, report).await
+            self.sync_replica(resident, (asker, order), &mut done, report).await
         };
         done.bytes = self.engine.fetch_stats().bytes_in.load(Ordering::Relaxed) - bytes_before;
         done.missing = self.engine.missing_count().0;
@@ -102,18 +142,18 @@ impl Keeper {
         done.passes = 1;
         self.fetch_missing(asker, options, done, report, &Notify::new()).await?;
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
-        self.note_complete(None, self.engine.table_mark().0, now_ms()).await
+        self.note_complete(self.engine.table_mark().0, now_ms()).await.map(drop)
     }
 
     async fn sync_replica(
         &self,
         resident: SiteId,
-        (asker, options): (&Asker, SyncOptions),
+        (asker, mut order): (&Asker, Order),
         done: &mut SyncReport,
         report: &Report,
     ) -> Result<(), Refusal> {
-        let never_seen = self.engine.meta().counter == 0;
-        let (resident, first) = self.first_rows(resident).await?;
+        let (never_seen, options) = (self.engine.meta().counter == 0, order.options);
+        let (resident, first) = self.first_rows(resident, &mut order).await?;
         if never_seen {
             let chunk_size = u64::from(self.engine.hot_chunk_size());
             self.peers.expects(resident, self.engine.missing_count().0.saturating_mul(chunk_size));
@@ -130,10 +170,10 @@ impl Keeper {
                 tracing::warn!(
                     "the table here is not the resident's, though every newer row came: it is pulled whole"
                 );
-                pulled = self.pull_rows_since(resident, 0).await?;
+                pulled = self.pull_rows_since(resident, 0, None).await?;
             }
             if pulled.rows == 0 && !pulled.busy && settled_at == Some(pulled.counter) {
-                return self.complete(resident, pulled.digest, pulled.at).await;
+                return self.complete((resident, &order), pulled.digest, pulled.at, done).await;
             }
             let missing = self.engine.missing_count().0;
             // The rows of the next pass come with the last chunks of this one, and what has come is made durable meanwhile.
@@ -158,7 +198,7 @@ impl Keeper {
             };
             let missing = self.engine.missing_count().0;
             if missing == 0 && pulled.rows == 0 {
-                return self.complete(resident, pulled.digest, pulled.at).await;
+                return self.complete((resident, &order), pulled.digest, pulled.at, done).await;
             }
             return Err(Refusal::new(
                 Code::Failed,
@@ -166,14 +206,14 @@ impl Keeper {
             )
             .hint("run it again, or without --no-freeze, which holds writes for a moment at the end"));
         }
-        self.last_pass_frozen(resident, (asker, options), done, report).await
+        self.last_pass_frozen(resident, (asker, &order), done, report).await
     }
 
     /// Writes are held at the resident while the last chunks come.
     async fn last_pass_frozen(
         &self,
         resident: SiteId,
-        (asker, options): (&Asker, SyncOptions),
+        (asker, order): (&Asker, &Order),
         done: &mut SyncReport,
         report: &Report,
     ) -> Result<(), Refusal> {
@@ -184,7 +224,7 @@ impl Keeper {
         let work = async {
             done.passes += 1;
             self.pull_rows(resident).await?;
-            self.fetch_missing(asker, options, done, report, &Notify::new()).await
+            self.fetch_missing(asker, order.options, done, report, &Notify::new()).await
         };
         let result = tokio::time::timeout(FREEZE_LEASE, work).await;
         let thawed = self.ask(resident, Ask::Thaw).await;
@@ -194,15 +234,16 @@ impl Keeper {
                 .hint("run it again: what came is kept"))
         })?;
         thawed?;
-        self.complete(resident, Some(digest), at).await
+        self.complete((resident, order), Some(digest), at, done).await
     }
 
     /// Everything is here: durably, compared, told.
     async fn complete(
         &self,
-        resident: SiteId,
+        (resident, order): (SiteId, &Order),
         expected: Option<TableDigest>,
         at: u64,
+        done: &mut SyncReport,
     ) -> Result<(), Refusal> {
         self.engine.flush_now().await.map_err(|e| Refusal::failed(&e))?;
         let (digest, _) = self.engine.table_mark();
@@ -218,16 +259,23 @@ impl Keeper {
             )
             .hint("run the same sync again"));
         }
-        self.note_complete(Some(resident), digest, at).await
+        let complete = self.note_complete(digest, at).await?;
+        if order.is_noted_by(resident) {
+            done.complete = Some(complete);
+            return Ok(());
+        }
+        match self.ask(resident, Ask::NoteSynced { counter: complete.counter, at }).await {
+            // A site that may only read there is complete all the same; nobody is to count on it.
+            Err(e) if e.code == Code::Forbidden => {
+                tracing::info!(error = %e, "the resident was not told");
+                Ok(())
+            }
+            told => told.map(drop),
+        }
     }
 
     /// Everything of the table with this digest is here.
-    async fn note_complete(
-        &self,
-        resident: Option<SiteId>,
-        digest: TableDigest,
-        at: u64,
-    ) -> Result<(), Refusal> {
+    async fn note_complete(&self, digest: TableDigest, at: u64) -> Result<Complete, Refusal> {
         let engine = &self.engine;
         let changed = engine.drop_moment_and(move |meta| {
             if !meta.is_resident() && engine.table_mark().0 != digest {
@@ -244,23 +292,15 @@ impl Keeper {
         });
         let meta = changed.await.map_err(|e| Refusal::failed(&e))?;
         self.engine.note_holder(meta.here_number(), meta.counter);
-        if let Some(resident) = resident {
-            match self.ask(resident, Ask::NoteSynced { counter: meta.counter, at }).await {
-                // A site that may only read there is complete all the same; nobody is to count on it.
-                Err(e) if e.code == Code::Forbidden => {
-                    tracing::info!(error = %e, "the resident was not told");
-                }
-                told => drop(told?),
-            }
-        }
-        Ok(())
+        Ok(Complete { counter: meta.counter, at })
     }
 
     /// The rows of the first pass. The resident that is known here is asked for them at once; only where it says something else,
     /// or this site's standing has to change first, it is asked how the disk stands.
-    async fn first_rows(&self, resident: SiteId) -> Result<(SiteId, Pulled), Refusal> {
+    async fn first_rows(&self, resident: SiteId, order: &mut Order) -> Result<(SiteId, Pulled), Refusal> {
         if self.stands_ready() {
-            match self.pull_rows(resident).await {
+            let meta = self.engine.meta();
+            match self.pull_rows_since(resident, meta.counter, order.rows_of(resident, &meta)).await {
                 Err(e) if e.code == Code::Failed => {
                     return Err(self.cannot_be_asked(resident, Refusal { hint: None, ..e }).await);
                 }

@@ -149,6 +149,6 @@ impl Keeper {
 
     async fn sync_joined(self: &std::sync::Arc<Self>, report: &Report) -> Result<SyncReport, Refusal> {
         let options = SyncOptions { verify: false, no_freeze: false, rate: None };
-        self.sync_here(options, report).await
+        self.sync_here(crate::sync::Order::of_command(options), report).await
     }
 }

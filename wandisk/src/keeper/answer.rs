@@ -15,6 +15,7 @@ use crate::peer::limits::LEASE_MAX;
 use crate::peer::message::{Answer, Ask, Facts};
 use crate::peer::parts::Part;
 use crate::peer::rows::{self, ROWS_MAX};
+use crate::sync::Order;
 
 /// Chunks of up to so many bytes are packed where they are: half a millisecond.
 const QUICK: usize = 128 << 10;
@@ -31,9 +32,10 @@ impl Keeper {
         body: Bytes,
         report: &Report,
     ) -> Result<(Answer, Bytes), Refusal> {
-        if let Ask::Sync { options } = ask {
+        if let Ask::Sync { options, rows, notes } = ask {
             // Ends with its asker, where it may.
-            return self.sync_here(options, report).await.map(|r| (Answer::Synced(r), Bytes::new()));
+            let order = Order::of_site(from, options, rows.map(|rows| (*rows, body)), notes);
+            return self.sync_here(order, report).await.map(|r| (Answer::Synced(r), Bytes::new()));
         }
         let (keeper, report) = (Arc::clone(self), Arc::clone(report));
         to_the_end(async move { keeper.answer_to_the_end(from, ask, body, &report).await }).await
@@ -71,7 +73,10 @@ impl Keeper {
                 let bits = self.which_are_held(&lineages, &body, promise).await?;
                 Ok((Answer::Holds, bits))
             }
-            Ask::Sync { options } => self.sync_here(options, report).await.map(|r| plain(Answer::Synced(r))),
+            Ask::Sync { options, rows, notes } => {
+                let order = Order::of_site(from, options, rows.map(|rows| (*rows, body)), notes);
+                self.sync_here(order, report).await.map(|r| plain(Answer::Synced(r)))
+            }
             Ask::Freeze { lease_ms } => {
                 self.hold_writes(Duration::from_millis(lease_ms).min(LEASE_MAX)).await?;
                 let (digest, counter) = self.engine.table_mark();
@@ -202,7 +207,7 @@ impl Keeper {
         Ok((Answer::Newer { facts }, Bytes::from(body)))
     }
 
-    async fn give_rows(
+    pub(super) async fn give_rows(
         &self,
         lineage: LineageId,
         since: u64,
@@ -231,7 +236,7 @@ impl Keeper {
         Ok((Answer::Rows { facts, next, counter, busy, digest }, Bytes::from(body)))
     }
 
-    async fn note_synced(
+    pub(super) async fn note_synced(
         &self,
         site: wandisk_store::SiteId,
         counter: u64,

@@ -12,7 +12,8 @@ use super::{AttachOptions, Keeper, Report};
 use crate::handover::join::JoinOptions;
 use crate::handover::takeover::TakeoverOptions;
 use crate::peer::error::{Code, PeerError, Refusal};
-use crate::peer::message::{Answer, Ask, SyncOptions};
+use crate::peer::message::{Answer, Ask, Complete, RowsAlong, Standing, SyncOptions};
+use crate::sync::Order;
 
 /// A command, as it comes over `control.sock`: one line of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -185,7 +186,7 @@ impl Keeper {
             }
             Command::Complete => {
                 let options = SyncOptions { verify: false, no_freeze: false, rate: None };
-                self.sync_here(options, report).await.and_then(to_json)
+                self.sync_here(Order::of_command(options), report).await.and_then(to_json)
             }
             Command::Import { file } => self.import(file).await,
             Command::Release { force, replica_only } => self.release_files(force, replica_only).await,
@@ -206,18 +207,38 @@ impl Keeper {
         report: &Report,
     ) -> Result<Value, Refusal> {
         if site == self.home.id() {
-            return self.sync_here(options, report).await.and_then(to_json);
+            return self.sync_here(Order::of_command(options), report).await.and_then(to_json);
         }
         let there = self.offer(site).await?;
         let missing = if there.counter == 0 { self.engine.missing_count().1 } else { there.missing_chunks };
         self.peers.expects(site, missing.saturating_mul(u64::from(self.engine.hot_chunk_size())));
-        let asked = self.peers.ask_reporting(site, Ask::Sync { options }, bytes::Bytes::new(), report).await;
-        match asked {
-            Ok((Answer::Synced(done), _)) => to_json(done),
+        let (rows, body) = self.rows_for(&there).await.unzip();
+        let notes = self.engine.meta().is_resident();
+        let ask = Ask::Sync { options, rows: rows.map(Box::new), notes };
+        match self.peers.ask_reporting(site, ask, body.unwrap_or_default(), report).await {
+            Ok((Answer::Synced(mut done), _)) => {
+                // A replica elsewhere may have found another resident, and told that one.
+                if let Some(Complete { counter, at }) = done.complete.take().filter(|_| notes) {
+                    self.note_synced(site, counter, at).await?;
+                }
+                to_json(done)
+            }
             Ok(_) => Err(Refusal::failed(&PeerError::Confused { site: self.site_name(site) })),
             Err(PeerError::Refused { refusal, .. }) => Err(refusal),
             Err(e) => Err(Refusal::failed(&e).hint("run the same command again: what arrived is kept")),
         }
+    }
+
+    /// The rows that a replica lacks, to go with the wish that it be synced: a round trip less, and the line has begun. None where
+    /// it has to find out by itself.
+    async fn rows_for(&self, there: &Standing) -> Option<(RowsAlong, bytes::Bytes)> {
+        let meta = self.engine.meta();
+        let lineage = meta.lineage();
+        if !meta.is_resident() || there.facts.lineages != meta.lineages {
+            return None;
+        }
+        let (answer, body) = self.give_rows(lineage, there.counter, 0).await.ok()?;
+        Some((RowsAlong { lineage, since: there.counter, answer }, body))
     }
 
     /// Grows the disk: at the resident, where nobody else can have an opinion.

@@ -101,10 +101,16 @@ pub enum Ask {
     },
     /// The asker no longer holds these versions. Body: pairs of chunk and version; none: all. → [`Answer::Done`]
     NoteDropped,
-    /// Make your replica complete, with progress → [`Answer::Synced`].
+    /// Make your replica complete, with progress → [`Answer::Synced`]. Body: rows, where some come along.
     Sync {
         /// How.
         options: SyncOptions,
+        /// The rows that would be asked for first, from the resident itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rows: Option<Box<RowsAlong>>,
+        /// The asker notes by [`SyncReport::complete`] what [`Ask::NoteSynced`] would tell it.
+        #[serde(default)]
+        notes: bool,
     },
     /// Hold writes for a consistent moment → [`Answer::Mark`]. It ends by itself after the lease.
     Freeze {
@@ -134,6 +140,26 @@ pub enum Ask {
         /// New size in bytes.
         size_bytes: u64,
     },
+}
+
+/// What comes with rows that were not asked for: of which question they are the answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RowsAlong {
+    /// Lineage that the counter is of.
+    pub lineage: LineageId,
+    /// Rows made after it, from the first chunk on.
+    pub since: u64,
+    /// [`Answer::Rows`].
+    pub answer: Answer,
+}
+
+/// When a replica was complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complete {
+    /// Up to this counter.
+    pub counter: u64,
+    /// When, in ms since 1970.
+    pub at: u64,
 }
 
 /// The facts of a disk that travel.
@@ -208,7 +234,7 @@ pub struct WholeTable {
 }
 
 /// How to sync.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncOptions {
     /// Compare BLAKE3 of every chunk at both ends afterwards.
     pub verify: bool,
@@ -347,6 +373,9 @@ pub struct SyncReport {
     pub verified: u64,
     /// Chunks that differed (`--verify`): they were named in the log and fetched again.
     pub differing: u64,
+    /// For an asker that notes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete: Option<Complete>,
 }
 
 /// How far long work is.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use wandisk_store::{SiteId, TableDigest};
 
 use super::{confused, now_ms};
@@ -25,17 +26,26 @@ pub(super) struct Pulled {
 impl Keeper {
     /// Pulls rows made since the table here was complete.
     pub(super) async fn pull_rows(&self, resident: SiteId) -> Result<Pulled, Refusal> {
-        self.pull_rows_since(resident, self.engine.meta().counter).await
+        self.pull_rows_since(resident, self.engine.meta().counter, None).await
     }
 
-    pub(super) async fn pull_rows_since(&self, resident: SiteId, since: u64) -> Result<Pulled, Refusal> {
+    /// As [`Keeper::pull_rows`], from a counter on; `told` is the answer to the first question, where that has come already.
+    pub(super) async fn pull_rows_since(
+        &self,
+        resident: SiteId,
+        since: u64,
+        mut told: Option<(Answer, Bytes)>,
+    ) -> Result<Pulled, Refusal> {
         let lineage = self.engine.meta().lineage();
         // From the beginning: what the resident's table does not have is no part of the disk.
         let mut whole = if since == 0 { Some(BTreeSet::new()) } else { None };
         let mut start = 0;
         let mut pulled = Pulled { at: now_ms(), busy: false, rows: 0, counter: since, digest: None };
         loop {
-            let (answer, body) = self.ask(resident, Ask::Rows { lineage, since, start }).await?;
+            let (answer, body) = match told.take() {
+                Some(told) => told,
+                None => self.ask(resident, Ask::Rows { lineage, since, start }).await?,
+            };
             let Answer::Rows { facts, next, counter, busy, digest } = answer else { return Err(confused()) };
             let numbers = numbers_of(&self.engine, &facts).await?;
             self.grow_as_told(&facts).await?;
