@@ -139,8 +139,10 @@ impl Wandisk {
         let both = async {
             tokio::pin!(ended, hears);
             tokio::select! {
-                ended = &mut ended => return ended,
+                // What it said before it ended is heard first.
+                biased;
                 () = &mut hears => {}
+                ended = &mut ended => return ended,
             }
             ended.await
         };
