@@ -103,6 +103,16 @@ const WITH_COMMANDS: &[&str] = &[
     "GL_EXT_texture_object",
 ];
 
+const ES_EXTENSIONS: &[&str] = &[
+    "GL_OES_depth24",
+    "GL_OES_element_index_uint",
+    "GL_OES_fbo_render_mipmap",
+    "GL_OES_packed_depth_stencil",
+    "GL_OES_rgb8_rgba8",
+    "GL_OES_standard_derivatives",
+    "GL_OES_texture_npot",
+];
+
 const VENDOR: u32 = 0x1f00;
 const RENDERER: u32 = 0x1f01;
 const VERSION: u32 = 0x1f02;
@@ -160,6 +170,28 @@ impl Strings {
         Self { version, texts, extensions }
     }
 
+    /// For a context of OpenGL ES 2.
+    pub(crate) fn es(caps: &Caps) -> Self {
+        let mut strings = Self::new(caps, (0, 0));
+        strings.version = (2, 0);
+        let told = |name: u32| caps.strings.get(&name).map(String::as_str).unwrap_or_default();
+        // What ES has as extensions every OpenGL from 3.0 on can do.
+        let names: &[&str] =
+            if numbers(told(VERSION)).is_some_and(|version| version >= (3, 0)) { ES_EXTENSIONS } else { &[] };
+        let texts = [
+            (VERSION, format!("OpenGL ES 2.0 VMGL {}", env!("CARGO_PKG_VERSION"))),
+            (SHADING_LANGUAGE, "OpenGL ES GLSL ES 1.00".to_owned()),
+            (EXTENSIONS, names.join(" ")),
+        ];
+        for (name, replaced) in texts {
+            if let Some((_, place)) = strings.texts.iter_mut().find(|(is, _)| *is == name) {
+                *place = text(replaced);
+            }
+        }
+        strings.extensions = names.iter().map(|&name| text(name.to_owned())).collect();
+        strings
+    }
+
     /// The text of that name.
     pub(crate) fn get(&self, name: u32) -> Option<&CString> {
         self.texts.iter().find(|(is, _)| *is == name).map(|(_, text)| text)
@@ -194,6 +226,13 @@ mod tests {
         assert_eq!(Strings::new(&caps(&[]), (3, 2)).version, (3, 2));
         assert_eq!(Strings::new(&caps(&[]), (4, 6)).version, (3, 3));
         assert_eq!(numbers("OpenGL ES 3.2 Mesa"), Some((3, 2)));
+    }
+
+    #[test]
+    fn a_context_of_es_says_so() {
+        let strings = Strings::es(&caps(&[]));
+        assert!(strings.get(VERSION).unwrap().to_str().unwrap().starts_with("OpenGL ES 2.0 "));
+        assert!(strings.get(EXTENSIONS).unwrap().to_str().unwrap().contains("GL_OES_depth24"));
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! VMGL in the agent: an OpenGL vendor library for libglvnd. Programs call it; their commands go to a renderer at the
 //! user's desk ([`vmgl_gl_stream`]); their pictures never come here.
 //!
-//! `glx/` is the vendor's side of GLX and what it needs of the X server; [`entries`] the functions of OpenGL, generated
+//! `glx/` is the vendor's side of GLX and what it needs of the X server, `egl/` that of EGL; [`entries`] the functions of OpenGL, generated
 //! from the registry, of which those in `hand/` are written by hand; `shadow/` is the state of each context and the objects
 //! of each share group, so that what a program asks is answered here; `link/` the connection.
 //!
 //! A call takes the process's lock, notes in the shadow what it changes, and is put at the end of a buffer. The buffer goes
 //! off when it is long, when a picture is complete, or when something must be asked. What must be asked is counted.
+//!
+//! Programs get it by `libGLX_vmgl.so.0` (this file, under that name) where the dynamic linker looks, with
+//! `__GLX_VENDOR_LIBRARY_NAME=vmgl`, and for EGL by a file of libglvnd's (`{"file_format_version": "1.0.0", "ICD":
+//! {"library_path": "PATH"}}`) that `__EGL_VENDOR_LIBRARY_FILENAMES` names. `VMGL_GL` says where the renderer is
+//! (`unix:PATH` or `tcp:HOST:PORT`). Without one libglvnd takes the next vendor, and a line says so.
 //!
 //! Faults: the connection may break at any time. Frames are kept until the renderer has executed them, and another
 //! connection goes on where that one ended; a program waits meanwhile only when too much is kept. A renderer that does not
@@ -21,6 +26,7 @@
 mod caps;
 mod core;
 mod counts;
+mod egl;
 mod entries;
 mod glx;
 mod hand;
@@ -29,6 +35,7 @@ mod names;
 mod raw;
 mod shadow;
 
+pub use egl::__egl_Main;
 pub use glx::abi::__glx_Main;
 
 #[cfg(test)]

@@ -158,6 +158,12 @@ fn connect() -> bool {
     }
 }
 
+/// Whether there is a renderer; the first call connects to it.
+pub(crate) fn connected() -> bool {
+    static CONNECTED: OnceLock<bool> = OnceLock::new();
+    *CONNECTED.get_or_init(connect)
+}
+
 /// Libglvnd's first call.
 ///
 /// # Safety
@@ -170,7 +176,7 @@ pub unsafe extern "C" fn __glx_Main(
     imports: *mut Imports,
 ) -> c_int {
     core::guard(|| {
-        if version >> 16 != 1 || exports.is_null() || imports.is_null() || !connect() {
+        if version >> 16 != 1 || exports.is_null() || imports.is_null() || !connected() {
             return 0;
         }
         // SAFETY: the caller's.

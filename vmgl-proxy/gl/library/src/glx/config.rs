@@ -19,7 +19,7 @@ pub(crate) struct Config {
     pub(crate) depth: u8,
     pub(crate) double: bool,
     /// Bits of depth and of stencil.
-    buffers: (i32, i32),
+    pub(crate) buffers: (i32, i32),
 }
 
 /// A visual of the X server's that can be drawn with: its id and its bits of a pixel.

@@ -17,6 +17,8 @@ pub(crate) struct Wishes {
     pub(crate) minor: u32,
     pub(crate) flags: u32,
     pub(crate) core: bool,
+    /// OpenGL ES, of which version 2 is there.
+    pub(crate) es: bool,
 }
 
 /// A context behind the address that the program has of it.
@@ -34,8 +36,8 @@ impl Program {
         share: *mut c_void,
         wishes: Wishes,
     ) -> *mut c_void {
-        let Wishes { major, minor, flags, core } = wishes;
-        if (major, minor) > NEWEST_ASKED {
+        let Wishes { major, minor, flags, core, es } = wishes;
+        if if es { major != 2 } else { (major, minor) > NEWEST_ASKED } {
             return std::ptr::null_mut();
         }
         let shared = if share.is_null() { None } else { self.handles.get(&share.addr()).copied() };
@@ -52,9 +54,9 @@ impl Program {
         };
         self.last_context += 1;
         let context = self.last_context;
-        let strings = Strings::new(&self.caps, (major, minor));
+        let strings = if es { Strings::es(&self.caps) } else { Strings::new(&self.caps, (major, minor)) };
         // A profile is a word of 3.2 and later.
-        let api = u32::from(core && strings.version >= (3, 2));
+        let api = if es { 2 } else { u32::from(core && strings.version >= (3, 2)) };
         let (major, minor) = strings.version;
         let made = Control::CreateContext { context, share, api, major, minor, flags, config: config.bits() };
         self.wire.put(&Command::Control(made));
@@ -68,7 +70,7 @@ impl Program {
     }
 
     /// Destroys a context; one that is some thread's current one when it is no longer.
-    pub(super) fn destroy(&mut self, address: *mut c_void) {
+    pub(crate) fn destroy(&mut self, address: *mut c_void) {
         let Some(handle) = self.handles.remove(&address.addr()) else { return };
         // SAFETY: it was made by `create` from a box, and nobody has it any more.
         drop(unsafe { Box::from_raw(address.cast::<u32>()) });

@@ -44,7 +44,7 @@ impl Program {
     }
 
     /// The configurations of a screen, which keep their addresses.
-    pub(super) fn configs(&mut self, display: *mut Display, screen: i32) -> &'static [Config] {
+    pub(crate) fn configs(&mut self, display: *mut Display, screen: i32) -> &'static [Config] {
         if let Some(configs) = self.configs.get(&screen) {
             return configs;
         }
@@ -75,7 +75,7 @@ impl Program {
     }
 
     /// A drawable ends.
-    pub(super) fn forget(&mut self, xid: u64) {
+    pub(crate) fn forget(&mut self, xid: u64) {
         if let Some(it) = self.drawables.remove(&xid) {
             self.wire.put(&Command::Control(Control::DestroyDrawable { drawable: it.id }));
             self.wire.link.forget(it.id);
@@ -105,7 +105,7 @@ impl Program {
     }
 
     /// The drawable of that X id: a window that is drawn on for the first time becomes one.
-    pub(super) fn drawable(&mut self, display: *mut Display, xid: u64, config: &Config) -> Option<u32> {
+    pub(crate) fn drawable(&mut self, display: *mut Display, xid: u64, config: &Config) -> Option<u32> {
         if let Some(it) = self.drawables.get(&xid) {
             return Some(it.id);
         }
@@ -116,7 +116,7 @@ impl Program {
     }
 
     /// A pbuffer; its X id.
-    pub(super) fn pbuffer(&mut self, display: *mut Display, size: Geometry, config: &Config) -> Option<u64> {
+    pub(crate) fn pbuffer(&mut self, display: *mut Display, size: Geometry, config: &Config) -> Option<u64> {
         let xid = u64::from(self.server(display)?.fresh_id()?);
         self.add(xid, PBUFFER, size, Some(config));
         Some(xid)

@@ -13,8 +13,8 @@ use crate::link::{Link, log};
 const BAD_ATTRIBUTE: c_int = 2;
 const BAD_VISUAL: c_int = 4;
 
-/// Pairs of a list that ends with 0.
-unsafe fn pairs(list: *const c_int) -> Vec<(i32, i32)> {
+/// Pairs of a list of attributes up to its end.
+pub(crate) unsafe fn pairs(list: *const c_int, end: c_int) -> Vec<(i32, i32)> {
     let mut pairs = Vec::new();
     if list.is_null() {
         return pairs;
@@ -24,7 +24,7 @@ unsafe fn pairs(list: *const c_int) -> Vec<(i32, i32)> {
         // SAFETY: the caller's: the list has its end.
         let (name, value) = unsafe {
             let name = list.add(index * 2).read();
-            if name == 0 {
+            if name == end {
                 break;
             }
             (name, list.add(index * 2 + 1).read())
@@ -111,7 +111,7 @@ unsafe extern "C" fn choose_fb_config(
 ) -> Address {
     guard(|| {
         // SAFETY: the program's.
-        let wishes = unsafe { pairs(list) };
+        let wishes = unsafe { pairs(list, 0) };
         let configs = with_program(|program| program.configs(display, screen));
         list_of(&config::choose(configs, &wishes), count)
     })
@@ -214,7 +214,7 @@ unsafe extern "C" fn create_context_attribs(
         let mut wishes = Wishes { major: 1, ..Wishes::default() };
         let mut profile = 1;
         // SAFETY: the program's.
-        for (name, value) in unsafe { pairs(list) } {
+        for (name, value) in unsafe { pairs(list, 0) } {
             match name {
                 0x2091 => wishes.major = value.cast_unsigned(),
                 0x2092 => wishes.minor = value.cast_unsigned(),
@@ -272,6 +272,11 @@ unsafe extern "C" fn query_context(
 }
 
 unsafe extern "C" fn swap_buffers(_display: *mut Display, drawable: c_ulong) {
+    swap(drawable);
+}
+
+/// A picture of a drawable is complete: sends it, and waits if enough are on their way.
+pub(crate) fn swap(drawable: u64) {
     // Who waits here keeps nobody else from working.
     let sent: Option<(Link, u32, u32)> = with_program(|program| {
         let (drawable, serial) = program.swap(drawable)?;
@@ -301,7 +306,7 @@ unsafe extern "C" fn create_pbuffer(
 ) -> c_ulong {
     guard(|| {
         // SAFETY: the program's.
-        let (wishes, config) = unsafe { (pairs(list), config_at(config)) };
+        let (wishes, config) = unsafe { (pairs(list, 0), config_at(config)) };
         let side = |name| {
             let wish = wishes.iter().find(|(wish, _)| *wish == name);
             wish.map_or(1, |(_, side)| u32::try_from(*side).unwrap_or(1))
@@ -411,7 +416,7 @@ unsafe extern "C" fn wait_gl() {
 unsafe extern "C" fn wait_x() {}
 
 /// The interval of the window that the thread draws on.
-fn set_interval(drawable: Option<c_ulong>, interval: c_int) -> c_int {
+pub(crate) fn set_interval(drawable: Option<c_ulong>, interval: c_int) -> c_int {
     let context = crate::core::current();
     with_program(|program| {
         let current = program.contexts.get(&context).map(|it| it.draw);

@@ -5,5 +5,5 @@ pub(crate) mod abi;
 pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod drawable;
-mod entries;
+pub(crate) mod entries;
 pub(crate) mod x;

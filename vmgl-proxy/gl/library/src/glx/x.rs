@@ -75,8 +75,11 @@ fn xlib() -> Option<&'static Xlib> {
     XLIB.get_or_init(load).as_ref()
 }
 
-/// The name of the program's display.
+/// The name of the program's display; of the usual one for null.
 pub(crate) fn display_name(display: *mut Display) -> Option<String> {
+    if display.is_null() {
+        return std::env::var("DISPLAY").ok();
+    }
     // SAFETY: the program gives an open connection.
     let name = unsafe { CStr::from_ptr((xlib()?.display_string)(display)) };
     Some(name.to_string_lossy().into_owned())
@@ -84,7 +87,7 @@ pub(crate) fn display_name(display: *mut Display) -> Option<String> {
 
 /// What the program asked of the server has been done: a window that it made is there for us, too.
 pub(crate) fn sync(display: *mut Display) {
-    if let Some(xlib) = xlib() {
+    if let Some(xlib) = xlib().filter(|_| !display.is_null()) {
         // SAFETY: the program gives an open connection.
         unsafe { (xlib.sync)(display, 0) };
     }
