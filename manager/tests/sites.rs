@@ -47,7 +47,9 @@ fn a_site_with_nothing_gets_the_programs_and_a_folder_and_then_says_what_it_has(
     let home = two(dir.path());
     let before = run(&home, &["site", "check", "big"]);
     assert_eq!(before.status.code(), Some(1));
-    assert!(json(&before)["hint"].as_str().unwrap().contains("big"), "{}", json(&before));
+    let lacks = json(&before);
+    let what = |n: usize| lacks["lacks"][n]["what"].as_str().unwrap();
+    assert!(what(0).contains("wandisk") && what(1).contains("snowbird"), "{lacks}");
 
     let setup = run(&home, &["site", "setup", "big"]);
     let said = json(&setup);

@@ -20,6 +20,7 @@ const CHECK: &str = "Examples:
   snowbird --json site check big | jq '.lacks[].what'
 
 What other sites have is noted: `snowbird create` chooses a machine and a processor that all of them can show to an agent.
+A site at which neither program is, is told what it lacks if it gives us a shell.
 Exit code 1: something is missing without which no agent can be there.";
 
 const SETUP: &str = "Examples:
@@ -27,7 +28,8 @@ const SETUP: &str = "Examples:
   snowbird site setup big --from dist
 
 Brings snowbird and wandisk to the site over its link: into the folder of --remote-wandisk, else ~/.local/lib/snowbird there.
-Nothing is replaced before the new programs were seen to run there. A site's folder is made if there is none.
+Nothing is replaced before the new programs were seen to run there; what runs there meanwhile keeps the older ones until it ends.
+A site's folder is made if there is none.
 QEMU is not brought: `snowbird site check` says whether it is there.";
 
 #[derive(Debug, Subcommand)]

@@ -12,8 +12,8 @@ use super::agents::home;
 use super::args_sites::SiteCommand;
 use super::told::{Told, print, progress};
 use crate::control::inventory_of;
-use crate::install::{InstallError, begin, install};
-use crate::inventory::Inventory;
+use crate::install::{InstallError, begin, install, missing};
+use crate::inventory::{Inventory, Lack, bare};
 use crate::inventory::gather::gather;
 use crate::sites::{Site, Sites};
 use crate::wandisk::Wandisk;
@@ -45,8 +45,14 @@ pub(super) fn run(
             }
             SiteCommand::Check { site: Some(name) } => {
                 let program = program.map_err(|e| Told::of_wandisk(&e))?;
-                let (inventory, link) = look(&home, found(name)?, &program).await?;
-                tell(json, name, &inventory, &link, &Value::Null)
+                let site = found(name)?;
+                match look(&home, site, &program).await {
+                    Ok((inventory, link)) => tell(json, name, &inventory, &link, &Value::Null),
+                    Err(error) => match missing(site).await.map(|lacks| bare(&lacks)) {
+                        Ok(lacks) if !lacks.is_empty() => tell_bare(json, name, &lacks),
+                        _ => Err(error),
+                    },
+                }
             }
             SiteCommand::Setup { site, from } => {
                 let own = std::env::current_exe()?;
@@ -70,6 +76,21 @@ async fn look(home: &Path, site: &Site, wandisk: &Wandisk) -> Result<(Inventory,
     Ok((inventory, link))
 }
 
+/// Tells what a site lacks where nothing of ours answers.
+fn tell_bare(json: bool, name: &str, lacks: &[Lack]) -> Result<ExitCode> {
+    let value = json!({ "site": name, "installed": null, "link": null, "inventory": null, "lacks": lacks });
+    print(json, &value, || {
+        let first = format!("{name}: it can be reached");
+        std::iter::once(first).chain(lacks.iter().map(line)).collect::<Vec<_>>().join("\n")
+    })?;
+    Ok(ExitCode::FAILURE)
+}
+
+fn line(lack: &Lack) -> String {
+    let weight = if lack.needed { "missing" } else { "note" };
+    format!("{weight}: {}; {}.", lack.what, lack.hint)
+}
+
 /// Tells it, behind `first`; fails if no agent can be there.
 fn tell(json: bool, name: &str, inventory: &Inventory, link: &Value, first: &Value) -> Result<ExitCode> {
     let lacks = inventory.lacks();
@@ -77,10 +98,7 @@ fn tell(json: bool, name: &str, inventory: &Inventory, link: &Value, first: &Val
         json!({ "site": name, "installed": first, "link": link, "inventory": inventory, "lacks": lacks });
     print(json, &value, || {
         let mut lines = vec![in_words(name, inventory, link)];
-        for lack in &lacks {
-            let weight = if lack.needed { "missing" } else { "note" };
-            lines.push(format!("{weight}: {}; {}.", lack.what, lack.hint));
-        }
+        lines.extend(lacks.iter().map(line));
         lines.join("\n")
     })?;
     Ok(if lacks.iter().any(|lack| lack.needed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -117,10 +135,19 @@ async fn setup(json: bool, home: &Path, site: &Site, from: &Path, wandisk: &Wand
     begin(site, &installed.folder).await.map_err(|e| told(&e))?;
     if !json {
         let what = if installed.there_before { "the same programs were there" } else { "programs installed" };
-        print(json, &Value::Null, || format!("{}: {what}, in {}", site.name, installed.folder))?;
+        let older = match installed.running_older {
+            0 => String::new(),
+            1 => "; one process there runs an older one until it ends".to_owned(),
+            more => format!("; {more} processes there run older ones until they end"),
+        };
+        print(json, &Value::Null, || format!("{}: {what}, in {}{older}", site.name, installed.folder))?;
     }
     let sites = Sites::read(home).map_err(Told::of_site)?;
     let (inventory, link) = look(home, sites.site(&site.name).map_err(Told::of_site)?, wandisk).await?;
-    let first = json!({ "folder": installed.folder, "there_before": installed.there_before });
+    let first = json!({
+        "folder": installed.folder,
+        "there_before": installed.there_before,
+        "running_older": installed.running_older,
+    });
     tell(json, &site.name, &inventory, &link, &first)
 }

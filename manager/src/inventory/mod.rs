@@ -100,6 +100,24 @@ const MODELS: [&str; 16] = [
 const TRANSLATED: &str = "Nehalem";
 const KIND: &str = "pc-q35-";
 
+/// What to do.
+const INSTALLED_BY: &str = "`snowbird site setup` installs it";
+const QEMU_BY: &str = "install the package qemu-system-x86 (its program is qemu-system-x86_64)";
+
+/// What a site is without at which these programs are not to be found; nothing, if that is QEMU alone (all else can be asked there).
+#[must_use]
+pub fn bare(missing: &[String]) -> Vec<Lack> {
+    let lack = |what: String, hint: &str| Lack { what, hint: hint.to_owned(), needed: true };
+    if missing.iter().all(|program| program == "qemu") {
+        return Vec::new();
+    }
+    let told = |program: &String| match program.as_str() {
+        "qemu" => lack("QEMU is not there".to_owned(), QEMU_BY),
+        other => lack(format!("the program {other} is not there"), INSTALLED_BY),
+    };
+    missing.iter().map(told).collect()
+}
+
 impl Inventory {
     /// This inventory if it is sound: from another site anything may come.
     #[must_use]
@@ -121,14 +139,10 @@ impl Inventory {
             lacks.push(Lack { what, hint: hint.to_owned(), needed });
         };
         if self.wandisk.is_none() {
-            lack(true, "the program wandisk is not there".to_owned(), "`snowbird site setup` installs it");
+            lack(true, "the program wandisk is not there".to_owned(), INSTALLED_BY);
         }
         match &self.qemu {
-            None => lack(
-                true,
-                "QEMU is not there".to_owned(),
-                "install the package qemu-system-x86 (its program is qemu-system-x86_64)",
-            ),
+            None => lack(true, "QEMU is not there".to_owned(), QEMU_BY),
             Some(qemu) if qemu.version < QEMU_OLDEST => lack(
                 true,
                 format!("its QEMU is {}.{}", qemu.version.0, qemu.version.1),
@@ -274,6 +288,17 @@ mod tests {
         let old = Qemu { version: (6, 2), ..site(&[], &[]).qemu.unwrap() };
         let old = Inventory { qemu: Some(old), ..site(&[], &[]) };
         assert!(old.lacks()[0].needed && old.lacks()[0].what.contains("6.2"));
+    }
+
+    #[test]
+    fn a_site_where_nothing_of_ours_answers_is_told_what_it_lacks() {
+        let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let lacks = bare(&names(&["wandisk", "snowbird", "qemu"]));
+        assert!(lacks.len() == 3 && lacks.iter().all(|lack| lack.needed));
+        assert!(lacks[1].what.contains("snowbird") && lacks[2].hint.contains("qemu-system-x86"));
+        // What is there must have another trouble.
+        assert_eq!(bare(&[]), []);
+        assert_eq!(bare(&names(&["qemu"])), []);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod moves;
 mod network;
 mod pauses;
 mod refusals;
+mod setup;
 mod suspends;
 mod switches;
 mod troubles;
