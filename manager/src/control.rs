@@ -138,6 +138,11 @@ pub enum Open {
     Inventory,
     /// The QEMU's screen, RFB.
     Display,
+    /// A VNC server inside the agent, by its network; asked at its home. The answer is its port.
+    Guest {
+        /// Its port; `None`: the first that answers.
+        port: Option<u16>,
+    },
     /// Itself: what is said comes back, so that the line can be measured.
     Echo,
     /// The same QEMU, for the image of a suspended agent: `len_bytes` follow, and then an end is said.
@@ -468,7 +473,11 @@ pub async fn facts(site: &Site) -> Result<Facts, AskError> {
     serde_json::from_value(facts).map_err(|_| AskError::Nonsense)
 }
 
-async fn opened(site: &Site, opening: &Opening) -> Result<(BufReader<Link>, Value), AskError> {
+/// Opens a stream to another site, and gives what it said first.
+///
+/// # Errors
+/// [`AskError`].
+pub async fn opened(site: &Site, opening: &Opening) -> Result<(BufReader<Link>, Value), AskError> {
     let mut stream = BufReader::new(site.dial()?);
     match ask(&mut stream, opening, REACH, |_| ()).await {
         Ok(answer) => Ok((stream, answer)),

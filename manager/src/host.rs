@@ -1,8 +1,8 @@
 //! `snowbird host --stdio`: what another site may ask of this one.
 //!
 //! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
-//! four sockets: the agent's supervisor, its QEMU that waits for a migration's stream, its QEMU's screen, or its switch (the door
-//! for other sites); or the memory of a suspended agent is taken ([`taking`]). Or it is asked what the host can do, or to say what
+//! five sockets: the agent's supervisor, its QEMU that waits for a migration's stream, its QEMU's screen, a VNC server's inside it, or
+//! its switch (the door for other sites); or the memory of a suspended agent is taken ([`taking`]). Or it is asked what the host can do, or to say what
 //! it is told, or to forget an agent that is purged. There is nothing else to be had, and no path comes from outside.
 
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::agent::automatic::Settings;
@@ -19,6 +19,7 @@ use crate::agent::command_line::names;
 use crate::agent::store::{Store, StoreError};
 use crate::agent::{Agent, is_name};
 use crate::control::{self, Here, LINE_MAX, Open, Opening, PROTOCOL, folder};
+use crate::display::guest;
 use crate::facts::Facts;
 use crate::inventory::gather::gather;
 use crate::lines::next_line;
@@ -49,6 +50,7 @@ pub async fn serve(here: &Here) -> Result<()> {
     answer(&mut peer, &opened.as_ref().map(Opened::told)).await?;
     match opened? {
         Opened::Stream(mut stream) => carry(&mut stream, &mut peer).await,
+        Opened::Guest(_, mut stream) => carry(&mut stream, &mut peer).await,
         Opened::Display(mut stream, _watched) => carry(&mut stream, &mut peer).await,
         Opened::Memory(mut qemu, _coming) => arrives(&mut peer, &mut qemu).await,
         Opened::Echo => echo(&mut peer).await?,
@@ -81,6 +83,8 @@ enum Opened {
     Stream(UnixStream),
     /// With what tells the supervisor that somebody looks from afar.
     Display(UnixStream, File),
+    /// A server's inside the agent, and its port.
+    Guest(u16, TcpStream),
     /// With what tells the supervisor that it comes.
     Memory(UnixStream, File),
     Echo,
@@ -97,6 +101,7 @@ impl Opened {
     fn told(&self) -> Value {
         match self {
             Opened::Answer(value) => value.clone(),
+            Opened::Guest(port, _) => (*port).into(),
             Opened::Stream(_)
             | Opened::Display(..)
             | Opened::Memory(..)
@@ -154,6 +159,10 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
                 stream.context("the agent has no screen here")?,
                 hold(&folder, names::WATCHED)?,
             ));
+        }
+        Open::Guest { port } => {
+            let (port, stream) = guest::connect(here, &opening.agent, port).await?;
+            return Ok(Opened::Guest(port, stream));
         }
         Open::Image { attempt, len_bytes, unpacked_bytes, blake3 } => {
             let packed = Packed { len_bytes, unpacked_bytes, blake3 };

@@ -136,9 +136,9 @@ impl InstallError {
         match self {
             InstallError::Site(error) => error.hint(),
             InstallError::Own { .. } => Some("name the folder that has both programs with --from"),
-            InstallError::NoRoom { .. } => {
-                Some("make room, or name another folder with `snowbird site set SITE --remote-wandisk /FOLDER/wandisk`")
-            }
+            InstallError::NoRoom { .. } => Some(
+                "make room, or name another folder with `snowbird site set SITE --remote-wandisk /FOLDER/wandisk`",
+            ),
             InstallError::Refused { step: MAKE | TAKE_ONE | PLACE_BOTH, .. } => Some(
                 "nothing was replaced; a folder that may be written is named with `snowbird site set SITE --remote-wandisk \
                  /FOLDER/wandisk`",
@@ -236,7 +236,8 @@ pub async fn install(
 
 /// Brings one.
 async fn take(site: &Site, program: &'static str, path: &Path, args: &[&str]) -> Result<(), InstallError> {
-    let does_not_run = |said: &str| InstallError::DoesNotRun { site: site.name.clone(), program, said: clip(said) };
+    let does_not_run =
+        |said: &str| InstallError::DoesNotRun { site: site.name.clone(), program, said: clip(said) };
     match run(site, TAKE_ONE, TAKE, args, Some(path)).await {
         Ok(said) if said.starts_with(program) => Ok(()),
         Ok(said) => Err(does_not_run(&said)),

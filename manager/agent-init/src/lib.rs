@@ -1,4 +1,5 @@
-//! What the agent of the tests writes, so that others can judge it: numbered blocks; and what agents of benches compute and show.
+//! What the agent of the tests writes and shows, so that others can judge it: numbered blocks, a picture ([`glass`]); and what agents
+//! of benches compute and show.
 //!
 //! Block `n` lies at slot `n mod` [`SLOTS`] and is the same wherever it is made from its number: a block that is torn, old, or
 //! of another number is seen at once. Number 0 is none.
@@ -6,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod field;
+pub mod glass;
 pub mod look;
 pub mod surface;
 

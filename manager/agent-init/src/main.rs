@@ -10,6 +10,8 @@
 //!
 //! `fill=` and `dirty=` of the command line give it memory to carry, and change it ([`load`]). Where there is a card it has an address, answers on port 7, and streams to `stream=ADDRESS:PORT` of the kernel's command line.
 //!
+//! `vnc=PORT` gives it a VNC server of its own, whose keys are lines that were typed, too ([`server`]).
+//!
 //! A line `look` makes it read the next of the far blocks (after the last the first) and say its number (`far 1001`); `off` ends the machine in order;
 //! `work` has it compute beside that, `rest` no more; `job` runs the program that `/job` names (a word a line), and the port
 //! says when it begins and ends. Not as PID 1 it is a program of such jobs ([`aside`]). Two copies that run would both say `at` of one number.
@@ -19,6 +21,7 @@
 mod aside;
 mod load;
 mod net;
+mod server;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -65,7 +68,7 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     let serial = port.insert(open("/dev/ttyS0")?);
     load_modules()?;
     network(open("/dev/ttyS0")?);
-    let typed = screen()?;
+    let (typed, inside) = (screen()?, server::begin());
     let disk = disk()?;
     let words = BufReader::new(open("/dev/ttyS0")?);
     std::thread::spawn(move || {
@@ -109,7 +112,7 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
         disk.write_all_at(&block(n), place(n))?;
         disk.sync_data()?;
         say(serial, &format!("at {n}"))?;
-        for line in typed.try_iter() {
+        for line in typed.try_iter().chain(inside.try_iter()) {
             say(serial, &format!("typed {line}"))?;
         }
         // An earlier one, not always in order, and not from the cache.

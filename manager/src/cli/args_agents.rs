@@ -54,7 +54,12 @@ const VIEW: &str = "Examples:
   snowbird view work                           with $SNOWBIRD_VIEWER, else vncviewer
   SNOWBIRD_VIEWER='remmina -c' snowbird view work
   vncviewer $(snowbird view work --print)
+  snowbird view work --guest                   a VNC server inside the agent: the first that answers, ports 5900 to 5909
+  snowbird view work --guest=5931
+  snowbird view work --machine                 the machine's own screen again
 
+Which screen is shown is remembered. A server inside the agent must be reachable from outside it (Xvnc -localhost=0); it is
+reached through the agent's network at its home, and its connection survives moves.
 The address stays the same while the agent moves, and viewers stay connected; every user of this machine can connect to it.
 The proxy behind it ends when the agent is off.";
 
@@ -247,6 +252,19 @@ pub(super) struct ViewArgs {
     /// Print the address for a viewer and open none.
     #[arg(long)]
     pub(super) print: bool,
+    /// Show a VNC server inside the agent.
+    #[arg(
+        long,
+        value_name = "PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0",
+        conflicts_with = "machine"
+    )]
+    pub(super) guest: Option<u16>,
+    /// Show the machine's own screen.
+    #[arg(long)]
+    pub(super) machine: bool,
 }
 
 /// Who is to run the instructions.

@@ -13,8 +13,8 @@ use super::args_sites::SiteCommand;
 use super::told::{Told, print, progress};
 use crate::control::inventory_of;
 use crate::install::{InstallError, begin, install, missing};
-use crate::inventory::{Inventory, Lack, bare};
 use crate::inventory::gather::gather;
+use crate::inventory::{Inventory, Lack, bare};
 use crate::sites::{Site, Sites};
 use crate::wandisk::Wandisk;
 

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::args_agents::ViewArgs;
 use super::told::{Told, print};
 use crate::agent::store::Kept;
-use crate::control::Here;
+use crate::control::{Here, folder};
+use crate::display::guest::{self, Screen};
 use crate::display::{self, OpenError, ProxyError};
 
 /// The viewer, unless another one is named.
@@ -17,6 +18,22 @@ const VIEWER: &str = "vncviewer";
 
 pub(super) async fn view(here: &Here, kept: &Kept, args: &ViewArgs, json: bool) -> Result<()> {
     let name = &kept.agent.name;
+    let wanted = match args.guest {
+        // The machine must run for anybody to answer; whether it does is said by what opens its screen.
+        Some(port) => {
+            let told = |error: &guest::GuestError| match error.hint() {
+                Some(hint) => Told::from(error).hint(hint),
+                None => Told::from(error),
+            };
+            let named = Some(port).filter(|port| *port > 0);
+            Some(Screen::Guest { port: guest::find(here, name, named).await.map_err(|e| told(&e))? })
+        }
+        None => args.machine.then_some(Screen::Machine),
+    };
+    let folder = folder(&here.home, name);
+    if let Some(wanted) = wanted {
+        wanted.keep(&folder).context("which screen is wanted could not be noted")?;
+    }
     let address = display::open(here, name).await.map_err(|error| match &error {
         OpenError::Proxy(ProxyError::Missing) => {
             Told::from(&error).hint("put vmgl-proxy beside snowbird, or into the PATH")
@@ -24,7 +41,9 @@ pub(super) async fn view(here: &Here, kept: &Kept, args: &ViewArgs, json: bool) 
         _ => Told::from(&error).hint(format!("`snowbird status {name}` tells how it stands")),
     })?;
     if args.print || json {
-        let told = json!({ "agent": name, "address": address, "uri": format!("vnc://{address}") });
+        let screen = Screen::read(&folder);
+        let told =
+            json!({ "agent": name, "address": address, "uri": format!("vnc://{address}"), "screen": screen });
         print(json, &told, || address.clone())?;
     }
     if args.print {

@@ -7,6 +7,9 @@
 //!                                    └─ runs at a: Cancel          (a move that was given up)
 //! ```
 //!
+//! A screen of the agent's own (a server inside it) is reached at one place wherever the agent is: it is shown, and moves change
+//! nothing.
+//!
 //! It compares what the proxy has with what it should have, so it can begin anywhere, and whatever failed is asked for again.
 //!
 //! Invariant: viewers are shown the other site only after the agent was seen to run there.
@@ -96,10 +99,16 @@ impl Guide {
         &self.shown
     }
 
-    /// What is to be done next.
+    /// What is to be done next; `own` stands for the agent's own screen, if that is wanted.
     #[must_use]
-    pub fn next(&self, sight: &Sight) -> Option<Action> {
+    pub fn next(&self, sight: &Sight, own: Option<&str>) -> Option<Action> {
         match sight {
+            Sight::At(_) | Sight::Leaving { .. } if own.is_some_and(|own| self.shown != own) => {
+                own.map(|own| Action::Rehome(own.to_owned()))
+            }
+            Sight::At(_) | Sight::Leaving { .. } if own.is_some() => {
+                (self.held || self.prepared.is_some()).then_some(Action::Cancel)
+            }
             Sight::At(site) if self.shown != *site => Some(Action::Rehome(site.clone())),
             Sight::At(_) => (self.held || self.prepared.is_some()).then_some(Action::Cancel),
             Sight::Leaving { from, to, .. } if ![from, to].contains(&&self.shown) => {
@@ -143,11 +152,17 @@ mod tests {
 
     /// All that is done in each sight, one after the other.
     fn done(sights: &[Sight]) -> Vec<Vec<Action>> {
+        let with: Vec<_> = sights.iter().map(|sight| (sight.clone(), None)).collect();
+        done_with(&with)
+    }
+
+    /// The same, with what is wanted of the agent's own.
+    fn done_with(sights: &[(Sight, Option<&str>)]) -> Vec<Vec<Action>> {
         let mut guide = Guide::of("a".to_owned(), None, false);
         let mut all = Vec::new();
-        for sight in sights {
+        for (sight, own) in sights {
             let mut here = Vec::new();
-            while let Some(action) = guide.next(sight) {
+            while let Some(action) = guide.next(sight, *own) {
                 guide.did(&action);
                 here.push(action.clone());
                 assert!(here.len() < 5, "{sight:?} leads to no end: {here:?}");
@@ -180,6 +195,38 @@ mod tests {
         let way = [leaving(true, true), leaving(false, true), at("a"), at("a")];
         let due = [vec![Action::Hold, b(Action::Prepare)], vec![], vec![Action::Cancel], vec![]];
         assert_eq!(done(&way), due);
+    }
+
+    #[test]
+    fn the_agents_own_screen_is_shown_through_moves_until_the_machines_is_wanted_again() {
+        let own = Some("*5901");
+        let show = || Action::Rehome("*5901".to_owned());
+        let way = [
+            (at("a"), own),
+            (leaving(true, false), own),
+            (leaving(true, true), own),
+            (at("b"), own),
+            (Sight::Unknown, own),
+            (at("b"), None),
+            (leaving(true, true), None),
+            // Input that was held for the machine's goes on.
+            (leaving(true, true), own),
+            (Sight::Off, own),
+        ];
+        let due = [
+            vec![show()],
+            vec![],
+            vec![],
+            vec![],
+            vec![],
+            vec![b(Action::Rehome)],
+            vec![],
+            vec![show()],
+            vec![Action::End],
+        ];
+        assert_eq!(done_with(&way), due);
+        let held = Guide::of("*5901".to_owned(), None, true);
+        assert_eq!(held.next(&at("a"), own), Some(Action::Cancel));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::guide::{Action, Guide, Sight};
 use super::proxy::{Proxy, ProxyError, ask_within, tell};
-use super::way::Ways;
+use super::way::{Ways, wanted};
 use crate::agent::store::StoreError;
 use crate::control::{AskError, Here, Request, ask_far, folder};
 use crate::reach::{Place, find};
@@ -40,6 +40,8 @@ const AGAIN_MAX: Duration = Duration::from_secs(10);
 const SHOWS: Duration = Duration::from_secs(30);
 /// Until what the proxy could not do is asked for again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often it is looked which screen is wanted.
+const LOOK: Duration = Duration::from_millis(300);
 /// A proxy that ends sooner, so many times, is not started any more.
 const SHORT: Duration = Duration::from_secs(5);
 const SHORT_MAX: u32 = 3;
@@ -114,16 +116,19 @@ impl Keeper {
     async fn run(mut self) -> Result<()> {
         let (seen, mut sights) = watch::channel(Sight::Unknown);
         tokio::spawn(follow(self.here.clone(), self.agent.clone(), seen));
+        let (wants, mut own) = watch::channel(wanted(Path::new(FOLDER)));
+        tokio::spawn(watch_wanted(wants));
         let mut failed = false;
         let (mut since, mut short) = (Instant::now(), 0);
         loop {
-            let next = self.guide.next(&sights.borrow_and_update());
+            let next = self.guide.next(&sights.borrow_and_update(), own.borrow_and_update().as_deref());
             if next == Some(Action::End) {
                 return Ok(self.proxy.end().await?);
             }
             let question = next.as_ref().map(|action| self.question(action)).transpose()?;
             tokio::select! {
                 seen = sights.changed() => seen.context("nobody follows the agent any more")?,
+                changed = own.changed() => changed.context("nobody looks which screen is wanted")?,
                 result = carry_out(next.as_ref(), question.as_ref(), failed) => {
                     failed = result.is_err();
                     if let (Ok(()), Some(action)) = (result, &next) {
@@ -187,6 +192,15 @@ async fn carry_out(
             Err(error) => Err(error),
         },
         _ => ask_within(folder, question, SHOWS).await.map(drop),
+    }
+}
+
+/// Shows which screen the user wants, until nobody looks.
+async fn watch_wanted(wants: watch::Sender<Option<String>>) {
+    while !wants.is_closed() {
+        let now = wanted(Path::new(FOLDER));
+        wants.send_if_modified(|own| std::mem::replace(own, now.clone()) != now);
+        sleep(LOOK).await;
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! `snowbird view` starts a keeper ([`keeper`], one process an agent and site, by a lock that dies with it). It starts the
 //! proxy, brings it the display of the site where the agent runs (`way`), and hears from the agent's supervisor when that
-//! changes. [`guide`] says what the proxy is told then, and is pure. [`proxy`] is the proxy as a program that is asked.
+//! changes. In the place of the machine's screen a VNC server's inside the agent may be shown ([`guest`]). [`guide`] says what the proxy is told then, and is pure. [`proxy`] is the proxy as a program that is asked.
 //!
 //! Fault model: the keeper and the proxy are two processes, and either may die. Without a keeper viewers stay; where the agent
 //! runs at another site they see what they saw, until the next keeper goes on with the same proxy. Without a proxy the keeper
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::control::{AskError, Here, folder};
 
+pub mod guest;
 pub mod guide;
 pub mod keeper;
 pub mod proxy;
@@ -97,6 +98,7 @@ pub async fn shown(home: &Path, agent: &str) -> Result<Option<Value>, ProxyError
     Ok(Some(json!({
         "address": proxy::address_of(&status),
         "browse": status["browse"],
+        "screen": way::screen(status["upstream"].as_str().unwrap_or_default()),
         "viewers": status["viewers"],
         "phase": status["phase"],
         "held": status["held"],

@@ -19,6 +19,7 @@
 
 mod alone;
 mod boot;
+mod inside;
 mod matrix;
 mod moves;
 mod network;
