@@ -1,7 +1,7 @@
 //! What a renderer gives up before it hears a foreign byte: files but those that drivers are made of (Landlock), system
 //! calls that drivers do not need (seccomp), and amounts (rlimits). Where a kernel lacks one, the others hold and it is told.
 //!
-//! What Mesa's software renderer needs, as traced: the libraries and data below `/usr`, the loader's and
+//! What Mesa's software renderer needs, as found by running it: the libraries and data below `/usr`, the loader's and
 //! the vendors' lists in `/etc` (drivers are found by name and loaded late), `/proc/self` and `/sys` (how many processors there are), threads,
 //! memory that becomes executable (it compiles what it draws with), and `memfd_create`. Drivers of hardware need
 //! their devices below `/dev/dri` and `/dev/nvidia*`, with their ioctls. It needs no file to write, no other process,
