@@ -52,6 +52,17 @@ impl Machine {
         }
     }
 
+    /// All has come, and its source says nothing: its supervisor may have died after it had sent all, and whoever asks begins the next.
+    /// The agent stands meanwhile.
+    pub(super) fn overdue(&self, attempt: Attempt) -> Vec<Action> {
+        match &self.phase {
+            Phase::Arriving { attempt: here, from, at: Arrive::Listening { .. }, .. } if *here == attempt => {
+                vec![Action::Rouse { from: from.clone() }, Action::Await { attempt }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// What it leads to is read from [`Machine::verdict`].
     pub(super) fn go(&mut self, attempt: Attempt) -> Vec<Action> {
         match &self.phase {

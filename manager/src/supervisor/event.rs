@@ -90,6 +90,16 @@ pub enum Action {
         /// Which try.
         attempt: Attempt,
     },
+    /// Say [`Event::Overdue`] of this try after a while.
+    Await {
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// Ask the site that it comes from how it stands: a supervisor that died there is begun anew by that.
+    Rouse {
+        /// The other site.
+        from: String,
+    },
     /// Is everything loaded, and the disk resident here?
     Check,
     /// Say [`Event::Again`] after a while.
@@ -180,6 +190,11 @@ pub enum Event {
         /// Which try.
         attempt: Attempt,
     },
+    /// All of this try's memory is here, and nobody has said for a while that it shall start.
+    Overdue {
+        /// Which try.
+        attempt: Attempt,
+    },
     /// It shall start here.
     Go {
         /// Which try.
@@ -242,7 +257,7 @@ pub enum Event {
     Stopped,
     /// Only the last is missing; the agent stands and its disk is drained.
     PreSwitchover,
-    /// All of it is there.
+    /// All of it is there, says the QEMU here: of the source that it was taken, of the destination that it was loaded.
     Completed,
     /// QEMU gave the migration up.
     CopyFailed {
@@ -284,7 +299,8 @@ impl Action {
             Action::Listen => "get ready for what comes",
             Action::Check => "start what has come",
             Action::Hark { .. } => "tell whether anything comes",
-            Action::Retry | Action::Wait | Action::Patience { .. } => "wait",
+            Action::Rouse { .. } => "ask the site that it comes from",
+            Action::Retry | Action::Wait | Action::Patience { .. } | Action::Await { .. } => "wait",
             Action::AskDisk => "have the disk",
             Action::Save { .. } => "write memory to a file",
             Action::Load { .. } => "go on with the kept memory",

@@ -37,6 +37,9 @@ const OPENS: Duration = Duration::from_secs(90);
 /// QEMU does the last things with what has come, where it is awaited and where the agent stands for it.
 pub(super) const SETTLES: Duration = Duration::from_secs(30);
 const CHECKS: Duration = Duration::from_secs(10);
+/// A source that sent all and says nothing is asked after so long, and waited for; nothing else is done here meanwhile.
+const OVERDUE: Duration = Duration::from_secs(15);
+const ROUSES: Duration = Duration::from_secs(10);
 /// A disk that is on its way is looked for so long, and so often.
 const COMES: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(10);
@@ -129,6 +132,10 @@ impl Hands {
             Action::Listen => self.listen().await?,
             Action::Patience { attempt, for_s } => {
                 self.say_after(Duration::from_secs(*for_s), Event::Unheard { attempt: *attempt });
+            }
+            Action::Await { attempt } => self.say_after(OVERDUE, Event::Overdue { attempt: *attempt }),
+            Action::Rouse { from } => {
+                self.far(from, None, &Request::Status, ROUSES).await.told()?;
             }
             Action::Hark { .. } => return self.hark().await,
             Action::Check => return self.check().await,

@@ -38,6 +38,7 @@ impl Machine {
             Event::Cancel => self.cancel(),
             Event::Arrive { attempt, from, patience_s } => self.arrive(attempt, from, patience_s),
             Event::Unheard { attempt } => Ok(self.unheard(attempt)),
+            Event::Overdue { attempt } => Ok(self.overdue(attempt)),
             Event::Go { attempt } => Ok(self.go(attempt)),
             Event::GiveUp { attempt } => Ok(self.give_up(attempt)),
             Event::Went { action, result } => Ok(self.went(&action, result)),

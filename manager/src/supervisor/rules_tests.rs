@@ -201,6 +201,8 @@ impl World {
             Action::Listen
             | Action::Patience { .. }
             | Action::Hark { .. }
+            | Action::Await { .. }
+            | Action::Rouse { .. }
             | Action::Check
             | Action::Save { .. }
             | Action::Load { .. }
@@ -235,7 +237,7 @@ impl World {
                 self.qemu_b = Qemu::None;
                 Ok(Yield::Done)
             }
-            Action::Sweep { .. } => Ok(Yield::Done),
+            Action::Sweep { .. } | Action::Await { .. } | Action::Rouse { .. } => Ok(Yield::Done),
             Action::AskDisk if self.disk == Disk::AtB => Ok(Yield::Done),
             Action::AskDisk => no(),
             Action::Retry | Action::Wait => {
@@ -502,6 +504,23 @@ fn a_destination_that_hears_nothing_twice_ends_and_one_whose_disk_has_come_does_
     let mut machine = listening();
     assert_eq!(machine.step(Event::Unheard { attempt: Uuid::from_u128(2) }), Ok(Vec::new()));
     assert_eq!(machine.step(Event::Recovered { alive: true }), Ok(again));
+}
+
+#[test]
+fn a_destination_that_has_all_asks_its_source_until_it_may_start() {
+    let mut machine = Machine::default();
+    machine.step(arrives(ATTEMPT)).unwrap();
+    machine.step(Event::Went { action: Action::Listen, result: Ok(Yield::Done) }).unwrap();
+    let waits = Action::Await { attempt: ATTEMPT };
+    assert_eq!(machine.step(Event::Completed), Ok(vec![waits.clone()]));
+    let asks = vec![Action::Rouse { from: "a".to_owned() }, waits];
+    for _ in 0..2 {
+        assert_eq!(machine.step(Event::Overdue { attempt: ATTEMPT }), Ok(asks.clone()));
+    }
+    assert_eq!(machine.step(Event::Overdue { attempt: Uuid::from_u128(2) }), Ok(Vec::new()));
+    machine.step(Event::Go { attempt: ATTEMPT }).unwrap();
+    machine.step(Event::Went { action: Action::Check, result: Ok(Yield::Done) }).unwrap();
+    assert_eq!(machine.step(Event::Overdue { attempt: ATTEMPT }), Ok(Vec::new()));
 }
 
 #[test]

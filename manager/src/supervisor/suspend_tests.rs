@@ -204,6 +204,7 @@ impl World {
             }
             Action::Hark { .. } if self.carrying || self.disk_at == i => done,
             Action::Hark { .. } => Ok(Yield::NeverWill),
+            Action::Await { .. } | Action::Rouse { .. } => done,
             Action::Check if self.disk_at != i => no(),
             Action::Check if matches!(self.sides[i].qemu, Qemu::Stands(_)) => done,
             Action::Check => Ok(Yield::NeverWill),
