@@ -38,7 +38,7 @@ const OPENS: Duration = Duration::from_secs(90);
 pub(super) const SETTLES: Duration = Duration::from_secs(30);
 const CHECKS: Duration = Duration::from_secs(10);
 /// A source that sent all and says nothing is asked after so long, and waited for; nothing else is done here meanwhile.
-const OVERDUE: Duration = Duration::from_secs(15);
+const OVERDUE: Duration = Duration::from_secs(5);
 const ROUSES: Duration = Duration::from_secs(10);
 /// A disk that is on its way is looked for so long, and so often.
 const COMES: Duration = Duration::from_secs(5);
