@@ -279,3 +279,7 @@ pub(super) fn moving() -> Refusal {
 #[cfg(test)]
 #[path = "rules_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "rules_cases.rs"]
+mod cases;
