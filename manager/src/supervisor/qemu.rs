@@ -25,6 +25,7 @@ use super::shell::Input;
 use crate::agent::Agent;
 use crate::agent::command_line::{Beginning, arguments, names};
 use crate::agent::machine::{QEMU, find};
+use crate::net::gateway;
 use crate::qmp::{Client, Events, MigrationStatus, QmpError, RunState};
 
 /// How long QEMU may take until its monitor listens.
@@ -214,12 +215,12 @@ impl Qemu {
     }
 
     fn is_ours(&self, pid: Pid) -> bool {
-        let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
         let uuid = self.agent.to_string();
-        line.split(|byte| *byte == 0).any(|word| word == uuid.as_bytes())
+        command_line(pid).split(|byte| *byte == 0).any(|word| word == uuid.as_bytes())
     }
 
-    /// Those of this agent that run in this folder, whatever the file says. (Another site of this machine has another folder.)
+    /// Those of this agent that run in this folder, whatever the file says. (Another site of this machine has another folder. Its
+    /// gateway is a QEMU with its UUID, too, and stays: the agent's connections are there wherever it runs.)
     fn strays(&self) -> Vec<Pid> {
         let (Ok(here), Ok(all)) = (self.folder.canonicalize(), std::fs::read_dir("/proc")) else {
             return Vec::new();
@@ -228,8 +229,16 @@ impl Qemu {
         let runs_here = |pid: &Pid| {
             std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).is_ok_and(|at| at == here)
         };
-        pids.filter(runs_here).filter(|pid| self.is_ours(*pid)).collect()
+        pids.filter(runs_here).filter(|pid| self.is_ours(*pid) && !is_gateway(*pid)).collect()
     }
+}
+
+fn command_line(pid: Pid) -> Vec<u8> {
+    std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default()
+}
+
+fn is_gateway(pid: Pid) -> bool {
+    command_line(pid).split(|byte| *byte == 0).next() == Some(gateway::CALLED.as_bytes())
 }
 
 /// The last line that QEMU said.
@@ -274,6 +283,20 @@ mod tests {
         assert!(elsewhere.try_wait().unwrap().is_none(), "{left} is another site's");
         elsewhere.kill().unwrap();
         elsewhere.wait().unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_agents_gateway_is_not_ended_with_its_qemu() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut qemu = of(folder.path());
+        let mut command = std::process::Command::new("sh");
+        command.arg0(gateway::CALLED).args(["-c", "while :; do sleep 1; done", "qemu"]);
+        command.arg(qemu.agent.to_string()).current_dir(folder.path()).process_group(0);
+        let mut stays = command.spawn().unwrap();
+        qemu.end().await.unwrap();
+        assert!(stays.try_wait().unwrap().is_none());
+        stays.kill().unwrap();
+        stays.wait().unwrap();
     }
 
     /// Its monitor is held by a request of the guest that waits for a chunk.
