@@ -258,9 +258,10 @@ impl Machine {
                 let attempt = *attempt;
                 self.never(attempt, "its supervisor was restarted".to_owned())
             }
-            // Its clock went with the earlier supervisor.
+            // Its clocks went with the earlier supervisor, which may have heard that all is there.
             Phase::Arriving { attempt, at: Arrive::Listening { .. }, patience_s, .. } => {
-                vec![Action::Patience { attempt: *attempt, for_s: *patience_s }]
+                let attempt = *attempt;
+                vec![Action::Patience { attempt, for_s: *patience_s }, Action::Await { attempt }]
             }
             Phase::Arriving { at: Arrive::Starting, .. } => vec![Action::Run],
             _ => self.again(),

@@ -47,10 +47,11 @@ fn a_destination_that_hears_nothing_twice_ends_and_one_whose_disk_has_come_does_
     assert_eq!(machine.phase, Phase::Off(End::Left { to: "a".to_owned() }));
     assert_eq!(machine.verdict(ATTEMPT), Some(Yield::NeverWill));
 
-    // The clock of an earlier try says nothing of this one; the next supervisor has a clock of its own.
+    // The clock of an earlier try says nothing of this one; the next supervisor has clocks of its own.
     let mut machine = listening();
     assert_eq!(machine.step(Event::Unheard { attempt: Uuid::from_u128(2) }), Ok(Vec::new()));
-    assert_eq!(machine.step(Event::Recovered { alive: true }), Ok(again));
+    let clocks = [again, vec![Action::Await { attempt: ATTEMPT }]].concat();
+    assert_eq!(machine.step(Event::Recovered { alive: true }), Ok(clocks));
 }
 
 #[test]

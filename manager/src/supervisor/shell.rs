@@ -182,9 +182,10 @@ impl Shell {
             if *action == Action::Loaded {
                 self.loaded = Some(result.clone().map(drop));
             }
-            // (Why it is paused is in the line of the phase.)
+            // (Why it is paused is in the line of the phase; a source that is away would be told each few seconds.)
+            let quiet = matches!(action, Action::Retry | Action::AskDisk | Action::Rouse { .. });
             // A line of the log that is lost (the file system is full) does no harm.
-            if let (Err(why), false) = (result, matches!(action, Action::Retry | Action::AskDisk)) {
+            if let (Err(why), false) = (result, quiet) {
                 self.store.note(self.agent.uuid, &format!("could not {}: {why}", action.words())).ok();
             }
             if let (Some(journey), Ok(_)) = (&mut self.journey, result) {
