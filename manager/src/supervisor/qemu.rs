@@ -262,19 +262,26 @@ mod tests {
         Qemu { folder: folder.to_owned(), ..Qemu::new(Uuid::new_v4(), unbounded_channel().0) }
     }
 
-    /// A process that is the agent's by its command line and its folder.
-    fn process(qemu: &Qemu) -> std::process::Child {
+    /// A process that is the agent's by its command line and its folder. It is there before the kernel shows its command line.
+    fn process(qemu: &Qemu, called: &str) -> std::process::Child {
         let mut command = std::process::Command::new("sh");
-        command.args(["-c", "while :; do sleep 1; done", "qemu", &qemu.agent.to_string()]);
-        command.current_dir(&qemu.folder).process_group(0).spawn().unwrap()
+        command.arg0(called).args(["-c", "while :; do sleep 1; done", "qemu", &qemu.agent.to_string()]);
+        let child = command.current_dir(&qemu.folder).process_group(0).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let end = Instant::now() + Duration::from_secs(20);
+        while !qemu.is_ours(pid) {
+            assert!(Instant::now() < end, "{pid:?} never had its command line");
+            std::thread::yield_now();
+        }
+        child
     }
 
     #[tokio::test]
     async fn one_that_had_not_said_its_id_when_its_supervisor_died_is_ended_before_another_begins() {
         let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut qemu = of(folder.path());
-        let mut stray = process(&qemu);
-        let mut elsewhere = process(&Qemu { folder: other.path().to_owned(), ..of(folder.path()) });
+        let mut stray = process(&qemu, "qemu");
+        let mut elsewhere = process(&Qemu { folder: other.path().to_owned(), ..of(folder.path()) }, "qemu");
         let (pid, left) = (stray.id(), elsewhere.id());
         // Whoever started it reaps it.
         let reaped = std::thread::spawn(move || stray.wait());
@@ -289,10 +296,7 @@ mod tests {
     async fn the_agents_gateway_is_not_ended_with_its_qemu() {
         let folder = tempfile::tempdir().unwrap();
         let mut qemu = of(folder.path());
-        let mut command = std::process::Command::new("sh");
-        command.arg0(gateway::CALLED).args(["-c", "while :; do sleep 1; done", "qemu"]);
-        command.arg(qemu.agent.to_string()).current_dir(folder.path()).process_group(0);
-        let mut stays = command.spawn().unwrap();
+        let mut stays = process(&qemu, gateway::CALLED);
         qemu.end().await.unwrap();
         assert!(stays.try_wait().unwrap().is_none());
         stays.kill().unwrap();
@@ -304,7 +308,7 @@ mod tests {
     async fn one_whose_monitor_answers_late_is_found_again_and_not_ended() {
         let folder = tempfile::tempdir().unwrap();
         let mut qemu = of(folder.path());
-        let mut machine = process(&qemu);
+        let mut machine = process(&qemu, "qemu");
         std::fs::write(folder.path().join(names::PID), machine.id().to_string()).unwrap();
         let listener = UnixListener::bind(folder.path().join(names::QMP)).unwrap();
         let monitor = tokio::spawn(async move {
