@@ -23,7 +23,7 @@ use crate::qmp::{Client, QmpError};
 use crate::words::with_causes;
 
 /// How it is called in lists of processes.
-pub(crate) const CALLED: &str = "snowbird-gateway";
+const CALLED: &str = "snowbird-gateway";
 /// How long it may take until it answers.
 const BEGIN: Duration = Duration::from_secs(20);
 /// How long a command may take.

@@ -20,7 +20,7 @@ pub mod ask;
 pub mod config;
 pub mod counts;
 pub mod frame;
-pub(crate) mod gateway;
+mod gateway;
 pub mod kept;
 mod link;
 pub mod meter;

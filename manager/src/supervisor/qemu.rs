@@ -25,7 +25,6 @@ use super::shell::Input;
 use crate::agent::Agent;
 use crate::agent::command_line::{Beginning, arguments, names};
 use crate::agent::machine::{QEMU, find};
-use crate::net::gateway;
 use crate::qmp::{Client, Events, MigrationStatus, QmpError, RunState};
 
 /// How long QEMU may take until its monitor listens.
@@ -214,13 +213,15 @@ impl Qemu {
         self.is_ours(pid).then_some(pid)
     }
 
+    /// Is it this agent's machine? Its gateway is a QEMU with its UUID, too, and stays: the agent's connections are there wherever
+    /// it runs. What tells them apart is the file of their ids; the name of a process is lost where QEMU is a script that begins another.
     fn is_ours(&self, pid: Pid) -> bool {
-        let uuid = self.agent.to_string();
-        command_line(pid).split(|byte| *byte == 0).any(|word| word == uuid.as_bytes())
+        let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+        let has = |word: &str| line.split(|byte| *byte == 0).any(|other| other == word.as_bytes());
+        has(&self.agent.to_string()) && has(names::PID)
     }
 
-    /// Those of this agent that run in this folder, whatever the file says. (Another site of this machine has another folder. Its
-    /// gateway is a QEMU with its UUID, too, and stays: the agent's connections are there wherever it runs.)
+    /// Those of this agent that run in this folder, whatever the file says. (Another site of this machine has another folder.)
     fn strays(&self) -> Vec<Pid> {
         let (Ok(here), Ok(all)) = (self.folder.canonicalize(), std::fs::read_dir("/proc")) else {
             return Vec::new();
@@ -229,16 +230,8 @@ impl Qemu {
         let runs_here = |pid: &Pid| {
             std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).is_ok_and(|at| at == here)
         };
-        pids.filter(runs_here).filter(|pid| self.is_ours(*pid) && !is_gateway(*pid)).collect()
+        pids.filter(runs_here).filter(|pid| self.is_ours(*pid)).collect()
     }
-}
-
-fn command_line(pid: Pid) -> Vec<u8> {
-    std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default()
-}
-
-fn is_gateway(pid: Pid) -> bool {
-    command_line(pid).split(|byte| *byte == 0).next() == Some(gateway::CALLED.as_bytes())
 }
 
 /// The last line that QEMU said.
@@ -263,14 +256,14 @@ mod tests {
     }
 
     /// A process that is the agent's by its command line and its folder. It is there before the kernel shows its command line.
-    fn process(qemu: &Qemu, called: &str) -> std::process::Child {
+    fn process(qemu: &Qemu, pid_file: &str) -> std::process::Child {
         let mut command = std::process::Command::new("sh");
-        command.arg0(called).args(["-c", "while :; do sleep 1; done", "qemu", &qemu.agent.to_string()]);
+        command.args(["-c", "while :; do sleep 1; done", "qemu", &qemu.agent.to_string(), pid_file]);
         let child = command.current_dir(&qemu.folder).process_group(0).spawn().unwrap();
-        let pid = Pid::from_child(&child);
+        let line = format!("/proc/{}/cmdline", child.id());
         let end = Instant::now() + Duration::from_secs(20);
-        while !qemu.is_ours(pid) {
-            assert!(Instant::now() < end, "{pid:?} never had its command line");
+        while !std::fs::read_to_string(&line).unwrap().contains(pid_file) {
+            assert!(Instant::now() < end, "{line} stays empty");
             std::thread::yield_now();
         }
         child
@@ -280,8 +273,9 @@ mod tests {
     async fn one_that_had_not_said_its_id_when_its_supervisor_died_is_ended_before_another_begins() {
         let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut qemu = of(folder.path());
-        let mut stray = process(&qemu, "qemu");
-        let mut elsewhere = process(&Qemu { folder: other.path().to_owned(), ..of(folder.path()) }, "qemu");
+        let mut stray = process(&qemu, names::PID);
+        let at_other = Qemu { agent: qemu.agent, ..of(other.path()) };
+        let mut elsewhere = process(&at_other, names::PID);
         let (pid, left) = (stray.id(), elsewhere.id());
         // Whoever started it reaps it.
         let reaped = std::thread::spawn(move || stray.wait());
@@ -296,7 +290,7 @@ mod tests {
     async fn the_agents_gateway_is_not_ended_with_its_qemu() {
         let folder = tempfile::tempdir().unwrap();
         let mut qemu = of(folder.path());
-        let mut stays = process(&qemu, gateway::CALLED);
+        let mut stays = process(&qemu, crate::net::names::GATEWAY_PID);
         qemu.end().await.unwrap();
         assert!(stays.try_wait().unwrap().is_none());
         stays.kill().unwrap();
@@ -308,7 +302,7 @@ mod tests {
     async fn one_whose_monitor_answers_late_is_found_again_and_not_ended() {
         let folder = tempfile::tempdir().unwrap();
         let mut qemu = of(folder.path());
-        let mut machine = process(&qemu, "qemu");
+        let mut machine = process(&qemu, names::PID);
         std::fs::write(folder.path().join(names::PID), machine.id().to_string()).unwrap();
         let listener = UnixListener::bind(folder.path().join(names::QMP)).unwrap();
         let monitor = tokio::spawn(async move {

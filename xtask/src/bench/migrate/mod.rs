@@ -128,6 +128,8 @@ impl Row {
         let after = world::dirtied(&world.console)?;
         // The stream's other end may have to be asked once more.
         std::thread::sleep(Duration::from_secs(1));
+        let gaps = world.gaps();
+        ensure!(!gaps.is_empty(), "the agent's stream ended with the move from {from} or before it");
         let stood = account.stood_ms();
         let beside = typist.as_ref().map_or_else(Vec::new, world::Samples::taken);
         let times = |samples: &[(u64, f64)], from: u64, to: u64| {
@@ -139,7 +141,7 @@ impl Row {
             from,
             memory,
             dirty: (after - before) * 4096,
-            gap_ms: world.gaps().iter().map(|(_, gap)| *gap).fold(0.0, f64::max),
+            gap_ms: gaps.iter().map(|(_, gap)| *gap).fold(0.0, f64::max),
             usual_ms: times(&usual, 0, u64::MAX),
             beside_ms: times(&beside, account.asked_ms, stood),
             account,
@@ -189,6 +191,7 @@ impl Row {
             last / 1e3,
             queued / 1e3
         );
+        println!("  {}", self.account.steps().join(", "));
         println!("  the agent's stream paused for {:.0} ms at most; bar {gap_may:.0}", self.gap_ms);
         if !self.usual_ms.is_empty() {
             let (usual, beside) = (middle(&self.usual_ms), middle(&self.beside_ms));

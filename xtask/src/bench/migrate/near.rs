@@ -4,7 +4,7 @@
 //! (milliseconds). The screen is looked at as plain viewers do, through the address that `snowbird view` gives; an echo is from
 //! the key's press to the first change of the screen.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,10 @@ fn stream(port: u16) -> Result<()> {
     let mut block = vec![0; BLOCK];
     let mut last = Instant::now();
     loop {
-        stream.read_exact(&mut block)?;
+        match stream.read_exact(&mut block) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+            read => read?,
+        }
         let time = last.elapsed();
         last = Instant::now();
         say(now_ms(), time)?;

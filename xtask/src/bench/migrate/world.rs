@@ -40,6 +40,17 @@ pub(super) struct Move {
 }
 
 impl Move {
+    /// What it did, and from when on.
+    pub(super) fn steps(&self) -> Vec<String> {
+        let named = self.news.iter().filter_map(|(at, news)| Some((*at, news["phase"].as_str()?)));
+        let mut steps: Vec<(u64, &str)> = named.collect();
+        steps.dedup_by_key(|(_, phase)| *phase);
+        steps
+            .iter()
+            .map(|(at, phase)| format!("{phase} from {} ms on", at.saturating_sub(self.asked_ms)))
+            .collect()
+    }
+
     /// When the agent came to a stand.
     pub(super) fn stood_ms(&self) -> u64 {
         let stands = |news: &Value| news["phase"].as_str().is_some_and(|phase| phase.contains("stands"));
