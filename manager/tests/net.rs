@@ -7,12 +7,13 @@ use std::time::Duration;
 use manager::net::anchors::{Anchors, Prefix};
 use manager::net::config::Forward;
 use manager::net::frame::{FRAME_MAX, FRAME_MIN, Inside, Mac, arp_answer, look};
+use manager::net::neighbour;
 use manager::net::packet::{Decoder, News, Packet};
 use manager::net::switch::{BACKLOG_MAX_BYTES, HELD_MAX_BYTES, Out, Switch};
 
 const AGENT: Mac = Mac([0x52, 0x54, 0, 1, 2, 3]);
 
-/// An ARP request, a DHCP packet, a TCP packet, one of IPv6, one that lies.
+/// An ARP request, a DHCP packet, a TCP packet, IPv6's question for a neighbour, one that lies.
 fn frames() -> Vec<Vec<u8>> {
     let head = |to: [u8; 6], kind: [u8; 2]| [&to[..], &AGENT.0, &kind].concat();
     let ip = |protocol: u8, to: [u8; 4], body: &[u8]| {
@@ -25,13 +26,16 @@ fn frames() -> Vec<Vec<u8>> {
     };
     let mut arp = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &AGENT.0, &[10, 0, 2, 15], &[0; 6]].concat();
     arp.extend([10, 0, 2, 2]);
+    let sought =
+        [&[0x60, 0, 0, 0, 0, 24, 58, 255][..], &[0xfe; 32], &[135, 0, 0, 0, 0, 0, 0, 0], &[0xfe; 16]]
+            .concat();
     let mut lies = ip(6, [10, 1, 2, 3], &[0; 20]);
     lies[16] = 0xff;
     vec![
         [head([0xff; 6], [8, 6]), arp].concat(),
         ip(17, [255; 4], &[0, 68, 0, 67, 0, 8, 0, 0]),
         ip(6, [10, 1, 2, 3], &[0; 20]),
-        [head([0x33; 6], [0x86, 0xdd]), vec![0x60; 40]].concat(),
+        [head([0x33; 6], [0x86, 0xdd]), sought].concat(),
         lies,
         vec![0; FRAME_MAX],
     ]
@@ -68,8 +72,12 @@ wandisk_fuzz::target!(a_frame_is_read_within_its_bytes_or_refused, 20_000, frame
             let answer = arp_answer(bytes, AGENT);
             assert_eq!(answer.is_some(), matches!(looked.inside, Inside::Arp { request: true, .. }));
             assert!(answer.is_none_or(|answer| look(&answer).is_ok()));
+            let answer = neighbour::answer(bytes, AGENT, true);
+            let sought = matches!(looked.inside, Inside::Sought { sender, .. } if !sender.is_unspecified());
+            assert_eq!(answer.is_some(), sought);
+            assert!(answer.is_none_or(|answer| look(&answer).is_ok()));
         }
-        Err(_) => assert_eq!(arp_answer(bytes, AGENT), None),
+        Err(_) => assert_eq!((arp_answer(bytes, AGENT), neighbour::answer(bytes, AGENT, true)), (None, None)),
     }
 });
 
@@ -105,7 +113,11 @@ wandisk_fuzz::target!(no_odd_or_foreign_frame_leaves_a_switch, 20_000, frames(),
                 assert!(looked.to == AGENT || looked.to.is_group());
             }
             Out::Gateway(frame) => {
-                assert!(matches!(look(&frame).unwrap().inside, Inside::Arp { request: false, .. }));
+                let inside = look(&frame).unwrap().inside;
+                assert!(matches!(
+                    inside,
+                    Inside::Arp { request: false, .. } | Inside::Ipv6 { kind: 136, .. }
+                ));
             }
             Out::Link { .. } => panic!("there is no link"),
         }
@@ -115,7 +127,7 @@ wandisk_fuzz::target!(no_odd_or_foreign_frame_leaves_a_switch, 20_000, frames(),
 wandisk_fuzz::target!(
     prefixes_and_forwards_are_read_or_refused,
     10_000,
-    vec![b"10.1.0.0/16".to_vec(), b"127.0.0.1:8022:22".to_vec()],
+    vec![b"10.1.0.0/16".to_vec(), b"fd00:1::/64".to_vec(), b"127.0.0.1:8022:22".to_vec()],
     |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         if let Ok(prefix) = text.parse::<Prefix>() {

@@ -67,7 +67,7 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     let open = |path: &str| OpenOptions::new().read(true).write(true).open(path);
     let serial = port.insert(open("/dev/ttyS0")?);
     load_modules()?;
-    network(open("/dev/ttyS0")?);
+    network(open("/dev/ttyS0")?)?;
     let (typed, inside) = (screen()?, server::begin());
     let disk = disk()?;
     let words = BufReader::new(open("/dev/ttyS0")?);
@@ -165,16 +165,18 @@ fn say(port: &mut File, line: &str) -> io::Result<()> {
 }
 
 /// Begins what the agent does on its network.
-fn network(mut port: File) {
+fn network(mut port: File) -> io::Result<()> {
     let begun = net::set_up().and_then(|there| if there { net::echo().map(|()| true) } else { Ok(false) });
     match begun {
         Ok(true) => {
-            if let Some(to) = net::wanted() {
+            for to in net::wanted() {
+                let mut port = port.try_clone()?;
                 std::thread::spawn(move || say(&mut port, &format!("bad net: {}", net::stream(to))).ok());
             }
+            Ok(())
         }
-        Ok(false) => {}
-        Err(error) => drop(say(&mut port, &format!("bad net: {error}"))),
+        Ok(false) => Ok(()),
+        Err(error) => say(&mut port, &format!("bad net: {error}")),
     }
 }
 

@@ -84,10 +84,11 @@ pub(crate) fn echo() -> io::Result<()> {
     Ok(())
 }
 
-/// The address of `stream=ADDRESS:PORT` on the kernel's command line.
-pub(crate) fn wanted() -> Option<SocketAddr> {
-    let line = std::fs::read_to_string("/proc/cmdline").ok()?;
-    line.split_whitespace().find_map(|word| word.strip_prefix("stream=")?.parse().ok())
+/// The addresses of each `stream=ADDRESS:PORT` on the kernel's command line. (By IPv6 the kernel makes itself an address when a router
+/// speaks.)
+pub(crate) fn wanted() -> Vec<SocketAddr> {
+    let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    line.split_whitespace().filter_map(|word| word.strip_prefix("stream=")?.parse().ok()).collect()
 }
 
 /// Sends numbered blocks over one connection and takes each one back, for ever; gives why not.

@@ -1,24 +1,24 @@
-//! Which site's gateway a packet goes to: prefixes of IPv4 destinations, each anchored at a site; all else at home. Pure.
+//! Which site's gateway a packet goes to: prefixes of destinations, each anchored at a site; all else at home. Pure.
 //!
-//! The agent's own network (ARP, DHCP, the name server) is home's, whatever prefixes say.
+//! The agent's own network (neighbours, DHCP, the router, the name server) is home's, whatever prefixes say.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GATEWAY_IP, NETWORK_BITS};
+use super::{NETWORK_BITS, NETWORK6_BITS, is_own};
 use crate::agent::is_name;
 
 /// No agent has more.
 pub const ANCHORS_MAX: usize = 64;
 
-/// Destinations: `10.1.0.0/16`.
+/// Destinations: `10.1.0.0/16`, `fd00:1::/64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Prefix {
-    bits: u32,
+    first: IpAddr,
     len: u8,
 }
 
@@ -26,7 +26,7 @@ pub struct Prefix {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrefixError {
     /// Not written as one.
-    #[error("{0:?} is no prefix of IPv4 addresses: write it as 10.1.0.0/16")]
+    #[error("{0:?} is no prefix of addresses: write it as 10.1.0.0/16 or fd00:1::/64")]
     Form(String),
     /// There are bits beyond its length.
     #[error("{wrong} has bits beyond its length: {right} is meant?")]
@@ -42,14 +42,25 @@ pub enum PrefixError {
 }
 
 impl Prefix {
-    fn new(address: Ipv4Addr, len: u8) -> Prefix {
-        Prefix { bits: u32::from(address) & mask(len), len }
+    /// The one of this length with the address in it.
+    fn new(address: IpAddr, len: u8) -> Prefix {
+        let first = match address {
+            IpAddr::V4(ip) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(len.min(32))).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from(u32::from(ip) & mask))
+            }
+            IpAddr::V6(ip) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(len.min(128))).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from(u128::from(ip) & mask))
+            }
+        };
+        Prefix { first, len }
     }
 
     /// Is the address one of these?
     #[must_use]
-    pub fn contains(self, address: Ipv4Addr) -> bool {
-        u32::from(address) & mask(self.len) == self.bits
+    pub fn contains(self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.first.is_ipv4() && Prefix::new(address, self.len).first == self.first
     }
 
     /// May it be anchored?
@@ -57,22 +68,16 @@ impl Prefix {
     /// # Errors
     /// [`PrefixError::Own`].
     pub fn check(self) -> Result<Prefix, PrefixError> {
-        let first = Ipv4Addr::from(self.bits);
-        let own = self.len >= NETWORK_BITS && own(first);
-        if own || (first.octets()[0] >= 224 && self.len > 0) {
+        // (What has more than the agent's own network in it may be: that network stays home's all the same.)
+        let (own, many) = match self.first {
+            IpAddr::V4(ip) => (self.len >= NETWORK_BITS, ip.octets()[0] >= 224),
+            IpAddr::V6(ip) => (self.len >= NETWORK6_BITS || ip.is_unicast_link_local(), ip.is_multicast()),
+        };
+        if (own && is_own(self.first)) || (many && self.len > 0) {
             return Err(PrefixError::Own(self));
         }
         Ok(self)
     }
-}
-
-fn mask(len: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(len.min(32))).unwrap_or(0)
-}
-
-/// In the agent's own network?
-fn own(address: Ipv4Addr) -> bool {
-    Prefix::new(GATEWAY_IP, NETWORK_BITS).contains(address)
 }
 
 impl FromStr for Prefix {
@@ -80,11 +85,12 @@ impl FromStr for Prefix {
 
     fn from_str(text: &str) -> Result<Prefix, PrefixError> {
         let form = || PrefixError::Form(text.chars().take(60).collect());
-        let (address, len) = text.split_once('/').unwrap_or((text, "32"));
-        let address: Ipv4Addr = address.parse().map_err(|_| form())?;
-        let len: u8 = len.parse().ok().filter(|len| *len <= 32).ok_or_else(form)?;
+        let (address, len) = text.split_once('/').map_or((text, None), |(address, len)| (address, Some(len)));
+        let address: IpAddr = address.parse().map_err(|_| form())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let len = len.map_or(Ok(most), str::parse).ok().filter(|len| *len <= most).ok_or_else(form)?;
         let prefix = Prefix::new(address, len);
-        if prefix.bits != u32::from(address) {
+        if prefix.first != address {
             return Err(PrefixError::Loose { wrong: text.to_owned(), right: prefix });
         }
         Ok(prefix)
@@ -93,7 +99,7 @@ impl FromStr for Prefix {
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", Ipv4Addr::from(self.bits), self.len)
+        write!(f, "{}/{}", self.first, self.len)
     }
 }
 
@@ -138,8 +144,8 @@ impl Anchors {
 
     /// Whose gateway an address is reached by; `None` for home's.
     #[must_use]
-    pub fn site_of(&self, address: Ipv4Addr) -> Option<&str> {
-        if own(address) || address.is_multicast() || address.is_broadcast() {
+    pub fn site_of(&self, address: IpAddr) -> Option<&str> {
+        if is_own(address) {
             return None;
         }
         let fits = self.anchors.iter().filter(|anchor| anchor.prefix.contains(address));
@@ -182,15 +188,29 @@ mod tests {
     fn a_prefix_is_read_said_and_checked() {
         assert_eq!(prefix("10.1.0.0/16").to_string(), "10.1.0.0/16");
         assert_eq!(prefix("10.1.2.3").to_string(), "10.1.2.3/32");
-        for bad in ["", "10.1/16", "10.1.0.0/33", "10.1.0.0/-1", "x/8", "10.1.0.0/16/2"] {
+        assert_eq!(prefix("FD00:1:0::/64").to_string(), "fd00:1::/64");
+        assert_eq!(prefix("::1").to_string(), "::1/128");
+        for bad in
+            ["", "10.1/16", "10.1.0.0/33", "10.1.0.0/-1", "x/8", "10.1.0.0/16/2", "fd00::/129", "fd00:/8"]
+        {
             assert!(matches!(bad.parse::<Prefix>(), Err(PrefixError::Form(_))), "{bad}");
         }
         let loose = "10.1.2.3/16".parse::<Prefix>().unwrap_err().to_string();
         assert!(loose.contains("10.1.0.0/16 is meant"), "{loose}");
-        for own in ["10.0.2.0/24", "10.0.2.2/32", "224.0.0.0/4", "255.255.255.255"] {
+        for own in [
+            "10.0.2.0/24",
+            "10.0.2.2/32",
+            "224.0.0.0/4",
+            "255.255.255.255",
+            "fec0::/64",
+            "fec0::2",
+            "fe80::/10",
+            "ff02::1",
+            "ff00::/8",
+        ] {
             assert!(prefix(own).check().is_err(), "{own}");
         }
-        for good in ["0.0.0.0/0", "10.0.0.0/8", "192.168.1.0/24"] {
+        for good in ["0.0.0.0/0", "10.0.0.0/8", "192.168.1.0/24", "::/0", "fd00:1::/64", "fec0::/10"] {
             assert!(prefix(good).check().is_ok(), "{good}");
         }
     }
@@ -198,14 +218,24 @@ mod tests {
     #[test]
     fn the_longest_prefix_says_the_site_and_the_agents_own_network_is_homes() {
         let mut anchors = Anchors::default();
-        for (text, site) in [("0.0.0.0/0", "exit"), ("10.0.0.0/8", "big"), ("10.1.0.0/16", "data")] {
+        for (text, site) in [
+            ("0.0.0.0/0", "exit"),
+            ("10.0.0.0/8", "big"),
+            ("10.1.0.0/16", "data"),
+            ("fd00::/8", "big"),
+            ("fd00:1::/64", "data"),
+        ] {
             assert!(anchors.set(prefix(text), Some(site)).unwrap());
         }
         let site = |text: &str| anchors.site_of(text.parse().unwrap()).map(str::to_owned);
         assert_eq!(site("10.1.9.9").as_deref(), Some("data"));
         assert_eq!(site("10.2.0.1").as_deref(), Some("big"));
         assert_eq!(site("1.1.1.1").as_deref(), Some("exit"));
-        for own in ["10.0.2.2", "10.0.2.3", "255.255.255.255", "224.0.0.1"] {
+        assert_eq!(site("fd00:1::7").as_deref(), Some("data"));
+        assert_eq!(site("fd00:2::7").as_deref(), Some("big"));
+        // What is said of the one kind says nothing of the other.
+        assert_eq!(site("2001:db8::1"), None);
+        for own in ["10.0.2.2", "10.0.2.3", "255.255.255.255", "224.0.0.1", "fec0::3", "fe80::2", "ff02::1"] {
             assert_eq!(site(own), None, "{own}");
         }
     }

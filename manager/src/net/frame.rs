@@ -1,9 +1,11 @@
 //! Ethernet frames, as far as a switch must understand them. Pure.
 //!
-//! Invariant: whatever the bytes are, [`look`] reads none beyond them, and what it says of an IPv4 packet lies within the frame.
+//! Invariant: whatever the bytes are, [`look`] reads none beyond them, and what it says of a packet lies within the frame.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::neighbour::{FROM_BESIDE, SOLICITATION};
 
 /// The shortest: two addresses and a type.
 pub const FRAME_MIN: usize = 14;
@@ -13,8 +15,12 @@ pub const FRAME_MAX: usize = 1518;
 const ARP: u16 = 0x0806;
 const RARP: u16 = 0x8035;
 const IPV4: u16 = 0x0800;
-/// The protocol that tells of errors.
+/// The kind of frames with IPv6 packets.
+pub const IPV6: u16 = 0x86dd;
+/// The protocol that tells of errors; IPv6's also finds neighbours and routers.
 pub const ICMP: u8 = 1;
+/// The same of IPv6.
+pub const ICMPV6: u8 = 58;
 
 /// The address of a network card.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,9 +77,27 @@ pub enum Inside {
         /// Of what kind: 1 is ICMP.
         protocol: u8,
     },
+    /// A neighbour is looked for by its IPv6 address, by a card beside.
+    Sought {
+        /// Who looks; nobody yet, where a card asks whether an address is free.
+        sender: Ipv6Addr,
+        /// Who is looked for.
+        target: Ipv6Addr,
+    },
+    /// Another IPv6 packet.
+    Ipv6 {
+        /// Where from.
+        from: Ipv6Addr,
+        /// Where to.
+        to: Ipv6Addr,
+        /// Of what kind; that of the first head after IPv6's own.
+        protocol: u8,
+        /// What ICMP tells of; 0 of other protocols.
+        kind: u8,
+    },
     /// RARP, which tells switches where a card is.
     Announcement,
-    /// Another kind: IPv6, a tagged one.
+    /// Another kind: a tagged one.
     Other,
 }
 
@@ -115,6 +139,11 @@ fn ip(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
     Some(four.into())
 }
 
+fn ip6(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
+    let sixteen: [u8; 16] = bytes.get(at..at + 16)?.try_into().ok()?;
+    Some(sixteen.into())
+}
+
 /// Looks at a frame.
 ///
 /// # Errors
@@ -130,6 +159,7 @@ pub fn look(frame: &[u8]) -> Result<Look, Odd> {
     let inside = match kind {
         ARP => arp(payload).ok_or(Odd::Broken)?,
         IPV4 => ipv4(payload).ok_or(Odd::Broken)?,
+        IPV6 => ipv6(payload).ok_or(Odd::Broken)?,
         RARP => Inside::Announcement,
         _ => Inside::Other,
     };
@@ -152,6 +182,20 @@ fn ipv4(payload: &[u8]) -> Option<Inside> {
         return None;
     }
     Some(Inside::Ipv4 { from: ip(payload, 12)?, to: ip(payload, 16)?, protocol: *payload.get(9)? })
+}
+
+fn ipv6(payload: &[u8]) -> Option<Inside> {
+    let body = payload.get(40..40 + usize::from(word(payload, 4)?))?;
+    let (protocol, hops) = (*payload.get(6)?, *payload.get(7)?);
+    let (from, to) = (ip6(payload, 8)?, ip6(payload, 24)?);
+    if payload.first()? >> 4 != 6 {
+        return None;
+    }
+    let kind = if protocol == ICMPV6 { *body.first()? } else { 0 };
+    if kind == SOLICITATION && hops == FROM_BESIDE {
+        return Some(Inside::Sought { sender: from, target: ip6(body, 8)? });
+    }
+    Some(Inside::Ipv6 { from, to, protocol, kind })
 }
 
 /// The answer to an ARP request: `owner` has the address that was looked for.
@@ -238,6 +282,28 @@ pub(crate) mod tests {
         assert_eq!(look(&good[..13]), Err(Odd::Short));
         assert_eq!(look(&vec![0; FRAME_MAX + 1]), Err(Odd::Long));
         assert_eq!(look(&frame(GATE, AGENT, ARP, &[0; 27])), Err(Odd::Broken));
+    }
+
+    #[test]
+    fn an_ipv6_packet_is_read_and_one_whose_lengths_lie_is_broken() {
+        let (from, to) = (Ipv6Addr::LOCALHOST, Ipv6Addr::from(7));
+        let mut head = vec![0x60, 0, 0, 0, 0, 2, ICMPV6, 64];
+        head.extend([from.octets(), to.octets()].concat());
+        let good = frame(GATE, AGENT, IPV6, &[&head[..], &[3, 0], &[0; 9]].concat());
+        let inside = Inside::Ipv6 { from, to, protocol: ICMPV6, kind: 3 };
+        assert_eq!(look(&good).unwrap().inside, inside);
+        for (name, at, value) in
+            [("version 4", 14, 0x45), ("a body beyond the frame", 19, 12), ("an empty one", 19, 0)]
+        {
+            let mut bad = good.clone();
+            bad[at] = value;
+            assert_eq!(look(&bad), Err(Odd::Broken), "{name}");
+        }
+        assert_eq!(look(&good[..14 + 39]), Err(Odd::Broken));
+        // Cut short, whoever looks for a neighbour looks for nobody.
+        let mut short = good.clone();
+        (short[21], short[54]) = (255, 135);
+        assert_eq!(look(&short), Err(Odd::Broken));
     }
 
     #[test]

@@ -17,7 +17,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::config::Forward;
-use super::{AGENT_IP, GATEWAY_IP, NAMES_IP, NETWORK_BITS, names};
+use super::{
+    AGENT_IP, GATEWAY_IP, GATEWAY_IP6, NAMES_IP, NAMES_IP6, NETWORK_BITS, NETWORK6, NETWORK6_BITS, names,
+};
 use crate::agent::machine::{QEMU, find};
 use crate::qmp::{Client, QmpError};
 use crate::words::with_causes;
@@ -93,7 +95,8 @@ pub(super) async fn keep(
 /// Its arguments.
 fn arguments(agent: Uuid) -> Vec<String> {
     let slirp = format!(
-        "user,id=slirp,net={GATEWAY_IP}/{NETWORK_BITS},host={GATEWAY_IP},dns={NAMES_IP},dhcpstart={AGENT_IP}"
+        "user,id=slirp,net={GATEWAY_IP}/{NETWORK_BITS},host={GATEWAY_IP},dns={NAMES_IP},dhcpstart={AGENT_IP},\
+         ipv6-net={NETWORK6}/{NETWORK6_BITS},ipv6-host={GATEWAY_IP6},ipv6-dns={NAMES_IP6}"
     );
     let port = format!(
         "dgram,id=port,local.type=unix,local.path={},remote.type=unix,remote.path={}",
@@ -265,6 +268,8 @@ mod tests {
         assert_eq!(value("-machine"), "none");
         assert!(value("-sandbox").contains("spawn=deny"));
         let slirp = value("-netdev");
-        assert_eq!(slirp, "user,id=slirp,net=10.0.2.2/24,host=10.0.2.2,dns=10.0.2.3,dhcpstart=10.0.2.15");
+        let (four, six) = slirp.split_once(",ipv6-net=").unwrap();
+        assert_eq!(four, "user,id=slirp,net=10.0.2.2/24,host=10.0.2.2,dns=10.0.2.3,dhcpstart=10.0.2.15");
+        assert_eq!(six, "fec0::/64,ipv6-host=fec0::2,ipv6-dns=fec0::3");
     }
 }

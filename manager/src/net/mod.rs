@@ -9,8 +9,8 @@
 //! does, [`ask`] how a switch is asked, [`config`] what it keeps, [`meter`] its counts as sensor events.
 //!
 //! Invariants: all that waits is bounded and what finds no room is counted; only frames from the agent's own address leave its
-//! card; a gateway's frames pass only if their sender is anchored there; ARP is answered by the switch, never by a gateway, and
-//! DHCP and names by home's alone.
+//! card; a gateway's frames pass only if their sender is anchored there; whoever looks for a neighbour (ARP, [`neighbour`]) is answered by
+//! the switch, never by a gateway, and who asks for an address, a router or names by home's alone.
 //!
 //! Fault model: a switch may die (the next one finds card and gateways by their sockets, and connections go on), a tunnel may
 //! break or be silent (it is dialled again; frames wait a little, then are dropped), other sites may say anything.
@@ -24,13 +24,14 @@ mod gateway;
 pub mod kept;
 mod link;
 pub mod meter;
+pub mod neighbour;
 pub mod packet;
 mod ports;
 pub mod process;
 pub mod switch;
 pub mod teller;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use ask::counts;
 
@@ -46,6 +47,34 @@ pub const NAMES_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 pub const AGENT_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 /// Every gateway's card, as the agent sees it: what libslirp makes of [`GATEWAY_IP`].
 pub const GATEWAY_MAC: Mac = Mac([0x52, 0x55, 10, 0, 2, 2]);
+
+/// The same by IPv6, as QEMU's own NAT has it: the agent makes its address itself, of what home's gateway says of the network.
+pub const NETWORK6: Ipv6Addr = Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0);
+/// Bits of that.
+pub const NETWORK6_BITS: u8 = 64;
+/// Every gateway's address. What goes there reaches home's loopback.
+pub const GATEWAY_IP6: Ipv6Addr = Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 2);
+/// The name server's, home's.
+pub const NAMES_IP6: Ipv6Addr = Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 3);
+/// Every gateway's address as a router: the one that libslirp says.
+pub const ROUTER_IP6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+/// Every gateway's card, as IPv6 sees it: what libslirp makes of [`ROUTER_IP6`].
+pub const GATEWAY_MAC6: Mac = Mac([0x52, 0x56, 0, 0, 0, 2]);
+
+/// Is the address in the agent's own network, or one of many receivers? Those are home's.
+fn is_own(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => {
+            let bits = 32 - u32::from(NETWORK_BITS);
+            u32::from(ip) >> bits == u32::from(GATEWAY_IP) >> bits || ip.is_multicast() || ip.is_broadcast()
+        }
+        IpAddr::V6(ip) => {
+            let bits = 128 - u32::from(NETWORK6_BITS);
+            let own = u128::from(ip) >> bits == u128::from(NETWORK6) >> bits;
+            own || ip.is_unicast_link_local() || ip.is_multicast()
+        }
+    }
+}
 
 /// Names in an agent's folder. QEMU runs there, and so does the switch, since a socket's path may have 107 bytes.
 pub mod names {

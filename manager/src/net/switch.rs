@@ -11,15 +11,17 @@
 //! from the wrong gateway passes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::anchors::Anchors;
 use super::counts::Counts;
-use super::frame::{self, ICMP, Inside, Mac};
+use super::frame::{self, ICMP, ICMPV6, Inside, Mac};
 use super::kept::Kept;
 use super::packet::{Claim, HOPS_MAX, News, Packet};
-use super::{AGENT_IP, GATEWAY_IP, GATEWAY_MAC, NAMES_IP};
+use super::{
+    AGENT_IP, GATEWAY_IP, GATEWAY_IP6, GATEWAY_MAC, GATEWAY_MAC6, NAMES_IP, NAMES_IP6, ROUTER_IP6, neighbour,
+};
 
 /// Frames that QEMU was given so shortly before it stood are given again.
 pub const KEEP: Duration = Duration::from_millis(500);
@@ -33,8 +35,13 @@ pub const BACKLOG_MAX_BYTES: usize = 512 << 10;
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
 /// A site that is not home keeps what is left of an agent for so long after it left.
 const LEFT_MAX: Duration = Duration::from_secs(60);
-/// Addresses that the agent is known by; a new one takes the place of the oldest.
-const ADDRESSES_MAX: usize = 8;
+/// Addresses that the agent is known by, of both kinds; a new one takes the place of the oldest.
+const ADDRESSES_MAX: usize = 16;
+/// What every gateway has, the switch answers for.
+const GATEWAYS: [Ipv4Addr; 2] = [GATEWAY_IP, NAMES_IP];
+const GATEWAYS6: [Ipv6Addr; 3] = [ROUTER_IP6, GATEWAY_IP6, NAMES_IP6];
+/// ICMP of IPv6 that tells of errors; the rest is for neighbours and routers.
+const ERRORS6: std::ops::Range<u8> = 1..128;
 
 /// What the switch does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +77,7 @@ pub struct Switch {
     held: Kept,
     links: BTreeSet<String>,
     backlog: BTreeMap<String, Kept>,
-    addresses: VecDeque<Ipv4Addr>,
+    addresses: VecDeque<IpAddr>,
     counts: Counts,
 }
 
@@ -91,7 +98,7 @@ impl Switch {
             held: Kept::new(HELD_MAX_BYTES),
             links: BTreeSet::new(),
             backlog: BTreeMap::new(),
-            addresses: VecDeque::from([AGENT_IP]),
+            addresses: VecDeque::from([AGENT_IP.into()]),
             counts: Counts::default(),
         }
     }
@@ -281,10 +288,10 @@ impl Switch {
         }
         let site = match look.inside {
             Inside::Arp { request, sender, target } => {
-                self.learn(sender);
+                self.learn(sender.into());
                 // Every gateway would answer the same: the switch does it, so that home need not be awake.
                 if request
-                    && [GATEWAY_IP, NAMES_IP].contains(&target)
+                    && GATEWAYS.contains(&target)
                     && let Some(answer) = frame::arp_answer(&frame, GATEWAY_MAC)
                 {
                     outs.push(Out::Card(answer));
@@ -292,8 +299,22 @@ impl Switch {
                 return;
             }
             Inside::Ipv4 { from, to, .. } => {
-                self.learn(from);
-                self.news.anchors.site_of(to).unwrap_or(&self.home).to_owned()
+                self.learn(from.into());
+                self.news.anchors.site_of(to.into()).unwrap_or(&self.home).to_owned()
+            }
+            Inside::Sought { sender, target } => {
+                self.learn(sender.into());
+                if GATEWAYS6.contains(&target)
+                    && let Some(answer) = neighbour::answer(&frame, GATEWAY_MAC6, true)
+                {
+                    outs.push(Out::Card(answer));
+                    return;
+                }
+                self.home.clone()
+            }
+            Inside::Ipv6 { from, to, .. } => {
+                self.learn(from.into());
+                self.news.anchors.site_of(to.into()).unwrap_or(&self.home).to_owned()
             }
             // For switches; ours are told by claims.
             Inside::Announcement => return,
@@ -313,7 +334,7 @@ impl Switch {
         match look.inside {
             Inside::Arp { request, target, .. } => {
                 if request
-                    && self.addresses.contains(&target)
+                    && self.addresses.contains(&target.into())
                     && let Some(answer) = frame::arp_answer(&frame, self.mac)
                 {
                     outs.push(Out::Gateway(answer));
@@ -321,18 +342,29 @@ impl Switch {
                 return;
             }
             Inside::Ipv4 { from, protocol, .. } => {
-                let anchored = self.news.anchors.site_of(from).unwrap_or(&self.home) == self.me;
                 let tells_of_an_error = protocol == ICMP && from == GATEWAY_IP;
-                if !anchored && !tells_of_an_error {
+                if !tells_of_an_error && !self.speaks_for(from.into()) {
                     self.counts.dropped.wrong_way += 1;
                     return;
                 }
             }
-            Inside::Other | Inside::Announcement if !at_home => {
+            Inside::Sought { target, .. } if self.addresses.contains(&target.into()) => {
+                outs.extend(neighbour::answer(&frame, self.mac, false).map(Out::Gateway));
+                return;
+            }
+            Inside::Ipv6 { from, protocol, kind, .. } => {
+                let tells_of_an_error =
+                    protocol == ICMPV6 && ERRORS6.contains(&kind) && GATEWAYS6.contains(&from);
+                if !tells_of_an_error && !self.speaks_for(from.into()) {
+                    self.counts.dropped.wrong_way += 1;
+                    return;
+                }
+            }
+            Inside::Sought { .. } | Inside::Other | Inside::Announcement if !at_home => {
                 self.counts.dropped.wrong_way += 1;
                 return;
             }
-            Inside::Other | Inside::Announcement => {}
+            Inside::Sought { .. } | Inside::Other | Inside::Announcement => {}
         }
         if look.to != self.mac && !look.to.is_group() {
             self.counts.dropped.foreign += 1;
@@ -356,8 +388,11 @@ impl Switch {
             },
             Packet::ToGateway { hops, site, frame } => match frame::look(&frame) {
                 Ok(look) if look.from == self.mac => {
-                    if let Inside::Ipv4 { from, .. } = look.inside {
-                        self.learn(from);
+                    match look.inside {
+                        Inside::Ipv4 { from, .. } => self.learn(from.into()),
+                        Inside::Ipv6 { from, .. } => self.learn(from.into()),
+                        Inside::Sought { sender, .. } => self.learn(sender.into()),
+                        _ => {}
                     }
                     self.send_to_gateway(now, &site, hops, frame, outs);
                 }
@@ -367,8 +402,13 @@ impl Switch {
         }
     }
 
-    /// Gateways ask by ARP for the agent's addresses; these are what is answered for.
-    fn learn(&mut self, address: Ipv4Addr) {
+    /// Is this site's gateway the one for this sender?
+    fn speaks_for(&self, sender: IpAddr) -> bool {
+        self.news.anchors.site_of(sender).unwrap_or(&self.home) == self.me
+    }
+
+    /// Gateways ask for the agent's addresses; these are what is answered for.
+    fn learn(&mut self, address: IpAddr) {
         if self.addresses.front() == Some(&address) || address.is_unspecified() {
             return;
         }
@@ -479,7 +519,8 @@ impl Switch {
 
     fn give(&mut self, frame: Vec<u8>, outs: &mut Vec<Out>) {
         let site = match frame::look(&frame).map(|look| look.inside) {
-            Ok(Inside::Ipv4 { from, .. }) => self.news.anchors.site_of(from),
+            Ok(Inside::Ipv4 { from, .. }) => self.news.anchors.site_of(from.into()),
+            Ok(Inside::Ipv6 { from, .. }) => self.news.anchors.site_of(from.into()),
             _ => None,
         };
         self.counts.add_in(site.unwrap_or(&self.home), frame.len());

@@ -5,12 +5,16 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::frame::FRAME_MAX;
-use super::super::frame::tests::{AGENT, GATE, arp_request, frame, packet};
+use super::super::frame::tests::{AGENT, GATE, arp_request, packet};
+use super::super::neighbour::tests::{packet6, solicitation};
 use super::*;
 
 const UDP: u8 = 17;
 const REMOTE: Ipv4Addr = Ipv4Addr::new(93, 184, 216, 34);
 const DATA: Ipv4Addr = Ipv4Addr::new(10, 1, 2, 3);
+const AGENT6: Ipv6Addr = Ipv6Addr::new(0xfec0, 0, 0, 0, 0x5054, 0xff, 0xfe01, 0x203);
+const REMOTE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+const DATA6: Ipv6Addr = Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 3);
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -19,7 +23,12 @@ const fn ms(ms: u64) -> Duration {
 fn anchors() -> Anchors {
     let mut anchors = Anchors::default();
     anchors.set("10.1.0.0/16".parse().unwrap(), Some("big")).unwrap();
+    anchors.set("fd00:1::/64".parse().unwrap(), Some("big")).unwrap();
     anchors
+}
+
+fn from_agent6(to: Ipv6Addr) -> Vec<u8> {
+    packet6(GATE, AGENT, (AGENT6, to), UDP, &[0; 8])
 }
 
 /// To the agent, with this number as its content.
@@ -130,11 +139,14 @@ fn a_frame_goes_to_the_gateway_its_destination_is_anchored_at_directly_where_the
     net.card("big", from_agent(DATA));
     net.gateway("big", to_agent(DATA, 1));
     assert_eq!((net.gateway_sites(), net.numbers("big"), net.carried), (vec!["big".to_owned()], vec![1], 0));
-    // Broadcasts (DHCP) and the name server's are home's, and so is what is no IPv4.
+    // Broadcasts (DHCP) and the name server's are home's.
     net.card("big", from_agent(Ipv4Addr::BROADCAST));
     net.card("big", from_agent(NAMES_IP));
-    net.card("big", frame(GATE, AGENT, 0x86dd, &[0; 40]));
+    net.card("big", from_agent6(NAMES_IP6));
     assert_eq!(net.gateway_sites(), ["desk", "desk", "desk"]);
+    net.card("big", from_agent6(REMOTE6));
+    net.card("big", from_agent6(DATA6));
+    assert_eq!(net.gateway_sites(), ["desk", "big"]);
 }
 
 #[test]
@@ -146,7 +158,7 @@ fn a_gateway_speaks_for_what_is_anchored_there_and_for_nobody_else() {
     assert_eq!(net.numbers("desk"), [1, 2]);
     net.gateway("big", to_agent(REMOTE, 3));
     net.gateway("big", to_agent(GATEWAY_IP, 4));
-    net.gateway("big", frame(AGENT, GATE, 0x86dd, &[0; 40]));
+    net.gateway("big", packet6(AGENT, GATE, (REMOTE6, AGENT6), UDP, &[0; 8]));
     net.gateway("desk", to_agent(DATA, 5));
     assert!(net.numbers("desk").is_empty());
     let dropped = |net: &Net, at: usize| net.switches[at].counts().dropped;
@@ -154,6 +166,45 @@ fn a_gateway_speaks_for_what_is_anchored_there_and_for_nobody_else() {
     // But errors are told by all.
     net.gateway("big", packet(AGENT, GATE, (GATEWAY_IP, AGENT_IP), ICMP, &[3; 8]));
     assert_eq!(net.numbers("desk").len(), 1);
+}
+
+#[test]
+fn ipv6_neighbours_are_answered_for_by_the_switch_and_only_homes_router_speaks_as_one() {
+    let mut net = Net::new(&["desk", "big"]);
+    net.link("desk", "big");
+    net.move_to("desk", "big", 2);
+    // Home is away, and the way out is known all the same.
+    net.cut("desk", "big");
+    for target in [ROUTER_IP6, GATEWAY_IP6, NAMES_IP6] {
+        net.card("big", solicitation(AGENT, AGENT6, target));
+        let (_, answer) = net.cards.pop().unwrap();
+        assert_eq!(frame::look(&answer).unwrap().from, GATEWAY_MAC6, "{target}");
+    }
+    net.link("desk", "big");
+    assert!(net.gateway_sites().is_empty(), "nobody else was asked");
+    // A gateway looks for the agent: for an address that was seen, wherever the agent is.
+    net.card("big", from_agent6(DATA6));
+    net.card("big", from_agent6(REMOTE6));
+    net.gateway_sites();
+    for site in ["desk", "big"] {
+        net.gateway(site, solicitation(GATE, ROUTER_IP6, AGENT6));
+        let (at, answer) = net.gateways.pop().unwrap();
+        assert_eq!((at.as_str(), frame::look(&answer).unwrap().from), (site, AGENT));
+    }
+    // What the agent may not have said yet it is asked itself, by home's.
+    let unseen = Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 9);
+    net.gateway("big", solicitation(GATE, ROUTER_IP6, unseen));
+    assert!(net.cards.is_empty());
+    // (A real one goes to many receivers; this one is what the agent's card takes.)
+    let everybody = Mac([0x33, 0x33, 0, 0, 0, 1]);
+    let routers_word = packet6(everybody, GATE, (ROUTER_IP6, "ff02::1".parse().unwrap()), ICMPV6, &[134; 16]);
+    net.gateway("big", routers_word.clone());
+    assert!(net.cards.is_empty(), "a router that is not home's");
+    net.gateway("desk", routers_word);
+    // Errors are told by all.
+    net.gateway("big", packet6(AGENT, GATE, (ROUTER_IP6, AGENT6), ICMPV6, &[1; 8]));
+    net.gateway("big", packet6(AGENT, GATE, (DATA6, AGENT6), UDP, &[7; 8]));
+    assert_eq!(net.numbers("big"), [134, 1, 7]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Connections out of the agent and into it carry data across its moves.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,8 +37,8 @@ impl Carried {
 }
 
 /// Gives back the agent's blocks over one connection, and looks that they come in order.
-fn server(carried: &Carried) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+fn server(at: IpAddr, carried: &Carried) -> u16 {
+    let listener = TcpListener::bind((at, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let carried = carried.clone();
     std::thread::spawn(move || {
@@ -93,12 +93,14 @@ pub fn free_port() -> u16 {
 #[test]
 fn connections_out_of_the_agent_and_into_it_survive_its_moves() {
     let moves = std::env::var("SNOWBIRD_MOVES").ok().map_or(2, |n| n.parse().unwrap());
-    let (out, into) = (Carried::default(), Carried::default());
-    let port = server(&out);
-    let world = World::with_agent_told(&format!("stream=10.0.2.2:{port}"));
+    let (out, by_ipv6, into) = (Carried::default(), Carried::default(), Carried::default());
+    let ports = [server(Ipv4Addr::LOCALHOST.into(), &out), server(Ipv6Addr::LOCALHOST.into(), &by_ipv6)];
+    let world =
+        World::with_agent_told(&format!("stream=10.0.2.2:{} stream=[fec0::2]:{}", ports[0], ports[1]));
     let inward = free_port();
     world.ok("a", &["net", AGENT, "forward", "tcp", &format!("{inward}:7")]);
     out.goes_on("the agent's connection carries data at home");
+    by_ipv6.goes_on("and one by IPv6");
     client(inward, &into);
     into.goes_on("a connection into the agent carries data at home");
 
@@ -108,6 +110,7 @@ fn connections_out_of_the_agent_and_into_it_survive_its_moves() {
         let moved = world.ok("a", &["migrate", AGENT, "--to", to]);
         at = to;
         out.goes_on("the agent's connection goes on after a move");
+        by_ipv6.goes_on("the one by IPv6 goes on after a move");
         into.goes_on("the connection into the agent goes on after a move");
         eprintln!("move {n}: {moved}");
         let standing = world.ok(at, &["net", AGENT, "ls"]);
@@ -124,6 +127,7 @@ fn connections_out_of_the_agent_and_into_it_survive_its_moves() {
         assert_eq!(home["gateway"], "there", "{home}");
     }
     out.end.store(true, Ordering::SeqCst);
+    by_ipv6.end.store(true, Ordering::SeqCst);
     into.end.store(true, Ordering::SeqCst);
     world.end_at(at);
     eventually("no switch and no gateway is left", || {

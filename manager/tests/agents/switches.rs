@@ -1,11 +1,12 @@
 //! Switches, tunnels and gateways without a machine: the test is the agent's card, and says what a supervisor would.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use manager::net::neighbour::checksum;
 use serde_json::{Value, json};
 
 use crate::network::free_port;
@@ -16,6 +17,10 @@ const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 /// An address of every Linux host, which each gateway may reach.
 const DATA: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
 const GATEWAY_MAC: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
+/// The same by IPv6.
+const CARD_IP6: Ipv6Addr = Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0x15);
+const HOST6: Ipv6Addr = Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 2);
+const GATEWAY_MAC6: [u8; 6] = [0x52, 0x56, 0, 0, 0, 2];
 const BROADCAST: [u8; 6] = [0xff; 6];
 const UDP: u8 = 17;
 const TCP: u8 = 6;
@@ -96,10 +101,29 @@ impl Card {
         }
     }
 
+    fn send_udp6(&self, to: Ipv6Addr, port: u16, content: &[u8]) {
+        let len = u16::try_from(8 + content.len()).unwrap().to_be_bytes();
+        let mut body = [&4444u16.to_be_bytes()[..], &port.to_be_bytes(), &len, &[0, 0], content].concat();
+        let sum = checksum(CARD_IP6, to, UDP, &body);
+        body[6..8].copy_from_slice(&sum.to_be_bytes());
+        let head = [&[0x60, 0, 0, 0][..], &len, &[UDP, 64], &CARD_IP6.octets(), &to.octets()].concat();
+        self.send(GATEWAY_MAC6, 0x86dd, &[head, body].concat());
+    }
+
     /// What is sent by UDP comes back from there.
     #[track_caller]
     fn echoes(&self, what: &str, to: SocketAddr, content: &[u8]) {
-        let SocketAddr::V4(to) = to else { panic!("not IPv4") };
+        let to = match to {
+            SocketAddr::V4(to) => to,
+            SocketAddr::V6(to) => {
+                let ask = || self.send_udp6(*to.ip(), to.port(), content);
+                return self.asks(what, ask, |frame| {
+                    let packet = frame.get(14..).filter(|_| frame[12..14] == [0x86, 0xdd])?;
+                    let from_there = packet[6] == UDP && packet[8..24] == to.ip().octets();
+                    (from_there && packet.get(48..) == Some(content)).then_some(())
+                });
+            }
+        };
         let ask = || self.send_udp(*to.ip(), (4444, to.port()), content);
         self.asks(what, ask, |frame| content_of(frame, UDP, *to.ip()).filter(|body| &body[8..] == content));
     }
@@ -147,7 +171,8 @@ fn content_of(frame: &[u8], protocol: u8, from: Ipv4Addr) -> Option<Vec<u8>> {
 }
 
 /// Gives back what comes; tells who asks.
-fn echo(at: Ipv4Addr) -> (UdpSocket, SocketAddr) {
+fn echo(at: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
+    let at: IpAddr = at.into();
     let socket = UdpSocket::bind((at, 0)).unwrap();
     let address = socket.local_addr().unwrap();
     let echo = socket.try_clone().unwrap();
@@ -233,12 +258,19 @@ fn frames_follow_the_agent_and_anchored_ones_take_the_short_way() {
     let changed = world.ok("a", &["net", AGENT, "anchor", "127.9.0.0/16=b"]);
     assert_eq!(changed["breaks_connections"], true);
     at_a.echoes("what is anchored at the other site", data, b"two");
+    // By IPv6, too.
+    let ((_server6, address6), (_data6, data6)) = (echo(Ipv6Addr::LOCALHOST), echo(Ipv6Addr::LOCALHOST));
+    let home6: SocketAddr = (HOST6, address6.port()).into();
+    at_a.echoes("home's gateway by IPv6", home6, b"six one");
+    world.ok("a", &["net", AGENT, "anchor", "::1/128=b"]);
+    at_a.echoes("what is anchored at the other site by IPv6", data6, b"six two");
     assert!(world.fails("b", &["net", AGENT, "anchor", "10.1.0.0/16=b"]).contains("at its home"));
     assert!(world.fails("a", &["net", AGENT, "anchor", "10.1.0.0/16=x"]).contains("no site named"));
     cut(&world, true);
     at_a.does_not_echo("by home's gateway, which is not its anchor", data, home);
     let passed = world.ok("a", &["net", AGENT, "ls"]);
     assert!(passed["counts"]["anchors"]["b"]["bytes_in"].as_u64() > Some(0), "{passed}");
+    assert!(passed["anchors"]["anchors"].to_string().contains("::1/128"), "{passed}");
     cut(&world, false);
     at_a.echoes("after the line came back", data, b"three");
 
@@ -258,6 +290,8 @@ fn frames_follow_the_agent_and_anchored_ones_take_the_short_way() {
     let peer = at_b.asks("what came while it stood", || (), to_5555);
     at_b.echoes("home's gateway from the other site", home, b"four");
     at_b.echoes("what is anchored where it is now", data, b"five");
+    at_b.echoes("home's gateway from the other site by IPv6", home6, b"six four");
+    at_b.echoes("what is anchored where it is now by IPv6", data6, b"six five");
 
     // Home goes away: what is anchored here goes on, and nothing else does.
     cut(&world, true);
