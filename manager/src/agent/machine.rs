@@ -3,12 +3,17 @@
 //! `/dev/kvm` says little: nested virtualisation may be there and lack what a processor of fifteen years ago had (seen: no
 //! SSE3). So a machine with the agent's own processor is run whose whole firmware says a number and ends ([`kvm_works`]).
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 /// The program.
 pub const QEMU: &str = "qemu-system-x86_64";
+/// What its machine types are it says in some tens of milliseconds, and in some kilobytes.
+const SAYS: Duration = Duration::from_secs(20);
+const SAID_MAX: u64 = 1 << 20;
 /// It takes a tenth of a second where it works.
 const TRIAL: Duration = Duration::from_secs(8);
 /// What [`firmware`] says, as QEMU's exit code: twice the number and one.
@@ -23,6 +28,12 @@ pub enum MachineError {
     /// It could not be run.
     #[error("{QEMU} could not be run")]
     Run(#[from] std::io::Error),
+    /// It hangs.
+    #[error("{QEMU} did not say within {} s which machines it knows", limit.as_secs())]
+    Late {
+        /// How long was waited.
+        limit: Duration,
+    },
     /// It has no machine of the kind.
     #[error("this site's QEMU has no q35 machine")]
     NoMachine,
@@ -59,9 +70,25 @@ pub fn machines(help: &str) -> (Vec<String>, Option<String>) {
 /// [`MachineError`].
 pub fn known() -> Result<(Vec<String>, String), MachineError> {
     let qemu = find(QEMU).ok_or(MachineError::Missing)?;
-    let output = Command::new(qemu).args(["-machine", "help"]).stdin(Stdio::null()).output()?;
-    let (names, newest) = machines(&String::from_utf8_lossy(&output.stdout));
+    let (names, newest) = machines(&said(Command::new(qemu).args(["-machine", "help"]), SAYS)?);
     Ok((names, newest.ok_or(MachineError::NoMachine)?))
+}
+
+/// What a program says on its standard output until it closes that; it is ended then, and when it has not by `limit`.
+fn said(command: &mut Command, limit: Duration) -> Result<String, MachineError> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let (sender, all) = channel();
+    if let Some(stdout) = child.stdout.take() {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let read = stdout.take(SAID_MAX).read_to_end(&mut bytes);
+            sender.send(read.map(|_| bytes)).ok();
+        });
+    }
+    let bytes = all.recv_timeout(limit);
+    child.kill().ok();
+    child.wait()?;
+    Ok(String::from_utf8_lossy(&bytes.map_err(|_| MachineError::Late { limit })??).into_owned())
 }
 
 /// A firmware that says a number: `mov al, 0x2b; out 0xf4, al; hlt` where an x86 processor begins, 16 bytes before the end.
@@ -116,6 +143,14 @@ mod tests {
         let (names, newest) = machines(help);
         assert_eq!(newest.as_deref(), Some("pc-q35-7.2"));
         assert!(names.contains(&"pc-q35-7.2".to_owned()) && !names.contains(&"q35".to_owned()), "{names:?}");
+    }
+
+    #[test]
+    fn a_program_that_says_nothing_and_does_not_end_is_ended() {
+        let limit = Duration::from_millis(100);
+        let late = said(Command::new("sleep").arg("600"), limit);
+        assert!(matches!(late, Err(MachineError::Late { .. })), "{late:?}");
+        assert_eq!(said(Command::new("echo").arg("x"), Duration::from_secs(60)).unwrap(), "x\n");
     }
 
     #[test]
