@@ -16,8 +16,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::agent::Agent;
 use crate::agent::automatic::Settings;
+use crate::agent::{Agent, BootFile};
 use crate::facts::Facts;
 use crate::inventory::Inventory;
 use crate::lines::next_line;
@@ -61,6 +61,13 @@ pub enum Request {
     Shutdown,
     /// End now.
     Kill,
+    /// Have this file of its site, or nothing, in the CD drive.
+    Cd {
+        /// Which.
+        file: Option<BootFile>,
+        /// Also if the guest uses what is there.
+        force: bool,
+    },
     /// Move to another site.
     Migrate {
         /// Its name, at the site that is asked.
@@ -145,6 +152,8 @@ pub enum Open {
     },
     /// Itself: what is said comes back, so that the line can be measured.
     Echo,
+    /// All supervisors: how agents stand is asked and answered by numbers ([`crate::exchange`]).
+    Many,
     /// The same QEMU, for the image of a suspended agent: `len_bytes` follow, and then an end is said.
     Image {
         /// Which try.
@@ -293,8 +302,11 @@ pub async fn hear<S: AsyncRead + Unpin>(
 ) -> Result<Said, AskError> {
     let line =
         timeout(patience, next_line(stream, LINE_MAX)).await.map_err(|_| AskError::Late(patience))??;
-    let line: Value =
-        serde_json::from_slice(&line.ok_or(AskError::Closed)?).map_err(|_| AskError::Nonsense)?;
+    said_in(&serde_json::from_slice(&line.ok_or(AskError::Closed)?).map_err(|_| AskError::Nonsense)?)
+}
+
+/// What is said in a line.
+pub(crate) fn said_in(line: &Value) -> Result<Said, AskError> {
     if let Some(error) = line.get("error") {
         let word = |name: &str| error[name].as_str().map(str::to_owned);
         let message = word("message").ok_or(AskError::Nonsense)?;

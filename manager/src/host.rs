@@ -2,7 +2,7 @@
 //!
 //! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
 //! five sockets: the agent's supervisor, its QEMU that waits for a migration's stream, its QEMU's screen, a VNC server's inside it, or
-//! its switch (the door for other sites); or the memory of a suspended agent is taken ([`taking`]). Or it is asked what the host can do, or to say what
+//! its switch (the door for other sites); or all supervisors are asked how agents stand ([`exchange`]), or the memory of a suspended agent is taken ([`taking`]). Or it is asked what the host can do, or to say what
 //! it is told, or to forget an agent that is purged. There is nothing else to be had, and no path comes from outside.
 
 use std::fs::File;
@@ -20,6 +20,7 @@ use crate::agent::store::{Store, StoreError};
 use crate::agent::{Agent, is_name};
 use crate::control::{self, Here, LINE_MAX, Open, Opening, PROTOCOL, folder};
 use crate::display::guest;
+use crate::exchange;
 use crate::facts::Facts;
 use crate::inventory::gather::gather;
 use crate::lines::next_line;
@@ -54,6 +55,7 @@ pub async fn serve(here: &Here) -> Result<()> {
         Opened::Display(mut stream, _watched) => carry(&mut stream, &mut peer).await,
         Opened::Memory(mut qemu, _coming) => arrives(&mut peer, &mut qemu).await,
         Opened::Echo => echo(&mut peer).await?,
+        Opened::Many => exchange::serve(here, peer).await?,
         Opened::Answer(_) => {}
         Opened::Image { agent, attempt, packed } => {
             let coming = hold(&folder(&here.home, &agent), names::COMING)?;
@@ -88,6 +90,7 @@ enum Opened {
     /// With what tells the supervisor that it comes.
     Memory(UnixStream, File),
     Echo,
+    Many,
     Answer(Value),
     Image {
         agent: String,
@@ -106,6 +109,7 @@ impl Opened {
             | Opened::Display(..)
             | Opened::Memory(..)
             | Opened::Echo
+            | Opened::Many
             | Opened::Image { .. } => Value::Null,
         }
     }
@@ -129,7 +133,8 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
             opening.snowbird
         );
     }
-    let of_agent = !matches!(opening.open, Open::Facts | Open::Inventory | Open::Echo | Open::Map { .. });
+    let of_agent =
+        !matches!(opening.open, Open::Facts | Open::Inventory | Open::Echo | Open::Many | Open::Map { .. });
     if of_agent && !is_name(&opening.agent) {
         bail!("{:?} is no agent's name", opening.agent);
     }
@@ -147,6 +152,7 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
             return Ok(Opened::Memory(stream.context("the agent's QEMU does not listen here")?, coming));
         }
         Open::Echo => return Ok(Opened::Echo),
+        Open::Many => return Ok(Opened::Many),
         Open::Forget => {
             let agent = opening.document.context("it is not said which agent is to be forgotten")?;
             agent.check()?;
@@ -233,12 +239,13 @@ fn adopt(here: &Here, name: &str, agent: &Agent) -> Result<()> {
         Ok(known) if known.agent.uuid != agent.uuid => {
             bail!("another agent named {name:?} is known at this site: rename or purge one of them")
         }
-        // Its home is for its old home to change.
-        Ok(known) if (Agent { home: agent.home.clone(), ..known.agent.clone() }) == *agent => {
-            store.set_document(agent, &format!("its home is site {} now", agent.home))?;
-        }
-        // All else of its description is fixed at creation: two that differ are a mistake of somebody's.
-        Ok(_) => bail!("the agent {name:?} is known at this site with another description"),
+        Ok(known) => match known.agent.joined(agent) {
+            // (What this site knows may be the later.)
+            Some(joined) if joined == known.agent => {}
+            Some(joined) => store.set_document(&joined, &joined.news_since(&known.agent))?,
+            // All else is fixed at creation: two that differ are a mistake of somebody's.
+            None => bail!("the agent {name:?} is known at this site with another description"),
+        },
         Err(StoreError::NoAgent { .. }) => {
             make_folder(&folder(&here.home, name))?;
             // It has not been here: until it comes, its home knows where it is.

@@ -38,6 +38,11 @@ pub mod names {
     pub const LOG: &str = "qemu.log";
 }
 
+/// What QEMU calls the CD drive, and what was in it when QEMU began.
+pub const CD_DRIVE: &str = "cdrom0";
+/// The same.
+pub const CD_NODE: &str = "cdrom";
+
 /// How a machine begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning {
@@ -104,15 +109,19 @@ pub fn arguments(agent: &Agent, beginning: Beginning) -> Vec<String> {
     // A request that cannot be served now is kept, and the machine stands: its file system sees no error.
     // Its geometry is said, not guessed: a disk in standby cannot be read when QEMU starts.
     let geometry = "cyls=16383,heads=16,secs=63";
-    let first = if agent.cdrom.is_some() { ",bootindex=1" } else { "" };
+    let first = if agent.has_cd_drive() { ",bootindex=1" } else { "" };
     add(
         "-device",
         format!("virtio-blk-pci,id=disk0,drive=disk,addr=0x4,{geometry},rerror=stop,werror=stop{first}"),
     );
-    if let Some(cdrom) = &agent.cdrom {
-        add("-blockdev", file_node("cdrom", &cdrom.path, true).to_string());
+    if agent.has_cd_drive() {
+        let mut medium = String::new();
+        if let Some(cdrom) = &agent.cdrom {
+            add("-blockdev", file_node(CD_NODE, &cdrom.path, true).to_string());
+            medium = format!(",drive={CD_NODE}");
+        }
         // After the disk: whoever installs from it boots what was installed.
-        add("-device", "ide-cd,id=cdrom0,drive=cdrom,bus=ide.0,bootindex=2".to_owned());
+        add("-device", format!("ide-cd,id={CD_DRIVE}{medium},bus=ide.0,bootindex=2"));
     }
     // Datagrams: the switch need not be there, and may begin anew (ADR 21).
     let (card, port) = (crate::net::names::CARD, crate::net::names::CARD_PORT);
@@ -181,6 +190,16 @@ mod tests {
             (node["driver"].as_str(), node["cache"]["direct"].as_bool(), node["file"]["driver"].as_str()),
             (Some("raw"), Some(true), Some("nbd"))
         );
+    }
+
+    #[test]
+    fn a_drive_whose_cd_was_taken_out_is_the_same_drive_without_a_cd() {
+        let full = arguments(&example(), Beginning::Arrive);
+        let empty = arguments(&example().with_cd(None), Beginning::Arrive);
+        let left: Vec<&String> = full.iter().filter(|arg| !empty.contains(arg)).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(empty.contains(&"ide-cd,id=cdrom0,bus=ide.0,bootindex=2".to_owned()));
+        assert!(!empty.iter().any(|arg| arg.contains("a,b.iso")));
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! The description is fixed when the agent is created and travels with it as a small JSON document. What differs from site to
 //! site (paths, sockets, the accelerator's presence) is not in it. [`command_line`] turns it into QEMU's arguments,
-//! [`machine`] says what the QEMU of a site can do, [`firmware`] what its machines boot with, [`store`] keeps agents and what happened to them (with `room` for that on a full disk), [`automatic`] what may be done
+//! [`change`] says what of it may change later, [`machine`] what the QEMU of a site can do, [`firmware`] what its machines boot with, [`store`] keeps agents and what happened to them (with `room` for that on a full disk), [`automatic`] what may be done
 //! with one unasked.
 //!
 //! Invariant: two sites with the same description start machines that a migration's stream fits.
 
 pub mod automatic;
+pub mod change;
 pub mod command_line;
 pub mod firmware;
 pub mod machine;
@@ -19,8 +20,9 @@ use uuid::Uuid;
 
 use firmware::Uefi;
 
-/// The form of the document that this program writes; it reads that and the earlier ones. The second has `cdrom` and `uefi`.
-pub const FORMAT: u32 = 2;
+/// The form of the document that this program writes; it reads that and the earlier ones. The second has `cdrom` and `uefi`, the
+/// third counts changes.
+pub const FORMAT: u32 = 3;
 /// No description is longer.
 pub const DOCUMENT_MAX: usize = 64 << 10;
 /// The smallest and the largest memory.
@@ -62,7 +64,7 @@ pub struct DirectBoot {
 }
 
 /// A file that every site has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BootFile {
     /// Absolute.
     pub path: String,
@@ -98,11 +100,22 @@ pub struct Agent {
     /// What is in its CD drive, booted if the disk cannot be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cdrom: Option<BootFile>,
+    /// How often that was changed since it was created.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cd_changes: u32,
     /// Boots by this instead of a BIOS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uefi: Option<Uefi>,
-    /// The site that created it.
+    /// Where orders about it are given: at first the site that created it.
     pub home: String,
+    /// How often that was changed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub home_changes: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A description that cannot be one.
@@ -237,8 +250,10 @@ pub(crate) mod tests {
                 append: "console=ttyS0".to_owned(),
             }),
             cdrom: Some(BootFile { path: "/srv/a,b.iso".to_owned(), len_bytes: 2 }),
+            cd_changes: 0,
             uefi: Some(Uefi { code_len_bytes: 3_653_632, variables_len_bytes: 540_672 }),
             home: "desk".to_owned(),
+            home_changes: 0,
         }
     }
 
@@ -264,7 +279,7 @@ pub(crate) mod tests {
     fn a_description_from_elsewhere_is_checked_in_every_field() {
         type Change = fn(&mut Agent);
         let changes: [(&str, Change); 12] = [
-            ("form 3", |a| a.format = 3),
+            ("form 4", |a| a.format = 4),
             ("name", |a| a.name = "../x".to_owned()),
             ("disk", |a| a.disk = "-x".to_owned()),
             ("machine type", |a| a.machine = "q35,accel=kvm".to_owned()),

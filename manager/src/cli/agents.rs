@@ -108,14 +108,19 @@ impl Site {
                     _ => error,
                 })
             }
+            AgentCommand::Cd { agent, command } => self.cd(agent, command).await,
             AgentCommand::Kill { agent } => self.simple(agent, &Request::Kill, SOON).await,
             AgentCommand::Cancel { agent } => self.simple(agent, &Request::Cancel, SOON).await,
-            AgentCommand::Suspend { agent } => self.simple(agent, &Request::Suspend, MOVE).await,
+            AgentCommand::Suspend { agent } => {
+                let suspended = self.ask(agent, &Request::Suspend, MOVE, |news| progress(self.json, news));
+                let status = suspended.await?;
+                print(self.json, &status, || line(&status))
+            }
             AgentCommand::Resume { agent, at, force } => self.resume(agent, at.as_deref(), *force).await,
             AgentCommand::Purge { agent, here, .. } => self.purge(agent, *here).await,
             AgentCommand::Sync { agent, site } => self.sync(agent, site).await,
             AgentCommand::Stay { agent, time } => self.stay(agent, *time),
-            AgentCommand::Home { agent, to } => self.home(agent, to).await,
+            AgentCommand::Home { agent, to, force } => self.home(agent, to, *force).await,
             AgentCommand::Ls => self.list(),
             AgentCommand::Status { agent } => self.status(agent.as_deref()).await,
             AgentCommand::Migrate { agent, to } => self.migrate(agent, to).await,
@@ -196,8 +201,10 @@ impl Site {
             mac: mac_of(uuid),
             boot,
             cdrom: args.cdrom.as_deref().map(boot_file).transpose()?,
+            cd_changes: 0,
             uefi,
             home: self.sites.name.clone(),
+            home_changes: 0,
         };
         agent.check().map_err(|error| Told::from(&error))?;
         let taken = "use another disk, or purge that agent first; see `snowbird ls`";
@@ -236,7 +243,7 @@ impl Site {
     }
 
     /// Asks the supervisor of an agent, wherever the agent is.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         agent: &str,
         request: &Request,
@@ -344,7 +351,7 @@ impl Site {
     }
 }
 
-fn boot_file(path: &Path) -> Result<BootFile> {
+pub(super) fn boot_file(path: &Path) -> Result<BootFile> {
     let whole = path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
     let len_bytes = whole.metadata()?.len();
     Ok(BootFile { path: whole.to_str().context("a file's name is no UTF-8")?.to_owned(), len_bytes })
@@ -386,6 +393,9 @@ fn whole(status: &Value) -> String {
     ];
     if let Some(failure) = status["last_failure"].as_str() {
         lines.push(format!("last move failed: {failure}"));
+    }
+    if status["cd"].is_object() {
+        lines.push(format!("CD drive  {}", status["cd"]["file"].as_str().unwrap_or("empty")));
     }
     if let Some(path) = status["image"]["path"].as_str() {
         lines.push(format!("memory    {path}, {} bytes", status["image"]["len_bytes"]));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::args_net::{NET, NetCommand};
+use super::cd::{CD, CdCommand};
 use super::dashboard::{DASHBOARD, DashboardArgs};
 
 const CREATE: &str = "Examples:
@@ -63,6 +64,14 @@ reached through the agent's network at its home, and its connection survives mov
 The address stays the same while the agent moves, and viewers stay connected; every user of this machine can connect to it.
 The proxy behind it ends when the agent is off.";
 
+const HOME: &str = "Examples:
+  snowbird home work --to laptop
+  snowbird home work --to big --force           said at big: the home that was is lost for good
+
+What was said to `snowbird auto` and `stay`, and what was learnt of its moves, goes with it; where the home is lost it is lost with it,
+and so are forwards and anchors. A home that answers is not lost. One that comes back after all hears where the agent is that it is
+the home no longer.";
+
 const STATUS: &str = "Examples:
   snowbird status
   snowbird --json status work | jq .state";
@@ -92,6 +101,14 @@ pub(super) enum AgentCommand {
     Kill {
         /// The agent.
         agent: String,
+    },
+    /// Takes the CD out of an agent's drive, or puts one in.
+    #[command(after_help = CD)]
+    Cd {
+        /// The agent.
+        agent: String,
+        #[command(subcommand)]
+        command: CdCommand,
     },
     /// Removes an agent that is off, and its disk, at every site.
     #[command(
@@ -131,15 +148,16 @@ pub(super) enum AgentCommand {
         time: Option<Duration>,
     },
     /// Makes another site an agent's home, where orders about it are given. Said at its old home.
-    #[command(
-        after_help = "Examples:\n  snowbird home work --to laptop\n\nWhat was said to `snowbird auto` and `stay`, and what was learnt of its moves, goes with it."
-    )]
+    #[command(after_help = HOME)]
     Home {
         /// The agent.
         agent: String,
         /// The site, by its name.
         #[arg(long, value_name = "SITE")]
         to: String,
+        /// The home is lost for good: this site takes its place.
+        #[arg(long)]
+        force: bool,
     },
     /// Lists the agents that are known at this site.
     #[command(after_help = "Examples:\n  snowbird ls")]

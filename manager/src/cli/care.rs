@@ -8,10 +8,9 @@ use serde_json::json;
 
 use super::agents::{FILL, SOON, Site};
 use super::told::{Told, print, progress};
-use crate::agent::Agent;
 use crate::agent::automatic::{STAY_MAX, Settings};
 use crate::agent::store::Kept;
-use crate::control::{Request, ask_far, entrust};
+use crate::control::{AskError, Request, ask_far, entrust, facts};
 use crate::reach::{Place, find};
 use crate::words::spoken;
 
@@ -67,7 +66,10 @@ impl Site {
     }
 
     /// Another site is the agent's home from now on.
-    pub(super) async fn home(&self, agent: &str, to: &str) -> Result<()> {
+    pub(super) async fn home(&self, agent: &str, to: &str, force: bool) -> Result<()> {
+        if force {
+            return self.home_by_force(agent, to).await;
+        }
         let kept = self.at_home(agent)?;
         if to == self.sites.name {
             return Err(Told::new("that is its home already").hint("see `snowbird status`").into());
@@ -83,10 +85,12 @@ impl Site {
                 )
                 .into());
         }
-        let changed = Agent { home: to.to_owned(), ..kept.agent.clone() };
+        let changed = kept.agent.with_home(to);
         changed.check().map_err(|error| Told::from(&error))?;
         // First where orders come from next, then where the agent is, then here: a failure leaves this the home.
         let new_home = self.sites.site(to).map_err(Told::of_site)?;
+        // (A site that hears of it for the first time takes it to be at its home, which knows better.)
+        ask_far(new_home, agent, Some(&kept.agent), &Request::Status, SOON, |_| ()).await?;
         ask_far(new_home, agent, Some(&changed), &Request::Status, SOON, |_| ()).await?;
         if let Place::At(site) = find(&self.here, &self.sites, agent).await?
             && site.name != to
@@ -105,12 +109,66 @@ impl Site {
         print(self.json, &json!({ "agent": agent, "home": to }), || format!("the home of {agent} is {to}"))
     }
 
+    /// This site takes the place of a home that is lost for good.
+    ///
+    /// Two homes do no harm to an agent (where it is, its supervisor decides what is done to it, and its disk who may run it), but each
+    /// would have it moved. So a home that answers is not lost; whoever has the agent must hear of this; and a home that comes back
+    /// hears of it there ([`find`]).
+    async fn home_by_force(&self, agent: &str, to: &str) -> Result<()> {
+        self.kept(agent)?;
+        // (Whoever has it may know of a home that this site has not heard of.)
+        let found = find(&self.here, &self.sites, agent).await;
+        let kept = self.kept(agent)?;
+        let lost = kept.agent.home.clone();
+        if to != self.sites.name {
+            return Err(Told::new("a home that is lost is replaced by the site where that is said")
+                .hint(format!("say it at site {to}, or name this one"))
+                .into());
+        }
+        if lost == to {
+            return Err(Told::new("this site is its home already").hint("see `snowbird status`").into());
+        }
+        if let Ok(site) = self.sites.site(&lost)
+            && !matches!(facts(site).await, Err(AskError::Unreachable { .. } | AskError::Site(_)))
+        {
+            return Err(Told::new(format!("its home, site {lost}, answers: it is not lost"))
+                .hint(format!("say `snowbird home {agent} --to {to}` there"))
+                .into());
+        }
+        let changed = kept.agent.with_home(to);
+        match found {
+            Ok(Place::Here(_)) => {}
+            Ok(Place::At(site)) => {
+                ask_far(&site, agent, Some(&changed), &Request::Status, SOON, |_| ()).await?;
+            }
+            // It is lost with its home, as far as is known here.
+            Err(AskError::Unreachable { site, .. }) if site == lost => {}
+            Err(error) => {
+                let told = Told::from(&error);
+                return Err(told
+                    .hint("the site where the agent is must hear of its new home: try again")
+                    .into());
+            }
+        }
+        let said = format!("its home is site {to} now, since site {lost} is lost");
+        self.store()?.set_document(&changed, &said)?;
+        print(self.json, &json!({ "agent": agent, "home": to, "lost": lost }), || {
+            format!(
+                "the home of {agent} is {to}; what was said to `snowbird auto` and `net` at {lost} is to be said here anew"
+            )
+        })
+    }
+
     /// An agent about which orders are given here.
     fn at_home(&self, agent: &str) -> Result<Kept> {
         let kept = self.kept(agent)?;
         if kept.agent.home == self.sites.name {
             return Ok(kept);
         }
-        Err(Told::new(format!("the home of {agent} is site {}", kept.agent.home)).hint("say it there").into())
+        let hint = format!(
+            "say it there; if that site is lost for good, `snowbird home {agent} --to {} --force` first",
+            self.sites.name
+        );
+        Err(Told::new(format!("the home of {agent} is site {}", kept.agent.home)).hint(hint).into())
     }
 }

@@ -10,6 +10,7 @@ mod args_net;
 mod args_sites;
 mod auto;
 mod care;
+mod cd;
 mod dashboard;
 mod machinery;
 mod net;

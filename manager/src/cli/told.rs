@@ -77,7 +77,7 @@ pub(super) fn progress(json: bool, news: &Value) {
     } else {
         let phase = news["phase"].as_str().unwrap_or_default();
         match (news["percent"].as_u64(), news["bytes"].as_u64()) {
-            (Some(percent), Some(bytes)) => format!("{phase}: {percent} %, {} MiB sent", bytes >> 20),
+            (Some(percent), Some(bytes)) => format!("{phase}: {percent} %, {} MiB", bytes >> 20),
             _ => phase.to_owned(),
         }
     };

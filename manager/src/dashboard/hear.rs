@@ -1,4 +1,4 @@
-//! Hears one agent wherever it is: how it stands, over one connection that stays; and, once a second, what its watcher and its
+//! Hears one agent wherever it is: how it stands, over a line that stays (at another site shared with all that are asked for there); and, once a second, what its watcher and its
 //! display's proxy say, both of this machine. Where nobody watches it, its processors and network are heard here.
 //!
 //! Fault model: whatever is asked may be gone, or silent. That is told as it is, and asked again, at first soon and then more
@@ -15,11 +15,12 @@ use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use super::hub::Hub;
+use super::lines::Lines;
 use super::model::Seen;
 use crate::auto::process::{Ask, ask_watcher};
-use crate::control::{AskError, Here, Request, ask_far};
+use crate::control::{AskError, Here, Request};
 use crate::display;
-use crate::reach::{Place, find};
+use crate::reach::{Place, find_by};
 use crate::sites::Sites;
 use crate::supervisor::phase::Phase;
 use crate::words::with_causes;
@@ -61,11 +62,18 @@ impl Own {
 }
 
 /// Hears an agent until the tasks are ended.
-pub fn tasks(here: &Here, hub: &Arc<Hub>, agent: &str, wanted: &Receiver<Wanted>) -> Vec<AbortHandle> {
+pub fn tasks(
+    here: &Here,
+    hub: &Arc<Hub>,
+    lines: &Arc<Lines>,
+    agent: &str,
+    wanted: &Receiver<Wanted>,
+) -> Vec<AbortHandle> {
     let own = Arc::new(Own::default());
     let ear = |own| Ear {
         here: here.clone(),
         hub: Arc::clone(hub),
+        lines: Arc::clone(lines),
         agent: agent.to_owned(),
         wanted: wanted.clone(),
         own,
@@ -82,6 +90,7 @@ pub fn tasks(here: &Here, hub: &Arc<Hub>, agent: &str, wanted: &Receiver<Wanted>
 struct Ear {
     here: Here,
     hub: Arc<Hub>,
+    lines: Arc<Lines>,
     agent: String,
     wanted: Receiver<Wanted>,
     own: Arc<Own>,
@@ -186,10 +195,10 @@ impl Ear {
         news: impl FnMut(&Value),
     ) -> Result<Option<Value>, AskError> {
         let sites = Sites::read(&self.here.home)?;
-        match find(&self.here, &sites, &self.agent).await? {
+        match find_by(&*self.lines, &self.here, &sites, &self.agent).await? {
             Place::Here(Phase::Off(_) | Phase::Suspended { .. }) => Ok(None),
             Place::Here(_) => self.here.ask(&self.agent, request, patience, news).await.map(Some),
-            Place::At(site) => ask_far(&site, &self.agent, None, request, patience, news).await.map(Some),
+            Place::At(site) => self.lines.ask(&site, &self.agent, request, patience, news).await.map(Some),
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use super::hear::{self, Wanted};
 use super::hub::Hub;
 use super::line;
+use super::lines::Lines;
 use super::model::{AGENTS_MAX, LINES, SITES_MAX, Seen};
 use crate::agent::automatic::Settings;
 use crate::agent::store::{Kept, Line, Store};
@@ -68,6 +69,7 @@ pub async fn look(here: Here, hub: Arc<Hub>) -> Result<()> {
     let mut ears: BTreeMap<String, Ear> = BTreeMap::new();
     let mut lines: BTreeMap<String, Ends> = BTreeMap::new();
     let mut last = (Vec::new(), Vec::new());
+    let asks = Arc::new(Lines::default());
     // Once: a clock that is measured is another one each time.
     let own = Facts::here();
     loop {
@@ -92,7 +94,7 @@ pub async fn look(here: Here, hub: Arc<Hub>) -> Result<()> {
         }
         ears.retain(|name, _| found.iter().any(|found| found.kept.agent.name == *name));
         for found in found {
-            listen(&here, &hub, &sites, &mut ears, found);
+            listen(&here, &hub, &asks, &sites, &mut ears, found);
         }
         lines.retain(|name, _| sites.names().any(|known| known == name));
         for name in sites.names().take(SITES_MAX) {
@@ -168,7 +170,14 @@ fn places(home: &Path, sites: &Sites, own: Facts) -> Vec<(String, Value)> {
 }
 
 /// Has an agent heard, and passes on what the journal says of one that is not.
-fn listen(here: &Here, hub: &Arc<Hub>, sites: &Sites, ears: &mut BTreeMap<String, Ear>, found: Found) {
+fn listen(
+    here: &Here,
+    hub: &Arc<Hub>,
+    asks: &Arc<Lines>,
+    sites: &Sites,
+    ears: &mut BTreeMap<String, Ear>,
+    found: Found,
+) {
     let agent = &found.kept.agent;
     let runs = !matches!(
         found.phase,
@@ -188,7 +197,7 @@ fn listen(here: &Here, hub: &Arc<Hub>, sites: &Sites, ears: &mut BTreeMap<String
     }
     if again {
         let (sender, heard) = watch::channel(wanted);
-        let tasks = hear::tasks(here, hub, &agent.name, &heard);
+        let tasks = hear::tasks(here, hub, asks, &agent.name, &heard);
         ears.insert(agent.name.clone(), Ear { told, wanted: sender, tasks });
     } else if let Some(ear) = ears.get_mut(&agent.name) {
         ear.told = told;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What is shown is one JSON document; [`model`] makes it of what was seen, and [`patch`] says what has changed: both pure, as is
-//! [`told`], the words. [`hear`], [`line`](mod@line) and [`known`] look; [`hub`] tells pages; [`door`] and [`answer`] are HTTP
+//! [`told`], the words. [`hear`] (at other sites over [`lines`], one a site), [`line`](mod@line) and [`known`] look; [`hub`] tells pages; [`door`] and [`answer`] are HTTP
 //! ([`key`]: who may); the page (`page/`) is plain modules and is in the program.
 //!
 //! Fault model: pages, and whoever else can connect, are hostile; everything that is heard may be silent at any time. The
@@ -24,6 +24,7 @@ pub mod hub;
 pub mod key;
 pub mod known;
 pub mod line;
+pub mod lines;
 pub mod maps;
 pub mod model;
 pub mod patch;

@@ -52,12 +52,12 @@ impl Machine {
         }
     }
 
-    /// All has come, and its source says nothing: its supervisor may have died after it had sent all, and whoever asks begins the next.
-    /// The agent stands meanwhile.
+    /// Its source may say nothing more: a supervisor that died there is begun by whoever asks, and where it died after it had sent all the
+    /// agent stands until then. One whose last word was lost says that it is at this no more.
     pub(super) fn overdue(&self, attempt: Attempt) -> Vec<Action> {
         match &self.phase {
             Phase::Arriving { attempt: here, from, at: Arrive::Listening { .. }, .. } if *here == attempt => {
-                vec![Action::Rouse { from: from.clone() }, Action::Await { attempt }]
+                vec![Action::Rouse { attempt, from: from.clone() }]
             }
             _ => Vec::new(),
         }
@@ -124,10 +124,11 @@ impl Machine {
         let Phase::Arriving { attempt, at, patience_s, .. } = &mut self.phase else { return Vec::new() };
         let attempt = *attempt;
         let patience = Action::Patience { attempt, for_s: *patience_s };
+        let asks = Action::Await { attempt };
         match (&*at, action, result) {
             (Arrive::Opening, Action::Listen, Ok(_)) => {
                 *at = Arrive::Listening { quiet: false };
-                vec![patience]
+                vec![patience, asks]
             }
             (Arrive::Opening, Action::Listen, Err(why)) => self.never(attempt, why),
             // It is started only when all was sent: what is not here by now does not come.

@@ -6,6 +6,7 @@
 use uuid::Uuid;
 
 use super::phase::{Attempt, Image};
+use crate::agent::BootFile;
 
 /// What the shell does. One after the other; each tells how it went ([`Event::Went`]).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +15,13 @@ pub enum Action {
     Launch,
     /// If the disk is resident here: attach it where it is not, and let the machine run.
     Run,
+    /// Change what is in the CD drive, of the machine and of its description.
+    ChangeCd {
+        /// What is to be in it.
+        file: Option<BootFile>,
+        /// Also if the guest uses what is there.
+        force: bool,
+    },
     /// Press the power button.
     PowerDown,
     /// End QEMU and let go of the disk.
@@ -95,8 +103,12 @@ pub enum Action {
         /// Which try.
         attempt: Attempt,
     },
-    /// Ask the site that it comes from how it stands: a supervisor that died there is begun anew by that.
+    /// If nothing has come for a while, ask the site that it comes from how it stands: a supervisor that died there is begun anew by
+    /// that, and one that is at this try no more is told by [`Event::GiveUp`]. Then say [`Event::Overdue`] of this try once more, after
+    /// a while.
     Rouse {
+        /// Which try.
+        attempt: Attempt,
         /// The other site.
         from: String,
     },
@@ -167,6 +179,13 @@ pub enum Event {
     PowerDown,
     /// The user wants it to end now.
     Kill,
+    /// The user wants something else, or nothing, in its CD drive.
+    Cd {
+        /// A file of this site.
+        file: Option<BootFile>,
+        /// Also if the guest uses what is there.
+        force: bool,
+    },
     /// It shall move.
     Migrate {
         /// A new try.
@@ -190,7 +209,7 @@ pub enum Event {
         /// Which try.
         attempt: Attempt,
     },
-    /// All of this try's memory is here, and nobody has said for a while that it shall start.
+    /// It is time to look whether the source of this try still does something for it.
     Overdue {
         /// Which try.
         attempt: Attempt,
@@ -283,6 +302,7 @@ impl Action {
             Action::Launch => "launch",
             Action::Run => "run",
             Action::PowerDown => "press the power button",
+            Action::ChangeCd { .. } => "change what is in its CD drive",
             Action::Quit => "end QEMU and detach the disk",
             Action::Presend { .. } => "send the disk's table ahead",
             Action::Open { .. } => "get the other site ready",

@@ -15,6 +15,7 @@ use super::copying::Opens;
 use super::event::{Action, Event, Yield};
 use super::marks::is_held;
 use super::pause::{Backoff, obstacle};
+use super::phase::Attempt;
 use super::qemu::Qemu;
 use super::shell::Input;
 use super::stream::Limit;
@@ -22,7 +23,7 @@ use super::wire::Meter;
 use crate::agent::command_line::{Beginning, names};
 use crate::agent::machine;
 use crate::agent::store::Store;
-use crate::agent::{Accelerator, Agent};
+use crate::agent::{Accelerator, Agent, BootFile};
 use crate::control::{AskError, Here, Request, ask_far, folder};
 use crate::net::teller::Teller;
 use crate::qmp::RunState;
@@ -37,8 +38,10 @@ const OPENS: Duration = Duration::from_secs(90);
 /// QEMU does the last things with what has come, where it is awaited and where the agent stands for it.
 pub(super) const SETTLES: Duration = Duration::from_secs(30);
 const CHECKS: Duration = Duration::from_secs(10);
-/// A source that sent all and says nothing is asked after so long, and waited for; nothing else is done here meanwhile.
-const OVERDUE: Duration = Duration::from_secs(5);
+/// It is looked so often whether anything comes; the source is asked when nothing came so many times one after the other, which it is in
+/// no move that goes well, and its answer is waited for.
+const OVERDUE: Duration = Duration::from_secs(2);
+const SILENT_LOOKS: u32 = 2;
 const ROUSES: Duration = Duration::from_secs(10);
 /// A disk that is on its way is looked for so long, and so often.
 const COMES: Duration = Duration::from_secs(5);
@@ -84,6 +87,8 @@ pub(super) struct Hands {
     /// What it says to [`Action::Go`], which it was told as soon as the disk was released.
     pub(super) going: Option<JoinHandle<Result<Value, AskError>>>,
     pauses: Backoff,
+    /// Of a move to here: looks at which nothing came.
+    silent: u32,
 }
 
 impl Hands {
@@ -98,7 +103,23 @@ impl Hands {
         let qemu = Qemu::new(agent.uuid, inputs.clone());
         let (limit, meter, pauses) = (Limit::default(), Meter::default(), Backoff::default());
         let (copying, way, going) = (Vec::new(), None, None);
-        Hands { agent, here, site, wandisk, qemu, net, inputs, copying, limit, meter, way, going, pauses }
+        let silent = 0;
+        Hands {
+            agent,
+            here,
+            site,
+            wandisk,
+            qemu,
+            net,
+            inputs,
+            copying,
+            limit,
+            meter,
+            way,
+            going,
+            pauses,
+            silent,
+        }
     }
 
     /// Does it.
@@ -106,6 +127,7 @@ impl Hands {
         match action {
             Action::Launch => self.launch().await?,
             Action::Run => self.run().await?,
+            Action::ChangeCd { file, force } => self.change_cd(file.as_ref(), *force).await?,
             Action::PowerDown => self.qemu.call("system_powerdown", Value::Null).await.map(drop).told()?,
             Action::Quit => self.quit().await?,
             Action::Presend { to } => self.presend(to).await?,
@@ -134,9 +156,7 @@ impl Hands {
                 self.say_after(Duration::from_secs(*for_s), Event::Unheard { attempt: *attempt });
             }
             Action::Await { attempt } => self.say_after(OVERDUE, Event::Overdue { attempt: *attempt }),
-            Action::Rouse { from } => {
-                self.far(from, None, &Request::Status, ROUSES).await.told()?;
-            }
+            Action::Rouse { attempt, from } => self.rouse(*attempt, from.clone()),
             Action::Hark { .. } => return self.hark().await,
             Action::Check => return self.check().await,
             Action::Retry => self.say_after(RETRY, Event::Again),
@@ -161,6 +181,28 @@ impl Hands {
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             inputs.send(Input::Event(event)).ok();
+        });
+    }
+
+    /// Beside all else: a source that does not answer must not keep the one waiting who says that the agent may start.
+    fn rouse(&mut self, attempt: Attempt, from: String) {
+        let (home, agent, inputs) = (self.here.home.clone(), self.agent.name.clone(), self.inputs.clone());
+        self.silent = if is_held(&folder(&home, &agent), names::COMING) { 0 } else { self.silent + 1 };
+        let asks = self.silent >= SILENT_LOOKS;
+        if asks {
+            self.silent = 0;
+        }
+        tokio::spawn(async move {
+            if asks {
+                let asked = tokio::time::timeout(ROUSES, how_it_stands(&home, &agent, &from)).await;
+                if let Ok(Some(status)) = asked
+                    && is_at_home_with(&status, &from)
+                {
+                    inputs.send(Input::Event(Event::GiveUp { attempt })).ok();
+                }
+            }
+            tokio::time::sleep(OVERDUE).await;
+            inputs.send(Input::Event(Event::Overdue { attempt })).ok();
         });
     }
 
@@ -230,7 +272,7 @@ impl Hands {
     }
 
     async fn launch(&mut self) -> Result<(), Why> {
-        self.fits()?;
+        self.fits().await?;
         let disk = self.resident().await?;
         self.attach(&disk, false).await?;
         self.qemu.start(&self.agent, Beginning::Launch).await.told()
@@ -281,33 +323,40 @@ impl Hands {
         self.qemu.call("migrate-set-capabilities", json!({ "capabilities": all })).await.map(drop).told()
     }
 
-    /// Can this site run it at all (law M5)?
-    pub(super) fn fits(&self) -> Result<(), Why> {
-        let (machines, newest) = machine::known().told()?;
+    /// Can this site run it at all (law M5)? From here on its machine is that of its description as it is now.
+    pub(super) async fn fits(&mut self) -> Result<(), Why> {
+        self.agent = self.document()?;
+        let (machines, newest) = tokio::task::spawn_blocking(machine::known).await.told()?.told()?;
         if !machines.contains(&self.agent.machine) {
             return Err(format!(
                 "its machine type {} is not known to QEMU here (newest: {newest})",
                 self.agent.machine
             ));
         }
-        let scratch = folder(&self.here.home, &self.agent.name);
-        if self.agent.accelerator == Accelerator::Kvm && !machine::kvm_works(&scratch, &self.agent.cpu) {
-            return Err(format!("KVM with a processor {} does not work at this site", self.agent.cpu));
+        if self.agent.accelerator == Accelerator::Kvm {
+            let (scratch, cpu) = (folder(&self.here.home, &self.agent.name), self.agent.cpu.clone());
+            let works =
+                tokio::task::spawn_blocking(move || machine::kvm_works(&scratch, &cpu)).await.told()?;
+            if !works {
+                return Err(format!("KVM with a processor {} does not work at this site", self.agent.cpu));
+            }
         }
         if self.agent.uefi.is_some_and(|uefi| uefi.images().is_none()) {
             return Err("a UEFI firmware as the agent's is not at this site (the package ovmf)".to_owned());
         }
-        for file in self.agent.files() {
-            let len = std::fs::metadata(&file.path).map(|data| data.len()).ok();
-            if len != Some(file.len_bytes) {
-                return Err(format!("{} is not here as it was when the agent was created", file.path));
-            }
+        match self.agent.files().find(|file| !is_here(file)) {
+            None => Ok(()),
+            Some(file) if self.agent.cdrom.as_ref() == Some(file) => Err(format!(
+                "{}, the CD in its drive, is not here as it was when it was put in: bring that file here, or take the CD out \
+                 (`snowbird cd {} eject`)",
+                file.path, self.agent.name
+            )),
+            Some(file) => Err(format!("{} is not here as it was when the agent was created", file.path)),
         }
-        Ok(())
     }
 
     async fn listen(&mut self) -> Result<(), Why> {
-        self.fits()?;
+        self.fits().await?;
         let disk = self.disk().await?;
         self.attach(&disk, true).await?;
         self.listens().await
@@ -343,6 +392,24 @@ impl Hands {
     }
 }
 
+/// What a site's supervisor says of an agent, where it can be asked.
+async fn how_it_stands(home: &Path, agent: &str, site: &str) -> Option<Value> {
+    let sites = Sites::read(home).ok()?;
+    ask_far(sites.site(site).ok()?, agent, None, &Request::Status, ROUSES, |_| ()).await.ok()
+}
+
+/// Does a site that was moving an agent say that it has it, and moves it no more? (It was asked after it had begun: it is not yet to
+/// begin.)
+fn is_at_home_with(status: &Value, site: &str) -> bool {
+    status["site"] == json!(site)
+        && matches!(status["state"].as_str(), Some("running" | "paused" | "suspended" | "off"))
+}
+
+/// Is this file at this site, as far as its length tells?
+pub(super) fn is_here(file: &BootFile) -> bool {
+    std::fs::metadata(&file.path).is_ok_and(|data| !data.is_dir() && data.len() == file.len_bytes)
+}
+
 /// QEMU's own defaults: five times within a second.
 fn announcement() -> Value {
     json!({ "initial": 50, "max": 550, "rounds": 5, "step": 100 })
@@ -359,5 +426,53 @@ where
     tokio::select! {
         _ = tokio::io::copy(&mut near_read, &mut far_write) => {}
         _ = tokio::io::copy(&mut far_read, &mut near_write) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::agent::tests::example;
+
+    /// The word to start comes from there, too, and waits for what is done here.
+    #[tokio::test]
+    async fn a_source_that_is_asked_and_says_nothing_holds_nothing_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, asked) = (folder.path().join("link"), folder.path().join("asked"));
+        std::fs::write(&link, format!("#!/bin/sh\n: > {}\nexec cat > /dev/null\n", asked.display())).unwrap();
+        std::fs::set_permissions(&link, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let sites = json!({ "format": 1, "id": "x", "name": "a", "sites": [{ "name": "b",
+            "address": format!("cmd:{}", link.display()), "remote_home": null, "remote_wandisk": null,
+            "id": null, "reads_only": false }] });
+        std::fs::write(folder.path().join("site.json"), sites.to_string()).unwrap();
+        let here = Here { home: folder.path().to_owned(), wandisk: Some(link) };
+        let wandisk = Wandisk::find(&here.home, here.wandisk.as_deref()).unwrap();
+        let net = Teller::new(here.clone(), &example(), "a");
+        let mut hands = Hands::new(example(), here, "a".to_owned(), wandisk, net, unbounded_channel().0);
+        let began = Instant::now();
+        let rouse = Action::Rouse { attempt: Attempt::from_u128(1), from: "b".to_owned() };
+        for _ in 0..SILENT_LOOKS {
+            assert!(!asked.exists(), "nothing has been silent for long");
+            assert_eq!(hands.act(&rouse).await, Ok(Yield::Done));
+        }
+        assert!(began.elapsed() < ROUSES, "its answer was waited for");
+        while !asked.exists() {
+            assert!(began.elapsed() < Duration::from_secs(30), "it was not asked");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[test]
+    fn only_a_source_that_has_the_agent_and_does_not_move_it_has_given_it_up() {
+        let says = |state: &str, site: &str| is_at_home_with(&json!({ "state": state, "site": site }), "b");
+        assert!(says("running", "b") && says("suspended", "b") && says("off", "b"));
+        for (state, site) in [("leaving", "b"), ("off", "a"), ("running", "c"), ("resuming", "b")] {
+            assert!(!says(state, site), "{state} at {site}");
+        }
+        assert!(!is_at_home_with(&Value::Null, "b"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::UnixListener;
@@ -20,6 +21,8 @@ use crate::sites::Sites;
 use crate::wandisk::Wandisk;
 
 const LOCK: &str = "supervisor.lock";
+/// Of what takes longer it is said so often that it goes on.
+const STILL: Duration = Duration::from_secs(30);
 
 /// Supervises an agent until it is not here and nobody asks. Says on standard output, in one line, whether it began.
 ///
@@ -83,7 +86,53 @@ async fn prepare(
 /// One action after the other.
 async fn work(mut hands: Hands, mut actions: UnboundedReceiver<Action>, inputs: UnboundedSender<Input>) {
     while let Some(action) = actions.recv().await {
-        let result = hands.act(&action).await;
+        let result = {
+            let acting = hands.act(&action);
+            tokio::pin!(acting);
+            loop {
+                tokio::select! {
+                    result = &mut acting => break result,
+                    () = tokio::time::sleep(STILL) => drop(inputs.send(Input::Still)),
+                }
+            }
+        };
         inputs.send(Input::Event(Event::Went { action, result })).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::agent::tests::example;
+
+    /// (The clock goes on by itself when everybody waits.)
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_what_takes_long_hears_that_it_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("wandisk");
+        std::fs::write(&program, "#!/bin/sh\nexec sleep 600\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let here = Here { home: folder.path().to_owned(), wandisk: Some(program) };
+        let wandisk = Wandisk::find(&here.home, here.wandisk.as_deref()).unwrap();
+        let (sender, mut inputs) = unbounded_channel();
+        let net = Teller::new(here.clone(), &example(), "a");
+        let hands = Hands::new(example(), here, "a".to_owned(), wandisk, net, sender.clone());
+        let (queue, actions) = unbounded_channel();
+        tokio::spawn(work(hands, actions, sender));
+        queue.send(Action::Presend { to: "b".to_owned() }).unwrap();
+        let mut said = 0;
+        loop {
+            match inputs.recv().await.unwrap() {
+                Input::Still => said += 1,
+                Input::Event(Event::Went { result, .. }) => {
+                    assert!(result.is_err(), "{result:?}");
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(said > 1, "{said} times");
     }
 }

@@ -20,6 +20,7 @@
 
 use super::event::{Action, Event, Yield};
 use super::phase::{Arrive, End, Leave, Machine, Phase, Refusal};
+use crate::agent::BootFile;
 
 pub(super) type Step = Result<Vec<Action>, Refusal>;
 
@@ -34,6 +35,7 @@ impl Machine {
             Event::LaunchHere => self.launch_here(),
             Event::PowerDown => self.power_down(),
             Event::Kill => self.kill(),
+            Event::Cd { file, force } => self.change_cd(file, force),
             Event::Migrate { attempt, to } => self.migrate(attempt, to),
             Event::Cancel => self.cancel(),
             Event::Arrive { attempt, from, patience_s } => self.arrive(attempt, from, patience_s),
@@ -115,6 +117,22 @@ impl Machine {
             }
             Phase::Leaving { .. } | Phase::Arriving { .. } => Err(moving()),
             Phase::Off(_) => Err(refuse("the agent does not run here".to_owned(), "see `snowbird status`")),
+        }
+    }
+
+    /// What goes over with a move, or is kept of a suspended agent, has its CD in it.
+    fn change_cd(&self, file: Option<BootFile>, force: bool) -> Step {
+        match &self.phase {
+            Phase::Running | Phase::Paused { .. } => Ok(vec![Action::ChangeCd { file, force }]),
+            Phase::Off(End::Left { to }) => {
+                Err(refuse(format!("the agent is at site {to:?}"), "say it there"))
+            }
+            Phase::Off(_) => Ok(vec![Action::ChangeCd { file, force }]),
+            Phase::Launching => Err(refuse("the agent is being launched".to_owned(), "wait for it")),
+            Phase::Leaving { .. } | Phase::Arriving { .. } => Err(moving()),
+            Phase::Suspending { .. } | Phase::Suspended { .. } | Phase::Resuming { .. } => {
+                Err(self.is_suspended())
+            }
         }
     }
 
@@ -258,7 +276,7 @@ impl Machine {
                 let attempt = *attempt;
                 self.never(attempt, "its supervisor was restarted".to_owned())
             }
-            // Its clocks went with the earlier supervisor, which may have heard that all is there.
+            // Its clocks went with the earlier supervisor.
             Phase::Arriving { attempt, at: Arrive::Listening { .. }, patience_s, .. } => {
                 let attempt = *attempt;
                 vec![Action::Patience { attempt, for_s: *patience_s }, Action::Await { attempt }]

@@ -29,7 +29,9 @@ fn a_destination_that_hears_nothing_twice_ends_and_one_whose_disk_has_come_does_
         let mut machine = Machine::default();
         machine.step(arrives(ATTEMPT)).unwrap();
         let listens = Event::Went { action: Action::Listen, result: Ok(Yield::Done) };
-        assert_eq!(machine.step(listens), Ok(vec![Action::Patience { attempt: ATTEMPT, for_s: 1 }]));
+        let clocks =
+            vec![Action::Patience { attempt: ATTEMPT, for_s: 1 }, Action::Await { attempt: ATTEMPT }];
+        assert_eq!(machine.step(listens), Ok(clocks));
         machine
     };
     let hark = Action::Hark { attempt: ATTEMPT };
@@ -55,17 +57,19 @@ fn a_destination_that_hears_nothing_twice_ends_and_one_whose_disk_has_come_does_
 }
 
 #[test]
-fn a_destination_that_has_all_asks_its_source_until_it_may_start() {
+fn a_destination_asks_its_source_until_it_may_start_or_hears_that_nothing_comes() {
     let mut machine = Machine::default();
     machine.step(arrives(ATTEMPT)).unwrap();
     machine.step(Event::Went { action: Action::Listen, result: Ok(Yield::Done) }).unwrap();
-    let waits = Action::Await { attempt: ATTEMPT };
-    assert_eq!(machine.step(Event::Completed), Ok(vec![waits.clone()]));
-    let asks = vec![Action::Rouse { from: "a".to_owned() }, waits];
+    assert_eq!(machine.step(Event::Completed), Ok(Vec::new()), "one clock is enough");
+    let asks = vec![Action::Rouse { attempt: ATTEMPT, from: "a".to_owned() }];
     for _ in 0..2 {
         assert_eq!(machine.step(Event::Overdue { attempt: ATTEMPT }), Ok(asks.clone()));
     }
     assert_eq!(machine.step(Event::Overdue { attempt: Uuid::from_u128(2) }), Ok(Vec::new()));
+    let mut given_up = machine.clone();
+    assert_eq!(given_up.step(Event::GiveUp { attempt: ATTEMPT }), Ok(vec![Action::Quit]));
+    assert_eq!(given_up.step(Event::Overdue { attempt: ATTEMPT }), Ok(Vec::new()));
     machine.step(Event::Go { attempt: ATTEMPT }).unwrap();
     machine.step(Event::Went { action: Action::Check, result: Ok(Yield::Done) }).unwrap();
     assert_eq!(machine.step(Event::Overdue { attempt: ATTEMPT }), Ok(Vec::new()));
@@ -119,6 +123,22 @@ fn wishes_that_make_no_sense_are_refused_and_change_nothing() {
         let refusal = after.step(event).unwrap_err();
         assert!(refusal.message.contains(word), "{refusal}");
         assert_eq!(after, before);
+    }
+}
+
+#[test]
+fn a_cd_is_changed_where_the_agent_is_and_never_while_its_machine_goes_elsewhere() {
+    let eject = || Event::Cd { file: None, force: false };
+    let change = Ok(vec![Action::ChangeCd { file: None, force: false }]);
+    for phase in [Phase::Running, Phase::Off(End::Never), Phase::Off(End::ShutDown)] {
+        assert_eq!(machine(phase).step(eject()), change);
+    }
+    let at = Leave::Copying;
+    let leaving = Phase::Leaving { attempt: ATTEMPT, to: "b".to_owned(), at, alive: true, image: None };
+    let left = Phase::Off(End::Left { to: "b".to_owned() });
+    for (phase, word) in [(leaving, "being moved"), (left, "at site \"b\""), (Phase::Launching, "launched")] {
+        let refusal = machine(phase).step(eject()).unwrap_err();
+        assert!(refusal.message.contains(word), "{refusal}");
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! The world has two machines (the rules), two QEMUs, and the disk as `wandisk` keeps it: resident at one site, perhaps
 //! prepared. An action's effect and its answer are two things: the effect may happen and the answer be lost. At every step
-//! either supervisor may die and be started again, either QEMU may die, a stage may take too long, the user may cancel, and
-//! a message of an attempt may come twice or late.
+//! either supervisor may die, either QEMU may die, a stage may take too long, the user may cancel, and
+//! a message of an attempt may come twice or late. A supervisor that died is started again by whoever asks it: the other one, where it
+//! has something to say, or a user at the agent's home, who is here or there and asks when nothing goes on any more.
 //!
 //! What must hold in every state: never two machines run; a machine runs only where the disk is resident; and from every
 //! state in which nothing more fails the story ends: one runs, or none is left and its end is told; and no QEMU waits for what
@@ -51,6 +52,8 @@ struct Side {
     machine: Machine,
     queue: Vec<Action>,
     retry: bool,
+    /// Its supervisor has died, and nobody has asked for it since.
+    dead: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,8 +66,11 @@ struct World {
     /// Failures that may still happen.
     faults: u8,
     cancelled: bool,
-    /// The destination's clock goes.
+    /// The destination's clock goes; and the one by which it asks its source.
     patience: bool,
+    overdue: bool,
+    /// The agent's home is the destination.
+    homewards: bool,
     /// The source's QEMU was told to send the rest.
     goes_on: bool,
 }
@@ -78,29 +84,75 @@ fn machine(phase: Phase) -> Machine {
 }
 
 impl World {
-    fn begin(faults: u8) -> World {
-        let side = |phase| Side { machine: machine(phase), queue: Vec::new(), retry: false };
+    fn begin(faults: u8, homewards: bool) -> World {
+        let side = |phase| Side { machine: machine(phase), queue: Vec::new(), retry: false, dead: false };
+        let away = if homewards { End::Left { to: "a".to_owned() } } else { End::Never };
         let mut world = World {
             a: side(Phase::Running),
-            b: side(Phase::Off(End::Never)),
+            b: side(Phase::Off(away)),
             qemu_a: Qemu::Running,
             qemu_b: Qemu::None,
             disk: Disk::AtA { prepared: false },
             faults,
             cancelled: false,
             patience: false,
+            overdue: false,
+            homewards,
             goes_on: false,
         };
         world.tell_a(Event::Migrate { attempt: ATTEMPT, to: "b".to_owned() });
         world
     }
 
+    /// Nobody hears it where the supervisor is dead.
     fn tell_a(&mut self, event: Event) {
-        self.a.queue.extend(self.a.machine.step(event).unwrap_or_default());
+        if !self.a.dead {
+            self.a.queue.extend(self.a.machine.step(event).unwrap_or_default());
+        }
     }
 
     fn tell_b(&mut self, event: Event) {
-        self.b.queue.extend(self.b.machine.step(event).unwrap_or_default());
+        if !self.b.dead {
+            self.b.queue.extend(self.b.machine.step(event).unwrap_or_default());
+        }
+    }
+
+    /// Whoever asks a supervisor begins it where there is none.
+    fn wake_a(&mut self) {
+        if std::mem::take(&mut self.a.dead) {
+            let alive = self.qemu_a != Qemu::None;
+            self.tell_a(Event::Recovered { alive });
+        }
+    }
+
+    fn wake_b(&mut self) {
+        if std::mem::take(&mut self.b.dead) {
+            let alive = self.qemu_b != Qemu::None;
+            self.tell_b(Event::Recovered { alive });
+        }
+    }
+
+    fn ask_b(&mut self, event: Event) {
+        self.wake_b();
+        self.tell_b(event);
+    }
+
+    /// A user asks at home how the agent stands: there, or where home's journal says that it is.
+    fn user_asks(&mut self) {
+        let home = if self.homewards { &self.b } else { &self.a };
+        let left = matches!(home.machine.phase, Phase::Off(End::Left { .. }));
+        if self.homewards == left { self.wake_a() } else { self.wake_b() }
+    }
+
+    /// What its source says to whoever asks: that it is there, and not on its way.
+    fn a_is_here(&self) -> bool {
+        matches!(self.a.machine.phase, Phase::Running | Phase::Paused { .. } | Phase::Off(End::Failed { .. }))
+    }
+
+    /// The last of memory goes.
+    fn all_is_sent(&mut self) {
+        (self.qemu_a, self.qemu_b) = (Qemu::Sent, Qemu::Loaded);
+        self.tell_b(Event::Completed);
     }
 
     /// The first action of a side: what it does, and what it says.
@@ -122,6 +174,7 @@ impl World {
             Action::Presend { .. }
             | Action::Quiesce
             | Action::PowerDown
+            | Action::ChangeCd { .. }
             | Action::Launch
             | Action::Sweep { .. } => Ok(Yield::Done),
             Action::AskDisk => {
@@ -132,7 +185,7 @@ impl World {
                 }
             }
             Action::Open { attempt, .. } => {
-                self.tell_b(arrives(*attempt));
+                self.ask_b(arrives(*attempt));
                 // Its own queue is done before it answers.
                 while !self.b.queue.is_empty() {
                     self.step_b();
@@ -165,7 +218,7 @@ impl World {
                 Disk::AtA { prepared: false } => Ok(Yield::StillHere),
             },
             Action::Go { attempt, .. } => {
-                self.tell_b(Event::Go { attempt: *attempt });
+                self.ask_b(Event::Go { attempt: *attempt });
                 while !self.b.queue.is_empty() {
                     self.step_b();
                 }
@@ -191,7 +244,7 @@ impl World {
                 Ok(Yield::Done)
             }
             Action::GiveUp { attempt, .. } => {
-                self.tell_b(Event::GiveUp { attempt: *attempt });
+                self.ask_b(Event::GiveUp { attempt: *attempt });
                 Ok(Yield::Done)
             }
             Action::Retry | Action::Wait => {
@@ -237,7 +290,19 @@ impl World {
                 self.qemu_b = Qemu::None;
                 Ok(Yield::Done)
             }
-            Action::Sweep { .. } | Action::Await { .. } | Action::Rouse { .. } => Ok(Yield::Done),
+            Action::Sweep { .. } => Ok(Yield::Done),
+            Action::Await { .. } => {
+                self.overdue = true;
+                Ok(Yield::Done)
+            }
+            Action::Rouse { attempt, .. } => {
+                self.wake_a();
+                if self.a_is_here() {
+                    self.tell_b(Event::GiveUp { attempt: *attempt });
+                }
+                self.overdue = true;
+                Ok(Yield::Done)
+            }
             Action::AskDisk if self.disk == Disk::AtB => Ok(Yield::Done),
             Action::AskDisk => no(),
             Action::Retry | Action::Wait => {
@@ -278,15 +343,13 @@ impl World {
             self.qemu_a = Qemu::Running;
             self.b_stream_breaks();
         }
-        let alive = self.qemu_a != Qemu::None;
-        self.tell_a(Event::Recovered { alive });
+        self.a.dead = true;
     }
 
     fn b_dies(&mut self) {
         self.b.queue.clear();
-        (self.b.retry, self.patience) = (false, false);
-        let alive = self.qemu_b != Qemu::None;
-        self.tell_b(Event::Recovered { alive });
+        (self.b.retry, self.patience, self.overdue) = (false, false, false);
+        self.b.dead = true;
     }
 }
 
@@ -308,8 +371,7 @@ impl Model for World {
             next.qemu_a = Qemu::PreSwitchover;
             next.tell_a(Event::PreSwitchover);
         } else if next.qemu_a == Qemu::PreSwitchover && next.goes_on && next.qemu_b == Qemu::Waiting {
-            next.qemu_a = Qemu::Sent;
-            next.qemu_b = Qemu::Loaded;
+            next.all_is_sent();
             next.tell_a(Event::Completed);
         } else if matches!(next.qemu_a, Qemu::Sending | Qemu::PreSwitchover) && next.qemu_b != Qemu::Waiting {
             next.qemu_a = Qemu::Running;
@@ -321,9 +383,18 @@ impl Model for World {
         } else if next.a.retry {
             next.a.retry = false;
             next.tell_a(Event::Again);
+        } else if next.overdue && (next.a.dead || next.a_is_here()) {
+            // (Of another one nothing is learnt by it.)
+            next.overdue = false;
+            next.tell_b(Event::Overdue { attempt: ATTEMPT });
         } else if next.patience {
             next.patience = false;
             next.tell_b(Event::Unheard { attempt: ATTEMPT });
+        } else if !next.settled() {
+            next.user_asks();
+            if next == *self {
+                return None;
+            }
         } else {
             return None;
         }
@@ -341,18 +412,32 @@ impl Model for World {
         if !self.cancelled {
             with(&|w| {
                 w.cancelled = true;
+                w.wake_a();
                 w.tell_a(Event::Cancel);
             });
         }
         // The word to start travels beside the disk's.
         let committing = matches!(self.a.machine.phase, Phase::Leaving { at: Leave::Committing { .. }, .. });
         if self.disk == Disk::AtB && committing && self.b.queue.is_empty() {
-            with(&|w| w.tell_b(Event::Go { attempt: ATTEMPT }));
+            with(&|w| w.ask_b(Event::Go { attempt: ATTEMPT }));
+        }
+        // Somebody asks at any time.
+        if self.a.dead {
+            with(&World::wake_a);
+        }
+        if self.b.dead {
+            with(&World::wake_b);
+        }
+        if self.overdue {
+            with(&|w| {
+                w.overdue = false;
+                w.tell_b(Event::Overdue { attempt: ATTEMPT });
+            });
         }
         // The rest of memory may be there before the table is.
         if self.goes_on && self.qemu_a == Qemu::PreSwitchover && self.qemu_b == Qemu::Waiting {
             with(&|w| {
-                (w.qemu_a, w.qemu_b) = (Qemu::Sent, Qemu::Loaded);
+                w.all_is_sent();
                 w.tell_a(Event::Completed);
             });
         }
@@ -385,18 +470,29 @@ impl Model for World {
         if self.goes_on && self.qemu_a == Qemu::PreSwitchover && self.qemu_b == Qemu::Waiting {
             // All is sent, and the supervisor dies before it hears so.
             fault(&|w| {
-                (w.qemu_a, w.qemu_b) = (Qemu::Sent, Qemu::Loaded);
+                w.all_is_sent();
                 w.a_dies();
             });
         }
-        fault(&World::a_dies);
-        fault(&World::b_dies);
+        if !self.a.dead {
+            fault(&World::a_dies);
+        }
+        if !self.b.dead {
+            fault(&World::b_dies);
+        }
         if !self.b.queue.is_empty() {
             fault(&|w| {
                 drop(w.act_b());
                 w.b_dies();
             });
-            if !matches!(self.b.queue[0], Action::Retry | Action::Wait | Action::Patience { .. }) {
+            let clock = matches!(self.b.queue[0], Action::Patience { .. } | Action::Await { .. });
+            if matches!(self.b.queue[0], Action::Rouse { .. }) {
+                // Nobody answers now.
+                fault(&|w| {
+                    w.b.queue.remove(0);
+                    w.overdue = true;
+                });
+            } else if !clock && !matches!(self.b.queue[0], Action::Retry | Action::Wait) {
                 fault(&|w| {
                     let action = w.b.queue.remove(0);
                     w.tell_b(Event::Went { action, result: Err("lost".to_owned()) });
@@ -431,11 +527,11 @@ impl Model for World {
             fault(&|w| w.disk = Disk::AtA { prepared: false });
         }
         // Messages that come twice, or after their attempt.
-        fault(&|w| w.tell_b(arrives(ATTEMPT)));
+        fault(&|w| w.ask_b(arrives(ATTEMPT)));
         if self.disk == Disk::AtB
             && matches!(self.a.machine.phase, Phase::Leaving { at: Leave::Asking, .. } | Phase::Off(_))
         {
-            fault(&|w| w.tell_b(Event::Go { attempt: ATTEMPT }));
+            fault(&|w| w.ask_b(Event::Go { attempt: ATTEMPT }));
         }
         all
     }
@@ -446,21 +542,43 @@ impl Model for World {
         let b_runs = self.b.machine.phase == Phase::Running && self.qemu_b == Qemu::Running;
         let ended = |side: &Side| matches!(&side.machine.phase, Phase::Off(End::Failed { .. }));
         let off = matches!(self.b.machine.phase, Phase::Off(_));
-        let waits =
+        // (Where the supervisor is dead, QEMU listens until somebody asks.)
+        let listens =
             matches!(self.b.machine.phase, Phase::Arriving { .. }) || off && self.qemu_b != Qemu::None;
+        let waits = listens && !self.b.dead;
         !waits && (a_runs != b_runs || ended(&self.a) || ended(&self.b))
     }
 }
 
 #[test]
 fn whatever_fails_at_whatever_step_one_runs_or_its_end_is_told_and_never_two() {
-    let states = walk(World::begin(4));
-    assert!(states > 5000, "only {states} states: the walk is too narrow to mean anything");
+    for homewards in [false, true] {
+        let states = walk(World::begin(3, homewards));
+        assert!(states > 5000, "only {states} states: the walk is too narrow to mean anything");
+    }
+}
+
+/// Its supervisor dies when all of memory is there, which no QEMU goes back from: the agent stands, and nobody at home asks the site
+/// where it was.
+#[test]
+fn a_source_that_dies_when_all_is_sent_is_begun_anew_by_the_destination() {
+    let mut world = World::begin(0, true);
+    while !(world.qemu_a == Qemu::PreSwitchover && world.goes_on) {
+        world = world.progress().unwrap();
+    }
+    world.all_is_sent();
+    world.a_dies();
+    while world.a.dead {
+        assert_ne!(world.b.machine.phase, Phase::Running);
+        world = world.progress().unwrap();
+        assert!(world.qemu_b != Qemu::None, "it had given up before it asked: {world:#?}");
+    }
+    assert_eq!(settle(world).a.machine.phase, Phase::Running);
 }
 
 #[test]
 fn a_move_without_trouble_ends_at_the_other_site() {
-    let world = settle(World::begin(0));
+    let world = settle(World::begin(0, false));
     assert_eq!(world.a.machine.phase, Phase::Off(End::Left { to: "b".to_owned() }));
     assert_eq!(
         (world.b.machine.phase, world.qemu_b, world.qemu_a),
@@ -470,7 +588,7 @@ fn a_move_without_trouble_ends_at_the_other_site() {
 
 #[test]
 fn the_journal_is_read_as_it_was_written() {
-    let mut world = World::begin(0);
+    let mut world = World::begin(0, false);
     while let Some(next) = world.progress() {
         for machine in [&next.a.machine, &next.b.machine] {
             let text = serde_json::to_string(machine).unwrap();

@@ -4,6 +4,7 @@
 //! word (`completed`); only then the file gets its name. Each of the long ones runs beside the actions, so that it can be
 //! given up.
 
+use std::convert::Infallible;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ const TAKES: Duration = Duration::from_secs(600);
 /// A link that takes nothing for so long is dead.
 const STALLS: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
+/// How far a suspension is, is told so often.
+const TELLS: Duration = Duration::from_secs(1);
 const PIECE_BYTES: usize = 256 << 10;
 
 impl Hands {
@@ -59,7 +62,7 @@ impl Hands {
 
     /// Only if the disk is resident here, and nobody had it since.
     pub(super) async fn load(&mut self, image: &Image) -> Result<(), Why> {
-        self.fits()?;
+        self.fits().await?;
         let disk = self.resident().await?;
         belongs(image, &disk)?;
         let packed = Packed::from(image);
@@ -161,7 +164,11 @@ impl Saving {
         let (stream, _) = listener.accept().await.told()?;
         let stream = blocking(stream).told()?;
         let file = image::begin(folder, self.id).told()?;
-        let packed = tokio::task::spawn_blocking(move || image::pack(stream, &file)).await.told()?;
+        let packing = tokio::task::spawn_blocking(move || image::pack(stream, &file));
+        let packed = tokio::select! {
+            packed = packing => packed.told()?,
+            never = self.tell() => match never {},
+        };
         let packed = packed.map_err(|error| format!("its memory could not be written: {error}"))?;
         self.all_came().await?;
         let disk = self.wandisk.ask(&["status", &self.disk, "--here"], DISK).await.told()?;
@@ -176,6 +183,17 @@ impl Saving {
             epoch,
             at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         })
+    }
+
+    /// Tells how much of it is written, for whoever waits.
+    async fn tell(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(TELLS).await;
+            // (One that does not answer is asked again.)
+            if let Ok(asked) = self.client.call("query-migrate", Value::Null, SOON).await {
+                self.inputs.send(Input::Written(asked)).ok();
+            }
+        }
     }
 
     /// A stream that ended is not yet one that is whole.

@@ -44,6 +44,10 @@ pub(super) enum Input {
     Looked { status: MigrationStatus, news: Value },
     /// What was found when it was over.
     Account(Value),
+    /// QEMU's account of memory on its way to a file.
+    Written(Value),
+    /// What is being done takes its time.
+    Still,
     /// Somebody asks. The connection ends when the sender is dropped.
     Ask { request: Request, reply: UnboundedSender<String> },
     /// Somebody has gone.
@@ -59,6 +63,7 @@ enum Wish {
     Moved,
     Suspended,
     NotMoving,
+    CdChanged,
     Loaded(Attempt),
     /// Told of each change.
     Following,
@@ -90,6 +95,8 @@ pub(super) struct Shell {
     not_started: Option<String>,
     /// What the last [`Action::Loaded`] gave, since it was asked for.
     loaded: Option<Result<(), String>>,
+    /// The same of [`Action::ChangeCd`].
+    cd_changed: Option<Result<(), String>>,
     journey: Option<Journey>,
     deadline: Option<Instant>,
     asking: usize,
@@ -123,6 +130,7 @@ impl Shell {
             confirmed: false,
             not_started: None,
             loaded: None,
+            cd_changed: None,
             journey: None,
             deadline: None,
             asking: 0,
@@ -162,6 +170,12 @@ impl Shell {
                         journey.news(&news, NEWS);
                     }
                 }
+                Some(Input::Still) => self.tell_phase(&self.machine.phase),
+                Some(Input::Written(account)) => {
+                    if let Some(news) = written(&account) {
+                        self.tell_movers(&line_of(&news));
+                    }
+                }
                 Some(Input::Threads(threads)) => self.threads = Some(threads),
                 Some(Input::Gone) => self.asking = self.asking.saturating_sub(1),
                 Some(Input::Ask { request, reply }) => {
@@ -182,8 +196,11 @@ impl Shell {
             if *action == Action::Loaded {
                 self.loaded = Some(result.clone().map(drop));
             }
-            // (Why it is paused is in the line of the phase; a source that is away would be told each few seconds.)
-            let quiet = matches!(action, Action::Retry | Action::AskDisk | Action::Rouse { .. });
+            if matches!(action, Action::ChangeCd { .. }) {
+                self.cd_changed = Some(result.clone().map(drop));
+            }
+            // (Why it is paused is in the line of the phase.)
+            let quiet = matches!(action, Action::Retry | Action::AskDisk);
             // A line of the log that is lost (the file system is full) does no harm.
             if let (Err(why), false) = (result, quiet) {
                 self.store.note(self.agent.uuid, &format!("could not {}: {why}", action.words())).ok();
@@ -240,11 +257,17 @@ impl Shell {
             Phase::Leaving { at: Leave::Switching { .. }, .. } => Some(Instant::now() + SWITCHING),
             _ => None,
         };
-        self.tell_movers(&line_of(&json!({ "phase": next.to_string() })));
+        self.tell_phase(next);
     }
 
+    fn tell_phase(&self, phase: &Phase) {
+        self.tell_movers(&line_of(&json!({ "phase": phase.to_string() })));
+    }
+
+    /// To whoever waits for what may take its time.
     fn tell_movers(&self, line: &str) {
-        for waiter in self.waiters.iter().filter(|w| matches!(w.wish, Wish::Moved)) {
+        let waits = |wish: &Wish| matches!(wish, Wish::Moved | Wish::Suspended | Wish::Running);
+        for waiter in self.waiters.iter().filter(|waiter| waits(&waiter.wish)) {
             waiter.reply.send(line.to_owned()).ok();
         }
     }
@@ -332,6 +355,10 @@ impl Shell {
             Request::LaunchHere => (Event::LaunchHere, Wish::Running),
             Request::Shutdown => (Event::PowerDown, Wish::Off),
             Request::Kill => (Event::Kill, Wish::Off),
+            Request::Cd { file, force } => {
+                self.cd_changed = None;
+                (Event::Cd { file, force }, Wish::CdChanged)
+            }
             Request::Migrate { to } => {
                 if to == self.site {
                     reply.send(failed("the agent is there already", Some("see `snowbird status`"))).ok();
@@ -409,6 +436,10 @@ impl Shell {
         let quiet = self.underway == 0;
         match (wish, &self.machine.phase) {
             (Wish::Nothing, _) => status(),
+            (Wish::CdChanged, _) => match self.cd_changed.as_ref()? {
+                Ok(()) => status(),
+                Err(why) => refused(&format!("its CD was not changed: {why}"), "see `snowbird status`"),
+            },
             (Wish::Running, Phase::Running) => self.confirmed.then(|| done(&self.status())),
             (Wish::Running, Phase::Paused { why, .. }) if quiet => {
                 refused(why, "`snowbird status` tells when it goes on")
@@ -497,16 +528,21 @@ impl Shell {
             told
         });
         let moving = matches!(phase, Phase::Leaving { .. });
+        // (It may have changed since this process began.)
+        let kept = self.store.agent(&self.agent.name).map_or_else(|_| self.agent.clone(), |kept| kept.agent);
+        let cd = kept.has_cd_drive().then(|| json!({ "file": kept.cdrom.as_ref().map(|file| &file.path) }));
         json!({
             "agent": self.agent.name,
             "uuid": self.agent.uuid,
-            "home": self.store.agent(&self.agent.name).map_or_else(|_| self.agent.home.clone(), |kept| kept.agent.home),
+            "home": kept.home,
+            "home_changes": kept.home_changes,
             "site": if let Phase::Off(End::Left { to }) = phase { to } else { &self.site },
             "state": phase.word(),
             "told": phase.to_string(),
             "accelerator": self.agent.accelerator,
             "paused_because": phase.paused_because(),
             "image": image,
+            "cd": cd,
             "last_failure": self.machine.failure,
             "moving": self.moving(),
             "migration": self.journey.as_ref().filter(|_| moving).map(Journey::last_news),
@@ -521,6 +557,16 @@ fn leads_to(phase: &Phase) -> Option<String> {
     if let Phase::Leaving { to, .. } = phase { Some(to.clone()) } else { None }
 }
 
+/// How much of an agent's memory is in its file, from QEMU's account.
+fn written(account: &Value) -> Option<Value> {
+    let ram = &account["ram"];
+    let (total, left) = (ram["total"].as_u64().filter(|total| *total > 0)?, ram["remaining"].as_u64()?);
+    let done = total.saturating_sub(left);
+    Some(
+        json!({ "phase": "its memory is written", "percent": done.saturating_mul(100) / total, "bytes": done }),
+    )
+}
+
 /// A line of news.
 fn line_of(value: &Value) -> String {
     format!("{}\n", json!({ "progress": value }))
@@ -530,5 +576,22 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_much_of_a_suspension_is_done_is_told_from_what_is_left() {
+        let account = json!({ "status": "active", "ram": { "total": 4 << 20, "remaining": 1 << 20 } });
+        assert_eq!(
+            written(&account),
+            Some(json!({ "phase": "its memory is written", "percent": 75, "bytes": 3 << 20 }))
+        );
+        for nothing in [json!({}), json!({ "ram": { "total": 0, "remaining": 0 } })] {
+            assert_eq!(written(&nothing), None);
+        }
     }
 }

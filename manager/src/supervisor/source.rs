@@ -5,7 +5,7 @@
 //! destination's word that it never will.
 
 use super::event::{Action, Yield};
-use super::phase::{Arrive, Attempt, End, Leave, Machine, Phase};
+use super::phase::{Attempt, End, Leave, Machine, Phase};
 use super::rules::{Step, moving, refuse};
 use crate::control::patience_s;
 
@@ -155,9 +155,6 @@ impl Machine {
     pub(super) fn completed(&mut self) -> Vec<Action> {
         if let Phase::Leaving { at: Leave::Switching { complete, .. }, .. } = &mut self.phase {
             *complete = true;
-        }
-        if let Phase::Arriving { attempt, at: Arrive::Listening { .. }, .. } = &self.phase {
-            return vec![Action::Await { attempt: *attempt }];
         }
         self.commits()
     }

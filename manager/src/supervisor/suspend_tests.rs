@@ -214,7 +214,12 @@ impl World {
                 self.sides[i].retry = true;
                 done
             }
-            Action::Launch | Action::PowerDown | Action::Copy { .. } | Action::Continue | Action::Loaded => {
+            Action::Launch
+            | Action::PowerDown
+            | Action::ChangeCd { .. }
+            | Action::Copy { .. }
+            | Action::Continue
+            | Action::Loaded => {
                 panic!("not of this story: {action:?}")
             }
         };
@@ -350,8 +355,11 @@ impl Model for World {
         };
         for i in [A, B] {
             fault(&|w| w.dies(i));
-            let timer =
-                |action: &Action| matches!(action, Action::Retry | Action::Wait | Action::Patience { .. });
+            let timer = |action: &Action| {
+                let (patience, asks) =
+                    (matches!(action, Action::Patience { .. }), matches!(action, Action::Await { .. }));
+                patience || asks || matches!(action, Action::Retry | Action::Wait)
+            };
             if self.sides[i].queue.first().is_some_and(|action| !timer(action)) {
                 let lost = || Err("lost".to_owned());
                 fault(&|w| {

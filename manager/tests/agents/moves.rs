@@ -112,7 +112,24 @@ fn an_agent_that_boots_by_uefi_keeps_its_firmwares_variables_and_its_cd_when_it_
     assert_eq!(variables("b"), variables("a"));
     cdrom.as_file().set_len(1 << 10).unwrap();
     let sentence = world.fails("b", &["migrate", AGENT, "--to", "a"]);
-    assert!(sentence.contains("is not here as it was"), "{sentence}");
+    assert!(
+        sentence.contains("is not here as it was") && sentence.contains("snowbird cd vm eject"),
+        "{sentence}"
+    );
     world.judge.goes_on_at("b");
+    // Taken out it is in nobody's way, and where it went the drive is empty, too.
+    let file = cdrom.path().to_str().unwrap();
+    world.ok("a", &["cd", AGENT, "eject"]);
+    world.ok("b", &["migrate", AGENT, "--to", "a"]);
+    world.judge.goes_on_at("a");
+    assert_eq!(world.ok("a", &["status", AGENT])["cd"], serde_json::json!({ "file": null }));
+    assert!(world.fails("b", &["cd", AGENT, "insert", file]).contains("at site \"a\""));
+    // As it is now it is put in, and goes along.
+    world.ok("a", &["cd", AGENT, "insert", file]);
+    world.ok("a", &["migrate", AGENT, "--to", "b"]);
+    world.judge.goes_on_at("b");
+    assert_eq!(world.ok("a", &["status", AGENT])["cd"], serde_json::json!({ "file": file }));
     world.end_at("b");
+    world.ok("b", &["cd", AGENT, "eject"]);
+    assert_eq!(world.ok("b", &["status", AGENT])["cd"], serde_json::json!({ "file": null }));
 }

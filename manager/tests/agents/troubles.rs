@@ -7,6 +7,7 @@ use std::process::Stdio;
 use manager::agent::store::Store;
 use manager::control::PROTOCOL;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::world::{AGENT, World, eventually, kill};
 
@@ -130,21 +131,32 @@ fn a_destination_that_hears_nothing_of_its_source_ends_by_itself() {
     world.ok("a", &machine);
     world.wandisk("a", &["sync", AGENT, "--site", "b"]);
     let agent = Store::open(&world.home("a")).unwrap().agent(AGENT).unwrap().agent;
-    let mut host = world.command("b", &["host", "--stdio"]);
-    let mut source = host.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(source.stdout.take().unwrap()).lines();
-    let opening = json!({ "snowbird": PROTOCOL, "agent": AGENT, "open": "control", "document": agent });
-    let attempt = "00000000-0000-0000-0000-000000000001";
-    let arrive = json!({ "do": "arrive", "attempt": attempt, "from": "a", "patience_s": 1 });
-    for line in [opening, arrive] {
-        writeln!(source.stdin.as_ref().unwrap(), "{line}").unwrap();
-        let answer: Value = serde_json::from_str(&said.next().unwrap().unwrap()).unwrap();
-        assert!(answer.get("ok").is_some(), "{answer}");
+    // One that cannot be asked is waited for as long as it said; one that can says that it moves nothing.
+    for (patience_s, cut, told) in [
+        (1, true, "the other site was not heard of any more"),
+        (600, false, "the other site gave the move up"),
+    ] {
+        let mut host = world.command("b", &["host", "--stdio"]);
+        let mut source = host.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(source.stdout.take().unwrap()).lines();
+        let opening = json!({ "snowbird": PROTOCOL, "agent": AGENT, "open": "control", "document": agent });
+        let arrive =
+            json!({ "do": "arrive", "attempt": Uuid::new_v4(), "from": "a", "patience_s": patience_s });
+        if cut {
+            world.cut(true);
+        }
+        for line in [opening, arrive] {
+            writeln!(source.stdin.as_ref().unwrap(), "{line}").unwrap();
+            let answer: Value = serde_json::from_str(&said.next().unwrap().unwrap()).unwrap();
+            assert!(answer.get("ok").is_some(), "{answer}");
+        }
+        source.kill().unwrap();
+        source.wait().unwrap();
+        eventually("nothing listens any more", || world.processes("qemu-system").is_empty());
+        let log = world.ok("b", &["log", AGENT]).to_string();
+        assert!(log.contains(told), "{log}");
+        if cut {
+            world.cut(false);
+        }
     }
-    assert_eq!(world.processes("qemu-system").len(), 1);
-    source.kill().unwrap();
-    source.wait().unwrap();
-    eventually("nothing listens any more", || world.processes("qemu-system").is_empty());
-    let log = world.ok("b", &["log", AGENT]).to_string();
-    assert!(log.contains("the other site was not heard of any more"), "{log}");
 }

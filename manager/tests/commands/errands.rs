@@ -100,6 +100,27 @@ fn profile() -> String {
 }
 
 #[test]
+fn a_home_that_is_lost_is_replaced_by_force_and_hears_so_when_it_comes_back() {
+    let world = World::new();
+    known(&world);
+    world.ok("a", &["home", AGENT, "--to", "b"]);
+    // It had never heard of the agent, and knows where it is.
+    let status = world.ok("b", &["status", AGENT]);
+    assert_eq!((status["site"].as_str(), status["home"].as_str()), (Some("a"), Some("b")));
+
+    let back = |more: &[&'static str]| [&["home", AGENT, "--to", "a"][..], more].concat();
+    assert!(world.fails("a", &back(&[])).contains("the home of vm is site b"));
+    assert!(world.fails("a", &back(&["--force"])).contains("it is not lost"));
+    world.sever();
+    assert!(world.fails("a", &["home", AGENT, "--to", "b", "--force"]).contains("where that is said"));
+    assert_eq!(world.ok("a", &back(&["--force"]))["lost"], "b");
+    assert_eq!(world.ok("a", &["status", AGENT])["home"], "a");
+    world.cut(false);
+    assert_eq!(world.ok("b", &["status", AGENT])["home"], "a");
+    assert!(world.fails("b", &["stay", AGENT]).contains("the home of vm is site a"));
+}
+
+#[test]
 fn a_home_is_not_given_away_with_commands_that_would_run_there() {
     let world = World::new();
     let agent = known(&world);

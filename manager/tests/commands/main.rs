@@ -65,8 +65,10 @@ fn known(world: &World) -> Agent {
         mac: mac_of(uuid),
         boot: None,
         cdrom: None,
+        cd_changes: 0,
         uefi: None,
         home: "a".to_owned(),
+        home_changes: 0,
     };
     world.wandisk("a", &["create", AGENT, "--size", "1M"]);
     std::fs::create_dir_all(world.home("a").join("agents").join(AGENT)).unwrap();

@@ -13,6 +13,7 @@
 #[path = "../agents/boot.rs"]
 mod boot;
 mod door;
+mod many;
 mod page;
 #[path = "../agents/world.rs"]
 #[allow(dead_code, reason = "the tests of agents make more trouble")]

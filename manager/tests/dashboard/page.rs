@@ -2,27 +2,36 @@
 //! is not heard any more is shown as that.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use test_kit::{Chromium, Running};
 
 use crate::world::{AGENT, World};
 
-/// `snowbird dashboard` at site a.
-struct Page {
-    _running: Running,
-    url: String,
+/// `snowbird dashboard`.
+pub struct Page {
+    running: Running,
+    pub url: String,
 }
 
 impl Page {
     fn start(world: &World, listen: &str) -> Page {
-        let mut command = world.command_for_long("a", &["dashboard", "--listen", listen]);
+        Page::begin(world.command_for_long("a", &["dashboard", "--listen", listen]))
+    }
+
+    /// By a command that ends in `--json dashboard …`, more or less.
+    pub fn begin(mut command: Command) -> Page {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let told: Value = serde_json::from_str(&line).unwrap();
-        Page { _running: Running(child), url: told["url"].as_str().unwrap().to_owned() }
+        Page { running: Running(child), url: told["url"].as_str().unwrap().to_owned() }
+    }
+
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.running.0.id()
     }
 
     fn at(&self) -> &str {
