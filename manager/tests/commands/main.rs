@@ -19,6 +19,7 @@
 #[path = "../agents/boot.rs"]
 mod boot;
 mod errands;
+mod grammar;
 mod nonsense;
 mod storm;
 mod told;
