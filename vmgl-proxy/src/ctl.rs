@@ -1,6 +1,6 @@
 //! `ctl`: a unix socket (mode 0600) that takes one line of JSON a question and gives one a answer.
 //!
-//! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"gl"}`, `{"do":"prepare","to":ADDR}`, `{"do":"hold"}`, `{"do":"rehome"}` (with
+//! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"gl"}`, `{"do":"glrenew"}`, `{"do":"prepare","to":ADDR}`, `{"do":"hold"}`, `{"do":"rehome"}` (with
 //! `"to"`, or to what is prepared), `{"do":"cancel"}`. Answers are `{"ok":…}` or `{"error":"…"}`; prepare and rehome
 //! answer when they are done.
 
@@ -35,6 +35,8 @@ pub enum Command {
     Viewers {},
     /// Programs that draw with OpenGL here.
     Gl {},
+    /// Have them take other renderers.
+    GlRenew {},
     /// Load ahead.
     Prepare {
         /// The new server.
@@ -119,6 +121,10 @@ async fn answer(command: Command, doors: &Doors, ways: &Ways, means: &Means) -> 
         Command::Gl {} => {
             let no = "this proxy was started without --gl-listen".to_owned();
             return doors.gl.as_ref().map(Renderers::told).ok_or(no);
+        }
+        Command::GlRenew {} => {
+            let no = "this proxy was started without --gl-listen".to_owned();
+            return doors.gl.as_ref().map(|gl| json!({ "told": gl.renew() })).ok_or(no);
         }
         Command::Status {} => Ask::Status,
         Command::Hold {} => Ask::Hold,

@@ -1,18 +1,22 @@
-//! `vmgl-proxy gl`: the agent's OpenGL. The watcher runs in the agent, `stat` asks a proxy; the renderer is started by it.
+//! `vmgl-proxy gl`: the agent's OpenGL. The watcher runs in the agent, `stat` and `renew` ask a proxy; the
+//! renderer is started by it, what draws in software by a program's library.
 
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use vmgl_proxy::Address;
 use vmgl_proxy::ctl::{self, Command};
-use vmgl_proxy::gl::watch;
+use vmgl_proxy::gl::{soft, watch};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vmgl-proxy gl watch --to unix:/run/vmgl/gl.sock       # in the agent, beside its X server
-  vmgl-proxy gl stat /run/proxy.ctl                     # at the desk")]
+  vmgl-proxy gl stat /run/proxy.ctl                     # at the desk
+  vmgl-proxy gl renew /run/proxy.ctl                    # at the desk, before its renderers are replaced")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -34,6 +38,19 @@ enum What {
         /// The proxy's ctl socket
         path: PathBuf,
     },
+    /// Have all programs bring home what only their renderers hold (pictures drawn into textures), and take other renderers
+    Renew {
+        /// The proxy's ctl socket
+        path: PathBuf,
+    },
+    /// In the agent: draw for one program in software, into its own windows; started by the program's library, with a socket as
+    /// standard input
+    #[command(hide = true)]
+    Soft {
+        /// Be the process that draws, and not the one that starts it
+        #[arg(long)]
+        stay: bool,
+    },
     /// Draw for one program: started by the proxy, with its socket as standard input
     #[command(hide = true)]
     Render,
@@ -53,6 +70,15 @@ fn render() -> Result<()> {
     Ok(vmgl_gl_renderer::run(proxy)?)
 }
 
+/// Starts the process that draws, as nobody's child: the program that wanted it waits for this one only.
+fn soft_beside() -> Result<()> {
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(["gl", "soft", "--stay"]).stdin(Stdio::inherit()).stdout(Stdio::null()).process_group(0);
+    command.env("LIBGL_ALWAYS_SOFTWARE", "1");
+    command.spawn().context("starting what draws in software")?;
+    Ok(())
+}
+
 #[allow(clippy::print_stdout, reason = "a program's answer goes to its standard output")]
 pub(super) async fn run(arguments: Arguments) -> Result<()> {
     match arguments.what {
@@ -63,6 +89,15 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
         What::Stat { path } => {
             println!("{:#}", ctl::ask(&path, &Command::Gl {}).await?);
             Ok(())
+        }
+        What::Renew { path } => {
+            println!("{:#}", ctl::ask(&path, &Command::GlRenew {}).await?);
+            Ok(())
+        }
+        What::Soft { stay: false } => soft_beside(),
+        What::Soft { stay: true } => {
+            let program = std::io::stdin().as_fd().try_clone_to_owned().context("the program's socket")?;
+            Ok(tokio::task::spawn_blocking(move || soft::run(program)).await.context("drawing")??)
         }
         What::Render => render(),
     }

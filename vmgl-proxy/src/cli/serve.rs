@@ -1,6 +1,7 @@
 //! `vmgl-proxy serve`: the hub, the doors viewers come by, and `ctl`, until one of them fails or an interrupt.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -33,6 +34,9 @@ pub(super) struct Arguments {
     /// Where the agent's OpenGL programs, and the watcher of their windows, connect: what they draw is drawn here
     #[arg(long, value_name = "ADDR")]
     gl_listen: Option<Address>,
+    /// A command of OpenGL's that takes longer ends its renderer: a shader without an end would hold its program for ever
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    gl_limit: u16,
     /// Record what the sensors see
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -69,7 +73,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
     let listening = listener.address()?;
     println!("listening {listening}");
     let gl_listening = gl.as_ref().map(Listener::address).transpose()?;
-    let renderers = gl.map(|door| (door, Renderers::new(means.display.clone(), means.tap.clone())));
+    let limit = Duration::from_secs(arguments.gl_limit.into());
+    let renderers = gl.map(|door| (door, Renderers::new(means.display.clone(), means.tap.clone(), limit)));
     let doors = ctl::Doors {
         listening,
         browse: front.as_ref().map(|front| front.url.clone()),

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Most connections whose first words are heard, watchers among them.
 const MOST: usize = 64;
 /// Bytes of a program's hello before its name.
-const FIXED: usize = 56;
+pub(super) const FIXED: usize = 56;
 
 /// Why a connection ended.
 #[derive(Debug, Error)]

@@ -3,7 +3,7 @@
 //! Programs in the agent connect to the [`door`], and each is drawn for by a process of its own ([`renderers`], which is
 //! `vmgl-gl-renderer`). [`scene`] says which pixels of the screen are theirs, from what the watcher in the agent tells
 //! ([`seen`] is how); the watcher is [`watch`], over [`tree`] and [`area`]. What decides is pure: `scene`, `tree`,
-//! `area`, `seen`.
+//! `area`, `seen`. [`soft`] is what a program in the agent gets that finds no desk.
 //!
 //! Invariant: nothing that a program or a renderer says is believed: a picture is read from a file by its size, never
 //! mapped, and shown only where the watcher says that the program's own window is seen.
@@ -11,8 +11,10 @@
 
 pub mod area;
 pub mod door;
+mod pulse;
 pub mod renderers;
 pub mod scene;
 pub mod seen;
+pub mod soft;
 pub mod tree;
 pub mod watch;

@@ -4,6 +4,9 @@
 //! a thread each hears them, because reading pictures waits. A connection that goes on with a stream is handed to the renderer
 //! that has it.
 //!
+//! A renderer in which a command does not end (a shader without an end) holds its program, and is ended; a program that brings
+//! the next one to the same is sent away, and drawn in software in the agent.
+//!
 //! Invariant: at most [`MOST`] renderers; where all are taken, one whose program has no connection makes room.
 //! Fault model: a renderer may say anything and die at any time. What it says is checked, a file of it is read with
 //! `pread` and never mapped; when it is gone its pictures are taken away, and its program hears the connection's end.
@@ -21,6 +24,7 @@ use vmgl_gl_renderer::words::{Counts, FromRenderer, ToRenderer, hear, pair, say}
 use vmgl_gl_stream::{ClientHello, SPEC, ServerHello, Verdict};
 use vmgl_rfb::Framebuffer;
 
+use super::pulse::{Pulse, waits};
 use super::scene::Key;
 use super::seen::Seen;
 use crate::display::Display;
@@ -34,6 +38,10 @@ const ROOMS: usize = 256;
 const WINDOW: Duration = Duration::from_secs(2);
 /// Most moments of pictures that are remembered.
 const MOMENTS: usize = 1024;
+/// A program may bring so many renderers to a standstill.
+const STANDSTILLS: u32 = 2;
+/// Most programs of which that is remembered.
+const REMEMBERED: usize = 1024;
 /// Pixels that are read at once.
 const BLOCK: usize = 16 << 10;
 /// Of the environment, what a renderer keeps.
@@ -87,6 +95,8 @@ struct State {
     last: u64,
     ended: u64,
     watched: bool,
+    /// How many renderers a program has brought to a standstill.
+    stuck: BTreeMap<u64, u32>,
 }
 
 /// All renderers.
@@ -94,6 +104,8 @@ struct State {
 pub struct Renderers {
     display: Display,
     tap: Tap,
+    /// So long a command may take.
+    limit: Duration,
     state: Arc<Mutex<State>>,
 }
 
@@ -104,10 +116,10 @@ impl std::fmt::Debug for Renderers {
 }
 
 impl Renderers {
-    /// Whose pictures go to this display, and count at this tap.
+    /// Whose pictures go to this display, and count at this tap; whose commands take no longer than `limit`.
     #[must_use]
-    pub fn new(display: Display, tap: Tap) -> Self {
-        Self { display, tap, state: Arc::default() }
+    pub fn new(display: Display, tap: Tap, limit: Duration) -> Self {
+        Self { display, tap, limit, state: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -142,11 +154,22 @@ impl Renderers {
         let mut state = self.lock();
         if let Some(known) = state.running.values_mut().find(|it| it.stream == hello.stream) {
             known.lost = None;
+            self.display.lock().overlay(|scene| scene.hide(known.program(), false));
             return Ok(say(&*known.line, &word, Some(program.as_fd()))?);
         }
         if hello.last > 0 {
             return Ok(send_away(&program, Verdict::Unknown)?);
         }
+        if state.stuck.get(&program_of(&hello.stream)).is_some_and(|times| *times >= STANDSTILLS) {
+            tracing::warn!(
+                "{} (process {}) brings renderers to a standstill: sent away",
+                hello.name,
+                hello.pid
+            );
+            return Ok(send_away(&program, Verdict::Refused)?);
+        }
+        leave_behind(&state, hello);
+        self.display.lock().overlay(|scene| scene.hide(program_of(&hello.stream), false));
         if state.running.len() >= MOST && !make_room(&mut state) {
             drop(state);
             send_away(&program, Verdict::Refused)?;
@@ -185,9 +208,25 @@ impl Renderers {
 
     /// Hears a renderer to its end.
     fn follow(&self, id: u64, program: u64, line: &OwnedFd, mut child: Child) {
-        let mut pictures = Pictures::default();
+        let (mut pictures, mut pulse) = (Pictures::default(), Pulse::default());
         let why = loop {
+            match waits(line, self.limit / 2) {
+                Ok(true) => pulse.heard(),
+                Ok(false) if pulse.stands_still() => {
+                    let mut state = self.lock();
+                    if state.stuck.len() < REMEMBERED {
+                        *state.stuck.entry(program).or_insert(0) += 1;
+                    }
+                    break format!("a command does not end; it has had {:?}", self.limit);
+                }
+                Ok(false) => {
+                    self.hide_if_away(id, program);
+                    continue;
+                }
+                Err(fault) => break format!("it cannot be heard: {fault}"),
+            }
             match hear::<FromRenderer>(line) {
+                Ok(Some((FromRenderer::Pulse, file))) => pulse.file = file,
                 Ok(Some((word, file))) => {
                     if let Err(fault) = self.take(id, program, word, file, &mut pictures, line) {
                         break format!("it was let go: {fault}");
@@ -259,15 +298,33 @@ impl Renderers {
                 }
             }
             FromRenderer::Counts(counts) => self.note(id, |it| it.counts = counts),
+            // It was taken where it is heard.
+            FromRenderer::Pulse => {}
             FromRenderer::Lost => self.note(id, |it| it.lost = Some(Instant::now())),
         }
         Ok(())
+    }
+
+    /// A program that has been away for a while is drawn elsewhere, where it is: its last picture here is old.
+    fn hide_if_away(&self, id: u64, program: u64) {
+        let state = self.lock();
+        if state.running.get(&id).is_some_and(|it| it.lost.is_some()) {
+            self.display.lock().overlay(|scene| scene.hide(program, true));
+        }
     }
 
     fn note(&self, id: u64, what: impl FnOnce(&mut Renderer)) {
         if let Some(renderer) = self.lock().running.get_mut(&id) {
             what(renderer);
         }
+    }
+
+    /// Tells all programs to bring home what only their renderers have, and to take others. How many were told.
+    #[must_use]
+    pub fn renew(&self) -> usize {
+        let state = self.lock();
+        let told = state.running.values().filter(|it| say(&*it.line, &ToRenderer::Leave, None).is_ok());
+        told.count()
     }
 
     /// How it stands, for `gl stat`.
@@ -324,7 +381,17 @@ fn make_room(state: &mut State) -> bool {
     gone.map(|it| rustix::net::shutdown(&*it.line, rustix::net::Shutdown::Both)).is_some()
 }
 
-fn start(line: OwnedFd) -> io::Result<Child> {
+/// A program that begins anew has no use any more for the renderer that it had.
+fn leave_behind(state: &State, hello: &ClientHello) {
+    let program = program_of(&hello.stream);
+    let is_its = |it: &&Renderer| it.program() == program && (it.lost.is_some() || it.pid == hello.pid);
+    for old in state.running.values().filter(is_its) {
+        // Its thread hears the end of the line, and reaps it. It may have ended already.
+        let _ended = rustix::net::shutdown(&*old.line, rustix::net::Shutdown::Both);
+    }
+}
+
+pub(super) fn start(line: OwnedFd) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["gl", "render"]).env_clear();
     command.envs(KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
@@ -333,15 +400,15 @@ fn start(line: OwnedFd) -> io::Result<Child> {
     command.stdin(Stdio::from(line)).stdout(Stdio::null()).spawn()
 }
 
-struct Room {
-    window: u32,
-    width: u16,
-    height: u16,
-    file: OwnedFd,
+pub(super) struct Room {
+    pub(super) window: u32,
+    pub(super) width: u16,
+    pub(super) height: u16,
+    pub(super) file: OwnedFd,
 }
 
 #[derive(Default)]
-struct Pictures {
+pub(super) struct Pictures {
     rooms: BTreeMap<u32, Room>,
     /// A picture that is shown no more, to be painted over.
     spare: Option<Framebuffer>,
@@ -349,7 +416,7 @@ struct Pictures {
 }
 
 impl Pictures {
-    fn room(&mut self, number: u32, room: Room) -> io::Result<()> {
+    pub(super) fn room(&mut self, number: u32, room: Room) -> io::Result<()> {
         self.rooms.retain(|_, other| other.window != room.window);
         if self.rooms.len() >= ROOMS {
             return Err(io::Error::other("too many rooms for pictures"));
@@ -358,12 +425,12 @@ impl Pictures {
         Ok(())
     }
 
-    fn close(&mut self, number: u32) -> Option<u32> {
+    pub(super) fn close(&mut self, number: u32) -> Option<u32> {
         self.rooms.remove(&number).map(|room| room.window)
     }
 
     /// A picture and its window, if it is one that can be shown.
-    fn read(
+    pub(super) fn read(
         &mut self,
         number: u32,
         half: u8,

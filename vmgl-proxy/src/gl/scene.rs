@@ -8,7 +8,7 @@
 //! the watcher says are that program's, and in no other.
 //! Invariant: it holds at most [`PICTURES`] pictures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vmgl_rfb::{Framebuffer, Rect};
 
@@ -31,6 +31,8 @@ pub struct Key {
 pub struct Scene {
     windows: Vec<Seen>,
     pictures: BTreeMap<Key, Framebuffer>,
+    /// Programs whose pictures are not shown at present.
+    hidden: BTreeSet<u64>,
 }
 
 impl Scene {
@@ -77,10 +79,26 @@ impl Scene {
         covered
     }
 
+    /// A program's pictures are not shown, or are shown again: what is below is newer, or is not any more.
+    pub fn hide(&mut self, program: u64, hidden: bool) -> Vec<Rect> {
+        if self.hidden.contains(&program) == hidden {
+            return Vec::new();
+        }
+        self.hidden.remove(&program);
+        let windows = self.windows.iter().filter(|seen| seen.program == program);
+        let covered = windows.flat_map(|seen| self.covers(seen)).collect();
+        if hidden {
+            self.hidden.insert(program);
+        }
+        covered
+    }
+
     /// A program has no pictures any more.
     pub fn gone(&mut self, program: u64) -> Vec<Rect> {
         let keys: Vec<Key> = self.pictures.keys().filter(|key| key.program == program).copied().collect();
-        keys.into_iter().flat_map(|key| self.closed(key)).collect()
+        let covered = keys.into_iter().flat_map(|key| self.closed(key)).collect();
+        self.hidden.remove(&program);
+        covered
     }
 
     /// Whether nothing lies over what is below.
@@ -142,6 +160,9 @@ impl Scene {
 
     /// What a window lays over: where it is seen, has a place for a pixel of its own, and has one.
     fn covers(&self, seen: &Seen) -> Vec<Rect> {
+        if self.hidden.contains(&seen.program) {
+            return Vec::new();
+        }
         let Some(picture) = self.pictures.get(&key(seen)) else { return Vec::new() };
         let side = |at: i16, size: u16| (i32::from(at), i32::from(at) + i32::from(size));
         let (left, right) = side(seen.x, picture.width().min(seen.width));
@@ -224,7 +245,7 @@ mod tests {
         /// Whatever happens, composing what is said to have changed leaves what composing all would.
         #[test]
         fn nothing_that_changed_is_forgotten(
-            steps in prop::collection::vec((0u8..4, 1u32..4, -20i16..60, -20i16..50, 1u16..50, 1u16..40, rect()), 1..25)
+            steps in prop::collection::vec((0u8..6, 1u32..4, -20i16..60, -20i16..50, 1u16..50, 1u16..40, rect()), 1..25)
         ) {
             let (mut scene, below) = (Scene::default(), filled(64, 48, 100));
             let mut shown = below.clone();
@@ -233,6 +254,7 @@ mod tests {
                 let changed = match what {
                     0 => scene.report(vec![Seen { window, program: 9, x, y, width, height, rects: vec![rect] }]),
                     1 => scene.closed(key),
+                    2 => scene.hide(9, !scene.hidden.contains(&9)),
                     _ => scene.picture(key, filled(width, height, n)).0,
                 };
                 for rect in changed {

@@ -20,11 +20,18 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(size: &str) -> Self {
+        Self::with(size, &[])
+    }
+
+    /// With more words for the proxy.
+    pub(crate) fn with(size: &str, words: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let door = dir.path().join("gl");
         let server = Xvnc::start(dir.path().join("vnc"), size);
         let trace = dir.path().join("trace");
-        let more = ["--gl-listen", &unix(&door), "--trace", trace.to_str().unwrap()];
+        let door_word = unix(&door);
+        let mut more = vec!["--gl-listen", &door_word, "--trace", trace.to_str().unwrap()];
+        more.extend(words);
         let proxy = Proxy::start(dir.path(), &server.path, &more);
         proxy.attached();
         let watcher = watcher(&server.display, &door);
@@ -36,8 +43,17 @@ impl Desk {
 
     /// What `vmgl-proxy gl stat` says.
     pub(crate) fn stat(&self) -> Value {
+        self.ask("stat")
+    }
+
+    /// All renderers are to be replaced.
+    pub(crate) fn renew(&self) {
+        assert_eq!(self.ask("renew")["told"], 1);
+    }
+
+    fn ask(&self, what: &str) -> Value {
         let mut ask = Command::new(env!("CARGO_BIN_EXE_vmgl-proxy"));
-        let done = ask.args(["gl", "stat"]).arg(self.proxy.door.with_file_name("ctl")).output().unwrap();
+        let done = ask.args(["gl", what]).arg(self.proxy.door.with_file_name("ctl")).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         serde_json::from_slice(&done.stdout).unwrap()
     }
@@ -51,7 +67,14 @@ impl Desk {
 
     /// The process that draws for the only program.
     pub(crate) fn renderer(&self) -> String {
-        self.stat()["programs"][0]["renderer_pid"].to_string()
+        self.program()["renderer_pid"].to_string()
+    }
+
+    /// The program that is connected: of one that has just ended there may be something left.
+    pub(crate) fn program(&self) -> Value {
+        let stat = self.stat();
+        let programs = stat["programs"].as_array().unwrap();
+        programs.iter().find(|program| program["connected"] == true).cloned().unwrap_or_default()
     }
 
     /// Waits until the viewer has these colours at these places.

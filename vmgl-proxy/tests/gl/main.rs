@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is wrong")]
 
 mod desk;
+mod life;
 #[path = "../proxy/peers/mod.rs"]
 mod peers;
 mod program;
+mod relay;
 mod unmodified;
 mod windows;

@@ -24,7 +24,7 @@ fn library(dir: &Path) -> PathBuf {
 }
 
 /// A command whose OpenGL travels to the desk.
-fn travelling(desk: &Desk, program: &Path) -> Command {
+pub(crate) fn travelling(desk: &Desk, program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env("DISPLAY", &desk.server.display).env("VMGL_GL", crate::peers::unix(&desk.door));
     command.env("__GLX_VENDOR_LIBRARY_NAME", "vmgl");

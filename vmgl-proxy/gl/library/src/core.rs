@@ -13,6 +13,7 @@ use crate::glx::context::Handle;
 use crate::glx::drawable::Drawable;
 use crate::glx::x::Server;
 use crate::link::{Answer, Link, log};
+use crate::shadow::steps::{moved, uniform};
 use crate::shadow::{Group, State};
 
 pub(crate) const INVALID_ENUM: u32 = 0x0500;
@@ -33,6 +34,10 @@ pub(crate) struct Context {
     pub(crate) users: u32,
     /// It was current on a drawable once.
     pub(crate) begun: bool,
+    /// It was current once.
+    pub(crate) is_used: bool,
+    /// The command that made it.
+    pub(crate) made: Control<'static>,
 }
 
 /// The way to the renderer.
@@ -46,9 +51,31 @@ pub(crate) struct Wire {
     /// Errors that the renderer told of contexts that have not asked yet.
     pub(crate) late: Vec<(u32, u32)>,
     pub(crate) counts: Counts,
+    /// The renderer was lost while an answer was waited for: the call is to be made again.
+    unanswered: bool,
 }
 
 impl Wire {
+    /// The stream is a new one: what was to be sent is in the shadow, and nothing is known of where the stream is.
+    pub(crate) fn begin_anew(&mut self) {
+        self.buffer.clear();
+        self.selected = 0;
+        self.late.clear();
+    }
+
+    /// Whether the call that is being made will be made again.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.unanswered
+    }
+
+    /// Puts commands that are encoded already.
+    pub(crate) fn put_bytes(&mut self, commands: &[u8]) {
+        self.buffer.extend_from_slice(commands);
+        if self.buffer.len() >= limits::FLUSH {
+            self.flush();
+        }
+    }
+
     /// Puts a command at the end of the buffer.
     #[inline]
     pub(crate) fn put(&mut self, command: &Command<'_>) {
@@ -73,11 +100,13 @@ impl Wire {
         self.next_reply
     }
 
-    /// Waits for an answer; the program does, too.
+    /// Waits for an answer; the program does, too. None if the renderer is lost: see [`Wire::is_unanswered`].
     pub(crate) fn wait(&mut self, reply: u32) -> Option<Answer> {
         self.flush();
         self.counts.waits += 1;
-        self.link.answer(reply)
+        let answer = self.link.answer(reply);
+        self.unanswered |= answer.is_none() && self.link.is_lost();
+        answer
     }
 }
 
@@ -130,6 +159,7 @@ pub(crate) fn begin(link: Link, caps: Caps, name: String) {
         selected: 0,
         late: Vec::new(),
         counts: Counts::default(),
+        unanswered: false,
     };
     *lock() = Some(Program {
         wire,
@@ -160,14 +190,59 @@ pub(crate) fn with_program<R: Default>(body: impl FnOnce(&mut Program) -> R) -> 
     guard(|| lock().as_mut().map(body).unwrap_or_default())
 }
 
-/// A call of OpenGL's: works on the thread's context, if it has one.
+/// A call of OpenGL's: works on the thread's context, if it has one. A question that a renderer took along when it was lost
+/// is asked again, of the next one; what comes before it in a call has no effect that matters twice.
 #[inline]
-pub(crate) fn enter<R: Default>(body: impl FnOnce(&mut Cx<'_>) -> R) -> R {
+pub(crate) fn enter<R: Default>(body: impl Fn(&mut Cx<'_>) -> R) -> R {
     let context = CURRENT.get();
     if context == 0 {
         return R::default();
     }
-    with_program(|program| program.at(context).map(|mut cx| body(&mut cx)).unwrap_or_default())
+    loop {
+        let (done, lost) = with_program(|program| {
+            let done = program.at(context).map(|mut cx| body(&mut cx)).unwrap_or_default();
+            let lost = std::mem::take(&mut program.wire.unanswered).then(|| program.wire.link.clone());
+            (done, lost)
+        });
+        match lost {
+            None => return done,
+            Some(link) => link.until_live(),
+        }
+    }
+}
+
+/// The renderer will be replaced: what only it has is brought here, then another is found. The program waits meanwhile.
+pub(crate) fn renew(link: &Link) {
+    guard(|| {
+        let mut program = lock();
+        if let Some(program) = program.as_mut() {
+            program.bring_home();
+            if let Err(error) = link.renew() {
+                log(format_args!("there is no other renderer ({error}): this one is kept"));
+                program.unselect();
+            }
+            program.wire.unanswered = false;
+        }
+    });
+}
+
+/// Rebuilds the link's new stream from what is kept of the program.
+pub(crate) fn restore(link: &Link, generation: u64) {
+    let done = guard(|| {
+        let mut program = lock();
+        program.as_mut().is_some_and(|program| {
+            link.restoring(generation) && {
+                let done = program.restore(link, generation);
+                // Questions of ours are nobody's that is made again.
+                program.wire.unanswered = false;
+                done
+            }
+        })
+    });
+    // Who waits goes on in any case, unless there is a newer stream.
+    if !done {
+        link.restored(generation);
+    }
 }
 
 impl Program {
@@ -208,7 +283,27 @@ impl Cx<'_> {
     #[inline]
     pub(crate) fn send(&mut self, command: Command<'_>) {
         self.state.track(self.group, &command);
+        if self.group.any_moved
+            && let Some((location, _)) = uniform(&command)
+        {
+            let mut bytes = Vec::new();
+            command.encode(&mut bytes);
+            let location = self.location(self.state.program, location);
+            return self.wire.put_bytes(&moved(&bytes, location));
+        }
         self.wire.put(&command);
+    }
+
+    /// Where a uniform is at the renderer, of what the program was told.
+    pub(crate) fn location(&mut self, program: u32, location: i32) -> i32 {
+        let places = self.group.program(program).and_then(|program| program.moved.as_ref());
+        places.map_or(location, |places| places.get(&location).copied().unwrap_or(location))
+    }
+
+    /// Sends an array of the program's memory, which goes ahead of what is drawn with it.
+    pub(crate) fn send_array(&mut self, command: &Command<'_>) {
+        self.state.note_array(command);
+        self.wire.put(command);
     }
 
     /// Sends a question and waits for the answer; none if the renderer is gone.

@@ -11,11 +11,12 @@
 //! Programs get it by `libGLX_vmgl.so.0` (this file, under that name) where the dynamic linker looks, with
 //! `__GLX_VENDOR_LIBRARY_NAME=vmgl`, and for EGL by a file of libglvnd's (`{"file_format_version": "1.0.0", "ICD":
 //! {"library_path": "PATH"}}`) that `__EGL_VENDOR_LIBRARY_FILENAMES` names. `VMGL_GL` says where the renderer is
-//! (`unix:PATH` or `tcp:HOST:PORT`). Without one libglvnd takes the next vendor, and a line says so.
+//! (`unix:PATH` or `tcp:HOST:PORT`). Without one the program is handed over to Mesa's library ([`vendor`]), and a line says so.
 //!
 //! Faults: the connection may break at any time. Frames are kept until the renderer has executed them, and another
-//! connection goes on where that one ended; a program waits meanwhile only when too much is kept. A renderer that does not
-//! come back within [`link::PATIENCE`] is given up: the program goes on, and nothing of it is drawn.
+//! connection goes on where that one ended; a program waits meanwhile only when too much is kept. A renderer that knows
+//! nothing of the stream (it was killed, or it is another desk's) is given all that the shadow has ([`restore`]); one that
+//! does not come back within 10 s (`VMGL_GL_PATIENCE` says otherwise) is replaced by software here, until it answers.
 //!
 //! Invariant: no panic reaches the program; the call that panicked returns zero.
 //! Invariant: nothing waits for the renderer in a frame that repeats what was done before.
@@ -30,10 +31,13 @@ mod egl;
 mod entries;
 mod glx;
 mod hand;
+mod home;
 mod link;
 mod names;
 mod raw;
+mod restore;
 mod shadow;
+mod vendor;
 
 pub use egl::__egl_Main;
 pub use glx::abi::__glx_Main;

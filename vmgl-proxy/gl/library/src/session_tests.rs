@@ -124,6 +124,7 @@ fn answer(command: &Command<'_>, events: &mut Vec<u8>) {
             Reflection { linked: true, uniforms: vec![view], ..Reflection::default() }.encode(&mut data);
             Event::put_reply(events, reply, 1, &data);
         }
+        Command::Control(Control::Ping { serial }) => Event::Pong { serial }.encode(events),
         Command::CheckFramebufferStatus { reply, .. } => Event::put_reply(events, reply, 0x8cd5, &[]),
         _ => {}
     }
@@ -137,6 +138,12 @@ fn session(breaks: &'static [u64]) -> (Arc<Seen>, tempfile::TempDir) {
     let seen = Arc::new(Seen::default());
     let sees = Arc::clone(&seen);
     std::thread::spawn(move || renderer(&listener, &sees, breaks));
+    begun(path);
+    (seen, folder)
+}
+
+/// A current context of a program whose renderer is there.
+fn begun(path: std::path::PathBuf) {
     let (link, caps) = Link::open(Place::Unix(path), "test".to_owned()).unwrap();
     begin(link, caps, "test".to_owned());
     let configs: &'static [Config] =
@@ -145,7 +152,6 @@ fn session(breaks: &'static [u64]) -> (Arc<Seen>, tempfile::TempDir) {
         let context = program.create(&configs[0], std::ptr::null_mut(), Wishes::default());
         assert!(program.make_current(std::ptr::null_mut(), 0, 0, context));
     });
-    (seen, folder)
 }
 
 fn function(name: &str) -> *const () {
@@ -342,4 +348,78 @@ fn without_a_context_calls_do_nothing() {
     assert!(gl!("glGetString"(0x1f02 => u32) -> *const u8).is_null());
     let reached: u32 = enter(|_cx| 1);
     assert_eq!(reached, 0);
+}
+
+/// Serves one stream that dies with its first question, then another that is new.
+fn forgetful(listener: &UnixListener, seen: &Seen) {
+    let mut streams = Vec::new();
+    for socket in listener.incoming() {
+        let mut socket: UnixStream = socket.unwrap();
+        let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+        let (hello, length) = loop {
+            let count = socket.read(&mut piece).unwrap();
+            bytes.extend_from_slice(&piece[..count]);
+            if let Some(hello) = ClientHello::parse(&bytes).unwrap() {
+                break hello;
+            }
+        };
+        let is_new = hello.last == 0;
+        let verdict = if is_new { Verdict::Welcome } else { Verdict::Unknown };
+        let answer = ServerHello { spec: SPEC, verdict, next: 1, caps: is_new.then(Caps::default) };
+        socket.write_all(&answer.encode()).unwrap();
+        if !is_new {
+            continue;
+        }
+        assert!(!streams.contains(&hello.stream), "another stream");
+        assert!(streams.iter().all(|it: &[u8; 16]| it[..8] == hello.stream[..8]), "of the same program");
+        streams.push(hello.stream);
+        let (mut incoming, mut outgoing) = (Incoming::new().unwrap(), Outgoing::new(false).unwrap());
+        let mut assembler = Assembler::new();
+        incoming.feed(&bytes[length..]);
+        if streams.len() > 1 {
+            while serve(&mut socket, &mut incoming, &mut outgoing, &mut assembler, seen) {}
+            continue;
+        }
+        let mut asked = false;
+        while !asked {
+            let count = socket.read(&mut piece).unwrap();
+            incoming.feed(&piece[..count]);
+            while let Some(frame) = incoming.next_frame().unwrap() {
+                let mut commands = Commands::new(&frame.payload);
+                while let Some(command) = assembler.next(&mut commands).unwrap() {
+                    asked |= matches!(command, Command::CheckFramebufferStatus { .. });
+                    seen.commands.lock().unwrap().push(format!("{command:?}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_question_that_a_renderer_takes_along_is_asked_of_the_next_which_is_given_all_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gl.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let seen = Arc::new(Seen::default());
+    let sees = Arc::clone(&seen);
+    std::thread::spawn(move || forgetful(&listener, &sees));
+    begun(path);
+    gl!("glStencilMask"(5 => u32));
+    gl!("glBindFramebuffer"(0x8d40 => u32, 1 => u32));
+    // The first renderer has heard it when it dies, and its answer is cut off.
+    assert_eq!(gl!("glCheckFramebufferStatus"(0x8d40 => u32) -> u32), 0x8cd5);
+    flush();
+    let commands = seen.until("CheckFramebufferStatus");
+    let at = |what: &str| commands.iter().rposition(|it| it.contains(what)).unwrap();
+    let asked = commands.iter().filter(|it| it.starts_with("CheckFramebufferStatus")).count();
+    assert_eq!(asked, 2, "{commands:?}");
+    let order = [
+        at("Restore { begin: 1 }"),
+        at("CreateContext"),
+        at("StencilMaskSeparate { face: 1028, mask: 5 }"),
+        at("BindFramebuffer { target: 36009, framebuffer: 1 }"),
+        at("Restore { begin: 0 }"),
+        at("CheckFramebufferStatus"),
+    ];
+    assert!(order.is_sorted(), "{order:?} {commands:?}");
 }

@@ -76,7 +76,7 @@ impl Hands<'_> {
     fn generate(&mut self, class: Class, names: &[u8]) -> Result<Option<Answer>, Fault> {
         for name in words(names) {
             let real = make(self.gl, class)?;
-            self.names.set(class, name.into(), real)?;
+            self.of(class).set(class, name.into(), real)?;
         }
         Ok(None)
     }

@@ -77,6 +77,8 @@ pub(crate) struct Answer {
 pub(crate) struct Hands<'a> {
     pub(crate) gl: &'a Gl,
     pub(crate) names: &'a mut Names,
+    /// Of the context alone.
+    pub(crate) own: &'a mut Names,
     pub(crate) state: &'a mut State,
 }
 
@@ -231,17 +233,23 @@ impl Hands<'_> {
 
     /// What an object is called here.
     pub(crate) fn name(&mut self, class: Class, name: u64) -> Result<u64, Fault> {
-        self.names.find(self.gl, class, name)
+        let gl = self.gl;
+        self.of(class).find(gl, class, name)
+    }
+
+    /// Where names of this class are.
+    pub(crate) fn of(&mut self, class: Class) -> &mut Names {
+        if class.is_shared() { self.names } else { self.own }
     }
 
     /// What objects are called here.
     pub(crate) fn names(&mut self, class: Class, names: &[u8]) -> Result<Vec<u32>, Fault> {
-        words(names).map(|name| short(self.names.find(self.gl, class, name.into())?)).collect()
+        words(names).map(|name| short(self.name(class, name.into())?)).collect()
     }
 
     /// What objects are called here that end now. What is not known is 0, which OpenGL passes over.
     pub(crate) fn forget_all(&mut self, class: Class, names: &[u8]) -> Result<Vec<u32>, Fault> {
-        words(names).map(|name| short(self.names.forget(class, name.into()).unwrap_or(0))).collect()
+        words(names).map(|name| short(self.of(class).forget(class, name.into()).unwrap_or(0))).collect()
     }
 
     /// Puts an array of the program's memory into the hidden buffer of its place, and makes `point` with that bound.

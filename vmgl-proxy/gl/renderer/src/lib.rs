@@ -20,6 +20,7 @@ mod gl;
 mod hands;
 mod memory;
 mod names;
+mod pulse;
 mod reflect;
 mod room;
 mod run;

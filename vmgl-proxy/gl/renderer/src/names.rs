@@ -1,7 +1,8 @@
 //! The names of objects: what the program calls them, and what they are called here.
 //!
-//! Programs allocate their own names, so that none has to wait for one. Each share group has a [`Names`]; two programs are
-//! two processes, so there is no name by which one could reach the other's objects.
+//! Programs allocate their own names, so that none has to wait for one. Each share group has a [`Names`], and each context one
+//! for what is its own alone; two programs are two processes, so there is no name by which one could reach the other's
+//! objects.
 //!
 //! Invariant: 0 is 0. A name that was never heard of is none of OpenGL's either, unless a bind may make it.
 //! Invariant: at most [`MOST`] names are kept.
@@ -29,6 +30,13 @@ pub(crate) enum Class {
     Shader,
     List,
     Sync,
+}
+
+impl Class {
+    /// Whether contexts that share objects share those of this class.
+    pub(crate) fn is_shared(self) -> bool {
+        !matches!(self, Self::Framebuffer | Self::VertexArray | Self::Query)
+    }
 }
 
 /// The names of a share group.

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use thiserror::Error;
 use vmgl_gl_stream::{
-    Caps, ClientHello, FrameError, HelloError, Incoming, Outgoing, SPEC, ServerHello, Verdict,
+    Caps, ClientHello, Event, FrameError, HelloError, Incoming, Outgoing, SPEC, ServerHello, Verdict,
 };
 
 use crate::egl::{Egl, EglError};
+use crate::pulse::Pulse;
 use crate::session::{Outlet, Session, SessionError};
 use crate::words::{Counts, FromRenderer, ToRenderer, hear, say};
 
@@ -53,6 +54,7 @@ pub fn run(proxy: OwnedFd) -> Result<(), RunError> {
     let egl = Egl::open()?;
     let (mut session, caps) = Session::new(egl)?;
     let mut line = Line::new(proxy)?;
+    say(&line.proxy, &FromRenderer::Pulse, Some(line.pulse.file()))?;
     loop {
         if let Some((hello, program)) = line.connects.pop_front() {
             line.connect(&hello, program, &caps)?;
@@ -67,6 +69,12 @@ pub fn run(proxy: OwnedFd) -> Result<(), RunError> {
         };
         if ready.proxy && !line.hear()? {
             return Ok(());
+        }
+        if std::mem::take(&mut line.leaves) {
+            let mut events = Vec::new();
+            Event::Leave.encode(&mut events);
+            line.tell(events)?;
+            line.pulse.rest();
         }
         if ready.program {
             line.read(&mut session)?;
@@ -99,10 +107,13 @@ struct Line {
     done: u64,
     /// Until when a program without a connection is waited for.
     until: Instant,
+    pulse: Pulse,
+    /// The program is to be told to go.
+    leaves: bool,
 }
 
 impl Line {
-    fn new(proxy: OwnedFd) -> Result<Self, FrameError> {
+    fn new(proxy: OwnedFd) -> Result<Self, RunError> {
         Ok(Self {
             proxy,
             program: None,
@@ -115,6 +126,8 @@ impl Line {
             told: Counts::default(),
             done: 0,
             until: Instant::now() + PATIENCE,
+            pulse: Pulse::new()?,
+            leaves: false,
         })
     }
 
@@ -152,6 +165,7 @@ impl Line {
             }
             Some((ToRenderer::Connect { .. }, None)) => return Err(io::ErrorKind::InvalidData.into()),
             Some((ToRenderer::Release { room, half }, _)) => self.released.push_back((room, half)),
+            Some((ToRenderer::Leave, _)) => self.leaves = true,
         }
         Ok(true)
     }
@@ -210,6 +224,7 @@ impl Line {
             self.done = frame.seq;
             self.tell(session.take_events())?;
         }
+        self.pulse.rest();
         self.outgoing.acked(self.incoming.acked());
         if session.counts.commands >= self.told.commands + 1000 {
             self.count(session.counts)?;
@@ -222,8 +237,9 @@ impl Line {
         say(&self.proxy, &FromRenderer::Counts(counts), None)
     }
 
-    /// Writes to the program. A connection that breaks is one that another follows.
+    /// Writes to the program, which is waited for if it does not read. A connection that breaks is one that another follows.
     fn write(&mut self, mut bytes: &[u8]) {
+        self.pulse.rest();
         while let Some(program) = self.program.as_ref().filter(|_| !bytes.is_empty()) {
             match rustix::net::send(program, bytes, rustix::net::SendFlags::NOSIGNAL) {
                 Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
@@ -263,12 +279,18 @@ impl Outlet for Line {
     }
 
     fn released(&mut self, wait: bool) -> io::Result<Option<(u32, u8)>> {
+        self.pulse.rest();
         while self.released.is_empty() && (wait || self.proxy_waits()?) {
             if !self.hear()? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
+        self.pulse.work();
         Ok(self.released.pop_front())
+    }
+
+    fn work(&mut self, works: bool) {
+        if works { self.pulse.work() } else { self.pulse.rest() }
     }
 
     fn tell(&mut self, events: Vec<u8>) -> io::Result<()> {
@@ -280,6 +302,7 @@ impl Outlet for Line {
             self.outgoing.push(events, ack, &mut out).map_err(io::Error::other)?;
         }
         self.write(&out);
+        self.pulse.work();
         Ok(())
     }
 }

@@ -51,6 +51,8 @@ pub(crate) trait Outlet {
     fn closed(&mut self, room: u32) -> io::Result<()>;
     /// The next half that the proxy has released; waits for one if `wait`.
     fn released(&mut self, wait: bool) -> io::Result<Option<(u32, u8)>>;
+    /// A command is carried out from now on, or something outside is waited for.
+    fn work(&mut self, works: bool);
     /// Sends events to the program.
     fn tell(&mut self, events: Vec<u8>) -> io::Result<()>;
 }
@@ -72,6 +74,8 @@ pub enum SessionError {
 struct Known {
     context: Context,
     names: Rc<RefCell<Names>>,
+    /// Of objects that no other context has.
+    own: Names,
     /// From its first use on.
     state: Option<State>,
 }
@@ -111,6 +115,8 @@ pub(crate) struct Session {
     /// Errors by context, OpenGL's number and command; how often.
     errors: BTreeMap<(u32, u32, u32), u32>,
     lines: u32,
+    /// The program's state is being rebuilt: what goes wrong there is no error of the program's.
+    restoring: bool,
     /// What was done.
     pub(crate) counts: Counts,
 }
@@ -138,6 +144,7 @@ impl Session {
             events: Vec::new(),
             errors: BTreeMap::new(),
             lines: 0,
+            restoring: false,
             counts: Counts::default(),
         };
         Ok((session, caps))
@@ -151,6 +158,7 @@ impl Session {
         let mut assembler = std::mem::take(&mut self.assembler);
         while let Some(command) = assembler.next(&mut commands)? {
             self.counts.commands += 1;
+            outlet.work(true);
             let opcode = command.opcode();
             let done = match command {
                 Command::Control(control) => self.control(control, outlet)?,
@@ -161,7 +169,9 @@ impl Session {
             }
         }
         self.assembler = assembler;
+        outlet.work(true);
         self.late_errors();
+        outlet.work(false);
         Ok(())
     }
 
@@ -184,6 +194,9 @@ impl Session {
     }
 
     fn count_error(&mut self, code: u32, opcode: u16) {
+        if self.restoring {
+            return;
+        }
         self.counts.errors += 1;
         let context = self.current.map_or(0, |current| current.context);
         let count = self.errors.entry((context, code, opcode.into())).or_insert(0);
@@ -210,7 +223,7 @@ impl Session {
         let known = self.contexts.get_mut(&current.context).ok_or(Fault::NoContext)?;
         let state = known.state.as_mut().ok_or(Fault::NoContext)?;
         let mut names = known.names.borrow_mut();
-        let mut hands = Hands { gl: &self.gl, names: &mut names, state };
+        let mut hands = Hands { gl: &self.gl, names: &mut names, own: &mut known.own, state };
         let answer = hands.execute(command)?;
         drop(names);
         if let Some(answer) = answer {
@@ -260,7 +273,11 @@ impl Session {
             }
             Control::Reflect { program, reply } => self.reflect(program, reply),
             Control::ShaderStatus { shader, reply } => self.shader_status(shader, reply),
-            Control::Restore { .. } => Ok(()),
+            Control::Restore { begin } => {
+                self.late_errors();
+                self.restoring = begin != 0;
+                Ok(())
+            }
             Control::Part { .. } => Err(Fault::NotHere),
         })
     }
@@ -283,7 +300,7 @@ impl Session {
             Fault::Value
         })?;
         let names = with.map_or_else(Rc::default, |known| Rc::clone(&known.names));
-        self.contexts.insert(id, Known { context, names, state: None });
+        self.contexts.insert(id, Known { context, names, own: Names::default(), state: None });
         Ok(())
     }
 
@@ -401,7 +418,9 @@ impl Session {
         let wait = due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now));
         if !wait.is_zero() {
             self.flush(outlet)?;
+            outlet.work(false);
             std::thread::sleep(wait);
+            outlet.work(true);
         }
         let done = self.present(id, outlet)?;
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -68,6 +68,8 @@ pub enum FromRenderer {
     Counts(Counts),
     /// The program's connection ended; another may go on with its stream.
     Lost,
+    /// The file that comes along has a number that is odd while a command is carried out, and another for each.
+    Pulse,
 }
 
 /// What the proxy says.
@@ -86,6 +88,8 @@ pub enum ToRenderer {
         /// Which half of it.
         half: u8,
     },
+    /// This renderer is to be replaced: its program is told to bring home what only the renderer has, and to go.
+    Leave,
 }
 
 /// Says it.

@@ -47,6 +47,8 @@ pub enum Event<'a> {
         /// 1 what was drawn, 2 everything.
         what: u32,
     },
+    /// The renderer will be replaced: what only it has is to be asked for now, and then another connection to be made.
+    Leave,
 }
 
 const REPLY: u16 = 128;
@@ -75,6 +77,7 @@ impl<'a> Event<'a> {
             Self::Pong { .. } => 130,
             Self::GlError { .. } => 131,
             Self::Lost { .. } => 133,
+            Self::Leave => 134,
         };
         let start = begin(out, number);
         match *self {
@@ -96,6 +99,7 @@ impl<'a> Event<'a> {
                 }
             }
             Self::Lost { what } => put_u32(out, what),
+            Self::Leave => {}
         }
         end(out, start);
     }
@@ -113,6 +117,7 @@ impl<'a> Event<'a> {
             130 => Self::Pong { serial: r.u32()? },
             131 => Self::GlError { context: r.u32()?, error: r.u32()?, opcode: r.u32()?, count: r.u32()? },
             133 => Self::Lost { what: r.u32()? },
+            134 => Self::Leave,
             _ => return Err(DecodeError::Opcode(opcode)),
         };
         r.end()?;
@@ -159,6 +164,7 @@ mod tests {
             Event::Pong { serial: 9 },
             Event::GlError { context: 1, error: 0x502, opcode: 300, count: 2 },
             Event::Lost { what: 2 },
+            Event::Leave,
         ];
         let mut bytes = Vec::new();
         words.iter().for_each(|word| word.encode(&mut bytes));

@@ -115,12 +115,16 @@ extern "C" fn set_dispatch_index(_name: *const c_char, _index: c_int) {}
 pub unsafe extern "C" fn __egl_Main(
     version: u32,
     exports: *const c_void,
-    _vendor: *mut c_void,
+    vendor: *mut c_void,
     imports: *mut Imports,
 ) -> u32 {
     core::guard(|| {
-        if version >> 16 != 0 || exports.is_null() || imports.is_null() || !connected() {
+        if version >> 16 != 0 || exports.is_null() || imports.is_null() {
             return 0;
+        }
+        if !connected() {
+            // SAFETY: the caller's.
+            return unsafe { crate::vendor::egl(version, exports, vendor, imports.cast()) };
         }
         // SAFETY: the caller's: the table is longer than what is read of it.
         let _first = EXPORTS.set(unsafe { *exports.cast::<Exports>() });

@@ -137,7 +137,7 @@ fn program_name() -> String {
     name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Connects to the renderer; without one libglvnd is told to take another vendor, and the user why.
+/// Connects to the renderer; without one Mesa serves the program, and the user is told why.
 fn connect() -> bool {
     let text = std::env::var("VMGL_GL").ok();
     let Some(place) = Place::of(text.as_deref()) else {
@@ -172,12 +172,16 @@ pub(crate) fn connected() -> bool {
 pub unsafe extern "C" fn __glx_Main(
     version: u32,
     exports: *const c_void,
-    _vendor: *mut c_void,
+    vendor: *mut c_void,
     imports: *mut Imports,
 ) -> c_int {
     core::guard(|| {
-        if version >> 16 != 1 || exports.is_null() || imports.is_null() || !connected() {
+        if version >> 16 != 1 || exports.is_null() || imports.is_null() {
             return 0;
+        }
+        if !connected() {
+            // SAFETY: the caller's.
+            return unsafe { crate::vendor::glx(version, exports, vendor, imports.cast()) };
         }
         // SAFETY: the caller's.
         let exports = unsafe { *exports.cast::<Exports>() };

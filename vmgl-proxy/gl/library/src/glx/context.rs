@@ -61,8 +61,18 @@ impl Program {
         let made = Control::CreateContext { context, share, api, major, minor, flags, config: config.bits() };
         self.wire.put(&Command::Control(made));
         let state = State::new(strings, api, flags);
-        let context_state = Context { state, group, draw: 0, read: 0, doomed: false, users: 0, begun: false };
-        self.contexts.insert(context, context_state);
+        let it = Context {
+            state,
+            group,
+            draw: 0,
+            read: 0,
+            doomed: false,
+            users: 0,
+            begun: false,
+            is_used: false,
+            made,
+        };
+        self.contexts.insert(context, it);
         // Only the address is used: it is this context's until it is destroyed.
         let address = Box::into_raw(Box::new(context)).cast::<c_void>();
         self.handles.insert(address.addr(), Handle { context, config });
@@ -119,7 +129,7 @@ impl Program {
         let (Some(drawable), Some(read)) = (find(draw), find(read)) else { return false };
         let on = self.drawables.get(&draw).map(|it| (it.size, it.double));
         let Some(it) = self.contexts.get_mut(&context) else { return false };
-        (it.draw, it.read) = (drawable, read);
+        (it.draw, it.read, it.is_used) = (drawable, read, true);
         it.state.drawable = (drawable, on.is_some_and(|(_, double)| !double));
         if let Some((size, _)) = on
             && !std::mem::replace(&mut it.begun, true)

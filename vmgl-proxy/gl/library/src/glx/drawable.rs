@@ -22,7 +22,20 @@ pub(crate) struct Drawable {
     pub(crate) config: i32,
     /// A window whose changes we hear of.
     pub(crate) is_window: bool,
+    bits: u32,
     serial: u32,
+}
+
+impl Drawable {
+    /// The command that makes it as it is now, by its X id; and its own.
+    pub(crate) fn made(&self, xid: u64) -> (u32, Control<'static>) {
+        let Geometry { width, height } = self.size;
+        let (kind, window) =
+            if self.is_window { (WINDOW, u32::try_from(xid).unwrap_or(0)) } else { (PBUFFER, 0) };
+        let control =
+            Control::CreateDrawable { drawable: self.id, kind, window, width, height, config: self.bits };
+        (self.id, control)
+    }
 }
 
 const WINDOW: u32 = 0;
@@ -85,21 +98,17 @@ impl Program {
     fn add(&mut self, xid: u64, kind: u32, size: Geometry, config: Option<&Config>) -> u32 {
         self.last_drawable += 1;
         let drawable = self.last_drawable;
-        let size = clamp(size);
-        let (Geometry { width, height }, window) = (size, u32::try_from(xid).unwrap_or(0));
-        let config_bits = config.map_or(0b1111, Config::bits);
-        let window = if kind == WINDOW { window } else { 0 };
-        let made = Control::CreateDrawable { drawable, kind, window, width, height, config: config_bits };
-        self.wire.put(&Command::Control(made));
         let it = Drawable {
             id: drawable,
-            size,
+            size: clamp(size),
             double: config.is_none_or(|config| config.double),
             interval: first_interval(),
             config: config.map_or(1, |config| config.id),
             is_window: kind == WINDOW,
+            bits: config.map_or(0b1111, Config::bits),
             serial: 0,
         };
+        self.wire.put(&Command::Control(it.made(xid).1));
         self.drawables.insert(xid, it);
         drawable
     }

@@ -191,6 +191,16 @@ impl Server {
         Some(Geometry { width: it.width.max(1).into(), height: it.height.max(1).into() })
     }
 
+    /// Whoever draws in a window is told to do it again. It may be gone, or another server's.
+    pub(crate) fn expose(&self, window: u64) {
+        if let Ok(window) = u32::try_from(window)
+            && let Ok(asked) = self.connection.clear_area(true, window, 0, 0, 0, 0)
+        {
+            asked.ignore_error();
+            let _flushed = self.connection.flush();
+        }
+    }
+
     /// What happened since.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::new();

@@ -39,6 +39,9 @@ fn refresh(cx: &mut Cx<'_>, target: u32, name: u32) {
 fn map(cx: &mut Cx<'_>, target: u32, range: impl FnOnce(&Buffer) -> Option<Map>) -> Address {
     let Some(name) = bound(cx, target) else { return Address::default() };
     refresh(cx, target, name);
+    if cx.wire.is_unanswered() {
+        return Address::default();
+    }
     let Some(buffer) = cx.group.stored.get_mut(&name) else { return Address::default() };
     if buffer.map.is_some() {
         cx.error(INVALID_OPERATION);
@@ -131,6 +134,9 @@ pub(crate) unsafe fn get_buffer_sub_data(
 ) {
     let Some(name) = bound(cx, target) else { return };
     refresh(cx, target, name);
+    if cx.wire.is_unanswered() {
+        return;
+    }
     let range = usize::try_from(offset).ok().zip(usize::try_from(size).ok());
     let held = cx
         .group

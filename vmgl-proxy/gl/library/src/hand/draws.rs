@@ -47,7 +47,7 @@ unsafe fn send_arrays(cx: &mut Cx<'_>, elements: Range<usize>, instances: usize)
         // SAFETY: the caller's.
         let bytes = unsafe { gather(array, used(array)) }?;
         let (size, type_, stride, pointer) = (array.size, array.kind, 0, Data::Memory(&bytes));
-        cx.wire.put(&match which {
+        cx.send_array(&match which {
             Fixed::Vertex => Command::VertexPointer { size, type_, stride, pointer },
             Fixed::Normal => Command::NormalPointer { type_, stride, pointer },
             Fixed::Color => Command::ColorPointer { size, type_, stride, pointer },
@@ -63,7 +63,7 @@ unsafe fn send_arrays(cx: &mut Cx<'_>, elements: Range<usize>, instances: usize)
         let bytes = unsafe { gather(array, used(array)) }?;
         switch_unit(cx, &mut unit_told, unit);
         let pointer = Data::Memory(&bytes);
-        cx.wire.put(&Command::TexCoordPointer { size: array.size, type_: array.kind, stride: 0, pointer });
+        cx.send_array(&Command::TexCoordPointer { size: array.size, type_: array.kind, stride: 0, pointer });
     }
     switch_unit(cx, &mut unit_told, cx.state.client_active);
     for (index, array) in (0..).zip(&arrays.generic).filter(|(_, array)| array.is_in_memory()) {
@@ -71,7 +71,7 @@ unsafe fn send_arrays(cx: &mut Cx<'_>, elements: Range<usize>, instances: usize)
         let bytes = unsafe { gather(array, used(array)) }?;
         let (size, type_, stride, pointer) = (array.size, array.kind, 0, Data::Memory(&bytes));
         let normalized = u32::from(array.normalized);
-        cx.wire.put(&if array.integer {
+        cx.send_array(&if array.integer {
             Command::VertexAttribIPointer { index, size, type_, stride, pointer }
         } else {
             Command::VertexAttribPointer { index, size, type_, normalized, stride, pointer }
@@ -84,7 +84,7 @@ fn switch_unit(cx: &mut Cx<'_>, told: &mut usize, unit: usize) {
     if *told != unit {
         *told = unit;
         let texture = 0x84c0 + u32::try_from(unit).unwrap_or(0);
-        cx.wire.put(&Command::ClientActiveTexture { texture });
+        cx.send_array(&Command::ClientActiveTexture { texture });
     }
 }
 
@@ -95,6 +95,7 @@ unsafe fn ready(cx: &mut Cx<'_>, first: i32, count: i32, instances: i32) -> Opti
         cx.error(INVALID_VALUE);
         return None;
     };
+    cx.state.note_drawing();
     let arrays = cx.state.arrays();
     if !arrays.any_in_memory() {
         return Some(first);
@@ -113,6 +114,7 @@ pub(crate) unsafe fn draw_arrays(cx: &mut Cx<'_>, mode: u32, first: i32, count: 
     // SAFETY: the caller's.
     if let Some(first) = unsafe { ready(cx, first, count, 1) } {
         cx.send(Command::DrawArrays { mode, first, count });
+        cx.state.note_drawn();
     }
 }
 
@@ -126,6 +128,7 @@ pub(crate) unsafe fn draw_arrays_instanced(
     // SAFETY: the caller's.
     if let Some(first) = unsafe { ready(cx, first, count, instancecount) } {
         cx.send(Command::DrawArraysInstanced { mode, first, count, instancecount });
+        cx.state.note_drawn();
     }
 }
 
@@ -204,12 +207,14 @@ impl Elements {
                 basevertex,
             },
         });
+        cx.state.note_drawn();
     }
 }
 
 unsafe fn elements(cx: &mut Cx<'_>, how: Elements, indices: *const u8) {
     let Some(width) = size::index_bytes(how.kind) else { return cx.error(INVALID_ENUM) };
     let Some(length) = size::indices(how.count, how.kind) else { return cx.error(INVALID_VALUE) };
+    cx.state.note_drawing();
     let arrays = cx.state.arrays();
     let (buffer, any, alone) = (arrays.elements, arrays.any_in_memory(), arrays.all_in_memory());
     if buffer != 0 {

@@ -64,8 +64,7 @@ pub(crate) fn create_shader(cx: &mut Cx<'_>, kind: u32) -> u32 {
 
 pub(crate) fn create_program(cx: &mut Cx<'_>) -> u32 {
     let program = cx.group.objects.range(1);
-    let it = Linked { shaders: Vec::new(), reflection: Asked::No, blocks: Default::default(), doomed: false };
-    cx.group.programs.insert(program, Object::Program(it));
+    cx.group.programs.insert(program, Object::Program(Linked::new()));
     cx.send(Command::CreateProgram { program });
     program
 }

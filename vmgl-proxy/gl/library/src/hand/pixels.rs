@@ -82,6 +82,18 @@ fn shifted(bytes: &[u8], bits: usize, width: usize, low_first: bool) -> Vec<u8> 
     out
 }
 
+/// Pixels of the unpack buffer, without gaps; none if the buffer does not have them, or only the renderer knows.
+fn buffered(cx: &Cx<'_>, format: u32, kind: u32, sizes: [i32; 3], start: usize) -> Option<Vec<u8>> {
+    let buffer = cx.group.stored.get(&cx.state.unpack_buffer()).filter(|it| !it.stale)?;
+    let layout = layout(&cx.state.unpack, format, kind, sizes).filter(|it| it.bits == 0)?;
+    let mut bytes = Vec::with_capacity(layout.total()?.min(buffer.data.len()));
+    for offset in layout.offsets() {
+        let start = start.checked_add(offset)?;
+        bytes.extend_from_slice(buffer.data.get(start..start.checked_add(layout.row)?)?);
+    }
+    Some(bytes)
+}
+
 /// Pixels of the program's memory; what is done with them is sent by `send`.
 unsafe fn give(
     cx: &mut Cx<'_>,
@@ -89,10 +101,14 @@ unsafe fn give(
     kind: u32,
     sizes: [i32; 3],
     pixels: *const u8,
-    send: impl FnOnce(Data<'_>) -> Command<'_>,
+    send: impl Fn(Data<'_>) -> Command<'_>,
 ) {
     if cx.state.unpack_buffer() != 0 {
-        return cx.send(send(Data::Offset(pixels.addr() as u64)));
+        // The shadow is told what the buffer holds there; the renderer has the buffer.
+        let known = buffered(cx, format, kind, sizes, pixels.addr());
+        let offset = Data::Offset(pixels.addr() as u64);
+        cx.state.track(cx.group, &send(known.as_deref().map_or(offset, Data::Memory)));
+        return cx.wire.put(&send(offset));
     }
     if pixels.is_null() {
         return cx.send(send(Data::Null));

@@ -83,7 +83,11 @@ pub(super) fn known_shader<'c>(cx: &'c mut Cx<'_>, shader: u32) -> Option<&'c mu
         },
     };
     if let Some(reply) = asked {
-        let answer = cx.wire.wait(reply).unwrap_or_default();
+        let answer = cx.wire.wait(reply);
+        if cx.wire.is_unanswered() {
+            return None;
+        }
+        let answer = answer.unwrap_or_default();
         let log = String::from_utf8_lossy(&answer.data).into_owned();
         if let Some(it) = cx.group.shader(shader) {
             it.status = Asked::Known((answer.value != 0, log));
@@ -105,7 +109,11 @@ pub(super) fn reflection<'c>(cx: &'c mut Cx<'_>, program: u32) -> Option<&'c Ref
         },
     };
     if let Some(reply) = asked {
-        let answer = cx.wire.wait(reply).unwrap_or_default();
+        let answer = cx.wire.wait(reply);
+        if cx.wire.is_unanswered() {
+            return None;
+        }
+        let answer = answer.unwrap_or_default();
         let known = Reflection::decode(&answer.data).unwrap_or_default();
         if let Some(it) = cx.group.program(program) {
             it.reflection = Asked::Known(Box::new(known));

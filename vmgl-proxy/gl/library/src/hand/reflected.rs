@@ -283,6 +283,7 @@ macro_rules! uniform_gets {
     ($($function:ident, $variant:ident, $number:ty;)*) => {$(
         pub(crate) unsafe fn $function(cx: &mut Cx<'_>, program: u32, location: i32, params: *mut $number) {
             let Some(params_cap) = uniform_bytes(cx, program, location) else { return };
+            let location = cx.location(program, location);
             let answer = cx.ask(|reply| Command::$variant { reply, program, location, params_cap });
             if let Some(answer) = answer {
                 // SAFETY: the caller's.

@@ -4,44 +4,52 @@
 //! needs while it waits for the socket: the listener only leaves numbers of acknowledgements behind, which the next sender
 //! applies. When the connection breaks the listener makes another and sends again what is not acknowledged.
 //!
+//! A renderer that knows nothing of the stream (it was killed, or another desk has taken over) gets a new one, which
+//! [`crate::core::restore`] fills from the shadow. From the moment that this is known until it is done the link is *lost*: what is
+//! sent is dropped, because the shadow has it, and who waits for an answer is told so and asks again.
+//!
 //! Invariant: at most [`limits::RING`] bytes wait for acknowledgement; who would send more waits for the renderer.
+//! Invariant: of a new stream nothing comes before what rebuilds it.
 
+mod inbox;
+mod listen;
 mod pace;
 mod socket;
+mod soft;
 
-use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use vmgl_gl_stream::{
-    Caps, ClientHello, Commands, Event, Frame, FrameError, HelloError, Incoming, Outgoing, Outs, SPEC,
-    ServerHello, Verdict, limits,
+    Caps, ClientHello, FrameError, HelloError, Incoming, Outgoing, Outs, SPEC, Verdict, limits,
 };
 
+use inbox::{Inbox, Phase};
+use listen::{Open, shake};
 pub(crate) use pace::Pace;
 pub(crate) use socket::Place;
 use socket::Socket;
 
-/// A renderer that does not come back in so long is given up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-/// The first connection must be there in so long: the program is waiting to open its window.
-const OPENING: Duration = Duration::from_secs(10);
-/// Where something is on its way and nothing comes for so long, the connection is taken for broken.
-const SILENCE: Duration = Duration::from_secs(30);
 /// The listener looks up this often.
 const GLANCE: Duration = Duration::from_secs(1);
-/// After so many frames without one of ours the listener acknowledges by itself.
-const UNACKNOWLEDGED: u64 = 32;
+/// A renderer that does not come back in so long is given up, and the program drawn in software, if nobody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a renderer may be away: `VMGL_GL_PATIENCE`, in seconds.
+fn patience() -> Duration {
+    let said = std::env::var("VMGL_GL_PATIENCE").ok().and_then(|text| text.parse().ok());
+    said.map_or(PATIENCE, Duration::from_secs)
+}
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub(crate) enum LinkError {
-    #[error("the renderer cannot be reached")]
+    #[error("the renderer cannot be reached: {0}")]
     Io(#[from] std::io::Error),
     #[error("the renderer does not answer")]
     Silent,
@@ -75,33 +83,41 @@ impl Answer {
     }
 }
 
-#[derive(Debug, Default)]
-struct Inbox {
-    pieces: HashMap<u32, Vec<u8>>,
-    answers: HashMap<u32, Answer>,
-    disregarded: HashSet<u32>,
-    paces: HashMap<u32, Pace>,
-    errors: Vec<(u32, u32)>,
-    round_trip: Option<Duration>,
-    gone: bool,
+/// Who may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    /// The program.
+    Open,
+    /// Nobody: the stream is a new one, and nothing of what it needs is there.
+    Shut,
+    /// Who rebuilds it.
+    Restoring,
 }
 
 struct Out {
     outgoing: Outgoing,
     socket: Option<Socket>,
     bytes: Vec<u8>,
+    stream: [u8; 16],
+    /// Counts streams.
+    generation: u64,
+    gate: Gate,
 }
 
 struct Shared {
     place: Place,
-    stream: [u8; 16],
     name: String,
+    patience: Duration,
     out: Mutex<Out>,
     inbox: Mutex<Inbox>,
     changed: Condvar,
     taken: AtomicU64,
     acked: AtomicU64,
     sent_bytes: AtomicU64,
+    /// The program is drawn in software, here.
+    soft: AtomicBool,
+    /// A connection to another renderer that was made while this one was there.
+    offer: Mutex<Option<Open>>,
 }
 
 /// The stream of a program.
@@ -118,43 +134,73 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Bytes that nobody can guess.
+fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Shared {
+    /// Has the listener leave its connection for this one.
+    fn offer(&self, open: Open) {
+        *lock(&self.offer) = Some(open);
+        if let Some(socket) = &lock(&self.out).socket {
+            socket.close();
+        }
+    }
+
+    fn hello(&self, stream: [u8; 16], next: u64, last: u64) -> ClientHello {
+        ClientHello { spec: SPEC, stream, next, last, pid: std::process::id(), name: self.name.clone() }
+    }
+}
+
 impl Link {
     /// Connects, and starts to listen.
     ///
     /// # Errors
     /// [`LinkError`] if no renderer is there that speaks as we do.
     pub(crate) fn open(place: Place, name: String) -> Result<(Self, Caps), LinkError> {
-        let mut stream = [0; 16];
-        std::fs::File::open("/dev/urandom")?.read_exact(&mut stream)?;
-        let packed = place.is_far();
+        let (stream, packed) = (random()?, place.is_far());
         let started = Instant::now();
         let hello =
             ClientHello { spec: SPEC, stream, next: 1, last: 0, pid: std::process::id(), name: name.clone() };
-        let (socket, answer, rest) = shake(&place, &hello)?;
+        let Open { socket, answer, rest, .. } = shake(Socket::connect(&place, listen::OPENING)?, &hello)?;
         let mut incoming = Incoming::new()?;
         incoming.feed(&rest);
-        let out =
-            Out { outgoing: Outgoing::new(packed)?, socket: Some(socket.try_clone()?), bytes: Vec::new() };
-        let inbox = Inbox { round_trip: Some(started.elapsed()), ..Inbox::default() };
+        let out = Out {
+            outgoing: Outgoing::new(packed)?,
+            socket: Some(socket.try_clone()?),
+            bytes: Vec::new(),
+            stream,
+            generation: 0,
+            gate: Gate::Open,
+        };
+        let mut inbox = Inbox::default();
+        inbox.round_trip = Some(started.elapsed());
         let shared = Arc::new(Shared {
             place,
-            stream,
             name,
+            patience: patience(),
             out: Mutex::new(out),
             inbox: Mutex::new(inbox),
             changed: Condvar::new(),
             taken: AtomicU64::new(0),
             acked: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
+            soft: AtomicBool::new(false),
+            offer: Mutex::new(None),
         });
         let listener = Arc::clone(&shared);
-        thread::Builder::new().name("vmgl".to_owned()).spawn(move || listen(&listener, socket, incoming))?;
+        thread::Builder::new()
+            .name("vmgl".to_owned())
+            .spawn(move || listen::listen(&listener, socket, incoming))?;
         Ok((Self(shared), answer.caps.unwrap_or_default()))
     }
 
     /// The first eight bytes of the stream's id: by them the desk knows which windows are the program's.
     pub(crate) fn id(&self) -> [u32; 2] {
-        let [a, b, c, d, e, f, g, h, ..] = self.0.stream;
+        let [a, b, c, d, e, f, g, h, ..] = lock(&self.0.out).stream;
         [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
     }
 
@@ -163,15 +209,18 @@ impl Link {
         self.0.sent_bytes.load(Ordering::Relaxed)
     }
 
-    /// Sends a payload. Waits only while too much is not acknowledged.
+    /// Sends a payload. Waits only while too much is not acknowledged; drops it if the stream has to be rebuilt.
     pub(crate) fn send(&self, payload: Vec<u8>) {
         let shared = &*self.0;
         loop {
             let mut out = lock(&shared.out);
+            if out.gate == Gate::Shut {
+                return;
+            }
             out.outgoing.acked(shared.acked.load(Ordering::Acquire));
             if out.outgoing.waiting_bytes() <= limits::RING {
                 let taken = shared.taken.load(Ordering::Acquire);
-                let Out { outgoing, socket, bytes } = &mut *out;
+                let Out { outgoing, socket, bytes, .. } = &mut *out;
                 bytes.clear();
                 if outgoing.push(payload, taken, bytes).is_ok()
                     && let Some(open) = socket
@@ -187,21 +236,21 @@ impl Link {
             }
             drop(out);
             let inbox = lock(&shared.inbox);
-            if inbox.gone {
+            if inbox.phase == Phase::Gone {
                 return;
             }
             let _woken = shared.changed.wait_timeout(inbox, GLANCE);
         }
     }
 
-    /// Waits for an answer; none if the renderer is gone for good.
+    /// Waits for an answer; none if the renderer is lost, or gone for good.
     pub(crate) fn answer(&self, reply: u32) -> Option<Answer> {
         let mut inbox = lock(&self.0.inbox);
         loop {
             if let Some(answer) = inbox.answers.remove(&reply) {
                 return Some(answer);
             }
-            if inbox.gone {
+            if !inbox.answers_come() {
                 return None;
             }
             inbox = self.0.changed.wait(inbox).unwrap_or_else(PoisonError::into_inner);
@@ -219,9 +268,15 @@ impl Link {
     /// A picture of a drawable goes off: waits until few enough are on their way.
     pub(crate) fn swap(&self, drawable: u32, serial: u32) {
         let mut inbox = lock(&self.0.inbox);
+        if inbox.phase == Phase::Lost {
+            // It was dropped. Who draws waits until something is drawn.
+            return drop(self.live(inbox));
+        }
         let round_trip = inbox.round_trip.unwrap_or_default();
         inbox.paces.entry(drawable).or_default().sent(serial, Instant::now());
-        while !inbox.gone && inbox.paces.get(&drawable).is_some_and(|pace| !pace.may_go_on(round_trip)) {
+        while inbox.phase == Phase::Live
+            && inbox.paces.get(&drawable).is_some_and(|pace| !pace.may_go_on(round_trip))
+        {
             inbox = self.0.changed.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -235,169 +290,74 @@ impl Link {
     pub(crate) fn errors(&self) -> Vec<(u32, u32)> {
         std::mem::take(&mut lock(&self.0.inbox).errors)
     }
-}
 
-/// Says hello, and waits for the answer; what came behind it is handed on.
-fn shake(place: &Place, hello: &ClientHello) -> Result<(Socket, ServerHello, Vec<u8>), LinkError> {
-    let mut socket = Socket::connect(place, OPENING)?;
-    socket.patience(Some(OPENING))?;
-    socket.write_all(&hello.encode())?;
-    let deadline = Instant::now() + OPENING;
-    let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 << 10]);
-    loop {
-        let count = socket.read(&mut piece)?;
-        if count == 0 || Instant::now() > deadline {
-            return Err(LinkError::Silent);
-        }
-        bytes.extend_from_slice(&piece[..count]);
-        if let Some((answer, length)) = ServerHello::parse(&bytes)? {
-            if answer.verdict != Verdict::Welcome {
-                return Err(LinkError::Verdict(answer.verdict));
-            }
-            socket.patience(Some(GLANCE))?;
-            return Ok((socket, answer, bytes.split_off(length)));
-        }
+    /// Whether an answer can still come if it is asked for anew.
+    pub(crate) fn is_lost(&self) -> bool {
+        lock(&self.0.inbox).phase == Phase::Lost
     }
-}
 
-fn listen(shared: &Shared, mut socket: Socket, mut incoming: Incoming) {
-    loop {
-        let why = hear(shared, &mut socket, &mut incoming);
-        // A sender may be waiting for the socket while it holds the lock: it must get an error first.
-        socket.close();
-        lock(&shared.out).socket = None;
-        match again(shared, &mut incoming) {
-            Ok(another) => socket = another,
-            Err(error) => {
-                log(format_args!("the renderer is lost ({why}; {error}): nothing more is drawn"));
-                lock(&shared.inbox).gone = true;
-                shared.changed.notify_all();
-                return;
-            }
-        }
+    /// Waits while the stream is being rebuilt.
+    pub(crate) fn until_live(&self) {
+        drop(self.live(lock(&self.0.inbox)));
     }
-}
 
-/// Makes another connection for the same stream.
-fn again(shared: &Shared, incoming: &mut Incoming) -> Result<Socket, LinkError> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let last = lock(&shared.out).outgoing.last();
-        let hello = ClientHello {
-            spec: SPEC,
-            stream: shared.stream,
-            next: incoming.taken() + 1,
-            last,
-            pid: std::process::id(),
-            name: shared.name.clone(),
-        };
-        match shake(&shared.place, &hello) {
-            Ok((mut socket, answer, rest)) => {
-                incoming.resume()?;
-                incoming.feed(&rest);
-                let mut out = lock(&shared.out);
-                let mut bytes = Vec::new();
-                out.outgoing.resume(answer.next, shared.place.is_far(), incoming.taken(), &mut bytes)?;
-                socket.write_all(&bytes)?;
-                out.socket = Some(socket.try_clone()?);
-                return Ok(socket);
-            }
-            Err(error @ (LinkError::Verdict(_) | LinkError::Hello(_) | LinkError::Frame(_))) => {
-                return Err(error);
-            }
-            Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => thread::sleep(Duration::from_millis(200)),
+    fn live<'i>(&self, mut inbox: MutexGuard<'i, Inbox>) -> MutexGuard<'i, Inbox> {
+        while inbox.phase == Phase::Lost {
+            inbox = self.0.changed.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
+        inbox
     }
-}
 
-/// Takes what the renderer says until the connection ends, and tells why it did.
-fn hear(shared: &Shared, socket: &mut Socket, incoming: &mut Incoming) -> LinkError {
-    let mut piece = vec![0; 64 << 10];
-    let mut heard = Instant::now();
-    let mut acknowledged = incoming.taken();
-    loop {
-        if let Err(error) = take(shared, incoming) {
-            return error;
-        }
-        if incoming.taken() >= acknowledged + UNACKNOWLEDGED
-            && let Ok(mut out) = shared.out.try_lock()
-        {
-            acknowledged = incoming.taken();
-            let mut bytes = Vec::new();
-            Outgoing::acknowledge(acknowledged, &mut bytes);
-            if let Some(open) = &mut out.socket
-                && open.write_all(&bytes).is_err()
-            {
-                return LinkError::Silent;
-            }
-        }
-        match socket.read(&mut piece) {
-            Ok(0) => return LinkError::Silent,
-            Ok(count) => {
-                heard = Instant::now();
-                incoming.feed(&piece[..count]);
-            }
-            Err(error) if socket::is_patience(&error) => {
-                let waits = shared.out.try_lock().is_ok_and(|out| out.outgoing.last() > incoming.acked());
-                if waits && heard.elapsed() > SILENCE {
-                    return LinkError::Silent;
-                }
-            }
-            Err(error) => return error.into(),
-        }
+    /// Goes to another renderer, and waits until nothing more goes to this one.
+    ///
+    /// # Errors
+    /// [`LinkError`] if there is no other: all stays as it is.
+    pub(crate) fn renew(&self) -> Result<(), LinkError> {
+        let shared = &*self.0;
+        let generation = lock(&shared.out).generation;
+        let hello = listen::fresh_hello(shared)?;
+        shared.offer(shake(Socket::connect(&shared.place, listen::OPENING)?, &hello)?);
+        let inbox = lock(&shared.inbox);
+        let lost = shared
+            .changed
+            .wait_while(inbox, |inbox| inbox.generation == generation && inbox.phase != Phase::Gone);
+        drop(lost.unwrap_or_else(PoisonError::into_inner));
+        Ok(())
     }
-}
 
-fn take(shared: &Shared, incoming: &mut Incoming) -> Result<(), LinkError> {
-    while let Some(Frame { payload, .. }) = incoming.next_frame()? {
-        let now = Instant::now();
-        let mut inbox = lock(&shared.inbox);
-        let mut commands = Commands::new(&payload);
-        while let Some(event) = Event::next(&mut commands).map_err(FrameError::from)? {
-            inbox.heard(&event, now);
+    /// Whoever calls rebuilds the stream of this generation from now on; false if there is a newer one.
+    pub(crate) fn restoring(&self, generation: u64) -> bool {
+        let mut out = lock(&self.0.out);
+        let mut inbox = lock(&self.0.inbox);
+        if out.generation != generation || inbox.phase != Phase::Lost {
+            return false;
         }
-        drop(inbox);
-        shared.taken.store(incoming.taken(), Ordering::Release);
-        shared.changed.notify_all();
+        out.gate = Gate::Restoring;
+        inbox.restoring = true;
+        true
     }
-    if shared.acked.swap(incoming.acked(), Ordering::AcqRel) != incoming.acked() {
-        shared.changed.notify_all();
-    }
-    Ok(())
-}
 
-impl Inbox {
-    fn heard(&mut self, event: &Event<'_>, now: Instant) {
-        match *event {
-            Event::Reply { reply, more, value, data } => {
-                let gathered = self.pieces.entry(reply).or_default();
-                if gathered.len() + data.len() <= limits::ANSWER + (1 << 20) {
-                    gathered.extend_from_slice(data);
-                }
-                if more == 0 {
-                    let data = self.pieces.remove(&reply).unwrap_or_default();
-                    if !self.disregarded.remove(&reply) {
-                        self.answers.insert(reply, Answer { value, data });
-                    }
-                }
-            }
-            Event::Swapped { drawable, serial, .. } => {
-                if let Some(pace) = self.paces.get_mut(&drawable)
-                    && let Some(latency) = pace.seen(serial, now)
-                {
-                    let least = self.round_trip.map_or(latency, |least| least.min(latency));
-                    self.round_trip = Some(least);
-                }
-            }
-            Event::GlError { context, error, .. } => {
-                if self.errors.len() < 64 {
-                    self.errors.push((context, error));
-                }
-            }
-            Event::Pong { .. } => {}
-            Event::Lost { what } => log(format_args!("the renderer lost what was drawn ({what})")),
+    /// Waits until all that was sent was carried out; whether it was.
+    pub(crate) fn pong(&self, serial: u32) -> bool {
+        let mut inbox = lock(&self.0.inbox);
+        while inbox.answers_come() && inbox.pong != serial {
+            inbox = self.0.changed.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
+        inbox.pong == serial
+    }
+
+    /// The stream of this generation is as the program has it; false if there is a newer one.
+    pub(crate) fn restored(&self, generation: u64) -> bool {
+        let mut out = lock(&self.0.out);
+        let mut inbox = lock(&self.0.inbox);
+        if out.generation != generation || inbox.phase != Phase::Lost {
+            return false;
+        }
+        out.gate = Gate::Open;
+        inbox.restoring = false;
+        inbox.phase = Phase::Live;
+        self.0.changed.notify_all();
+        true
     }
 }
 

@@ -57,6 +57,16 @@ pub(crate) fn narrow(value: i64) -> i32 {
     }
 }
 
+/// A name or a number of OpenGL's that was kept as a value.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it was put there as a u32 or i32"
+)]
+pub(crate) fn whole(value: f64) -> u32 {
+    if value < 0.0 { (value as i32).cast_unsigned() } else { value as u32 }
+}
+
 /// How many values a name has that only the renderer knows.
 pub(crate) fn count(name: u32) -> usize {
     match name {

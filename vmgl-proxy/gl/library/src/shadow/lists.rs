@@ -1,4 +1,5 @@
-//! Display lists, as far as they change the shadow.
+//! Display lists: what of them changes the shadow, for whenever they are called, and all of them, for a renderer that has
+//! lost them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,32 +7,52 @@ use std::sync::Arc;
 use vmgl_gl_stream::{Assembler, Command, Commands};
 
 use super::attributes::{Slot, attribute};
+use super::kept::{Form, Key, form_of};
+use super::textures::ROOM;
 use super::{Group, State};
 
 /// Lists call lists so deep at most.
 const DEEPEST: u32 = 64;
+
+/// Of which only the last in a list changes anything: current attributes, and what is kept as a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Last {
+    Attribute(Slot),
+    Kept(Key),
+}
 
 /// A list while it is recorded.
 #[derive(Debug)]
 pub(super) struct Recording {
     pub(super) name: u32,
     pub(super) executes: bool,
+    /// What changes the shadow.
     bytes: Vec<u8>,
-    /// Current attributes: only the last value of each changes anything.
-    last: BTreeMap<Slot, Vec<u8>>,
+    last: BTreeMap<Last, Vec<u8>>,
+    /// All of it; none if that cannot be kept.
+    whole: Option<Vec<u8>>,
+}
+
+/// A list when it is complete.
+pub(super) struct Recorded {
+    pub(super) changes: Arc<[u8]>,
+    pub(super) whole: Option<Arc<[u8]>>,
 }
 
 impl Recording {
     pub(super) fn new(name: u32, executes: bool) -> Self {
-        Self { name, executes, bytes: Vec::new(), last: BTreeMap::new() }
+        Self { name, executes, bytes: Vec::new(), last: BTreeMap::new(), whole: Some(Vec::new()) }
     }
 
-    pub(super) fn record(&mut self, command: &Command<'_>) {
-        if let Some((slot, _)) = attribute(command) {
-            let mut bytes = Vec::new();
-            command.encode(&mut bytes);
-            self.last.insert(slot, bytes);
-            return;
+    pub(super) fn record(&mut self, command: &Command<'_>, active: usize) {
+        self.add(command);
+        let form = form_of(command);
+        let slot = attribute(command).map(|(slot, _)| Last::Attribute(slot));
+        let kept = || form.filter(Form::is_free).map(|form| Last::Kept(form.key(active)));
+        if let Some(last) = slot.or_else(kept) {
+            let bytes = self.last.entry(last).or_default();
+            bytes.clear();
+            return command.encode(bytes);
         }
         let orders = matches!(
             command,
@@ -39,13 +60,34 @@ impl Recording {
                 | Command::PopAttrib
                 | Command::CallList { .. }
                 | Command::CallLists { .. }
+                | Command::Disable { cap: 0x0b57 }
         );
         if orders {
             self.settle();
         }
-        if orders || changes(command) {
+        if orders || form.is_some() || changes(command) {
             command.encode(&mut self.bytes);
         }
+    }
+
+    /// A command that belongs to the list whatever it changes.
+    pub(super) fn add(&mut self, command: &Command<'_>) {
+        if let Some(whole) = &mut self.whole {
+            command.encode(whole);
+            if whole.len() > ROOM {
+                self.whole = None;
+            }
+        }
+    }
+
+    /// What the list draws lies in buffers, which may change: it cannot be kept.
+    pub(super) fn spoil(&mut self) {
+        self.whole = None;
+    }
+
+    /// All that was recorded so far, if it could be kept.
+    pub(super) fn so_far(&self) -> Option<&[u8]> {
+        self.whole.as_deref()
     }
 
     fn settle(&mut self) {
@@ -54,9 +96,9 @@ impl Recording {
         }
     }
 
-    pub(super) fn finish(mut self) -> Arc<[u8]> {
+    pub(super) fn finish(mut self) -> Recorded {
         self.settle();
-        self.bytes.into()
+        Recorded { changes: self.bytes.into(), whole: self.whole.map(Into::into) }
     }
 }
 
@@ -67,6 +109,21 @@ fn changes(command: &Command<'_>) -> bool {
         Command::ActiveTexture { .. }
             | Command::AlphaFunc { .. }
             | Command::BindTexture { .. }
+            | Command::TexImage1D { .. }
+            | Command::TexImage2D { .. }
+            | Command::TexImage3D { .. }
+            | Command::TexSubImage1D { .. }
+            | Command::TexSubImage2D { .. }
+            | Command::TexSubImage3D { .. }
+            | Command::TexParameterf { .. }
+            | Command::TexParameterfv { .. }
+            | Command::TexParameteri { .. }
+            | Command::TexParameteriv { .. }
+            | Command::CopyTexImage1D { .. }
+            | Command::CopyTexImage2D { .. }
+            | Command::CopyTexSubImage1D { .. }
+            | Command::CopyTexSubImage2D { .. }
+            | Command::CopyTexSubImage3D { .. }
             | Command::BindSampler { .. }
             | Command::BlendColor { .. }
             | Command::BlendEquation { .. }
@@ -131,7 +188,7 @@ fn changes(command: &Command<'_>) -> bool {
             | Command::Translatef { .. }
             | Command::UseProgram { .. }
             | Command::Viewport { .. }
-    )
+    ) || super::steps::uniform(command).is_some()
 }
 
 /// Whether a command is executed at once while a list is recorded, and is not in the list.

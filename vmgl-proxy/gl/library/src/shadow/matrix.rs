@@ -103,6 +103,11 @@ impl Stack {
         self.0.len()
     }
 
+    /// From the lowest on.
+    pub(crate) fn levels(&self) -> &[Matrix] {
+        &self.0
+    }
+
     pub(crate) fn load(&mut self, matrix: Matrix) {
         if let Some(top) = self.0.last_mut() {
             *top = matrix;

@@ -3,25 +3,32 @@
 //!
 //! [`State::track`] is told each command before it goes. A display list is kept as the commands of it that change the
 //! shadow; calling it applies them. What is not kept is asked of the renderer: slow, and right.
+//!
+//! All that a renderer must be given to go on where another one ended is kept, too, asked for or not: [`restore`] makes the commands.
 
 pub(crate) mod arrays;
 pub(crate) mod attributes;
-mod bindings;
+pub(crate) mod bindings;
 pub(crate) mod get;
-mod lists;
+pub(crate) mod kept;
+pub(crate) mod lists;
 pub(crate) mod matrix;
 pub(crate) mod objects;
 mod owned;
+pub(crate) mod restore;
 mod stacks;
+pub(crate) mod steps;
+pub(crate) mod textures;
 mod track;
 pub(crate) mod values;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use arrays::ArrayObject;
 pub(crate) use bindings::{TARGETS, buffer_place, texture_place};
 use matrix::Stack;
-pub(crate) use objects::{Asked, Buffer, Group, Linked, Map, Object, Shader};
+pub(crate) use objects::{Asked, Buffer, Group, Linked, Map, Object, Shader, Uniforms};
 use values::Values;
 
 use crate::caps::Strings;
@@ -126,6 +133,8 @@ pub(crate) struct Framebuffer {
     pub(crate) attachments: HashMap<u32, Attachment>,
     /// What the renderer said of it, and the count of changes then.
     pub(crate) status: Option<(u64, u32)>,
+    /// The command that attached what is at each place.
+    made: BTreeMap<u32, Vec<u8>>,
     draw_buffers: Option<Vec<u32>>,
     read_buffer: Option<u32>,
 }
@@ -161,6 +170,13 @@ pub(crate) struct State {
     pub(crate) program: u32,
     pub(crate) query_names: Names,
     queries: HashMap<u32, u32>,
+    /// What each query has asked for.
+    query_targets: BTreeMap<u32, u32>,
+    /// The command that bound each place of an indexed target: by target and place, with the buffer.
+    indexed: BTreeMap<(u32, u32), (u32, Vec<u8>)>,
+    kept: Arc<kept::Kept>,
+    /// The primitive between `glBegin` and `glEnd`.
+    begun: Option<u32>,
     stack: Vec<stacks::Saved>,
     client_stack: Vec<stacks::SavedClient>,
     list: Option<lists::Recording>,
@@ -198,6 +214,10 @@ impl State {
             program: 0,
             query_names: Names::default(),
             queries: HashMap::new(),
+            query_targets: BTreeMap::new(),
+            indexed: BTreeMap::new(),
+            kept: Arc::default(),
+            begun: None,
             stack: Vec::new(),
             client_stack: Vec::new(),
             list: None,

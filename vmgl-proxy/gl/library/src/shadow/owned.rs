@@ -5,7 +5,11 @@ use vmgl_gl_stream::{Command, Data};
 use super::arrays::{Array, Fixed};
 use super::bindings::{DRAW_FRAMEBUFFER, ELEMENT_ARRAY, READ_FRAMEBUFFER, buffer_place, texture_place};
 use super::lists::Recording;
+use super::textures::Texture;
 use super::{Attachment, Buffer, Group, Object, State};
+
+/// What is attached is a texture's.
+pub(super) const TEXTURE: u32 = 0x1702;
 
 /// Names of an array of the program's.
 fn names(bytes: &[u8]) -> impl Iterator<Item = u32> {
@@ -27,6 +31,8 @@ impl State {
                 if let Some(place) = texture_place(target) {
                     if texture != 0 {
                         group.targets.entry(texture).or_insert(target);
+                        let first = || Texture { target, ..Texture::default() };
+                        group.kept_textures.entry((texture, 0)).or_insert_with(first);
                     }
                     self.unit().bound[place] = texture;
                 }
@@ -35,21 +41,18 @@ impl State {
                 for name in names(textures).filter(|name| *name != 0) {
                     group.textures.free(name);
                     group.targets.remove(&name);
+                    group.drop_texture(name);
                     let bound = self.units.iter_mut().flat_map(|unit| &mut unit.bound);
                     bound.filter(|bound| **bound == name).for_each(|bound| *bound = 0);
                 }
                 group.images += 1;
             }
-            Command::TexImage1D { .. }
-            | Command::TexImage2D { .. }
-            | Command::TexImage3D { .. }
-            | Command::TexImage2DMultisample { .. }
-            | Command::TexImage3DMultisample { .. }
-            | Command::CompressedTexImage2D { .. }
-            | Command::CopyTexImage2D { .. }
-            | Command::GenerateMipmap { .. }
-            | Command::RenderbufferStorage { .. }
-            | Command::RenderbufferStorageMultisample { .. } => group.images += 1,
+            Command::RenderbufferStorage { .. } | Command::RenderbufferStorageMultisample { .. } => {
+                group.images += 1;
+                let bytes = group.storages.entry(self.renderbuffer).or_default();
+                bytes.clear();
+                command.encode(bytes);
+            }
             Command::BindSampler { unit, sampler } => {
                 if let Some(unit) = usize::try_from(unit).ok().and_then(|unit| self.units.get_mut(unit)) {
                     unit.sampler = sampler;
@@ -58,6 +61,7 @@ impl State {
             Command::DeleteSamplers { samplers, .. } => {
                 for name in names(samplers) {
                     group.samplers.free(name);
+                    group.sampler_parameters.retain(|(sampler, _), _| *sampler != name);
                     self.units
                         .iter_mut()
                         .filter(|unit| unit.sampler == name)
@@ -104,7 +108,7 @@ impl State {
             }
             Command::EndList => {
                 if let Some(list) = self.list.take() {
-                    group.recorded.insert(list.name, list.finish());
+                    group.keep_list(list);
                 }
             }
             Command::CallList { list } => self.call_list(group, list),
@@ -117,14 +121,24 @@ impl State {
                 for name in list..list.saturating_add_signed(range.max(0)) {
                     group.lists.free(name);
                     group.recorded.remove(&name);
+                    group.drop_list(name);
                 }
             }
+            Command::FenceSync { sync, .. } => {
+                group.fences.insert(sync);
+            }
             Command::DeleteSync { sync } => {
+                group.fences.remove(&sync);
                 if let Ok(name) = u32::try_from(sync) {
                     group.syncs.free(name);
                 }
             }
-            _ => return self.apply_buffers(group, command) || self.apply_framebuffers(group, command),
+            _ => {
+                return self.apply_buffers(group, command)
+                    || self.apply_framebuffers(group, command)
+                    || self.apply_textures(group, command)
+                    || self.apply_programs(group, command);
+            }
         }
         true
     }
@@ -150,9 +164,14 @@ impl State {
 
     fn apply_buffers(&mut self, group: &mut Group, command: &Command<'_>) -> bool {
         match *command {
-            Command::BindBuffer { target, buffer }
-            | Command::BindBufferBase { target, buffer, .. }
-            | Command::BindBufferRange { target, buffer, .. } => self.bind_buffer(group, target, buffer),
+            Command::BindBuffer { target, buffer } => self.bind_buffer(group, target, buffer),
+            Command::BindBufferBase { target, buffer, index }
+            | Command::BindBufferRange { target, buffer, index, .. } => {
+                let mut bytes = Vec::new();
+                command.encode(&mut bytes);
+                self.indexed.insert((target, index), (buffer, bytes));
+                self.bind_buffer(group, target, buffer);
+            }
             Command::BufferData { target, size, data, usage } => {
                 let bound = self.bound_buffer(target).and_then(|name| group.stored.get_mut(&name));
                 if let (Some(buffer), Ok(size)) = (bound, usize::try_from(size)) {
@@ -193,6 +212,7 @@ impl State {
                 for name in names(buffers).filter(|name| *name != 0) {
                     group.buffers.free(name);
                     group.stored.remove(&name);
+                    self.indexed.retain(|_, (buffer, _)| *buffer != name);
                     self.buffers.iter_mut().filter(|bound| **bound == name).for_each(|bound| *bound = 0);
                     let arrays = self.arrays();
                     if arrays.elements == name {
@@ -223,12 +243,27 @@ impl State {
         }
     }
 
-    fn attach(&mut self, group: &mut Group, target: u32, place: u32, attachment: Attachment) {
+    fn attach(
+        &mut self,
+        group: &mut Group,
+        (target, place): (u32, u32),
+        attachment: Attachment,
+        command: &Command<'_>,
+    ) {
         group.images += 1;
+        if attachment.kind == TEXTURE {
+            group.drawn_into(attachment.name, attachment.level);
+        }
         let (name, framebuffer) = self.framebuffer(target);
         if name == 0 {
             return;
         }
+        if place == 0x821a {
+            framebuffer.made.retain(|place, _| !matches!(place, 0x8d00 | 0x8d20));
+        }
+        let bytes = framebuffer.made.entry(place).or_default();
+        bytes.clear();
+        command.encode(bytes);
         // Depth and stencil at once are two places.
         let places: &[u32] = if place == 0x821a { &[0x8d00, 0x8d20] } else { &[place] };
         for place in places {
@@ -241,7 +276,6 @@ impl State {
     }
 
     fn apply_framebuffers(&mut self, group: &mut Group, command: &Command<'_>) -> bool {
-        const TEXTURE: u32 = 0x1702;
         const RENDERBUFFER: u32 = 0x8d41;
         let image = |name, level, face, layer| Attachment { kind: TEXTURE, name, level, face, layer };
         match *command {
@@ -270,6 +304,7 @@ impl State {
             Command::DeleteRenderbuffers { renderbuffers, .. } => {
                 for name in names(renderbuffers).filter(|name| *name != 0) {
                     group.renderbuffers.free(name);
+                    group.storages.remove(&name);
                     if self.renderbuffer == name {
                         self.renderbuffer = 0;
                     }
@@ -278,19 +313,19 @@ impl State {
             }
             Command::FramebufferRenderbuffer { target, attachment, renderbuffer, .. } => {
                 let it = Attachment { kind: RENDERBUFFER, name: renderbuffer, level: 0, face: 0, layer: 0 };
-                self.attach(group, target, attachment, it);
+                self.attach(group, (target, attachment), it, command);
             }
             Command::FramebufferTexture { target, attachment, texture, level } => {
-                self.attach(group, target, attachment, image(texture, level, 0, 0));
+                self.attach(group, (target, attachment), image(texture, level, 0, 0), command);
             }
             Command::FramebufferTexture1D { target, attachment, textarget, texture, level }
             | Command::FramebufferTexture2D { target, attachment, textarget, texture, level } => {
                 let face = if (0x8515..=0x851a).contains(&textarget) { textarget } else { 0 };
-                self.attach(group, target, attachment, image(texture, level, face, 0));
+                self.attach(group, (target, attachment), image(texture, level, face, 0), command);
             }
             Command::FramebufferTexture3D { target, attachment, texture, level, zoffset: layer, .. }
             | Command::FramebufferTextureLayer { target, attachment, texture, level, layer } => {
-                self.attach(group, target, attachment, image(texture, level, 0, layer));
+                self.attach(group, (target, attachment), image(texture, level, 0, layer), command);
             }
             Command::DrawBuffer { buf } => {
                 group.images += 1;
@@ -306,13 +341,22 @@ impl State {
             }
             Command::BeginQuery { target, id } => {
                 self.query_names.take(id);
+                self.query_targets.insert(id, target);
                 self.queries.insert(target, id);
             }
             Command::EndQuery { target } => {
                 self.queries.remove(&target);
             }
-            Command::QueryCounter { id, .. } => self.query_names.take(id),
-            Command::DeleteQueries { ids, .. } => names(ids).for_each(|name| self.query_names.free(name)),
+            Command::QueryCounter { id, target } => {
+                self.query_names.take(id);
+                self.query_targets.insert(id, target);
+            }
+            Command::DeleteQueries { ids, .. } => {
+                for name in names(ids) {
+                    self.query_names.free(name);
+                    self.query_targets.remove(&name);
+                }
+            }
             _ => return false,
         }
         true

@@ -1,5 +1,8 @@
 //! `glPushAttrib` and `glPushClientAttrib`.
 
+use std::sync::Arc;
+
+use super::kept::Kept;
 use super::values::{Values, group};
 use super::{Attributes, PixelStore, State, Unit};
 use crate::shadow::arrays::ArrayObject;
@@ -12,19 +15,20 @@ const STACK_UNDERFLOW: u32 = 0x0504;
 
 #[derive(Debug)]
 pub(super) struct Saved {
-    groups: u32,
-    values: Values,
-    units: Vec<Unit>,
-    active: usize,
-    attributes: Attributes,
+    pub(super) groups: u32,
+    pub(super) values: Values,
+    pub(super) units: Vec<Unit>,
+    pub(super) active: usize,
+    pub(super) attributes: Attributes,
+    pub(super) kept: Arc<Kept>,
 }
 
 #[derive(Debug)]
 pub(super) struct SavedClient {
-    groups: u32,
-    unpack: PixelStore,
-    pack: PixelStore,
-    arrays: ArrayObject,
+    pub(super) groups: u32,
+    pub(super) unpack: PixelStore,
+    pub(super) pack: PixelStore,
+    pub(super) arrays: ArrayObject,
     array_object: u32,
     array_buffer: u32,
     client_active: usize,
@@ -41,12 +45,16 @@ impl State {
             units: self.units.clone(),
             active: self.active,
             attributes: self.attributes.clone(),
+            kept: Arc::clone(&self.kept),
         });
     }
 
     pub(super) fn pop(&mut self) {
         let Some(saved) = self.stack.pop() else { return self.error(STACK_UNDERFLOW) };
         self.values.restore(&saved.values, saved.groups);
+        if !Arc::ptr_eq(&self.kept, &saved.kept) {
+            Arc::make_mut(&mut self.kept).restore(&saved.kept, saved.groups);
+        }
         for (unit, old) in self.units.iter_mut().zip(saved.units) {
             if saved.groups & (group::TEXTURE | group::ENABLE) != 0 {
                 unit.enabled = old.enabled;

@@ -1,9 +1,12 @@
 //! What each command changes of the shadow.
 
+use std::sync::Arc;
+
 use vmgl_gl_stream::Command;
 
 use super::attributes::{Slot, attribute};
 use super::bindings::texture_place;
+use super::kept::{Form, form_of, switch};
 use super::lists::at_once;
 use super::matrix::{IDENTITY, Matrix, frustum, orthogonal, rotation, scaling, translation, transpose};
 use super::values::{self, slot};
@@ -55,7 +58,7 @@ impl State {
         if let Some(list) = &mut self.list
             && !at_once(command)
         {
-            list.record(command);
+            list.record(command, self.active);
             if !list.executes {
                 return;
             }
@@ -67,12 +70,21 @@ impl State {
         if self.apply_fixed(command) || self.apply_raster(command) {
             return;
         }
+        if let Some((slot, value)) = attribute(command) {
+            return self.set_attribute(slot, value);
+        }
         if self.apply_objects(group, command) || self.apply_arrays(command) {
             return;
         }
-        if let Some((slot, value)) = attribute(command) {
-            self.set_attribute(slot, value);
+        if let Some(form) = form_of(command) {
+            self.keep(&form, command);
         }
+    }
+
+    /// Keeps a command whose kind is kept as it is.
+    fn keep(&mut self, form: &Form, command: &Command<'_>) {
+        let matrix = form.by_matrix.then(|| self.modelview.top());
+        Arc::make_mut(&mut self.kept).set(form, self.active, matrix, command);
     }
 
     fn set_attribute(&mut self, slot: Slot, value: [f64; 4]) {
@@ -132,6 +144,8 @@ impl State {
             Command::PopAttrib => self.pop(),
             Command::PushClientAttrib { mask } => self.push_client(mask),
             Command::PopClientAttrib => self.pop_client(),
+            Command::Begin { mode } => self.begun = Some(mode),
+            Command::End => self.begun = None,
             Command::ShadeModel { mode } => self.values.set(const { slot(0x0b54) }, mode),
             Command::ColorMaterial { face, mode } => {
                 self.values.set(const { slot(0x0b55) }, face);
@@ -184,8 +198,28 @@ impl State {
         } else if (0x0c60..=0x0c63).contains(&cap) {
             let (unit, bit) = (self.unit(), 1 << (cap - 0x0c60));
             unit.generated = if on { unit.generated | bit } else { unit.generated & !bit };
-        } else {
+        } else if values::find(cap).is_some() {
+            self.leave_material(cap, on);
             self.values.switch(cap, on);
+        } else {
+            let command = if on { Command::Enable { cap } } else { Command::Disable { cap } };
+            self.keep(&switch(cap), &command);
+        }
+    }
+
+    /// A material that followed the current colour stays as it is when it follows no longer.
+    fn leave_material(&mut self, cap: u32, on: bool) {
+        const COLOR_MATERIAL: usize = slot(0x0b57);
+        if cap != 0x0b57 || on || self.values.get(COLOR_MATERIAL)[0] == 0.0 {
+            return;
+        }
+        let number = |name: usize| super::get::whole(self.values.get(name)[0]);
+        let (face, pname) = (number(const { slot(0x0b55) }), number(const { slot(0x0b56) }));
+        #[expect(clippy::cast_possible_truncation, reason = "it was given as a float")]
+        let params = self.attributes.color.map(|part| (part as f32).to_le_bytes()).concat();
+        let command = Command::Materialfv { face, pname, params: &params };
+        if let Some(form) = form_of(&command) {
+            self.keep(&form, &command);
         }
     }
 

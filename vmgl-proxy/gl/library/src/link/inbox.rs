@@ -1,0 +1,95 @@
+//! What the renderer has said and nobody has looked at yet, and how the stream stands.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use vmgl_gl_stream::{Event, limits};
+
+use super::{Answer, Pace, log};
+
+/// How the stream stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The renderer has it, though the connection may be broken.
+    #[default]
+    Live,
+    /// No renderer knows it: a new one is being rebuilt from the shadow.
+    Lost,
+    /// For good: nothing more is drawn.
+    Gone,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    pieces: HashMap<u32, Vec<u8>>,
+    pub(super) answers: HashMap<u32, Answer>,
+    pub(super) disregarded: HashSet<u32>,
+    pub(super) paces: HashMap<u32, Pace>,
+    pub(super) errors: Vec<(u32, u32)>,
+    pub(super) round_trip: Option<Duration>,
+    pub(super) phase: Phase,
+    /// Counts streams.
+    pub(super) generation: u64,
+    /// It is being rebuilt just now.
+    pub(super) restoring: bool,
+    /// The last ping that was answered.
+    pub(super) pong: u32,
+    /// The renderer will be replaced, and nobody has been told.
+    pub(super) leave: bool,
+}
+
+impl Inbox {
+    /// Whether it makes sense to wait for an answer.
+    pub(super) fn answers_come(&self) -> bool {
+        match self.phase {
+            Phase::Live => true,
+            Phase::Lost => self.restoring,
+            Phase::Gone => false,
+        }
+    }
+
+    /// Another stream begins: nothing of the old one comes any more.
+    pub(super) fn begin_anew(&mut self) {
+        self.phase = Phase::Lost;
+        self.generation += 1;
+        self.restoring = false;
+        self.pieces.clear();
+        self.paces.clear();
+        self.errors.clear();
+        self.disregarded.clear();
+        self.leave = false;
+    }
+
+    pub(super) fn heard(&mut self, event: &Event<'_>, now: Instant) {
+        match *event {
+            Event::Reply { reply, more, value, data } => {
+                let gathered = self.pieces.entry(reply).or_default();
+                if gathered.len() + data.len() <= limits::ANSWER + (1 << 20) {
+                    gathered.extend_from_slice(data);
+                }
+                if more == 0 {
+                    let data = self.pieces.remove(&reply).unwrap_or_default();
+                    if !self.disregarded.remove(&reply) {
+                        self.answers.insert(reply, Answer { value, data });
+                    }
+                }
+            }
+            Event::Swapped { drawable, serial, .. } => {
+                if let Some(pace) = self.paces.get_mut(&drawable)
+                    && let Some(latency) = pace.seen(serial, now)
+                {
+                    let least = self.round_trip.map_or(latency, |least| least.min(latency));
+                    self.round_trip = Some(least);
+                }
+            }
+            Event::GlError { context, error, .. } => {
+                if self.errors.len() < 64 {
+                    self.errors.push((context, error));
+                }
+            }
+            Event::Pong { serial } => self.pong = serial,
+            Event::Leave => self.leave = true,
+            Event::Lost { what } => log(format_args!("the renderer lost what was drawn ({what})")),
+        }
+    }
+}
