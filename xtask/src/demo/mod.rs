@@ -7,6 +7,7 @@
 mod agent;
 mod display;
 mod files;
+mod gl;
 mod nbd;
 mod nbd_story;
 mod story;
@@ -33,7 +34,7 @@ const CONTENT_MAX: u64 = 240 << 20;
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo --nbd\n  cargo xtask demo display\n  cargo xtask demo agent"
+    after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo --nbd\n  cargo xtask demo display\n  cargo xtask demo gl\n  cargo xtask demo agent"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -61,6 +62,8 @@ enum What {
     Agent(agent::Arguments),
     /// Show the display proxy instead: frames a second from afar, and a recorded session, with and without it.
     Display(display::Arguments),
+    /// Show VMGL instead: OpenGL of an agent that is far away, drawn at the desk, beside plain VNC.
+    Gl(gl::Arguments),
 }
 
 /// Runs the demonstration.
@@ -68,6 +71,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.what {
         Some(What::Agent(arguments)) => return agent::main(arguments),
         Some(What::Display(arguments)) => return display::main(arguments),
+        Some(What::Gl(arguments)) => return gl::main(arguments),
         None => {}
     }
     if arguments.nbd {

@@ -32,12 +32,17 @@ pub(crate) struct Arguments {
     /// Also compile rublk, which benchmarks are compared with.
     #[arg(long)]
     bench: bool,
+    /// Also install the OpenGL programs of `bench gl` and `demo gl`.
+    #[arg(long)]
+    gl: bool,
 }
 
 /// Runs the command.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.check {
-        let missing = missing(&[For::Build, For::Guest, For::Test]);
+        let mut purposes = vec![For::Build, For::Guest, For::Test];
+        purposes.extend(arguments.gl.then_some(For::Gl));
+        let missing = missing(&purposes);
         for package in &missing {
             println!("missing: {} ({})", package.name, package.why);
         }
@@ -61,6 +66,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(if there { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     ensure_all()?;
+    if arguments.gl {
+        ensure(&[For::Gl])?;
+    }
     if arguments.bench {
         println!("rublk: {}", rublk::ensure_rublk()?.display());
     }
@@ -80,6 +88,11 @@ pub(crate) fn ensure_all() -> Result<()> {
 /// What `cargo xtask test --quick` needs.
 pub(crate) fn ensure_build() -> Result<()> {
     ensure(&[For::Build])
+}
+
+/// Everything for `cargo xtask bench gl` and `cargo xtask demo gl`.
+pub(crate) fn ensure_gl() -> Result<()> {
+    ensure(&[For::Build, For::Guest, For::Test, For::Gl])
 }
 
 /// What the guest needs.

@@ -13,6 +13,8 @@ pub(super) enum For {
     Guest,
     /// The tests, on the host and in the guest.
     Test,
+    /// Programs that draw with OpenGL, and peers of VMGL, for its bench and its demonstration.
+    Gl,
 }
 
 /// A sign that a package is installed.
@@ -134,6 +136,28 @@ pub(super) const PACKAGES: &[Package] = &[
     package("rsync", For::Test, "a peer of the benchmarks", Sign::Program("rsync")),
     package("linux-perf", For::Test, "counting what an I/O costs", Sign::Program("perf")),
     package("xfsprogs", For::Test, "a second file system on the disk", Sign::Program("mkfs.xfs")),
+    package("mesa-utils-extra", For::Gl, "programs of OpenGL ES", Sign::Program("es2gears_x11")),
+    package("glmark2-x11", For::Gl, "scenes of OpenGL 2", Sign::Program("glmark2")),
+    package(
+        "xscreensaver-gl",
+        For::Gl,
+        "programs of OpenGL 1",
+        Sign::File("/usr/libexec/xscreensaver/glmatrix"),
+    ),
+    package(
+        "xscreensaver-gl-extra",
+        For::Gl,
+        "programs of OpenGL 1",
+        Sign::File("/usr/libexec/xscreensaver/dangerball"),
+    ),
+    package(
+        "python3-vtk9",
+        For::Gl,
+        "a program that shows data, with OpenGL 3.2",
+        Sign::File("/usr/lib/python3/dist-packages/vtkmodules/__init__.py"),
+    ),
+    package("apitrace", For::Gl, "how small a program's calls can be", Sign::Program("apitrace")),
+    package("virgl-server", For::Gl, "Mesa's way to a renderer, a peer", Sign::Program("virgl_test_server")),
 ];
 
 /// Whether a file exists below `folder` whose path fits a pattern with `*` in its parts.

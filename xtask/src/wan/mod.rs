@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 pub(crate) use check::{Iperf, TCP_HEADERS, ping, tcp};
 use line::Settings;
-pub(crate) use tunnel::{Shape, Side, Tunnel, inside};
+pub(crate) use tunnel::{DEVICE, Shape, Side, Tunnel, inside};
 pub(crate) use units::{bytes, show_rate, show_time};
 
 /// Two network namespaces with a long, narrow line between them.

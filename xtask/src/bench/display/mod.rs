@@ -5,7 +5,7 @@
 //! their age is read where they arrive. Peers alternate in one run; medians are shown; each bar is said to be
 //! met or missed.
 
-mod bar;
+pub(crate) mod bar;
 mod cpu;
 pub(crate) mod fps;
 mod lag;

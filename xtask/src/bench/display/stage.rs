@@ -27,12 +27,17 @@ pub(crate) struct Running(Child);
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
-        let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self::start_told(command, Stdio::null())
+    }
+
+    /// The same; what it has to say of itself goes there.
+    pub(crate) fn start_told(command: &mut Command, errors: Stdio) -> Result<Self> {
+        let child = command.stdin(Stdio::null()).stderr(errors).spawn();
         Ok(Self(child.with_context(|| format!("cannot start {}", process::line(command)))?))
     }
 
     /// The first line it says.
-    fn line(&mut self) -> Result<String> {
+    pub(crate) fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         let out = self.0.stdout.take().context("its output is not read")?;
         BufReader::new(out).read_line(&mut line)?;
@@ -51,22 +56,17 @@ impl Running {
         Ok(text.trim().to_owned())
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
     /// Seconds of a processor that its threads have used; those that ended do not count.
-    pub(super) fn cpu_seconds(&self) -> Result<f64> {
-        let mut nanoseconds = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
-            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            nanoseconds += text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0_u64);
-        }
-        Ok(nanoseconds as f64 / 1e9)
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        cpu_seconds(self.id())
     }
 
     /// Stops it, or lets it go on.
-    pub(super) fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
         let id = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw);
         Ok(rustix::process::kill_process(id.context("its number is none")?, signal)?)
     }
@@ -105,15 +105,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Asks at its `ctl`.
     pub(super) fn ask(&self, question: &Value) -> Result<Value> {
-        let mut stream = UnixStream::connect(&self.ctl)?;
-        stream.write_all(format!("{question}\n").as_bytes())?;
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line)?;
-        let mut said: Value = serde_json::from_str(&line)?;
-        match said.get("error") {
-            Some(why) => Err(anyhow!("{question}: {why}")),
-            None => Ok(said["ok"].take()),
-        }
+        ask(&self.ctl, question)
     }
 
     /// The address where viewers connect.
@@ -357,7 +349,31 @@ impl Stage {
     }
 }
 
-fn wait(what: &str, mut so: impl FnMut() -> bool) -> Result<()> {
+/// Asks a proxy at its `ctl`.
+pub(crate) fn ask(ctl: &Path, question: &Value) -> Result<Value> {
+    let mut stream = UnixStream::connect(ctl)?;
+    stream.write_all(format!("{question}\n").as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    let mut said: Value = serde_json::from_str(&line)?;
+    match said.get("error") {
+        Some(why) => Err(anyhow!("{question}: {why}")),
+        None => Ok(said["ok"].take()),
+    }
+}
+
+/// Seconds of a processor that a process's threads have used; those that ended do not count.
+pub(crate) fn cpu_seconds(process: u32) -> Result<f64> {
+    let mut nanoseconds = 0;
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
+        let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        nanoseconds += text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0_u64);
+    }
+    Ok(nanoseconds as f64 / 1e9)
+}
+
+/// Waits until it is so; an error after [`PATIENCE`].
+pub(crate) fn wait(what: &str, mut so: impl FnMut() -> bool) -> Result<()> {
     let began = Instant::now();
     while !so() {
         if began.elapsed() > PATIENCE {

@@ -1,0 +1,107 @@
+//! VMGL beside what users have without it: programs of an agent whose OpenGL is drawn at the desk, over a line of 100 Mbit/s.
+//!
+//! Agent and desk are two network namespaces ([`world`]). A program ([`programs`]) is started unmodified, once with VMGL's library
+//! and once with Mesa's software in the agent, and what is seen of it is counted by viewers: by the proxy's, and by a plain
+//! one over the same line. Peers take turns in one run; medians are shown; each bar is said to be met or missed.
+
+mod cost;
+mod fps;
+mod lag;
+pub(crate) mod programs;
+mod trace;
+mod virpipe;
+pub(crate) mod world;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::display::bar::Bar;
+use crate::rig::Scratch;
+use programs::{PROGRAMS, Program};
+use world::{Built, World};
+
+/// What to measure, and how long.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench gl
+  cargo xtask bench gl --rows fps --rtts 100 --programs gears,vtk --runs 1
+  cargo xtask bench gl --rows cost,trace --programs glmark2")]
+pub(crate) struct Arguments {
+    /// These rows only; by default all.
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<Row>,
+    /// Only programs whose names have one of these words in them; by default each row's own choice.
+    #[arg(long, value_delimiter = ',', value_name = "WORDS")]
+    programs: Vec<String>,
+    /// Lines of these lengths, there and back, one after the other.
+    #[arg(long, value_delimiter = ',', default_value = "0,33,66,100", value_name = "MS")]
+    rtts: Vec<u64>,
+    /// Runs of each peer; the median is shown.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Seconds a run.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Row {
+    /// Frames a second, bytes and waits a frame, over each line.
+    Fps,
+    /// From a key to the picture, over each line.
+    Lag,
+    /// Mesa's virpipe over each line.
+    Virpipe,
+    /// Seconds of a processor a frame, as fast as it goes, at 0 ms.
+    Cost,
+    /// Bytes a frame beside those of apitrace.
+    Trace,
+}
+
+impl Arguments {
+    /// Of these programs those that are asked for.
+    fn chosen(&self, usual: impl Fn(&Program) -> bool) -> Vec<&'static Program> {
+        let named = |program: &Program| self.programs.iter().any(|word| program.name.contains(word.as_str()));
+        let wanted =
+            |program: &&Program| if self.programs.is_empty() { usual(program) } else { named(program) };
+        PROGRAMS.iter().filter(wanted).collect()
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+}
+
+/// Measures.
+pub(super) fn measure(arguments: &Arguments) -> Result<()> {
+    ensure!(arguments.runs > 0 && arguments.seconds >= 1.0, "a run takes a second or more");
+    let mut scratch = Scratch::make("gl")?;
+    let built = Built::make(scratch.path())?;
+    let wanted = |row| arguments.rows.is_empty() || arguments.rows.contains(&row);
+    let mut bars = Vec::new();
+    for ms in &arguments.rtts {
+        if !(wanted(Row::Fps) || wanted(Row::Lag) || wanted(Row::Virpipe)) {
+            break;
+        }
+        let world = World::make(&mut scratch, &built, *ms)?;
+        if wanted(Row::Fps) {
+            bars.extend(fps::measure(&world, arguments)?);
+        }
+        if wanted(Row::Lag) {
+            bars.extend(lag::measure(&world, arguments)?);
+        }
+        if wanted(Row::Virpipe) {
+            virpipe::measure(&world, arguments)?;
+        }
+    }
+    if wanted(Row::Cost) {
+        bars.extend(cost::measure(&World::make(&mut scratch, &built, 0)?, arguments)?);
+    }
+    if wanted(Row::Trace) {
+        bars.extend(trace::measure(&World::make(&mut scratch, &built, 0)?, arguments)?);
+    }
+    println!();
+    bars.iter().for_each(|bar| println!("{}", Bar::line(bar)));
+    Ok(())
+}
