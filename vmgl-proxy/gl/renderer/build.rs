@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use vmgl_gl_spec::{Base, ByHand, Entry, Kind, Plan, Registry};
 
-/// What the renderer asks OpenGL itself; programs ask it of the agent's side.
+/// What the renderer asks and tells OpenGL itself; programs ask it of the agent's side.
 const ASKED: &[&str] = &[
+    "glFlush",
     "glGetActiveAttrib",
     "glGetActiveUniform",
     "glGetActiveUniformBlockName",

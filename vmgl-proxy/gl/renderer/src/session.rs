@@ -418,6 +418,11 @@ impl Session {
         let wait = due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now));
         if !wait.is_zero() {
             self.flush(outlet)?;
+            if let (Some(begin), true) = (self.gl.Flush, self.current.is_some()) {
+                // The pause is for the screen: what is drawn is drawn meanwhile.
+                // SAFETY: a call without pointers.
+                unsafe { begin() };
+            }
             outlet.work(false);
             std::thread::sleep(wait);
             outlet.work(true);

@@ -75,8 +75,9 @@ impl Inbox {
                 }
             }
             Event::Swapped { drawable, serial, .. } => {
+                let round_trip = self.round_trip.unwrap_or_default();
                 if let Some(pace) = self.paces.get_mut(&drawable)
-                    && let Some(latency) = pace.seen(serial, now)
+                    && let Some(latency) = pace.seen(serial, now, round_trip)
                 {
                     let least = self.round_trip.map_or(latency, |least| least.min(latency));
                     self.round_trip = Some(least);
