@@ -17,13 +17,14 @@ const PING_PROTOCOL_VERSION: u32 = 10;
 /// Most bytes of a client's name.
 const NAME: u32 = 4096;
 
-/// Lets clients in, one after the other; each has a connection of its own.
+/// Lets clients in, one after the other; each has a connection of its own. One for which there is no server is hung up on.
 ///
 /// # Errors
-/// When it cannot listen.
+/// When it cannot accept.
 pub fn serve(door: &Door, to: &Address) -> io::Result<()> {
     loop {
-        let (client, server) = (door.accept()?, Stream::connect(to)?);
+        let client = door.accept()?;
+        let Ok(server) = Stream::connect(to) else { continue };
         let (back, client_back) = (server.second()?, client.second()?);
         std::thread::spawn(move || carry(back, client_back));
         std::thread::spawn(move || {

@@ -27,7 +27,9 @@ pub(super) fn measure(world: &World, arguments: &Arguments) -> Result<()> {
     let socket = Socket;
     let behind = world.built.path();
     let mut server = world.tunnel.b.command("virgl_test_server");
-    server.args(["--use-egl-surfaceless", "--socket-path"]).arg(&behind).stdout(Stdio::null());
+    // With a blank in place of the sign it ends.
+    let path = format!("--socket-path={}", behind.display());
+    server.args(["--use-egl-surfaceless", &path]).stdout(Stdio::null());
     let _server = Running::start(&mut server)?;
     wait("virgl_test_server listens", || behind.exists())?;
     let at = format!("tcp:{}:{PORT}", world.tunnel.b.address);
