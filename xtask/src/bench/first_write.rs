@@ -1,30 +1,35 @@
-//! What a chunk's first write costs: a disk that another site holds all of, so that every chunk is clean, is written
-//! through NBD; the same requests again find their chunks marked.
+//! What a chunk's first write costs: a disk that another site holds all of, so that every chunk is clean and no extent is marked, is
+//! written through NBD; the same requests again find their chunks marked.
 //!
-//! Between runs the other site syncs, which makes the chunks clean again. Before each run all of the disk is read once: what the
-//! kernel keeps of its page cache in the processor's caches decides much of what a small write costs, and whoever wrote the same
-//! places a moment ago would find it there.
+//! A disk has few first writes: those of one round take a fifth of a second, and two rounds differ by as much as builds do. So
+//! there are many rounds, each of places of its own, and a figure is that of all of them together, some seconds of I/O.
+//!
+//! Between rounds the disk is detached, which drops its marks, and the other site syncs, which makes the chunks clean again. Before the
+//! writes, clean or marked, all of the disk is read once: what the kernel keeps of its page cache in the processor's caches decides much of
+//! what a small write costs, and whoever wrote the same places a moment ago would find it there.
 //!
 //! What the program gains and what the way of measuring gains are told apart by `--beside` (another build of it takes turns over the
-//! same disk) and `--unread` (each turn is done without that reading, too).
+//! same disk) and `--unread` (each round is done without that reading, too).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
 
 use super::fio::{self, Peer, Row, Until};
-use super::ratio::{Ratio, median};
+use super::ratio::{self, Ratio};
 use crate::{process, setup, vm, workspace};
 
 /// How much to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Runs; the medians are shown.
-    #[arg(long, default_value_t = 3)]
-    runs: usize,
+    /// Rounds, of some eight seconds each for a disk of 4 GiB; a figure is of all of them together.
+    #[arg(long, default_value_t = 20)]
+    rounds: usize,
     /// The disk's size; twice that is needed below `target`.
     #[arg(long, default_value = "4G", value_parser = vm::size, value_name = "SIZE")]
     size: u64,
@@ -43,7 +48,7 @@ pub(crate) struct Arguments {
 const EXTENT: u64 = 4 << 20;
 /// Random writes an extent.
 const WRITES: u64 = 8;
-/// A keeper of a disk that was detached ends by then.
+/// A keeper that was told to end does so by then.
 const KEEPER_ENDS: Duration = Duration::from_secs(60);
 
 fn requests(row: Row, size: u64) -> u64 {
@@ -68,6 +73,16 @@ pub(super) fn measure(arguments: &Arguments) -> Result<()> {
 struct Bench<'a> {
     arguments: &'a Arguments,
     dir: &'a Path,
+}
+
+/// What one round, or some, came to.
+#[derive(Debug, Clone, Default)]
+struct Figures {
+    /// I/Os a second, a round each.
+    clean: Vec<f64>,
+    marked: Vec<f64>,
+    /// Transactions of the chunk table during the writes to clean chunks.
+    commits: u64,
 }
 
 fn measure_in(arguments: &Arguments, dir: &Path) -> Result<()> {
@@ -95,89 +110,98 @@ impl Bench<'_> {
         self.dir.join("a.sock")
     }
 
-    fn wandisk(&self, program: &Path, site: &str, args: &[&str]) -> Result<()> {
-        process::output(Command::new(program).arg("--home").arg(self.home(site)).args(args)).map(drop)
+    fn wandisk(&self, program: &Path, site: &str, args: &[&str]) -> Result<Value> {
+        let mut wandisk = Command::new(program);
+        let told = process::output(wandisk.arg("--json").arg("--home").arg(self.home(site)).args(args))?;
+        Ok(told.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default())
     }
 
-    fn peer(&self) -> Peer {
+    /// The export, for requests at places that this seed gives.
+    fn peer(&self, seed: usize) -> Peer {
         let uri = format!("--uri=nbd+unix:///?socket={}", self.socket().display());
-        let size = format!("--size={}", self.arguments.size);
-        Peer { name: "wandisk".to_owned(), words: vec!["--ioengine=nbd".to_owned(), uri, size] }
+        let (size, seed) = (format!("--size={}", self.arguments.size), format!("--randseed={}", seed + 1));
+        Peer { name: "wandisk".to_owned(), words: vec!["--ioengine=nbd".to_owned(), uri, size, seed] }
     }
 
-    /// While the disk is attached by this program.
+    /// While the disk is attached by this program, whose keeper ends afterwards: the next one may be another program's.
     fn with<T>(&self, program: &Path, what: impl FnOnce() -> Result<T>) -> Result<T> {
         let at = format!("unix:{}", self.socket().display());
-        self.wandisk(program, "a", &["attach", "d", "--nbd", &at])?;
+        let attached = self.wandisk(program, "a", &["attach", "d", "--nbd", &at])?;
+        let keeper = attached["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        let keeper = keeper.context("attach names no keeper")?;
         let result = what();
         self.wandisk(program, "a", &["detach", "d"])?;
-        // The next keeper may be the other program's.
-        let keeper = self.dir.join("a/disks/d/control.sock");
+        rustix::process::kill_process(keeper, Signal::TERM)?;
         let deadline = Instant::now() + KEEPER_ENDS;
-        while keeper.exists() {
+        while rustix::process::test_kill_process(keeper).is_ok() {
             ensure!(Instant::now() < deadline, "the disk's keeper does not end");
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(10));
         }
         result
     }
 
     fn all_of_it(&self, words: &str) -> Result<()> {
-        fio::rows(&[words.to_owned()]).into_iter().try_for_each(|row| self.once(row).map(drop))
+        fio::rows(&[words.to_owned()]).into_iter().try_for_each(|row| self.once(row, 0).map(drop))
     }
 
-    fn once(&self, row: Row) -> Result<f64> {
-        fio::once(&self.peer(), row, Until::Requests(requests(row, self.arguments.size)))
+    fn once(&self, row: Row, seed: usize) -> Result<f64> {
+        fio::once(&self.peer(seed), row, Until::Requests(requests(row, self.arguments.size)))
+    }
+
+    fn commits(&self, program: &Path) -> Result<u64> {
+        let status = self.wandisk(program, "a", &["status", "d", "--here"])?;
+        status["io"]["metadata_commits"].as_u64().context("status tells no commits")
     }
 
     /// Makes all chunks clean, and writes to them twice.
-    fn turn(&self, program: &Path, row: Row, read_first: bool) -> Result<[f64; 2]> {
+    fn round(&self, program: &Path, row: Row, seed: usize, read: bool, into: &mut Figures) -> Result<()> {
         self.wandisk(program, "a", &["sync", "d", "--site", "b"])?;
-        let mut figures = [0.0; 2];
-        for figure in &mut figures {
-            if read_first {
-                self.all_of_it("sequential read")?;
-            }
-            *figure = self.once(row)?;
-        }
-        Ok(figures)
+        self.with(program, || {
+            let read_all = || if read { self.all_of_it("sequential read") } else { Ok(()) };
+            read_all()?;
+            let before = self.commits(program)?;
+            into.clean.push(self.once(row, seed)?);
+            into.commits += self.commits(program)? - before;
+            read_all()?;
+            into.marked.push(self.once(row, seed)?);
+            Ok(())
+        })
     }
 
     fn compare(&self, programs: &[(&str, PathBuf)]) -> Result<()> {
+        let Arguments { rounds, rows: asked, .. } = self.arguments;
         println!(
-            "\n{:<60}{:>10}{:>10}{:>18}   (medians of {} runs, I/O a second; ratio with its 95 % interval)",
-            "", "clean", "marked", "ratio", self.arguments.runs
+            "\n{:<60}{:>10}{:>10}{:>18}{:>10}   ({rounds} rounds together, I/O a second; ratio with its 95 % interval)",
+            "", "clean", "marked", "ratio", "commits"
         );
         let ways: &[(&str, bool)] = if self.arguments.unread {
             &[("all read before", true), ("unread", false)]
         } else {
             &[("all read before", true)]
         };
-        let asked = &self.arguments.rows;
         let rows = fio::rows(&["random write, depth 16".to_owned(), "sequential write".to_owned()]);
         let is_asked =
             |row: &Row| asked.is_empty() || asked.iter().any(|words| row.name.contains(words.as_str()));
         for row in rows.into_iter().filter(is_asked) {
-            let mut figures = vec![(Vec::new(), Vec::new()); programs.len() * ways.len()];
-            for run in 0..self.arguments.runs {
+            let mut figures = vec![Figures::default(); programs.len() * ways.len()];
+            for round in 0..*rounds {
                 for at in 0..programs.len() {
                     // Whoever was second is first the next time.
-                    let program = (at + run) % programs.len();
-                    self.with(&programs[program].1, || {
-                        for (way, (_, read_first)) in ways.iter().enumerate() {
-                            let [clean, marked] = self.turn(&programs[program].1, row, *read_first)?;
-                            let (cleans, markeds) = &mut figures[program * ways.len() + way];
-                            cleans.push(clean);
-                            markeds.push(marked);
-                        }
-                        Ok(())
-                    })?;
+                    let program = (at + round) % programs.len();
+                    for (way, (_, read)) in ways.iter().enumerate() {
+                        let into = &mut figures[program * ways.len() + way];
+                        self.round(&programs[program].1, row, round, *read, into)?;
+                    }
                 }
             }
             let names = programs.iter().flat_map(|(build, _)| ways.iter().map(move |(way, _)| (build, way)));
-            for ((build, way), (clean, marked)) in names.zip(figures) {
+            for ((build, way), Figures { clean, marked, commits }) in names.zip(figures) {
                 let name = format!("{}, {build}, {way}", row.name);
-                let ratio = Ratio::of(&clean, &marked);
-                println!("{name:<60}{:>10.0}{:>10.0}{ratio:>18}", median(clean), median(marked));
+                let ratio = Ratio::of_all(&clean, &marked);
+                let (clean, marked) = (ratio::all(&clean), ratio::all(&marked));
+                #[expect(clippy::cast_precision_loss, reason = "hundreds")]
+                let commits = commits as f64 / (*rounds).max(1) as f64;
+                println!("{name:<60}{clean:>10.0}{marked:>10.0}{ratio:>18}{commits:>10.1}");
             }
         }
         Ok(())

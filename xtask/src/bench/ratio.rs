@@ -1,7 +1,8 @@
 //! How much faster one is than another, and how sure that is.
 //!
-//! Peers take turns, so a run of ours has one of theirs beside it. The ratio is that of the medians. Its interval is a
-//! bootstrap's: as many pairs of runs are drawn, with replacement, again and again, and 95 of 100 such ratios lie in it.
+//! Peers take turns, so a run of ours has one of theirs beside it. The ratio is that of the medians, or, where runs are parts of one
+//! measurement, of what all of them together come to. Its interval is a bootstrap's: as many pairs of runs are drawn, with
+//! replacement, again and again, and 95 of 100 such ratios lie in it.
 
 use std::fmt;
 
@@ -17,12 +18,21 @@ pub(super) struct Ratio {
 }
 
 impl Ratio {
-    /// Of runs in pairs.
+    /// Of the medians of runs in pairs.
     pub(super) fn of(ours: &[f64], theirs: &[f64]) -> Ratio {
+        Ratio::of_pairs(ours, theirs, |runs| median(runs.to_vec()))
+    }
+
+    /// Of what all runs together come to, in pairs: rates of equal work.
+    pub(super) fn of_all(ours: &[f64], theirs: &[f64]) -> Ratio {
+        Ratio::of_pairs(ours, theirs, all)
+    }
+
+    fn of_pairs(ours: &[f64], theirs: &[f64], figure: impl Fn(&[f64]) -> f64) -> Ratio {
         let pairs: Vec<(f64, f64)> = ours.iter().copied().zip(theirs.iter().copied()).collect();
         let of = |pairs: &[(f64, f64)]| {
-            let (ours, theirs) = pairs.iter().copied().unzip();
-            median(ours) / median(theirs).max(f64::MIN_POSITIVE)
+            let (ours, theirs): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+            figure(&ours) / figure(&theirs).max(f64::MIN_POSITIVE)
         };
         let mut random = fastrand::Rng::with_seed(SEED);
         let mut draw =
@@ -57,6 +67,12 @@ impl fmt::Display for Ratio {
     }
 }
 
+/// The rate of all together, of rates of equal work.
+#[expect(clippy::cast_precision_loss, reason = "some runs")]
+pub(super) fn all(rates: &[f64]) -> f64 {
+    rates.len() as f64 / rates.iter().map(|rate| 1.0 / rate).sum::<f64>()
+}
+
 /// The middle one; between the two in the middle.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -81,6 +97,12 @@ mod tests {
         let ratio = Ratio::of(&[9.0, 10.0, 11.0, 10.5, 12.0], &[10.0; 5]);
         let (low, high) = ratio.interval();
         assert!((0.9..=1.05).contains(&low) && (1.05..=1.2).contains(&high), "{ratio}");
+    }
+
+    #[test]
+    fn runs_together_have_the_rate_of_their_whole_time() {
+        assert!((all(&[10.0, 30.0]) - 15.0).abs() < 1e-9);
+        assert_eq!(Ratio::of_all(&[10.0, 30.0], &[5.0, 15.0]).to_string(), "2.00 (2.00-2.00)");
     }
 
     #[test]
