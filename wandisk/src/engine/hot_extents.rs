@@ -2,18 +2,19 @@
 //!
 //! Pure. A durable mark costs a sync of the medium, so a commit takes more of them than are wanted:
 //! - those after a writer that goes through the disk in order: twice as many as it has behind it;
-//! - the whole neighbourhood of each, where several are wanted at once; eight times as large with each such commit.
+//! - the whole neighbourhood of each, where several are wanted at once; sixteen times as large with each such commit.
 //!
 //! What was marked for nothing costs its turn in a bounded set, and a look after a machine crash: half of the room that is left
-//! is never given to it, and when half of what is dropped was never used there are no neighbourhoods until all marks go.
+//! is never given to it, unless there is room for all of the disk, so that none has to make room for another; and when half of what is
+//! dropped was never used there are no neighbourhoods until all marks go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// Extents marked after a writer in order, at most: 128 MiB of disk.
 const REACH: u64 = 32;
 /// How much larger a neighbourhood becomes at a time, and how large at most: 1 GiB of disk. Each commit on the way there is a
 /// millisecond in which all such writers wait.
-const GROWTH: u64 = 8;
+const GROWTH: u64 = 16;
 const AROUND: u64 = 256;
 /// So many are wanted at once by those who write all over the disk.
 const MANY: usize = 4;
@@ -21,10 +22,20 @@ const MANY: usize = 4;
 /// together meanwhile.)
 const FEW_IN_A_ROW: u32 = 8;
 
+/// How a hot extent was used.
+#[derive(Clone, Copy, Debug)]
+struct Use {
+    /// Last, by the clock.
+    at: u64,
+    /// Nobody had wanted its mark, nor has since.
+    unused: bool,
+}
+
 /// The extents that are hot, and when each was last used.
 #[derive(Debug)]
 pub(super) struct HotExtents {
-    last_used: BTreeMap<u64, u64>,
+    /// Looked at by each first write to a chunk.
+    hot: HashMap<u64, Use>,
     clock: u64,
     cooling: BTreeSet<u64>,
     /// The table may say that they are hot, but nobody may rely on it. Counted, and dropped with the next ones.
@@ -33,8 +44,8 @@ pub(super) struct HotExtents {
     drops: u64,
     /// To be marked by the next commit.
     wanted: BTreeSet<u64>,
-    /// Marked though nobody had wanted them, nor has since.
-    unused: BTreeSet<u64>,
+    /// On their way to be marked, though nobody has wanted them yet.
+    unwanted: BTreeSet<u64>,
     /// Extents of a neighbourhood, and at most.
     spread: u64,
     spread_max: u64,
@@ -51,13 +62,13 @@ impl Default for HotExtents {
 impl HotExtents {
     pub(super) fn loaded(extents: impl IntoIterator<Item = u64>) -> HotExtents {
         HotExtents {
-            last_used: extents.into_iter().map(|e| (e, 0)).collect(),
+            hot: extents.into_iter().map(|e| (e, Use { at: 0, unused: false })).collect(),
             clock: 0,
             cooling: BTreeSet::new(),
             doubtful: BTreeSet::new(),
             drops: 0,
             wanted: BTreeSet::new(),
-            unused: BTreeSet::new(),
+            unwanted: BTreeSet::new(),
             spread: 1,
             spread_max: AROUND,
             few: 0,
@@ -67,9 +78,16 @@ impl HotExtents {
     /// Is it hot? Notes the use.
     pub(super) fn touch(&mut self, extent: u64) -> bool {
         self.clock += 1;
-        let clock = self.clock;
-        self.unused.remove(&extent);
-        self.last_used.get_mut(&extent).map(|used| *used = clock).is_some()
+        match self.hot.get_mut(&extent) {
+            Some(used) => {
+                *used = Use { at: self.clock, unused: false };
+                true
+            }
+            None => {
+                self.unwanted.remove(&extent);
+                false
+            }
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -83,11 +101,14 @@ impl HotExtents {
 
     /// How many the table has at most, but for those that are on their way.
     pub(super) fn len(&self) -> usize {
-        self.last_used.len() + self.doubtful.len()
+        self.hot.len() + self.doubtful.len()
     }
 
+    /// All of them, in order.
     pub(super) fn all(&self) -> Vec<u64> {
-        self.last_used.keys().copied().collect()
+        let mut all: Vec<u64> = self.hot.keys().copied().collect();
+        all.sort_unstable();
+        all
     }
 
     /// How often marks were dropped.
@@ -96,7 +117,7 @@ impl HotExtents {
     }
 
     fn contains(&self, extent: u64) -> bool {
-        self.last_used.contains_key(&extent)
+        self.hot.contains_key(&extent)
     }
 
     /// Asks for a mark; `false` for one that is being dropped, which cannot be had before that has ended.
@@ -129,14 +150,16 @@ impl HotExtents {
             _ => (self.spread, self.few) = (1, 0),
         }
         let mut marks: BTreeSet<u64> = wanted.iter().copied().collect();
-        let ahead = marks.len() + (room - marks.len()) / 2;
+        let spare = room - marks.len();
+        let all_fit = on_disk.saturating_sub(self.len() as u64) <= room as u64;
+        let ahead = marks.len() + if all_fit { spare } else { spare / 2 };
         for extent in &wanted {
             let after = extent + 1..=extent.saturating_add(2 * self.run_before(*extent));
             let around = extent - extent % self.spread..extent - extent % self.spread + self.spread;
             for likely in after.take(usize::try_from(REACH).unwrap_or(0)).chain(around) {
                 let is_new = likely < on_disk && !self.contains(likely) && !self.cooling.contains(&likely);
                 if is_new && marks.len() < ahead && marks.insert(likely) {
-                    self.unused.insert(likely);
+                    self.unwanted.insert(likely);
                 }
             }
         }
@@ -160,13 +183,14 @@ impl HotExtents {
     /// Its mark is durable.
     pub(super) fn insert(&mut self, extent: u64) {
         self.clock += 1;
-        self.last_used.insert(extent, self.clock);
+        let unused = self.unwanted.remove(&extent);
+        self.hot.insert(extent, Use { at: self.clock, unused });
         self.doubtful.remove(&extent);
     }
 
     /// Its mark is durable, or not.
     pub(super) fn doubt(&mut self, extent: u64) {
-        self.unused.remove(&extent);
+        self.unwanted.remove(&extent);
         if !self.contains(extent) {
             self.doubtful.insert(extent);
         }
@@ -175,16 +199,16 @@ impl HotExtents {
     /// Takes out those that were used longest ago, `n` at most, and all that are in doubt. Nobody may rely on them any more;
     /// none can be marked anew before [`HotExtents::end_cooling`].
     pub(super) fn begin_cooling(&mut self, n: usize) -> (Vec<u64>, Vec<u64>) {
-        let mut by_use: Vec<_> = self.last_used.iter().map(|(extent, used)| (*used, *extent)).collect();
+        let mut by_use: Vec<_> = self.hot.iter().map(|(extent, used)| (used.at, *extent)).collect();
         by_use.sort_unstable();
         let oldest: Vec<u64> = by_use.into_iter().take(n).map(|(_, extent)| extent).collect();
         let doubtful: Vec<u64> = std::mem::take(&mut self.doubtful).into_iter().collect();
         self.drops += 1;
-        let wasted = oldest.iter().filter(|e| self.unused.remove(*e)).count();
+        let gone: Vec<Use> = oldest.iter().filter_map(|e| self.hot.remove(e)).collect();
+        let wasted = gone.iter().filter(|used| used.unused).count();
         if wasted * 2 > oldest.len() {
             (self.spread, self.spread_max) = (1, 1);
         }
-        self.last_used.retain(|e, _| !oldest.contains(e));
         self.cooling.extend(oldest.iter().chain(&doubtful));
         (oldest, doubtful)
     }

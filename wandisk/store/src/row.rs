@@ -41,46 +41,55 @@ impl Row {
     }
 }
 
-/// 32 rows side by side, 22 bytes a chunk.
+/// What a row has beside its version, in bytes: held version, holders, owner, flags.
+const REST: usize = 8 + 4 + 1 + 1;
+
+/// 32 rows, 22 bytes a chunk. The versions lie together, since what changed is looked for by them; the rest of a row lies together, since
+/// who opens a chunk for writing wants all of one row, and each part that lies elsewhere is one more wait for memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     version: [u64; N],
-    held: [u64; N],
-    holders: [u32; N],
-    owner: [u8; N],
-    flags: [u8; N],
+    rest: [[u8; REST]; N],
 }
 
 impl Default for Page {
     fn default() -> Page {
-        Page { version: [0; N], held: [0; N], holders: [0; N], owner: [0; N], flags: [0; N] }
+        Page { version: [0; N], rest: [[0; REST]; N] }
     }
+}
+
+/// The first bytes of a part, as many as are wanted.
+fn start<const LEN: usize>(bytes: &[u8]) -> [u8; LEN] {
+    bytes.first_chunk().copied().unwrap_or([0; LEN])
 }
 
 impl Page {
     /// Length of [`Page::encode`]'s result in bytes.
-    pub const ENCODED_LEN: usize = N * (8 + 8 + 4 + 1 + 1);
+    pub const ENCODED_LEN: usize = N * (8 + REST);
 
     /// Row number `slot` (below 32).
     #[must_use]
     pub fn get(&self, slot: usize) -> Row {
+        let rest = &self.rest[slot];
+        let flags = rest[13];
         Row {
             version: Version(self.version[slot]),
-            held: Version(self.held[slot]),
-            holders: self.holders[slot],
-            owner: self.owner[slot],
-            zero: self.flags[slot] & ZERO != 0,
-            fresh: self.flags[slot] & FRESH != 0,
+            held: Version(u64::from_le_bytes(start(rest))),
+            holders: u32::from_le_bytes(start(&rest[8..])),
+            owner: rest[12],
+            zero: flags & ZERO != 0,
+            fresh: flags & FRESH != 0,
         }
     }
 
     /// Replaces row number `slot`.
     pub fn set(&mut self, slot: usize, row: Row) {
         self.version[slot] = row.version.0;
-        self.held[slot] = row.held.0;
-        self.holders[slot] = row.holders;
-        self.owner[slot] = row.owner;
-        self.flags[slot] = u8::from(row.zero) * ZERO + u8::from(row.fresh) * FRESH;
+        let rest = &mut self.rest[slot];
+        rest[..8].copy_from_slice(&row.held.0.to_le_bytes());
+        rest[8..12].copy_from_slice(&row.holders.to_le_bytes());
+        rest[12] = row.owner;
+        rest[13] = u8::from(row.zero) * ZERO + u8::from(row.fresh) * FRESH;
     }
 
     /// Highest counter of the page's versions; what changed since a counter is found by it.
@@ -94,10 +103,10 @@ impl Page {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(Page::ENCODED_LEN);
         self.version.iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
-        self.held.iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
-        self.holders.iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
-        out.extend_from_slice(&self.owner);
-        out.extend_from_slice(&self.flags);
+        self.rest.iter().for_each(|rest| out.extend_from_slice(&rest[..8]));
+        self.rest.iter().for_each(|rest| out.extend_from_slice(&rest[8..12]));
+        out.extend(self.rest.iter().map(|rest| rest[12]));
+        out.extend(self.rest.iter().map(|rest| rest[13]));
         out
     }
 
@@ -113,13 +122,14 @@ impl Page {
         let (holders, rest) = rest.split_at(4 * N);
         let (owners, flags) = rest.split_at(N);
         for i in 0..N {
-            page.version[i] = u64::from_le_bytes(versions[8 * i..8 * i + 8].try_into().ok()?);
-            page.held[i] = u64::from_le_bytes(helds[8 * i..8 * i + 8].try_into().ok()?);
-            page.holders[i] = u32::from_le_bytes(holders[4 * i..4 * i + 4].try_into().ok()?);
+            page.version[i] = u64::from_le_bytes(start(&versions[8 * i..]));
+            let rest = &mut page.rest[i];
+            rest[..8].copy_from_slice(&helds[8 * i..8 * i + 8]);
+            rest[8..12].copy_from_slice(&holders[4 * i..4 * i + 4]);
+            rest[12] = owners[i];
+            rest[13] = flags[i];
         }
-        page.owner.copy_from_slice(owners);
-        page.flags.copy_from_slice(flags);
-        let known_flags = page.flags.iter().all(|f| f & !(ZERO | FRESH) == 0);
+        let known_flags = page.rest.iter().all(|rest| rest[13] & !(ZERO | FRESH) == 0);
         let no_row_is_empty = (0..N).all(|i| page.version[i] != 0 || page.get(i) == Row::default());
         (known_flags && no_row_is_empty).then_some(page)
     }

@@ -48,10 +48,12 @@ fn a_writer_in_order_is_told_early_what_to_mark_next() {
 fn where_many_write_all_over_the_disk_neighbourhoods_grow() {
     let mut extents = HotExtents::default();
     let far = |n: u64| (1..=4).map(move |i| n * 10_000 + i * 1000);
-    let commits: Vec<usize> = (0..2).map(|n| marked(&mut extents, far(n)).len()).collect();
-    assert_eq!(commits, [32, 256]);
+    assert_eq!(marked(&mut extents, far(0)).len(), 4 * 16);
     let alone: Vec<usize> = (0..9).map(|n| marked(&mut extents, [100_000 + n * 1000]).len()).collect();
-    assert_eq!(alone, [64, 64, 64, 64, 64, 64, 64, 1, 1], "and those who come alone have none in the end");
+    assert_eq!(alone, [16, 16, 16, 16, 16, 16, 16, 1, 1], "and those who come alone have none in the end");
+    let mut extents = HotExtents::default();
+    let commits: Vec<usize> = (0..2).map(|n| marked(&mut extents, far(n)).len()).collect();
+    assert_eq!(commits, [4 * 16, 4 + (MAX - 64 - 4) / 2], "and as many as half of the room allows");
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn neighbourhoods_that_nobody_used_are_not_marked_again() {
     oldest.iter().for_each(|e| extents.end_cooling(*e));
     assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]), [1, 2001, 4001, 6001]);
     extents.clear();
-    assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]).len(), 32, "a new beginning");
+    assert_eq!(marked(&mut extents, [1, 2001, 4001, 6001]).len(), 64, "a new beginning");
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn neighbourhoods_that_were_used_are_marked_again() {
     let (oldest, _) = extents.begin_cooling(256);
     oldest.iter().for_each(|e| extents.end_cooling(*e));
     let marks = marked(&mut extents, [1, 2001, 4001, 6001]).len();
-    assert_eq!(marks, 4 + (MAX - 32 - 4) / 2, "as many as half of the room allows");
+    assert_eq!(marks, 4 + (MAX - (64 + 482 - 256) - 4) / 2, "as many as half of the room allows");
 }
 
 #[test]
@@ -115,16 +117,30 @@ fn what_is_being_dropped_cannot_be_wanted() {
 }
 
 #[test]
-fn a_gibibyte_that_is_written_all_over_takes_few_commits() {
+fn the_last_of_a_disk_that_has_room_as_a_whole_is_marked_too() {
+    let mut extents = HotExtents::loaded(0..1000);
+    assert!([1001, 1005, 1010, 1015].into_iter().all(|e| extents.want(e)));
+    extents.spread = AROUND;
+    assert_eq!(extents.take_wanted(1001, 1024, MAX), (1000..1024).collect::<Vec<u64>>());
+    assert!([1001, 1005, 1010, 1015].into_iter().all(|e| extents.want(e)));
+    assert_eq!(
+        extents.take_wanted(1001, 1025, MAX).len(),
+        4 + 10,
+        "one more than there is room for: half of the room"
+    );
+}
+
+/// Commits of marks for random writes, 8 to an extent, of whom so many wait at a time.
+fn commits_for(extents_on_disk: u64) -> u32 {
     const DEPTH: usize = 16;
     // Knuth's MMIX.
     let mut random = 1u64;
     let mut extents = HotExtents::default();
     let mut commits = 0;
     let mut waiting: Vec<u64> = Vec::new();
-    for _ in 0..8 * 256 {
+    for _ in 0..8 * extents_on_disk {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let extent = (random >> 33) % 256;
+        let extent = (random >> 33) % extents_on_disk;
         if !extents.touch(extent) {
             waiting.push(extent);
         }
@@ -133,10 +149,18 @@ fn a_gibibyte_that_is_written_all_over_takes_few_commits() {
         if begins || waiting.len() == DEPTH {
             let first = waiting[0];
             waiting.iter().for_each(|e| assert!(extents.want(*e)));
-            extents.take_wanted(first, 256, MAX).into_iter().for_each(|e| extents.insert(e));
+            extents.take_wanted(first, extents_on_disk, MAX).into_iter().for_each(|e| extents.insert(e));
             waiting.retain(|e| !extents.contains(*e));
             commits += 1;
         }
     }
-    assert!(commits <= 4, "{commits}");
+    commits
+}
+
+#[test]
+fn a_disk_that_has_room_as_a_whole_is_written_all_over_with_few_commits() {
+    for gibibytes in [1, 2, 4] {
+        let commits = commits_for(256 * gibibytes);
+        assert!(commits <= 4, "{gibibytes} GiB: {commits}");
+    }
 }
