@@ -31,7 +31,7 @@ impl Keeper {
         let stats = self.engine.fetch_stats();
         let bytes_at_start = stats.bytes_in.load(Ordering::Relaxed);
         let (began, mut fetched) = (Instant::now(), 0u64);
-        let mut window = Window::new(self.engine.hot_chunk_size(), began);
+        let mut window = Window::new(self.engine.hot_chunk_size());
         // Tasks of their own: one that holds a lock goes on while this one waits for something else.
         let mut fetches = JoinSet::new();
         let (mut batch, mut start) = (Vec::new().into_iter(), Some(0));
