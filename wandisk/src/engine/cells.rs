@@ -5,9 +5,10 @@
 //! Invariant: `written = held + stale + absent` in each cell; zeros count as held, wherever they were made.
 
 use serde::Serialize;
-use wandisk_store::{Row, Store};
+use wandisk_store::Store;
 
 use super::Engine;
+use super::walk::Seen;
 
 /// Most cells of a map.
 pub const CELLS_MAX: u64 = 4096;
@@ -58,8 +59,9 @@ impl Cells {
         }
     }
 
-    /// Counts a chunk that has a row; `here` is this site's number.
-    fn count(&mut self, chunk: u64, row: &Row, held: bool, alone: bool) {
+    /// Counts a chunk that has a row.
+    fn count(&mut self, chunk: u64, seen: &Seen) {
+        let Seen { row, held, alone, .. } = *seen;
         let Ok(cell) = usize::try_from(chunk / self.chunks_per_cell) else { return };
         let step = |list: &mut Vec<u64>, yes: bool| {
             if let Some(number) = list.get_mut(cell) {
@@ -82,15 +84,13 @@ impl Cells {
 }
 
 impl<S: Store> Engine<S> {
-    /// The map of the disk as it is known here, in at most so many cells (1 to [`CELLS_MAX`]).
-    pub async fn cells(&self, cells: u64) -> Cells {
+    /// The map of the disk as it is known here, in at most so many cells (1 to [`CELLS_MAX`]). Takes its thread for tens of
+    /// milliseconds where there are millions of rows.
+    #[must_use]
+    pub fn cells(&self, cells: u64) -> Cells {
         let meta = self.meta();
         let mut map = Cells::empty(meta.chunks(), meta.sites.len(), cells);
-        self.walk(|state, chunk, row| {
-            let alone = state.overlays.is_open(chunk) || state.is_alone(row);
-            map.count(chunk, row, state.has(chunk, row), alone);
-        })
-        .await;
+        self.walk(|chunk, seen| map.count(chunk, seen));
         map
     }
 }
@@ -98,21 +98,25 @@ impl<S: Store> Engine<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wandisk_store::Version;
+    use wandisk_store::{Row, Version};
 
     fn row(held: Option<u64>, holders: u32) -> Row {
         let held = held.map_or(Version::NONE, |counter| Version::new(0, counter));
         Row { version: Version::new(0, 9), held, holders, ..Row::default() }
     }
 
+    fn seen(row: Row, held: bool, alone: bool) -> Seen {
+        Seen { row, held, alone, owned: false }
+    }
+
     #[test]
     fn chunks_are_counted_in_the_cell_of_their_neighbours() {
         let mut map = Cells::empty(10, 2, 4);
         assert_eq!((map.chunks_per_cell, map.written.len()), (3, 4));
-        map.count(0, &row(Some(9), 0b01), true, true);
-        map.count(2, &row(Some(4), 0b10), false, false);
-        map.count(3, &row(None, 0b10), false, false);
-        map.count(9, &Row { zero: true, ..row(None, 0) }, true, false);
+        map.count(0, &seen(row(Some(9), 0b01), true, true));
+        map.count(2, &seen(row(Some(4), 0b10), false, false));
+        map.count(3, &seen(row(None, 0b10), false, false));
+        map.count(9, &seen(Row { zero: true, ..row(None, 0) }, true, false));
         assert_eq!(map.written, [2, 1, 0, 1]);
         assert_eq!(map.held, [1, 0, 0, 1]);
         assert_eq!((map.stale, map.absent), (vec![1, 0, 0, 0], vec![0, 1, 0, 0]));
@@ -130,6 +134,6 @@ mod tests {
             assert!(len * map.chunks_per_cell >= chunks && (len - 1) * map.chunks_per_cell < chunks);
         }
         // A row beyond the end, by a table that is wrong, is nobody's.
-        Cells::empty(3, 0, 3).count(7, &row(None, 0), false, false);
+        Cells::empty(3, 0, 3).count(7, &seen(row(None, 0), false, false));
     }
 }

@@ -1,10 +1,9 @@
 //! FLUSH: data first, rows second (law L4), and concurrent flushes share one.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Batch, Image, Intent, Store, Table, Version};
+use wandisk_store::{Batch, Image, Intent, Store, Table};
 
 use super::{Engine, EngineError};
 
@@ -69,10 +68,9 @@ impl<S: Store> Engine<S> {
         // Only what was in place before the sync is made durable by it.
         let (fetched, closed, overlays, moment, newest) = {
             let mut state = self.state();
-            let listed = |map: &HashMap<u64, Version>| map.iter().map(|(c, v)| (*c, *v)).collect::<Vec<_>>();
             (
-                listed(&state.pending),
-                listed(&state.closing),
+                state.pending.iter().map(|(chunk, version)| (*chunk, *version)).collect::<Vec<_>>(),
+                state.closing.iter().map(|(chunk, version)| (*chunk, *version)).collect::<Vec<_>>(),
                 state.overlays.take_changed(),
                 state.table.moment(),
                 state.table.newest_counter(),

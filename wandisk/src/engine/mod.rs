@@ -47,7 +47,7 @@ mod trace;
 mod walk;
 mod zero;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -207,7 +207,7 @@ struct State {
     table: ChunkTable,
     extents: HotExtents,
     /// Fetched chunks whose row is not yet durable, with the version that is in place.
-    pending: HashMap<u64, Version>,
+    pending: BTreeMap<u64, Version>,
     /// Chunks brought ahead of demand that nobody has wanted since.
     ahead_of_demand: std::collections::HashSet<u64>,
     /// What was written here of chunks that are not here.

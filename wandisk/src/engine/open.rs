@@ -1,6 +1,6 @@
 //! Opening a disk: lock, table, what the last keeper left behind, hot map.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
@@ -51,7 +51,7 @@ impl<S: Store> Engine<S> {
             extents: HotExtents::loaded(loaded.hot),
             meta: loaded.meta,
             table: loaded.table,
-            pending: HashMap::new(),
+            pending: BTreeMap::new(),
             ahead_of_demand: std::collections::HashSet::new(),
             overlays,
             hashes: Vec::new(),

@@ -79,6 +79,10 @@ impl Overlays {
         self.open.contains_key(&chunk)
     }
 
+    pub(super) fn open_in(&self, chunks: Range<u64>) -> impl Iterator<Item = u64> {
+        self.open.range(chunks).map(|(chunk, _)| *chunk)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }

@@ -1,17 +1,20 @@
-//! A look at all rows that holds nobody up: in pieces, and between them whoever waits for the state has it first.
+//! A look at all rows that holds nobody up: they are copied in pieces, and looked at when the state is let go of.
 //!
 //! A disk of millions of rows is looked through in tens of milliseconds, and `status` and `map` are asked again and again.
-//! Each first write to a chunk needs the state, so a walk under one lock would be a pause of the disk.
+//! Each first write to a chunk needs the state, several times, so a walk under one lock would be a pause of the disk, and one that
+//! lets go of it only to take it again makes each write wait several times over.
 //!
-//! Invariant: the state is held for a bounded number of pages at a time, and is handed over fairly: a lock that is only let go
-//! of and taken again keeps others out, since they wake up too late each time.
+//! Invariant: the state is held to copy a bounded number of pages, for a small part of the walk's time, and is handed over fairly: a
+//! lock that is only let go of and taken again keeps others out, since they wake up too late each time.
+//! Invariant: a walk is no task of the executor's. One that yielded to it after each piece would have it wake another thread
+//! each time, to look for work that is not there.
 //! What is told is of no one moment: each row as it was when the walk came by.
 
-use wandisk_store::{Counts, Row, Store};
+use wandisk_store::{CopiedRows, Counts, Row, Store};
 
 use super::{Engine, State};
 
-/// Pages of rows that are looked at under one lock: some 20 us.
+/// Pages of rows that are copied under one lock: some 100 KB.
 const PIECE_PAGES: usize = 128;
 
 /// What `status` counts.
@@ -26,61 +29,96 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, state: &State, chunk: u64, row: &Row) {
-        let here = state.meta.here_number();
-        let held = state.has(chunk, row);
+    fn count(&mut self, seen: &Seen) {
+        let Seen { row, held, alone, owned } = seen;
         let counts = &mut self.counts;
         counts.written += 1;
         counts.zero += u64::from(row.zero);
-        counts.held += u64::from(held);
+        counts.held += u64::from(*held);
         counts.stale += u64::from(!held && !row.held.is_none());
         counts.absent += u64::from(!held && row.held.is_none());
-        self.owned_here += u64::from(row.owner == here);
-        self.only_here += u64::from(state.is_alone(row));
+        self.owned_here += u64::from(*owned);
+        self.only_here += u64::from(*alone);
     }
 }
 
-impl State {
-    /// Are a chunk's current bytes here, or zero? Also of one that was fetched and whose row lags.
-    pub(super) fn has(&self, chunk: u64, row: &Row) -> bool {
-        row.is_held() || row.zero || self.pending.contains_key(&chunk)
+/// A chunk's row, and what follows of it.
+pub(super) struct Seen {
+    pub(super) row: Row,
+    /// Its current bytes are here, or zero; also of one that was fetched and whose row lags.
+    pub(super) held: bool,
+    /// It, or what was written here of it, is here, and no other holder is known.
+    pub(super) alone: bool,
+    /// It was written here last.
+    pub(super) owned: bool,
+}
+
+/// Rows as they were at one moment, and what the state said of their chunks beside.
+#[derive(Debug, Default)]
+struct Piece {
+    here: u8,
+    rows: CopiedRows,
+    /// Fetched, with a row that lags; in order.
+    fetched: Vec<u64>,
+    /// Written here in part, while the rest is elsewhere; in order.
+    overlaid: Vec<u64>,
+}
+
+impl Piece {
+    /// Copies what comes next; gives the chunk to go on from.
+    fn copy(&mut self, state: &State, start: u64) -> Option<u64> {
+        let next = state.table.copy(start, PIECE_PAGES, &mut self.rows);
+        let chunks = self.rows.chunks();
+        self.here = state.meta.here_number();
+        self.fetched.clear();
+        self.fetched.extend(state.pending.range(chunks.clone()).map(|(chunk, _)| *chunk));
+        self.overlaid.clear();
+        self.overlaid.extend(state.overlays.open_in(chunks));
+        next
     }
 
-    /// Is it here, and is no other holder known?
-    pub(super) fn is_alone(&self, row: &Row) -> bool {
-        row.is_held() && !row.zero && row.holders & !(1 << self.meta.here_number()) == 0
+    fn seen(&self) -> impl Iterator<Item = (u64, Seen)> {
+        self.rows.rows().map(|(chunk, row)| {
+            let is_in = |chunks: &[u64]| chunks.binary_search(&chunk).is_ok();
+            let held = row.is_held() || row.zero || is_in(&self.fetched);
+            let alone = row.is_held() && !row.zero && row.holders & !(1 << self.here) == 0;
+            let owned = row.owner == self.here;
+            (chunk, Seen { row, held, alone: alone || is_in(&self.overlaid), owned })
+        })
     }
 }
 
 impl<S: Store> Engine<S> {
-    /// Shows every row, with the state as it is when the walk comes by.
-    pub(super) async fn walk(&self, mut look: impl FnMut(&State, u64, &Row) + Send) {
-        let mut next = Some(0);
-        while let Some(start) = next {
-            next = {
-                let state = self.state();
-                let next = state.table.look(start, PIECE_PAGES, |chunk, row| look(&state, chunk, row));
-                parking_lot::MutexGuard::unlock_fair(state);
-                next
-            };
-            tokio::task::yield_now().await;
-        }
+    /// Shows every row, with the state as it is when the walk comes by. Takes its thread for tens of milliseconds where there are
+    /// millions of rows.
+    pub(super) fn walk(&self, mut look: impl FnMut(u64, &Seen)) {
+        S::blocking(|| {
+            let (mut next, mut piece) = (Some(0), Piece::default());
+            while let Some(start) = next {
+                next = self.copy_piece(start, &mut piece);
+                piece.seen().for_each(|(chunk, seen)| look(chunk, &seen));
+            }
+        });
     }
 
-    /// Counts all rows.
-    pub async fn tally(&self) -> Tally {
+    fn copy_piece(&self, start: u64, piece: &mut Piece) -> Option<u64> {
+        let state = self.state();
+        let next = piece.copy(&state, start);
+        parking_lot::MutexGuard::unlock_fair(state);
+        next
+    }
+
+    /// Counts all rows; as [`Engine::walk`].
+    #[must_use]
+    pub fn tally(&self) -> Tally {
         let mut tally = Tally::default();
-        self.walk(|state, chunk, row| tally.count(state, chunk, row)).await;
-        tally.only_here += self.overlaid_chunks() as u64;
+        self.walk(|_, seen| tally.count(seen));
         tally
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-
     use wandisk_store::{
         DiskDir, DiskId, DiskMeta, KnownSite, LineageId, OpenError, PAGE_CHUNKS, SiteId, Version,
     };
@@ -113,25 +151,24 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_walk_lets_others_have_the_state_after_every_piece_and_comes_by_every_row() {
+    async fn a_walk_has_let_go_of_the_state_when_it_looks_at_a_piece_and_comes_by_every_row() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DiskDir::new(folder.path().join("d"), "d");
         let engine = engine(&dir).await;
 
-        let (mut walk, mut pieces) = (pin!(engine.tally()), 0);
-        let mut context = Context::from_waker(Waker::noop());
-        let tally = loop {
-            match walk.as_mut().poll(&mut context) {
-                Poll::Ready(tally) => break tally,
-                Poll::Pending => pieces += 1,
-            }
+        let (mut next, mut pieces, mut piece, mut seen) = (Some(0), 0, Piece::default(), 0);
+        while let Some(start) = next {
+            next = engine.copy_piece(start, &mut piece);
+            pieces += 1;
             assert!(engine.state.try_lock().is_some(), "the state is held after piece {pieces}");
-        };
-        assert_eq!(pieces, 4);
+            seen += piece.seen().count() as u64;
+        }
+        assert_eq!((pieces, seen), (4, CHUNKS / 8 * 7));
+        let tally = engine.tally();
         let eighth = CHUNKS / 8;
         let counts = Counts { written: 7 * eighth, held: 6 * eighth, stale: 0, absent: eighth, zero: 0 };
         assert_eq!(tally, Tally { counts, owned_here: 7 * eighth, only_here: 6 * eighth });
-        let map = engine.cells(3).await;
+        let map = engine.cells(3);
         assert_eq!(map.written.iter().sum::<u64>(), counts.written);
         assert_eq!(map.absent.iter().sum::<u64>(), counts.absent);
         assert_eq!(map.only_here.iter().sum::<u64>(), tally.only_here);

@@ -228,7 +228,7 @@ impl Keeper {
             unreachable: standings.iter().filter(|(_, s)| s.is_none()).map(|(site, _)| name(site)).collect(),
             newer_at: here.iter().filter(|(_, s)| newer(s)).map(|(site, _)| name(site)).collect(),
             diverged: here.iter().filter(|(_, s)| !same(s)).map(|(site, _)| name(site)).collect(),
-            held: self.engine.tally().await.counts.held,
+            held: self.engine.tally().counts.held,
             elsewhere: found.len() as u64,
             lost: lost.len() as u64,
             lost_chunks: runs(&lost),

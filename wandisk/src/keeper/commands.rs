@@ -148,7 +148,7 @@ impl Keeper {
         }
         match command {
             Command::Status { chunks, here } => self.status(chunks, here).await,
-            Command::Map { cells } => Ok(self.map(cells).await),
+            Command::Map { cells } => Ok(self.map(cells)),
             Command::Attach { options } => self.attach(options).await.and_then(to_json),
             Command::Detach => self.detach().await.map(|()| json!({"detached": true})),
             Command::Move { to, force } => {
@@ -269,7 +269,7 @@ impl Keeper {
 
     /// Bytes of a shipped copy become bases: never read, only compared by BLAKE3 when a chunk is fetched.
     async fn import(&self, file: PathBuf) -> Result<Value, Refusal> {
-        let counts = self.engine.tally().await.counts;
+        let counts = self.engine.tally().counts;
         if counts.held > counts.zero || self.attached.lock().await.is_some() {
             return Err(Refusal::new(
                 Code::Rules,

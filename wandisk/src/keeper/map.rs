@@ -6,9 +6,9 @@ use super::Keeper;
 
 impl Keeper {
     /// The disk's map as `map --json` prints it, in at most so many cells.
-    pub(super) async fn map(&self, cells: u64) -> Value {
+    pub(super) fn map(&self, cells: u64) -> Value {
         let meta = self.engine.meta();
-        let map = self.engine.cells(cells).await;
+        let map = self.engine.cells(cells);
         // A site may have become known between the two.
         let known = meta.sites.iter().zip(map.known_at.iter().zip(&map.only_at));
         let others: Vec<Value> = known

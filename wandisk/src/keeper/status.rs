@@ -22,7 +22,7 @@ impl Keeper {
     /// If the store cannot be asked.
     pub async fn status(&self, with_chunks: bool, here: bool) -> Result<Value, Refusal> {
         let meta = self.engine.meta();
-        let Tally { counts, owned_here, only_here } = self.engine.tally().await;
+        let Tally { counts, owned_here, only_here } = self.engine.tally();
         let attached = self.attached_as().await;
         let allocated = self.engine.image().allocated_bytes().unwrap_or(0);
         let mut status = json!({

@@ -41,6 +41,6 @@ pub use meta::{Attempt, DiskMeta, Fork, KnownSite, Residency};
 pub use overlay::{Overlay, Sectors};
 pub use row::{PAGE_CHUNKS, Page, Row};
 pub use seam::{Image, Intents, Opened, Store, Table};
-pub use table::{ChunkTable, Counts};
+pub use table::{ChunkTable, CopiedRows, Counts};
 pub use tombstone::Tombstone;
 pub use trace::Trace;

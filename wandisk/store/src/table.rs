@@ -139,13 +139,13 @@ impl ChunkTable {
         self.pages.range(start / PAGE_CHUNKS..).flat_map(move |(index, page)| rows_of(*index, page, start))
     }
 
-    /// Looks at the rows of the next `pages` pages from chunk `start` on, in chunk order; gives the chunk to go on from, `None`
-    /// when there are no more. What lies between two looks may have changed.
-    pub fn look(&self, start: u64, pages: usize, mut at: impl FnMut(u64, &Row)) -> Option<u64> {
+    /// Copies the next `pages` pages from chunk `start` on over what `into` had; gives the chunk to go on from, `None` when there
+    /// are no more. What lies between two copies may have changed.
+    pub fn copy(&self, start: u64, pages: usize, into: &mut CopiedRows) -> Option<u64> {
         let mut there = self.pages.range(start / PAGE_CHUNKS..);
-        for (index, page) in there.by_ref().take(pages) {
-            rows_of(*index, page, start).for_each(|(chunk, row)| at(chunk, &row));
-        }
+        into.start = start;
+        into.pages.clear();
+        into.pages.extend(there.by_ref().take(pages).map(|(index, page)| (*index, Page::clone(page))));
         there.next().map(|(index, _)| index * PAGE_CHUNKS)
     }
 
@@ -222,6 +222,27 @@ impl ChunkTable {
     /// Gives pages back whose commit failed.
     pub fn put_back(&mut self, pages: impl IntoIterator<Item = u64>) {
         self.changed.extend(pages);
+    }
+}
+
+/// Rows of some pages as they were when [`ChunkTable::copy`] came by.
+#[derive(Debug, Default)]
+pub struct CopiedRows {
+    pages: Vec<(u64, Page)>,
+    start: u64,
+}
+
+impl CopiedRows {
+    /// The rows, in chunk order.
+    pub fn rows(&self) -> impl Iterator<Item = (u64, Row)> + '_ {
+        self.pages.iter().flat_map(|(index, page)| rows_of(*index, page, self.start))
+    }
+
+    /// The chunks from the first place that was copied to the last, whether or not they have rows.
+    #[must_use]
+    pub fn chunks(&self) -> std::ops::Range<u64> {
+        let end = self.pages.last().map_or(self.start, |(index, _)| (index + 1) * PAGE_CHUNKS);
+        self.start..end
     }
 }
 
@@ -306,11 +327,13 @@ mod tests {
             let expected: Vec<_> =
                 model.iter().filter(|(c, r)| **c >= 40 && r.version.counter() > 25).map(|(c, r)| (*c, *r)).collect();
             prop_assert_eq!(since, expected);
-            let (mut looked, mut next) = (Vec::new(), Some(0));
+            let (mut looked, mut next, mut piece) = (Vec::new(), Some(0), CopiedRows::default());
             while let Some(start) = next {
                 let before = looked.len();
-                next = table.look(start, 2, |chunk, row| looked.push((chunk, *row)));
+                next = table.copy(start, 2, &mut piece);
+                looked.extend(piece.rows());
                 prop_assert!(looked.len() - before <= 64);
+                prop_assert!(looked[before..].iter().all(|(chunk, _)| piece.chunks().contains(chunk)));
             }
             prop_assert_eq!(looked, table.rows().collect::<Vec<_>>());
 
