@@ -474,12 +474,8 @@ fn an_attach_while_peers_are_served() {
     tool("cmp", &[image.name(), b.data("d").to_str().unwrap()]);
 }
 
-#[test]
-fn an_attach_in_the_foreground_ends_on_sigterm_with_everything_durable() {
-    let world = World::new();
-    let a = world.site("a");
-    a.ok(["create", "d", "--size", "4M"]);
-    let socket = world.file("fg.sock");
+/// A keeper in the foreground, and its export.
+fn in_the_foreground(a: &Site, socket: &std::path::Path) -> (std::process::Child, Export) {
     let nbd = format!("--nbd=unix:{}", socket.display());
     let mut keeper = Command::new(env!("CARGO_BIN_EXE_wandisk"))
         .arg("--home")
@@ -491,7 +487,30 @@ fn an_attach_in_the_foreground_ends_on_sigterm_with_everything_durable() {
     let mut uri = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(keeper.stdout.take().unwrap()), &mut uri)
         .unwrap();
-    let export = Export::new(uri.trim());
+    (keeper, Export::new(uri.trim()))
+}
+
+#[test]
+fn an_attach_in_the_foreground_ends_with_its_detach() {
+    let world = World::new();
+    let a = world.site("a");
+    a.ok(["create", "d", "--size", "4M"]);
+    let socket = world.file("fg.sock");
+    let (mut keeper, export) = in_the_foreground(&a, &socket);
+    export.write(9, 0, 4096);
+    a.ok(["detach", "d"]);
+    assert!(keeper.wait().unwrap().success());
+    assert!(!socket.exists(), "the socket is cleaned up");
+    assert_eq!(a.chunks("d", "written"), 1);
+}
+
+#[test]
+fn an_attach_in_the_foreground_ends_on_sigterm_with_everything_durable() {
+    let world = World::new();
+    let a = world.site("a");
+    a.ok(["create", "d", "--size", "4M"]);
+    let socket = world.file("fg.sock");
+    let (mut keeper, export) = in_the_foreground(&a, &socket);
     export.write(9, 100_000 / 512 * 512, 70_144);
     // Other commands talk to it.
     assert_eq!(a.keeper("d"), keeper.id());

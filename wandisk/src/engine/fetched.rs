@@ -87,6 +87,8 @@ impl<S: Store> Engine<S> {
             return Ok(StoreOutcome::NotWanted);
         }
         state.pending.insert(chunk, version);
+        drop(state);
+        self.fetched_bell.notify_one();
         Ok(StoreOutcome::Stored)
     }
 

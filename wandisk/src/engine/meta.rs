@@ -7,6 +7,9 @@ use wandisk_store::{Batch, DiskMeta, Intents, Store, Table};
 
 use super::{Access, Engine, EngineError};
 
+/// How long rows of fetched chunks may wait to be made durable.
+const ROWS_LAG: Duration = Duration::from_secs(1);
+
 /// Why a change of facts was refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MetaError {
@@ -127,11 +130,14 @@ impl<S: Store> Engine<S> {
         self.clear_intents()
     }
 
-    /// Makes fetched rows durable from time to time, so that a crash does not cost many fetches again.
+    /// Makes fetched rows durable a while after the first of them came, so that a crash does not cost many fetches again; for
+    /// ever. While nothing comes there is no timer.
     pub async fn housekeeping(self: std::sync::Arc<Self>) {
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
         loop {
-            tick.tick().await;
+            while self.state().pending.is_empty() {
+                self.fetched_bell.notified().await;
+            }
+            tokio::time::sleep(ROWS_LAG).await;
             let wanted = !self.state().pending.is_empty();
             if wanted
                 && !self.is_poisoned()

@@ -249,6 +249,8 @@ pub struct Engine<S: Store = Files> {
     rows_turn: tokio::sync::Mutex<()>,
     /// Held while bytes and their records change together here; whoever has all of it sees one moment.
     placing: tokio::sync::RwLock<()>,
+    /// Rung when a fetched chunk's row waits to be made durable.
+    fetched_bell: tokio::sync::Notify,
     grace: tokio::sync::Mutex<()>,
     cooling: tokio::sync::Mutex<()>,
     /// Held by whoever commits marks, for all who want some.

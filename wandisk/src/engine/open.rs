@@ -96,6 +96,7 @@ impl<S: Store> Engine<S> {
             rows_turn: tokio::sync::Mutex::new(()),
             placing: tokio::sync::RwLock::new(()),
             keeps_no_moments: false.into(),
+            fetched_bell: tokio::sync::Notify::new(),
             grace: tokio::sync::Mutex::new(()),
             cooling: tokio::sync::Mutex::new(()),
             marking: tokio::sync::Mutex::new(()),

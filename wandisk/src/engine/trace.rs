@@ -34,11 +34,14 @@ impl<S: Store> Engine<S> {
         self.wanted.note(chunk);
     }
 
-    /// Looks which chunks that are here were wanted since the last look.
-    pub fn look_what_was_wanted(&self) {
+    /// Looks which chunks that are here were wanted since the last look; were there any?
+    pub fn look_what_was_wanted(&self) -> bool {
         let mut chunks = self.wanted.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = TRACE_MAX.saturating_sub(chunks.len());
-        chunks.extend(self.hot.newly_read().into_iter().take(room));
+        let new = self.hot.newly_read();
+        let any = !new.is_empty();
+        chunks.extend(new.into_iter().take(room));
+        any
     }
 
     /// The chunks whose bytes were wanted since the keeper started, in the order in which they first were.

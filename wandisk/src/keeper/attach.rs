@@ -239,6 +239,7 @@ impl Keeper {
         if let Ok(Err(e)) = stopped.await {
             tracing::warn!(error = e, "the front-end did not stop in order");
         }
+        self.end_bell.notify_one();
     }
 
     /// Refuses while somebody uses the disk (law L15), be it by the device of a keeper that died.

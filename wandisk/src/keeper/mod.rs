@@ -74,7 +74,8 @@ pub struct Keeper {
     busy: AtomicU64,
     active_ms: AtomicU64,
     quit: AtomicBool,
-    quit_bell: tokio::sync::Notify,
+    /// Rung when there may be a reason to end: it was told to, or the disk is not attached any more.
+    end_bell: tokio::sync::Notify,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -128,7 +129,7 @@ impl Keeper {
             busy: AtomicU64::new(0),
             active_ms: AtomicU64::new(0),
             quit: AtomicBool::new(false),
-            quit_bell: tokio::sync::Notify::new(),
+            end_bell: tokio::sync::Notify::new(),
         });
         keeper.peers.serve_with(&keeper);
         keeper
@@ -171,7 +172,7 @@ impl Keeper {
     /// Ends the keeper as soon as what is under way is done.
     pub fn quit(&self) {
         self.quit.store(true, Ordering::SeqCst);
-        self.quit_bell.notify_one();
+        self.end_bell.notify_one();
     }
 
     /// Was it told to end?

@@ -23,6 +23,9 @@ const IDLE: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(20);
 /// How often it looks whether it may end.
 const LOOK: Duration = Duration::from_millis(500);
+/// The same while the disk is attached, when only a folder that is gone can end it unasked: what makes nobody wait must not
+/// cost what works at the disk.
+const LOOK_ATTACHED: Duration = Duration::from_secs(4);
 
 /// A keeper that listens.
 #[derive(Debug)]
@@ -65,9 +68,12 @@ impl Running {
         let (mut term, mut int) =
             (signal(SignalKind::terminate()).ok(), signal(SignalKind::interrupt()).ok());
         loop {
+            // While it is being attached or detached nobody waits for that here.
+            let is_attached = self.keeper.attached.try_lock().is_ok_and(|attached| attached.is_some());
+            let look = if is_attached { LOOK_ATTACHED } else { LOOK };
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
-                () = self.keeper.quit_bell.notified() => {}
+                () = tokio::time::sleep(look) => {}
+                () = self.keeper.end_bell.notified() => {}
                 () = next(&mut term) => break,
                 () = next(&mut int) => break,
             }

@@ -4,7 +4,7 @@
 //! it comes, and no request ever waits for any of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wandisk_store::trace::TRACE_BYTES_MAX;
@@ -17,8 +17,11 @@ use crate::peer::message::{Answer, Ask};
 const ASK_SITE: Duration = Duration::from_secs(10);
 /// How often it looks what was wanted: as well as that the order of chunks that were here is known.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Looks until the trace is kept.
-const KEEP_EVERY: u32 = 240;
+/// Where nothing new is wanted it looks half as often each time, and at last so often: what a disk does that has all it works with
+/// must not cost anything by the clock.
+const LOOK_LEAST: Duration = Duration::from_secs(4);
+/// How often the trace is kept.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
 
 impl Keeper {
     /// What this site knows to have been wanted: in this run, then in those before it.
@@ -53,12 +56,14 @@ impl Keeper {
 
     /// Runs as long as the keeper.
     pub(super) async fn keep_trace_from_time_to_time(self: Arc<Self>) {
-        let mut kept = 0;
+        let (mut pause, mut kept, mut kept_at) = (LOOK_EVERY, 0, Instant::now());
         loop {
-            for _ in 0..KEEP_EVERY {
-                tokio::time::sleep(LOOK_EVERY).await;
-                self.engine.look_what_was_wanted();
+            tokio::time::sleep(pause).await;
+            pause = if self.engine.look_what_was_wanted() { LOOK_EVERY } else { (pause * 2).min(LOOK_LEAST) };
+            if kept_at.elapsed() < KEEP_EVERY {
+                continue;
             }
+            kept_at = Instant::now();
             let wanted = self.engine.wanted().len();
             if wanted != kept {
                 self.keep_trace();
