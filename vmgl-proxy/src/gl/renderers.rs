@@ -297,7 +297,17 @@ impl Renderers {
                     self.display.lock().overlay(|scene| scene.closed(Key { program, window }));
                 }
             }
-            FromRenderer::Counts(counts) => self.note(id, |it| it.counts = counts),
+            // The renderer says it last when the program is lost, and again when it is back.
+            FromRenderer::Counts(counts) => {
+                let mut was_lost = false;
+                self.note(id, |it| {
+                    it.counts = counts;
+                    was_lost = it.lost.take().is_some();
+                });
+                if was_lost {
+                    self.display.lock().overlay(|scene| scene.hide(program, false));
+                }
+            }
             // It was taken where it is heard.
             FromRenderer::Pulse => {}
             FromRenderer::Lost => self.note(id, |it| it.lost = Some(Instant::now())),

@@ -231,6 +231,27 @@ fn a_program_whose_desk_is_away_is_drawn_in_software_until_the_desk_is_back() {
 }
 
 #[test]
+fn a_shader_that_does_not_end_costs_a_program_its_renderer_and_then_the_desk() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = build(dir.path());
+    let truth = alone(&program, "endless", &[1, 3]);
+    let mut desk = Desk::with(SIZE, &["--gl-limit", "4"]);
+    let mut command = travelling(&desk, &program);
+    command.env("VMGL_PROXY", env!("CARGO_BIN_EXE_vmgl-proxy"));
+    let mut far = Live::start(command, "endless", dir.path());
+    far.draw(1);
+    desk.viewer.sees("the first picture", |shown| shown.crop(PLACE) == truth[0]);
+    far.draw(2);
+    far.tells("restored in");
+    far.draw(2);
+    far.tells("OpenGL is drawn in software here");
+    eventually("it is restored here", || (far.log().matches("restored in").count() == 2).then_some(()));
+    far.draw(3);
+    eventually("it in the agent's own screen", || (cut(&desk.server.truth()) == truth[1]).then_some(()));
+    assert_eq!(desk.stat()["renderers_ended"], 2);
+}
+
+#[test]
 fn before_renderers_are_replaced_what_only_they_have_is_brought_home() {
     let dir = tempfile::tempdir().unwrap();
     let program = build(dir.path());

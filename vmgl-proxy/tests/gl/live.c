@@ -2,7 +2,7 @@
  * prepared must still be there for the later pictures, whatever became of the renderer meanwhile. What it draws with is its
  * argument: "fixed" lists, lights, materials, stacks; "shaders" programs whose shaders are gone, arrays and textures in
  * buffers, a framebuffer, two contexts; "core" a core profile with array objects, samplers and uniform blocks; "kept" a
- * texture that is drawn into once, at the beginning. Built by the tests with cc, without headers of OpenGL or X. */
+ * texture that is drawn into once, at the beginning; "endless" a shader that takes minutes, in picture 2. Built by the tests with cc, without headers of OpenGL or X. */
 
 #include <math.h>
 #include <stdio.h>
@@ -293,6 +293,25 @@ static void kept_picture(int n) {
   glDrawElements(4, 6, 0x1403, NULL);
 }
 
+/* ---- endless */
+
+static U never;
+
+static void endless(void) {
+  shaders();
+  never = program("attribute vec2 place; void main() { gl_Position = vec4(place, 0.0, 1.0); }\n",
+                  "uniform float zero; void main() { float n = 0.0;\n"
+                  "  while (n >= zero) { n = n + 1.0 - zero; while (n >= zero) { n = n * 0.5 + 1.0; while (n >= zero) n = n * 0.25 + 2.0; } }\n"
+                  "  gl_FragColor = vec4(n); }\n");
+}
+
+static void endless_picture(int n) {
+  shaders_picture(n);
+  /* Mesa's software breaks such a loop off after 65535 turns: it takes many to take minutes. */
+  if (n == 2) glUseProgram(never);
+  for (int i = 0; n == 2 && i < 1000; i++) glDrawElements(4, 6, 0x1403, NULL);
+}
+
 int main(int count, char **words) {
   const int wanted[] = {5, 1, 8, 8, 9, 8, 10, 8, 12, 24, 13, 8, 0};
   const int of_core[] = {0x2091, 3, 0x2092, 3, 0x9126, 1, 0};
@@ -318,11 +337,13 @@ int main(int count, char **words) {
   if (!strcmp(how, "shaders")) shaders();
   if (!strcmp(how, "core")) core();
   if (!strcmp(how, "kept")) kept();
+  if (!strcmp(how, "endless")) endless();
   while (scanf("%d", &n) == 1) {
     if (!strcmp(how, "fixed")) fixed_picture(n);
     if (!strcmp(how, "shaders")) shaders_picture(n);
     if (!strcmp(how, "core")) core_picture(n);
     if (!strcmp(how, "kept")) kept_picture(n);
+    if (!strcmp(how, "endless")) endless_picture(n);
     U error = glGetError();
     if (error) return printf("error %x\n", error), 5;
     glXSwapBuffers(display, window);

@@ -62,6 +62,8 @@ pub fn run(proxy: OwnedFd) -> Result<(), RunError> {
                 // It was sent away, and comes again as another stream, to another process.
                 return Ok(());
             }
+            // That the connection before was lost may just have been said.
+            line.count(session.counts)?;
         }
         let Some(ready) = line.wait()? else {
             tracing::info!("no connection for {PATIENCE:?}");

@@ -51,6 +51,38 @@ const FOG: [(u32, usize); 7] = [
     (0x8450, slot(0x8450)),
 ];
 
+/// A vertex changes nothing here, and there are more of them than of all else.
+fn is_vertex(command: &Command<'_>) -> bool {
+    use Command as C;
+    matches!(
+        command,
+        C::Vertex2d { .. }
+            | C::Vertex2dv { .. }
+            | C::Vertex2f { .. }
+            | C::Vertex2fv { .. }
+            | C::Vertex2i { .. }
+            | C::Vertex2iv { .. }
+            | C::Vertex2s { .. }
+            | C::Vertex2sv { .. }
+            | C::Vertex3d { .. }
+            | C::Vertex3dv { .. }
+            | C::Vertex3f { .. }
+            | C::Vertex3fv { .. }
+            | C::Vertex3i { .. }
+            | C::Vertex3iv { .. }
+            | C::Vertex3s { .. }
+            | C::Vertex3sv { .. }
+            | C::Vertex4d { .. }
+            | C::Vertex4dv { .. }
+            | C::Vertex4f { .. }
+            | C::Vertex4fv { .. }
+            | C::Vertex4i { .. }
+            | C::Vertex4iv { .. }
+            | C::Vertex4s { .. }
+            | C::Vertex4sv { .. }
+    )
+}
+
 impl State {
     /// A command is about to be sent.
     #[inline]
@@ -63,7 +95,9 @@ impl State {
                 return;
             }
         }
-        self.apply(group, command);
+        if !is_vertex(command) {
+            self.apply(group, command);
+        }
     }
 
     pub(super) fn apply(&mut self, group: &mut Group, command: &Command<'_>) {
