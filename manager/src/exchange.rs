@@ -204,8 +204,6 @@ mod tests {
         ask(8, "", None).await;
         ask(11, "two", Some(Request::Status)).await;
         assert_eq!(next().await, (11, Some(json!({ "progress": 3 }))));
-        drop(ask);
-        drop(next);
         drop((asks, near));
         timeout(SOON, serving).await.unwrap().unwrap().unwrap();
     }
