@@ -107,3 +107,22 @@ fn a_resident_that_was_set_back_stops_when_it_hears_of_the_hand_over_it_missed()
     b.ok(["sync", "d", "--site", "a"]);
     tool("cmp", &[image.name(), a.data("d").to_str().unwrap()]);
 }
+
+#[test]
+fn a_device_that_stays_through_a_hand_over_refuses_until_the_disk_is_back() {
+    let Pair { a, b, image, link: _link, world: _world } = Pair::new();
+    let export = a.attach("d");
+    a.ok(["quiesce", "d"]);
+    let token = a.ok(["prepare", "d", "--to", "b"]);
+    a.ok(["commit", "d", "--token", &token, "--standby"]);
+    assert!(b.is_resident("d") && !export.can_read(0, 4096));
+    let there = b.attach("d");
+    there.write(9, CHUNK, 4096);
+    image.write(9, CHUNK, 4096);
+    b.detach("d");
+    b.ok(["move", "d", "--to", "a"]);
+    // It has what was written elsewhere, and nothing bounds its next run.
+    export.is_identical_to(&image);
+    assert!(a.status("d")["quiesced_ms"].is_null());
+    a.detach("d");
+}

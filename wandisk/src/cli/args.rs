@@ -142,7 +142,15 @@ pub enum Command {
         lease: Duration,
     },
     /// Finish a prepared hand-over.
-    Commit(TokenArgs),
+    Commit {
+        /// Of which one.
+        #[command(flatten)]
+        attempt: TokenArgs,
+        /// Keep the device: its requests fail from now on, and work again when the disk is back. For a user that keeps it open and goes
+        /// past the kernel's page cache (a VM).
+        #[arg(long)]
+        standby: bool,
+    },
     /// Give a prepared hand-over up.
     Abort(TokenArgs),
     /// Begin a new lineage here, because the resident is lost for good; nothing that it wrote since is ever merged.

@@ -125,8 +125,9 @@ pub(super) async fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             let value = ask(cli, disk, Ask::Prepare { to: to.clone(), lease_ms }).await?;
             output::result(cli, &value, || value["token"].as_str().unwrap_or_default().to_owned());
         }
-        Command::Commit(args) => {
-            let value = ask(cli, &args.disk, Ask::Commit { token: args.token }).await?;
+        Command::Commit { attempt, standby } => {
+            let asked = Ask::Commit { token: attempt.token, standby: *standby };
+            let value = ask(cli, &attempt.disk, asked).await?;
             output::result(cli, &value, || show_move(&value));
         }
         Command::Abort(args) => {

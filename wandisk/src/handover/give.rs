@@ -80,17 +80,19 @@ impl Keeper {
     }
 
     /// Releases and grants the prepared attempt; without a token, any. That it is released, which nothing takes back, is reported.
+    /// With `standby` the front-end stays for whoever has it open: a VM that may have to go on here after all.
     ///
     /// # Errors
     /// A [`Refusal`] if nothing is prepared under that token, or the target did not answer (the release stands).
     pub async fn commit(
         self: &std::sync::Arc<Self>,
         token: Option<AttemptId>,
+        standby: bool,
         report: &Report,
     ) -> Result<MoveReport, Refusal> {
         let mut giving = self.giving.lock().await;
         if let Some(prepared) = giving.take_if(|p| token.is_none_or(|t| t == p.attempt.id)) {
-            return self.commit_attempt(prepared, report).await;
+            return self.commit_attempt(prepared, standby, report).await;
         }
         // Repeating a commit that took effect is success.
         let attempt = match steps::commit_again(&self.engine.meta(), token) {
@@ -158,7 +160,7 @@ impl Keeper {
             self.give_up(&prepared).await;
             return Err(in_use);
         }
-        self.commit_attempt(prepared, &crate::keeper::no_report()).await
+        self.commit_attempt(prepared, false, &crate::keeper::no_report()).await
     }
 
     /// Writes go on, and the target is told.
@@ -277,7 +279,12 @@ impl Keeper {
         Ok(standing)
     }
 
-    async fn commit_attempt(&self, prepared: Prepared, report: &Report) -> Result<MoveReport, Refusal> {
+    async fn commit_attempt(
+        &self,
+        prepared: Prepared,
+        standby: bool,
+        report: &Report,
+    ) -> Result<MoveReport, Refusal> {
         let attempt = prepared.attempt;
         // From here no request gets through; the release makes that final.
         if let Err(e) = self.engine.set_access(Access::Closed).await {
@@ -303,7 +310,11 @@ impl Keeper {
         let granted = self.offer_grant(attempt).await;
         // It is the target's now; what is noted here after that keeps nobody waiting.
         let freeze_ms = prepared.frozen.elapsed().as_secs_f64() * 1e3;
-        self.device_is_dead().await;
+        if standby {
+            self.device_stays().await;
+        } else {
+            self.device_is_dead().await;
+        }
         granted?;
         self.note_granted(attempt).await?;
         Ok(MoveReport {

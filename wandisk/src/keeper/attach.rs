@@ -255,6 +255,15 @@ impl Keeper {
         }
     }
 
+    /// After a release: the device stays as that of a standby, whose requests are refused until the disk is back; what was set for
+    /// its last run here is not for the next.
+    pub(crate) async fn device_stays(&self) {
+        self.end_replay(None);
+        self.engine.quiesce(None);
+        self.end_run();
+        self.demote().await;
+    }
+
     /// After a release: the old device is gone, whoever holds it gets errors.
     pub(crate) async fn device_is_dead(&self) {
         let attached = self.attached.lock().await.take();

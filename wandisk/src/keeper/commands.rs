@@ -57,6 +57,8 @@ pub enum Command {
     Commit {
         /// The token that prepare gave.
         token: Option<AttemptId>,
+        /// The front-end stays, as a standby's.
+        standby: bool,
     },
     /// Give up what was prepared.
     Abort {
@@ -160,7 +162,7 @@ impl Keeper {
                 let token = self.prepare(site, Duration::from_millis(lease_ms), report).await?;
                 Ok(json!({"token": token}))
             }
-            Command::Commit { token } => self.commit(token, report).await.and_then(to_json),
+            Command::Commit { token, standby } => self.commit(token, standby, report).await.and_then(to_json),
             Command::Abort { token } => self.abort(token).await.map(|()| json!({"aborted": true})),
             Command::Sync { site, options } => {
                 let site = self.peers.resolve(&site).await?;

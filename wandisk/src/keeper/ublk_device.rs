@@ -115,6 +115,17 @@ impl Keeper {
         user.await.map_err(|e| Refusal::failed(&e))?.map_or(Ok(()), |user| Err(refused(user)))
     }
 
+    /// After a release with a device that stays: what the kernel has not written by now is refused, and must not be written when the disk
+    /// is back.
+    pub(super) async fn demote(&self) {
+        let Some(device) = self.attached_as().await.and_then(|r| r.device) else { return };
+        let dropped = tokio::task::spawn_blocking(move || ublk::flush_caches(&device, ORPHAN));
+        if let Ok(Err(e)) = dropped.await {
+            // Its partitions are looked for, too, and cannot be read.
+            tracing::debug!(error = %e, "the kernel's caches of a device that stays were dropped");
+        }
+    }
+
     /// After a grant: a standby's caches hold what was read as errors or zeros before.
     pub(crate) async fn promote(&self) {
         let Some(device) = self.attached_as().await.and_then(|r| r.device) else { return };

@@ -100,3 +100,31 @@ fn an_attach_returns_while_the_first_chunk_is_far_and_its_holder_away() {
     sh(&format!("e2fsck -fn {device}p1"));
     b.detach("d");
 }
+
+#[test]
+fn whoever_has_a_device_open_keeps_it_through_a_hand_over_that_lets_it_stay() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    a.ok(["create", "d", "--size", "64M"]);
+    let device = attach(&a, "d", &[]);
+    let open = std::fs::OpenOptions::new().read(true).write(true).open(&device).unwrap();
+    open.write_all_at(&[1; 4096], 0).unwrap();
+    open.sync_all().unwrap();
+    let token = a.ok(["prepare", "d", "--to", "b"]);
+    a.ok(["commit", "d", "--token", &token, "--standby"]);
+    assert!(b.is_resident("d") && !can_read(&device));
+    let there = std::fs::OpenOptions::new().write(true).open(attach(&b, "d", &[])).unwrap();
+    there.write_all_at(&[2; 4096], 0).unwrap();
+    there.sync_all().unwrap();
+    drop(there);
+    b.detach("d");
+    b.ok(["move", "d", "--to", "a"]);
+    // What the kernel had kept of it is of no use any more.
+    let mut bytes = [0; 4096];
+    open.read_exact_at(&mut bytes, 0).unwrap();
+    assert_eq!(bytes, [2; 4096]);
+    open.write_all_at(&[3; 4096], 0).unwrap();
+    open.sync_all().unwrap();
+    drop(open);
+    a.detach("d");
+}
