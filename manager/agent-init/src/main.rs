@@ -12,6 +12,8 @@
 //!
 //! `vnc=PORT` gives it a VNC server of its own, whose keys are lines that were typed, too ([`server`]).
 //!
+//! `files` has it write into the file `slots` of the ext4 file system on its disk, and unmount that at its end (`unmounted`).
+//!
 //! A line `look` makes it read the next of the far blocks (after the last the first) and say its number (`far 1001`); `off` ends the machine in order;
 //! `work` has it compute beside that, `rest` no more; `job` runs the program that `/job` names (a word a line), and the port
 //! says when it begins and ends. Not as PID 1 it is a program of such jobs ([`aside`]). Two copies that run would both say `at` of one number.
@@ -40,6 +42,8 @@ static WORK: AtomicBool = AtomicBool::new(false);
 static LOOKS: AtomicUsize = AtomicUsize::new(0);
 /// About twenty blocks a second: a disk that always changes, and a processor that is not always busy.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Where the disk's file system is mounted.
+const DATA: &str = "/data";
 
 fn main() {
     if std::process::id() != 1 {
@@ -69,7 +73,8 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     load_modules()?;
     network(open("/dev/ttyS0")?)?;
     let (typed, inside) = (screen()?, server::begin());
-    let disk = disk()?;
+    let files = said("files");
+    let disk = if files { slots()? } else { disk()? };
     let words = BufReader::new(open("/dev/ttyS0")?);
     std::thread::spawn(move || {
         for line in words.lines().map_while(Result::ok) {
@@ -137,7 +142,24 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
         }
         std::thread::sleep(PAUSE);
     }
+    drop(disk);
+    if files {
+        rustix::mount::unmount(DATA, rustix::mount::UnmountFlags::empty())?;
+        say(serial, "unmounted")?;
+    }
     Ok(())
+}
+
+/// Does the kernel's command line have this word?
+fn said(word: &str) -> bool {
+    std::fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.split_whitespace().any(|w| w == word))
+}
+
+/// The file for blocks in the file system on the disk.
+fn slots() -> io::Result<File> {
+    drop(disk()?);
+    rustix::mount::mount("/dev/vda", DATA, "ext4", rustix::mount::MountFlags::empty(), None)?;
+    OpenOptions::new().read(true).write(true).open(format!("{DATA}/slots"))
 }
 
 /// Lines that are typed at the keyboard. The screen shows them, and nothing that moves or blinks by itself. Where the first root

@@ -8,7 +8,7 @@
 
 use serde_json::json;
 
-use super::{Accelerator, Agent};
+use super::{Accelerator, Agent, Front};
 
 /// Names in an agent's folder.
 pub mod names {
@@ -20,6 +20,8 @@ pub mod names {
     pub const DISPLAY: &str = "display.sock";
     /// The disk, NBD.
     pub const DISK: &str = "disk.sock";
+    /// The disk, a link to its block device.
+    pub const DEVICE: &str = "disk.dev";
     /// Where a migration's stream comes in.
     pub const ARRIVING: &str = "arriving.sock";
     /// Where a migration's stream goes out.
@@ -91,18 +93,28 @@ pub fn arguments(agent: &Agent, beginning: Beginning) -> Vec<String> {
     }
     add("-mon", "chardev=monitor,mode=control".to_owned());
     add("-serial", "chardev:console".to_owned());
-    let disk = json!({
-        "node-name": "disk",
-        "driver": "raw",
-        "cache": { "direct": true },
-        "file": {
+    let file = match agent.front {
+        Front::Nbd => json!({
             "driver": "nbd",
             "node-name": "wandisk",
             "server": { "type": "unix", "path": names::DISK },
             "reconnect-delay": RECONNECT_SECONDS,
             "cache": { "direct": true },
             "discard": "unmap",
-        },
+        }),
+        Front::Ublk => json!({
+            "driver": "host_device",
+            "node-name": "wandisk",
+            "filename": names::DEVICE,
+            "cache": { "direct": true },
+            "discard": "unmap",
+        }),
+    };
+    let disk = json!({
+        "node-name": "disk",
+        "driver": "raw",
+        "cache": { "direct": true },
+        "file": file,
         "discard": "unmap",
     });
     add("-blockdev", disk.to_string());
@@ -200,6 +212,18 @@ mod tests {
         assert_eq!(left.len(), 2, "{left:?}");
         assert!(empty.contains(&"ide-cd,id=cdrom0,bus=ide.0,bootindex=2".to_owned()));
         assert!(!empty.iter().any(|arg| arg.contains("a,b.iso")));
+    }
+
+    #[test]
+    fn a_disk_that_is_a_block_device_is_opened_past_the_page_cache() {
+        let args = arguments(&Agent { front: Front::Ublk, ..example() }, Beginning::Arrive);
+        let nodes = args.iter().filter_map(|a| serde_json::from_str::<serde_json::Value>(a).ok());
+        let node = nodes.into_iter().find(|node| node["node-name"] == "disk").unwrap();
+        assert_eq!(node["file"]["driver"], "host_device");
+        assert_eq!(
+            (&node["file"]["filename"], &node["file"]["cache"]["direct"]),
+            (&"disk.dev".into(), &true.into())
+        );
     }
 
     #[test]

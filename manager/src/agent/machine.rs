@@ -64,13 +64,21 @@ pub fn machines(help: &str) -> (Vec<String>, Option<String>) {
     (names, newest)
 }
 
+/// A QEMU that is only asked something: it ends with the thread that asks, however that ends (where there is `setpriv`, of util-linux).
+pub(crate) fn asked(qemu: &Path) -> Command {
+    let Some(setpriv) = find("setpriv") else { return Command::new(qemu) };
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(qemu);
+    command
+}
+
 /// What this site's QEMU says of its machine types.
 ///
 /// # Errors
 /// [`MachineError`].
 pub fn known() -> Result<(Vec<String>, String), MachineError> {
     let qemu = find(QEMU).ok_or(MachineError::Missing)?;
-    let (names, newest) = machines(&said(Command::new(qemu).args(["-machine", "help"]), SAYS)?);
+    let (names, newest) = machines(&said(asked(&qemu).args(["-machine", "help"]), SAYS)?);
     Ok((names, newest.ok_or(MachineError::NoMachine)?))
 }
 
@@ -109,7 +117,7 @@ pub fn kvm_works(scratch: &Path, cpu: &str) -> bool {
 fn runs(scratch: &Path, accelerator: &str, cpu: &str) -> std::io::Result<bool> {
     let rom = scratch.join(format!("trial-{}.rom", std::process::id()));
     std::fs::write(&rom, firmware())?;
-    let mut command = Command::new(find(QEMU).unwrap_or_else(|| QEMU.into()));
+    let mut command = asked(&find(QEMU).unwrap_or_else(|| QEMU.into()));
     command.args(["-accel", accelerator, "-cpu", cpu, "-machine", "q35", "-nodefaults", "-display", "none"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-bios"]).arg(&rom);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -151,6 +159,30 @@ mod tests {
         let late = said(Command::new("sleep").arg("600"), limit);
         assert!(matches!(late, Err(MachineError::Late { .. })), "{late:?}");
         assert_eq!(said(Command::new("echo").arg("x"), Duration::from_secs(60)).unwrap(), "x\n");
+    }
+
+    #[test]
+    fn a_qemu_that_is_only_asked_ends_with_whoever_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("qemu");
+        std::fs::write(&script, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        // The thread that asks ends, once that is to be heard; nobody ends the process.
+        let asks = std::thread::spawn(move || {
+            let child = asked(&script).spawn().unwrap();
+            let comm = format!("/proc/{}/comm", child.id());
+            while std::fs::read_to_string(&comm).unwrap().trim() != "sleep" {
+                assert!(Instant::now() < end, "it does not begin");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            child
+        });
+        let mut child = asks.join().unwrap();
+        while child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < end, "it still runs");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[test]

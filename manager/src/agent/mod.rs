@@ -3,7 +3,7 @@
 //! The description is fixed when the agent is created and travels with it as a small JSON document. What differs from site to
 //! site (paths, sockets, the accelerator's presence) is not in it. [`command_line`] turns it into QEMU's arguments,
 //! [`change`] says what of it may change later, [`machine`] what the QEMU of a site can do, [`firmware`] what its machines boot with, [`store`] keeps agents and what happened to them (with `room` for that on a full disk), [`automatic`] what may be done
-//! with one unasked.
+//! with one unasked, [`ublk`] whether disks may be block devices here.
 //!
 //! Invariant: two sites with the same description start machines that a migration's stream fits.
 
@@ -14,6 +14,7 @@ pub mod firmware;
 pub mod machine;
 mod room;
 pub mod store;
+pub mod ublk;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -21,7 +22,7 @@ use uuid::Uuid;
 use firmware::Uefi;
 
 /// The form of the document that this program writes; it reads that and the earlier ones. The second has `cdrom` and `uefi`, the
-/// third counts changes.
+/// third `front`, and counts changes.
 pub const FORMAT: u32 = 3;
 /// No description is longer.
 pub const DOCUMENT_MAX: usize = 64 << 10;
@@ -49,6 +50,25 @@ impl Accelerator {
             Accelerator::Kvm => "kvm",
             Accelerator::Tcg => "tcg",
         }
+    }
+}
+
+/// How its disk comes to its machine, at each of its sites.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Front {
+    /// By NBD on a unix socket: everywhere.
+    #[default]
+    Nbd,
+    /// As a block device of the site's, `/dev/ublkbN`.
+    Ublk,
+}
+
+impl Front {
+    /// Most are, and say nothing of it.
+    #[must_use]
+    pub fn is_nbd(&self) -> bool {
+        *self == Front::Nbd
     }
 }
 
@@ -106,6 +126,9 @@ pub struct Agent {
     /// Boots by this instead of a BIOS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uefi: Option<Uefi>,
+    /// How its disk comes to it.
+    #[serde(default, skip_serializing_if = "Front::is_nbd")]
+    pub front: Front,
     /// Where orders about it are given: at first the site that created it.
     pub home: String,
     /// How often that was changed.
@@ -252,6 +275,7 @@ pub(crate) mod tests {
             cdrom: Some(BootFile { path: "/srv/a,b.iso".to_owned(), len_bytes: 2 }),
             cd_changes: 0,
             uefi: Some(Uefi { code_len_bytes: 3_653_632, variables_len_bytes: 540_672 }),
+            front: Front::Nbd,
             home: "desk".to_owned(),
             home_changes: 0,
         }

@@ -3,23 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::args_agents::{AgentCommand, CreateArgs};
-use super::machinery::{Machinery, choose};
-use super::profile::load_text;
+use super::args_agents::AgentCommand;
 use super::told::{Told, print, progress};
+use super::unfinished;
 use super::view::view;
+use crate::agent::is_name;
 use crate::agent::store::{Kept, Store};
-use crate::agent::{Agent, BootFile, DirectBoot, FORMAT, firmware, is_name, mac_of};
 use crate::auto::process::watch;
-use crate::control::{AskError, Here, Request, folder};
+use crate::control::{AskError, Here, Request};
 use crate::display;
 use crate::purge;
 use crate::reach;
-use crate::seat::make_folder;
 use crate::sites::Sites;
 use crate::supervisor::phase::Machine;
 use crate::supervisor::process::supervise;
@@ -154,94 +151,6 @@ impl Site {
         Wandisk::find(&self.here.home, self.here.wandisk.as_deref()).map_err(|e| Told::of_wandisk(&e).into())
     }
 
-    async fn create(&self, args: &CreateArgs) -> Result<()> {
-        let name = &args.agent;
-        if !is_name(name) {
-            return Err(Told::new(format!("{name:?} cannot be a name"))
-                .hint("use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit")
-                .into());
-        }
-        let mut store = self.store()?;
-        if store.agent(name).is_ok() {
-            return Err(Told::new(format!("an agent named {name:?} is known already"))
-                .hint("see `snowbird ls`")
-                .into());
-        }
-        let Machinery { machine, cpu, accelerator } =
-            choose(&self.here, &self.sites, args.accelerator, args.cpu.as_deref(), self.json).await?;
-        let boot = match &args.kernel {
-            Some(kernel) => Some(DirectBoot {
-                kernel: boot_file(kernel)?,
-                initrd: args.initrd.as_deref().map(boot_file).transpose()?,
-                append: args.append.clone(),
-            }),
-            None => None,
-        };
-        let uefi = if args.uefi {
-            let missing = || {
-                Told::new("there is no UEFI firmware for virtual machines at this site").hint(
-                    "install the package ovmf (edk2-ovmf), here and at each site where the agent may run",
-                )
-            };
-            Some(firmware::here().ok_or_else(missing)?)
-        } else {
-            None
-        };
-        let uuid = Uuid::new_v4();
-        let agent = Agent {
-            format: FORMAT,
-            name: name.clone(),
-            uuid,
-            disk: args.disk.clone().unwrap_or_else(|| name.clone()),
-            memory_bytes: args.memory,
-            vcpus: args.vcpus,
-            machine,
-            cpu,
-            accelerator,
-            mac: mac_of(uuid),
-            boot,
-            cdrom: args.cdrom.as_deref().map(boot_file).transpose()?,
-            cd_changes: 0,
-            uefi,
-            home: self.sites.name.clone(),
-            home_changes: 0,
-        };
-        agent.check().map_err(|error| Told::from(&error))?;
-        let taken = "use another disk, or purge that agent first; see `snowbird ls`";
-        store.may_have_disk(&agent).map_err(|error| Told::from(&error).hint(taken))?;
-        let profile = args.profile.as_deref().map(load_text).transpose()?;
-        self.make_disk(&agent, args).await?;
-        make_folder(&folder(&self.here.home, name))?;
-        store.put(&agent, &serde_json::to_string(&Machine::default())?, "created")?;
-        if let Some((_, text)) = profile {
-            store.set_automatic(uuid, |settings| settings.profile = Some(text))?;
-        }
-        print(self.json, &json!(agent), || {
-            format!("{name}: {}, run by {}", agent.machine, accelerator.word())
-        })
-    }
-
-    async fn make_disk(&self, agent: &Agent, args: &CreateArgs) -> Result<()> {
-        let wandisk = self.wandisk()?;
-        let told = |error: crate::wandisk::WandiskError| Told::of_wandisk(&error);
-        let size = args.size.map(|bytes| bytes.to_string());
-        if args.disk.is_some() {
-            wandisk.ask(&["status", &agent.disk], DISK).await.map_err(told)?;
-            return Ok(());
-        }
-        let Some(image) = &args.image else {
-            let size = size.context("neither --image nor --disk nor --size")?;
-            wandisk.ask(&["create", &agent.disk, "--size", &size], FILL).await.map_err(told)?;
-            return Ok(());
-        };
-        let image = image.to_str().context("the image's name is no UTF-8")?;
-        wandisk.ask(&["create", &agent.disk, "--from", image], FILL).await.map_err(told)?;
-        if let Some(size) = size {
-            wandisk.ask(&["resize", &agent.disk, &size], DISK).await.map_err(told)?;
-        }
-        Ok(())
-    }
-
     /// Asks the supervisor of an agent, wherever the agent is.
     pub(super) async fn ask(
         &self,
@@ -308,8 +217,14 @@ impl Site {
     }
 
     fn list(&self) -> Result<()> {
-        let mut rows = Vec::new();
-        for kept in self.store()?.agents()? {
+        let agents = self.store()?.agents()?;
+        let known = |name: &str| agents.iter().any(|kept| kept.agent.name == name);
+        let mut rows: Vec<Value> = unfinished::all(&self.here.home)
+            .into_iter()
+            .filter(|(name, _)| !known(name))
+            .map(|(name, told)| json!({ "agent": name, "state": "unfinished", "told": told }))
+            .collect();
+        for kept in agents {
             let machine: Machine = serde_json::from_str(&kept.phase)?;
             let (name, phase) = (kept.agent.name, machine.phase);
             rows.push(json!({ "agent": name, "uuid": kept.agent.uuid, "state": phase.word(), "told": phase.to_string() }));
@@ -349,12 +264,6 @@ impl Site {
             told.collect::<Vec<_>>().join("\n")
         })
     }
-}
-
-pub(super) fn boot_file(path: &Path) -> Result<BootFile> {
-    let whole = path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
-    let len_bytes = whole.metadata()?.len();
-    Ok(BootFile { path: whole.to_str().context("a file's name is no UTF-8")?.to_owned(), len_bytes })
 }
 
 /// A moment as this machine's clock shows it.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::args_net::{NET, NetCommand};
@@ -13,7 +14,8 @@ const CREATE: &str = "Examples:
   snowbird create work --image debian.qcow2 --memory 2G --vcpus 4
   snowbird create work --disk work --memory 512M --vcpus 2
   snowbird create new --size 40G --cdrom debian-12-netinst.iso --uefi --memory 4G --vcpus 4
-  snowbird create try --size 1G --memory 256M --vcpus 1 --kernel vmlinuz --initrd initrd.img --append console=ttyS0";
+  snowbird create try --size 1G --memory 256M --vcpus 1 --kernel vmlinuz --initrd initrd.img --append console=ttyS0
+  snowbird create fast --disk work --ublk --memory 8G --vcpus 8     at sites that all have ublk and are root's";
 
 const LAUNCH: &str = "Examples:
   snowbird launch work
@@ -353,6 +355,10 @@ pub(super) struct CreateArgs {
     /// Boot by UEFI instead of a BIOS; every site must have the package ovmf.
     #[arg(long)]
     pub(super) uefi: bool,
+    /// Its disk is a block device (/dev/ublkbN) at each of its sites instead of an NBD export: every site must have ublk, and be root's.
+    /// ($SNOWBIRD_UBLK=1 says the same.)
+    #[arg(long, env = "SNOWBIRD_UBLK", hide_env = true, value_parser = FalseyValueParser::new())]
+    pub(super) ublk: bool,
     /// The kernel's first root.
     #[arg(long, value_name = "FILE", requires = "kernel")]
     pub(super) initrd: Option<PathBuf>,
@@ -365,6 +371,9 @@ pub(super) struct CreateArgs {
     /// Who runs it, at every site: it cannot move between the two.
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) accelerator: Choice,
+    /// The site that is its home, where orders come from and its network is, if not this one (whose folder --home names).
+    #[arg(long, value_name = "SITE")]
+    pub(super) at: Option<String>,
     /// By which `snowbird auto` moves it: a file, or the name of a profile that is part of the program [default: builtin].
     #[arg(long, value_name = "PROFILE")]
     pub(super) profile: Option<String>,

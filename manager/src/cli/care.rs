@@ -70,6 +70,12 @@ impl Site {
         if force {
             return self.home_by_force(agent, to).await;
         }
+        self.rehome(agent, to).await?;
+        print(self.json, &json!({ "agent": agent, "home": to }), || format!("the home of {agent} is {to}"))
+    }
+
+    /// Makes another site its home.
+    pub(super) async fn rehome(&self, agent: &str, to: &str) -> Result<()> {
         let kept = self.at_home(agent)?;
         if to == self.sites.name {
             return Err(Told::new("that is its home already").hint("see `snowbird status`").into());
@@ -106,7 +112,7 @@ impl Site {
             ))
         })?;
         self.store()?.set_automatic(kept.agent.uuid, |word| *word = Settings::default())?;
-        print(self.json, &json!({ "agent": agent, "home": to }), || format!("the home of {agent} is {to}"))
+        Ok(())
     }
 
     /// This site takes the place of a home that is lost for good.

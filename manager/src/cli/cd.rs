@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::agents::{SOON, Site, boot_file};
+use super::agents::{SOON, Site};
+use super::create::boot_file;
 use super::told::{Told, print};
 use crate::agent::BootFile;
 use crate::control::Request;

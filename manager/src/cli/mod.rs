@@ -11,12 +11,14 @@ mod args_sites;
 mod auto;
 mod care;
 mod cd;
+mod create;
 mod dashboard;
 mod machinery;
 mod net;
 mod profile;
 mod sites;
 mod told;
+mod unfinished;
 mod view;
 
 use std::io::Write;

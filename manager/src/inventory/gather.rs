@@ -15,6 +15,7 @@ use tokio::process::Command;
 
 use super::{Inventory, Qemu};
 use crate::agent::machine::{self, QEMU, find};
+use crate::agent::ublk;
 use crate::qmp::Client;
 
 /// QEMU without a machine begins in some tens of milliseconds.
@@ -42,7 +43,7 @@ pub async fn gather(home: &Path, wandisk: Option<&Path>) -> Inventory {
             .map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
         memory_bytes: memory_bytes(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         free_bytes: room,
-        ublk: std::fs::File::options().read(true).write(true).open("/dev/ublk-control").is_ok(),
+        ublk: ublk::usable().is_ok(),
         qemu,
     }
 }
@@ -83,7 +84,7 @@ impl Drop for Scratch {
 async fn models(accelerator: &str) -> Option<((u32, u32), Vec<String>)> {
     let folder = Scratch(std::env::temp_dir().join(format!("snowbird-{}", uuid::Uuid::new_v4().simple())));
     std::fs::DirBuilder::new().mode(0o700).create(&folder.0).ok()?;
-    let mut command = Command::new(find(QEMU)?);
+    let mut command = Command::from(machine::asked(&find(QEMU)?));
     command.args(["-machine", "none", "-nodefaults", "-display", "none", "-S", "-accel", accelerator]);
     command.args(["-qmp", "unix:probe,server=on,wait=off"]).current_dir(&folder.0);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);

@@ -272,6 +272,8 @@ pub enum Event {
         /// The disk's file system is full.
         no_space: bool,
     },
+    /// The process that served the disk's device has ended, and the machine's requests wait until another does.
+    KeeperEnded,
     /// The machine stands; its disk is drained next.
     Stopped,
     /// Only the last is missing; the agent stands and its disk is drained.

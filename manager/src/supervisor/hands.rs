@@ -1,10 +1,11 @@
 //! Carries out what the rules want, one action after the other: the disk by `wandisk`, the machine by QMP, the other site by
-//! a link. Decides nothing. What a site does from which an agent is moved is in [`super::moving`], memory and files in [`super::saving`].
+//! a link. Decides nothing. What a site does from which an agent is moved is in [`super::moving`], memory and files in [`super::saving`],
+//! where QEMU finds the disk in [`super::front`].
 //!
 //! Fault model: every call has a time-out; an action that failed may have had its effect all the same (the answer was lost),
 //! so each can be done again. Only [`Action::Run`] lets a machine run, and it asks `wandisk` first (law M1).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::copying::Opens;
 use super::event::{Action, Event, Yield};
+use super::front::Heard;
 use super::marks::is_held;
 use super::pause::{Backoff, obstacle};
 use super::phase::Attempt;
@@ -23,7 +25,7 @@ use super::wire::Meter;
 use crate::agent::command_line::{Beginning, names};
 use crate::agent::machine;
 use crate::agent::store::Store;
-use crate::agent::{Accelerator, Agent, BootFile};
+use crate::agent::{Accelerator, Agent, BootFile, Front, ublk};
 use crate::control::{AskError, Here, Request, ask_far, folder};
 use crate::net::teller::Teller;
 use crate::qmp::RunState;
@@ -48,9 +50,6 @@ const COMES: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(10);
 /// Until what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// A request for a chunk that nobody gives fails after this time, and the machine stands (law M8): it is told soon, and
-/// a link that is only dialled again is waited for.
-const FETCH: &str = "10s";
 
 /// Why an action failed, in a sentence with all causes.
 pub(super) type Why = String;
@@ -86,6 +85,8 @@ pub(super) struct Hands {
     pub(super) way: Option<Opens>,
     /// What it says to [`Action::Go`], which it was told as soon as the disk was released.
     pub(super) going: Option<JoinHandle<Result<Value, AskError>>>,
+    /// Hears when the process ends that serves the disk's device.
+    pub(super) keeper: Option<Heard>,
     pauses: Backoff,
     /// Of a move to here: looks at which nothing came.
     silent: u32,
@@ -102,7 +103,7 @@ impl Hands {
     ) -> Hands {
         let qemu = Qemu::new(agent.uuid, inputs.clone());
         let (limit, meter, pauses) = (Limit::default(), Meter::default(), Backoff::default());
-        let (copying, way, going) = (Vec::new(), None, None);
+        let (copying, way, going, keeper) = (Vec::new(), None, None, None);
         let silent = 0;
         Hands {
             agent,
@@ -117,6 +118,7 @@ impl Hands {
             meter,
             way,
             going,
+            keeper,
             pauses,
             silent,
         }
@@ -251,26 +253,6 @@ impl Hands {
         }
     }
 
-    fn socket(&self) -> PathBuf {
-        folder(&self.here.home, &self.agent.name).join(names::DISK)
-    }
-
-    /// Attached at the socket where QEMU looks for it, already or now.
-    pub(super) async fn attach(&self, disk: &Value, standby: bool) -> Result<(), Why> {
-        let socket = self.socket();
-        let socket = socket.to_str().ok_or("the folder's name is no UTF-8")?;
-        if disk["attached"] == json!(true) {
-            let here = disk["uri"].as_str().is_some_and(|uri| uri.contains(socket));
-            return if here { Ok(()) } else { Err("its disk is attached for somebody else".to_owned()) };
-        }
-        let address = format!("unix:{socket}");
-        let mut args = vec!["attach", &self.agent.disk, "--nbd", &address, "--fetch-timeout", FETCH];
-        if standby {
-            args.push("--standby");
-        }
-        self.wandisk.ask(&args, DISK).await.map(drop).told()
-    }
-
     async fn launch(&mut self) -> Result<(), Why> {
         self.fits().await?;
         let disk = self.resident().await?;
@@ -297,16 +279,21 @@ impl Hands {
 
     async fn quit(&mut self) -> Result<(), Why> {
         self.drop_copying();
-        self.qemu.end().await.told()?;
+        if let Err(error) = self.qemu.end().await {
+            // One whose device nobody serves any more waits for it, a kill notwithstanding; it is asked to end again.
+            if self.agent.front == Front::Ublk
+                && let Ok(disk) = self.disk().await
+            {
+                self.attach(&disk, true).await.ok();
+            }
+            return Err(error).told();
+        }
         let disk = match self.wandisk.ask(&["status", &self.agent.disk, "--here"], DISK).await {
             // It has not been here yet: there is nothing to let go of.
             Err(error) if error.is_no_disk() => return Ok(()),
             asked => asked.told()?,
         };
-        if disk["attached"] == json!(true) {
-            self.wandisk.ask(&["detach", &self.agent.disk], DISK).await.told()?;
-        }
-        Ok(())
+        self.let_go(&disk).await
     }
 
     /// Capabilities of both sides (laws M1, M2). Without another QEMU (`live`) there is nobody to wait for.
@@ -340,6 +327,11 @@ impl Hands {
             if !works {
                 return Err(format!("KVM with a processor {} does not work at this site", self.agent.cpu));
             }
+        }
+        if self.agent.front == Front::Ublk
+            && let Err(why) = ublk::usable()
+        {
+            return Err(format!("its disk is to be a block device, and {why}"));
         }
         if self.agent.uefi.is_some_and(|uefi| uefi.images().is_none()) {
             return Err("a UEFI firmware as the agent's is not at this site (the package ovmf)".to_owned());

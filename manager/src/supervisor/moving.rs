@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::event::Yield;
 use super::hands::{DISK, Hands, Sentence, Why};
 use super::phase::Attempt;
+use crate::agent::Front;
 use crate::control::{AskError, Request, ask};
 use crate::words::with_causes;
 
@@ -56,7 +57,11 @@ impl Hands {
                 *going = Some(tokio::spawn(go));
             }
         };
-        let args = ["commit", self.agent.disk.as_str(), "--token", token];
+        let mut args = vec!["commit", self.agent.disk.as_str(), "--token", token];
+        // The machine that stands here has the device open, and may have to go on with it. (An NBD client connects again.)
+        if self.agent.front == Front::Ublk {
+            args.push("--standby");
+        }
         let error = match self.wandisk.ask_hearing(&args, DISK, released).await {
             Ok(_) => return Ok(Yield::Done),
             Err(error) => with_causes(&error),

@@ -124,7 +124,9 @@ impl Qemu {
                 return Err(QemuError::Ended(last_words()));
             }
             if Instant::now() > end {
-                child.kill().await?;
+                child.start_kill()?;
+                // Not waited for here: it may hang in its disk, which is served again only after this.
+                tokio::spawn(async move { child.wait().await.ok() });
                 return Err(QemuError::Late);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

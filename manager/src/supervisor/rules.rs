@@ -46,6 +46,7 @@ impl Machine {
             Event::Went { action, result } => Ok(self.went(&action, result)),
             Event::Ended { orderly } => Ok(self.ended(orderly)),
             Event::IoPaused { no_space } => Ok(self.io_paused(no_space)),
+            Event::KeeperEnded => Ok(self.keeper_ended()),
             Event::Recovered { alive } => Ok(self.recovered(alive)),
             Event::Stopped => Ok(match self.phase {
                 Phase::Leaving { at: Leave::Copying, .. } => vec![Action::Quiesce],
@@ -228,6 +229,18 @@ impl Machine {
         };
         self.phase = Phase::Paused { why: why.to_owned(), again: !no_space };
         if no_space { Vec::new() } else { vec![Action::Wait] }
+    }
+
+    /// No request of the machine's fails by it: nothing else would have the disk attached again. A move before its commit is given up,
+    /// since QEMU's last drain of the disk would wait, too; where the machine stands, the disk is attached again before it runs.
+    fn keeper_ended(&mut self) -> Vec<Action> {
+        let why = "the process that serves its disk ended";
+        match &self.phase {
+            Phase::Running | Phase::Arriving { at: Arrive::Starting, .. } => vec![Action::Run],
+            Phase::Leaving { at, image: None, .. } if at.may_go_back() => self.abort(why.to_owned()),
+            Phase::Suspending { .. } => self.not_suspended(why.to_owned()),
+            _ => Vec::new(),
+        }
     }
 
     pub(super) fn again(&mut self) -> Vec<Action> {

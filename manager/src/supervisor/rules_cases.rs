@@ -163,3 +163,21 @@ fn a_site_to_which_a_move_failed_knows_where_the_agent_stayed() {
         assert_eq!(machine.verdict(ATTEMPT), Some(Yield::NeverWill));
     }
 }
+
+#[test]
+fn a_disk_whose_server_ended_is_attached_again_and_a_move_without_it_is_given_up() {
+    let mut runs = machine(Phase::Running);
+    assert_eq!(runs.step(Event::KeeperEnded), Ok(vec![Action::Run]));
+    let leaving = |at| {
+        let (to, alive, image) = ("b".to_owned(), true, None);
+        machine(Phase::Leaving { attempt: ATTEMPT, to, at, alive, image })
+    };
+    let mut copies = leaving(Leave::Copying);
+    assert_eq!(copies.step(Event::KeeperEnded), Ok(vec![Action::Free]));
+    assert!(copies.failure.unwrap().contains("serves its disk"));
+    // What was committed is, and is asked for until it is known.
+    let mut commits = leaving(Leave::Committing { token: "t".to_owned() });
+    assert_eq!(commits.step(Event::KeeperEnded), Ok(Vec::new()));
+    let mut off = machine(Phase::Off(End::ShutDown));
+    assert_eq!(off.step(Event::KeeperEnded), Ok(Vec::new()));
+}

@@ -7,7 +7,7 @@ use manager::agent::automatic::Settings;
 use manager::agent::store::Store;
 use manager::control::{Open, Opening, PROTOCOL};
 use manager::supervisor::phase::Machine;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::known;
 use crate::world::{AGENT, World, eventually, kill};
@@ -87,6 +87,45 @@ fn an_agent_whose_site_is_lost_is_launched_where_its_disk_was_taken_over() {
     assert_eq!(world.ok("a", &["launch", AGENT, "--here"])["state"], "running");
     assert_eq!(world.ok("a", &["launch", AGENT, "--here"])["state"], "running");
     eventually("one machine runs", || world.processes("qemu-system").len() == 1);
+}
+
+#[test]
+fn an_agent_is_created_for_another_home() {
+    let world = World::new();
+    let machine = ["--size", "1M", "--memory", "64M", "--vcpus", "1", "--accelerator", "tcg"];
+    let why = world.fails("a", &[&["create", AGENT, "--at", "nowhere"][..], &machine].concat());
+    assert!(why.contains("no site named \"nowhere\""), "{why}");
+    let made = world.ok("a", &[&["create", AGENT, "--at", "b"][..], &machine].concat());
+    assert_eq!(made["home"], "b");
+    // Orders come from there; it is where its disk is.
+    let status = world.ok("b", &["launch", AGENT]);
+    assert_eq!(
+        (&status["state"], &status["site"], &status["home"]),
+        (&json!("running"), &json!("a"), &json!("b"))
+    );
+    world.ok("b", &["kill", AGENT]);
+}
+
+/// As a kill leaves it: a mark, and perhaps a disk.
+#[test]
+fn what_a_killed_create_has_left_is_told_and_does_not_stand_in_the_way() {
+    let world = World::new();
+    let machine = ["--memory", "64M", "--vcpus", "1", "--accelerator", "tcg"];
+    let folder = world.home("a").join("agents").join(AGENT);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("unfinished"), "").unwrap();
+    assert_eq!(world.ok("a", &["ls"])["agents"][0]["state"], "unfinished");
+    // An image may be all that there is of somebody's work.
+    let image = world.file("image");
+    std::fs::write(&image, [1; 65536]).unwrap();
+    world.wandisk("a", &["create", AGENT, "--from", image.to_str().unwrap()]);
+    let why = world.fails("a", &[&["create", AGENT, "--size", "1M"][..], &machine].concat());
+    assert!(why.contains("was ended when it had made the disk"), "{why}");
+    world.wandisk("a", &["rm", AGENT, "--force"]);
+    world.wandisk("a", &["create", AGENT, "--size", "2M"]);
+    world.ok("a", &[&["create", AGENT, "--size", "1M"][..], &machine].concat());
+    assert_eq!(world.wandisk("a", &["status", AGENT])["size"], 1 << 20);
+    assert_eq!(world.ok("a", &["ls"])["agents"][0]["state"], "off");
 }
 
 const OWN_SENSOR: &str = "

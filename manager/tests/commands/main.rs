@@ -30,7 +30,7 @@ mod world;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use manager::agent::store::Store;
-use manager::agent::{Accelerator, Agent, FORMAT, mac_of};
+use manager::agent::{Accelerator, Agent, FORMAT, Front, mac_of};
 use manager::supervisor::phase::Machine;
 use uuid::Uuid;
 
@@ -68,6 +68,7 @@ fn known(world: &World) -> Agent {
         cdrom: None,
         cd_changes: 0,
         uefi: None,
+        front: Front::Nbd,
         home: "a".to_owned(),
         home_changes: 0,
     };

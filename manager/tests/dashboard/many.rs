@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use manager::agent::store::Store;
-use manager::agent::{Accelerator, Agent, FORMAT, mac_of};
+use manager::agent::{Accelerator, Agent, FORMAT, Front, mac_of};
 use manager::supervisor::phase::{End, Machine, Phase};
 use serde_json::json;
 use test_guard::Guard;
@@ -82,6 +82,7 @@ fn desk(folder: &Path) {
             cdrom: None,
             cd_changes: 0,
             uefi: None,
+            front: Front::Nbd,
             home: "desk".to_owned(),
             home_changes: 0,
         };
