@@ -20,6 +20,7 @@ mod test;
 mod tidy;
 mod vm;
 mod wan;
+mod whole;
 mod workspace;
 
 use std::process::ExitCode;
@@ -56,6 +57,8 @@ enum Command {
     Mutants(mutants::Arguments),
     /// Two network namespaces with a long, narrow line between them.
     Wan(wan::Arguments),
+    /// Everything at once in the test guest: an agent on ublk that moves between two sites over ssh and netem.
+    Whole(whole::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Soak(arguments) => soak::main(&arguments),
         Command::Mutants(arguments) => mutants::main(&arguments),
         Command::Wan(arguments) => wan::main(&arguments),
+        Command::Whole(arguments) => whole::main(&arguments),
     };
     match result {
         Ok(code) => code,

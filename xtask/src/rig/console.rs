@@ -46,6 +46,11 @@ impl Console {
         self.lines.try_iter().for_each(drop);
     }
 
+    /// All lines that were said so far.
+    pub(crate) fn heard(&self) -> impl Iterator<Item = String> {
+        self.lines.try_iter().map(|(_, line)| line)
+    }
+
     /// Waits for a line; gives when it was heard.
     pub(crate) fn wait(&self, patience: Duration, is_it: impl Fn(&str) -> bool) -> Result<(Instant, String)> {
         let end = Instant::now() + patience;
@@ -62,9 +67,14 @@ impl Console {
         }
     }
 
+    /// Types a word at it, at this site.
+    pub(crate) fn say(&self, site: &str, word: &str) -> Result<()> {
+        self.typed[usize::from(site == "b")].send(word.to_owned()).context("nobody hears the agent")
+    }
+
     /// Has it do its job, which may end at another site; the seconds that took.
     pub(crate) fn job(&self, site: &str, patience: Duration) -> Result<f64> {
-        self.typed[usize::from(site == "b")].send("job".to_owned()).context("nobody hears the agent")?;
+        self.say(site, "job")?;
         let (began, _) = self.wait(patience, |line| line == "job begins")?;
         let (ended, said) = self.wait(patience, |line| line.starts_with("job ends"))?;
         if said != "job ends: exit status: 0" {
@@ -101,7 +111,8 @@ fn listen(stream: UnixStream, sender: &Sender<(Instant, String)>, words: &Receiv
             return;
         }
         match reader.read_line(&mut line) {
-            Ok(0) => return,
+            // The rest of a line that was begun here is said at the other site.
+            Ok(_) if !line.ends_with('\n') => return,
             Ok(_) => {
                 sender.send((Instant::now(), line.trim().to_owned())).ok();
                 line.clear();

@@ -1,0 +1,164 @@
+//! What happens in the guest: an agent on a block device, there and back, its disk's keeper killed, a supervisor killed while the agent
+//! stands for a move; and everything compared.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use agent_init::{SLOTS, STRIDE};
+use anyhow::{Context, Result, ensure};
+
+use super::judge::Judge;
+use super::world::{AGENT, KERNEL, World};
+use crate::image::Image;
+use crate::process;
+use crate::rig::console::Console;
+use crate::sites::Site;
+
+/// A machine in an emulated one boots.
+const BOOTS: Duration = Duration::from_secs(900);
+/// It goes on.
+const SOON: Duration = Duration::from_secs(300);
+/// Numbers that it must say somewhere, to be believed to run there.
+const ENOUGH: u64 = 5;
+const DISK_BYTES: u64 = 32 << 20;
+/// Its kernel is as every agent's; it need not look for what is not there, nor be hard to attack.
+const APPEND: &str = "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off files";
+/// What a move says from when on the agent stands.
+const STANDS: &str = "the agent stands";
+
+/// Plays it.
+pub(super) fn tell(agent: &Path, programs: &Path) -> Result<()> {
+    let began = Instant::now();
+    let told = |what: &str| println!("{:>7.1} s  {what}", began.elapsed().as_secs_f64());
+    let dir = Path::new("/scratch/whole");
+    let image = image(dir)?;
+    let world = World::make(dir, programs)?;
+    let (a, b) = (&world.sites.a, &world.sites.b);
+    told("two sites: namespaces, netem of 33 ms each way and 100 Mbit/s, an sshd each");
+
+    let [image, kernel, root] =
+        [image, agent.join(KERNEL), agent.join("root.cpio")].map(|path| path.display().to_string());
+    let machine = ["create", AGENT, "--image", &image, "--ublk", "--memory", "96M", "--vcpus", "1"];
+    let boots = ["--accelerator", "tcg", "--kernel", &kernel, "--initrd", &root, "--append", APPEND];
+    world.tell(a, &[&machine[..], &boots].concat())?;
+    told("created");
+    let mut heard = Heard { console: Console::hear(dir, AGENT), judge: Judge::default() };
+    world.tell(a, &["launch", AGENT])?;
+    told("launched");
+    heard.goes_on(BOOTS)?;
+    told(&format!("the agent runs at a, on {}", world.is_only_at(a)?));
+
+    for (from, to) in [(a, b), (b, a)] {
+        let report = world.tell(a, &["migrate", AGENT, "--to", to.name])?;
+        let device = world.is_only_at(world.comes_to("running", SOON)?)?;
+        heard.goes_on(SOON)?;
+        let seconds = |name: &str| report[name].as_f64().unwrap_or(f64::NAN) / 1e3;
+        told(&format!(
+            "moved from {} to {}, on {device}: {:.1} s, it stood for {:.1} s; it has said {}",
+            from.name,
+            to.name,
+            seconds("total_ms"),
+            seconds("suspended_ms"),
+            heard.judge.newest()
+        ));
+    }
+
+    world.kill_keeper(a)?;
+    heard.goes_on(SOON)?;
+    told(&format!("whoever served its disk was killed: it goes on, on {}", world.is_only_at(a)?));
+
+    let at = killed_at_the_switchover(&world)?;
+    let device = world.is_only_at(at)?;
+    heard.goes_on(SOON)?;
+    told(&format!(
+        "its supervisor was killed while it stood for a move: it goes on at {}, on {device}",
+        at.name
+    ));
+
+    heard.console.say(at.name, "off")?;
+    heard.until(SOON, |line| line == "unmounted")?;
+    world.comes_to("off", SOON)?;
+    told("the agent has unmounted its file system, and is off");
+    check(&world, at, &heard.judge)?;
+    told(&format!(
+        "its file system is clean, and has what it said: {} numbers, none twice",
+        heard.judge.said()
+    ));
+    Ok(())
+}
+
+/// An ext4 file system with the file that blocks go into.
+fn image(dir: &Path) -> Result<PathBuf> {
+    let content = dir.join("content");
+    std::fs::create_dir_all(&content)?;
+    std::fs::write(content.join("slots"), vec![0; usize::try_from(SLOTS * STRIDE)?])?;
+    let file = dir.join("agent.img");
+    Image::ext4(&file, DISK_BYTES, Some(&content))?;
+    Ok(file)
+}
+
+/// What the agent says, and who judges it.
+struct Heard {
+    console: Console,
+    judge: Judge,
+}
+
+impl Heard {
+    /// Waits for a line, and lets the judge hear all.
+    fn until(&mut self, patience: Duration, is_it: impl Fn(&str) -> bool) -> Result<()> {
+        let end = Instant::now() + patience;
+        loop {
+            let (_, line) = self.console.wait(end.saturating_duration_since(Instant::now()), |_| true)?;
+            self.judge.take(&line)?;
+            if is_it(&line) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// It says more numbers, from now on.
+    fn goes_on(&mut self, patience: Duration) -> Result<()> {
+        for line in self.console.heard() {
+            self.judge.take(&line)?;
+        }
+        let (end, due) = (Instant::now() + patience, self.judge.newest() + ENOUGH);
+        while self.judge.newest() < due {
+            self.until(end.saturating_duration_since(Instant::now()), |line| line.starts_with("at "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Its supervisor at `a` is killed as soon as it says that the agent stands for a move. Whatever was done by then, the agent runs at one of
+/// the sites in the end; which is given.
+fn killed_at_the_switchover(world: &World) -> Result<&Site> {
+    println!(
+        "          a$ snowbird migrate {AGENT} --to b     (its supervisor is killed while the agent stands)"
+    );
+    let mut command = world.snowbird(&world.sites.a, &["migrate", AGENT, "--to", "b"]);
+    let mut moving =
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("cannot start snowbird")?;
+    let news = moving.stderr.take().context("snowbird has no standard error")?;
+    let mut stood = false;
+    for line in BufReader::new(news).lines() {
+        if line?.contains(STANDS) && !stood {
+            stood = true;
+            world.kill_supervisor(&world.sites.a)?;
+        }
+    }
+    moving.wait()?;
+    ensure!(stood, "the move ended before the agent stood");
+    world.comes_to("running", SOON)
+}
+
+/// The disk, at the site where it is.
+fn check(world: &World, at: &Site, judge: &Judge) -> Result<()> {
+    let (disk, slots) = (world.dir.join("disk.raw"), world.dir.join("slots"));
+    at.wandisk(&["export", AGENT, &disk.display().to_string()])?;
+    process::output(Command::new("e2fsck").arg("-fn").arg(&disk)).context("the file system is not clean")?;
+    let dump = format!("dump /slots {}", slots.display());
+    process::output(Command::new("debugfs").args(["-R", &dump]).arg(&disk))?;
+    judge.compare(&std::fs::read(&slots)?)
+}
