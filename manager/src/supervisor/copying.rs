@@ -14,7 +14,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::event::Event;
-use super::hands::{DISK, Hands, Sentence, Why};
+use super::hands::{DISK, Hands, OPENS, Sentence, Why};
 use super::moving::{BANDWIDTH, HOOK};
 use super::qemu::SOON;
 use super::shell::Input;
@@ -22,7 +22,7 @@ use super::stream::Limit;
 use super::wire::{Meter, leaves};
 use crate::agent::command_line::names;
 use crate::agent::{Accelerator, Agent};
-use crate::control::{AskError, Open, Opening, PROTOCOL, open};
+use crate::control::{AskError, Open, Opening, PROTOCOL, Request, ask, open};
 use crate::qmp::message::Version;
 use crate::qmp::{Client, MigrationStatus};
 use crate::sites::{Link, Sites};
@@ -40,7 +40,7 @@ const PASSES: u64 = 2;
 /// The line's rate is told anew when it has changed by this share.
 const NEWS: f64 = 0.2;
 
-/// A way to the other site's supervisor, opened while memory is copied: when the agent stands nobody has time for a login.
+/// A way to the other site's supervisor, opened while something else goes on: nobody waits for a login, least of all an agent that stands.
 pub(super) type Way = (Agent, BufReader<Link>);
 
 impl Hands {
@@ -62,7 +62,7 @@ impl Hands {
             self.qemu.call("stop", Value::Null).await.told()?;
         }
         let (limit, meter) = (self.limit.clone(), self.meter.clone());
-        self.copying.push(tokio::spawn(limit.clone().keep(site.clone(), self.agent.name.clone())));
+        self.copying.push(tokio::spawn(limit.clone().keep(site, self.agent.name.clone())));
         self.copying.push(tokio::spawn(async move {
             if let Ok((mut near, _)) = listener.accept().await {
                 leaves(&mut near, &mut far, &limit, &meter).await;
@@ -80,10 +80,20 @@ impl Hands {
             meter: self.meter.clone(),
         };
         self.copying.push(tokio::spawn(looks.until_the_end()));
-        let document = self.document()?;
-        let opening = self.opening(Open::Control, Some(document.clone()));
-        self.way = Some(tokio::spawn(async move { Ok((document, open(&site, &opening).await?)) }));
+        self.opens_way(to);
         Ok(())
+    }
+
+    /// A way to the other site's supervisor is opened beside what else is done. What cannot be opened ahead is opened, or refused,
+    /// when it is needed.
+    pub(super) fn opens_way(&mut self, to: &str) {
+        let (Ok(document), Ok(sites)) = (self.document(), Sites::read(&self.here.home)) else { return };
+        let Ok(site) = sites.site(to).cloned() else { return };
+        let opening = self.opening(Open::Control, Some(document.clone()));
+        let opens = tokio::spawn(async move { Ok((document, open(&site, &opening).await?)) });
+        if let Some(earlier) = self.way.replace(opens) {
+            earlier.abort();
+        }
     }
 
     fn opening(&self, what: Open, document: Option<Agent>) -> Opening {
@@ -92,9 +102,24 @@ impl Hands {
 
     /// The way that was opened ahead, if it is there and what was said of the agent on it still holds.
     pub(super) async fn way(&mut self, document: &Agent) -> Option<BufReader<Link>> {
-        let way = self.way.take().filter(tokio::task::JoinHandle::is_finished)?;
-        let (told, link) = way.await.ok()?.ok()?;
-        (told == *document).then_some(link)
+        arrived(self.way.take().filter(tokio::task::JoinHandle::is_finished)?, document).await
+    }
+
+    /// The other site starts its QEMU. It was called while the table went ahead, so that no login is waited for.
+    pub(super) async fn open_far(&mut self, to: &str, request: &Request) -> Result<(), Why> {
+        let document = self.document()?;
+        let way = match self.way.take() {
+            Some(way) => arrived(way, &document).await,
+            None => None,
+        };
+        if let Some(mut way) = way {
+            match ask(&mut way, request, OPENS, |_| ()).await {
+                // It was lost meanwhile; whoever has heard the request already does nothing new by it.
+                Err(AskError::Closed | AskError::Io(_)) => {}
+                answered => return answered.map(drop).told(),
+            }
+        }
+        self.far(to, Some(&document), request, OPENS).await.map(drop).told()
     }
 
     /// Before 9.0 QEMU forgot, under translation, writes to a page that it had just looked at for a migration ("physmem: Fix
@@ -150,6 +175,12 @@ impl Hands {
 
 /// The task that opens a [`Way`].
 pub(super) type Opens = tokio::task::JoinHandle<Result<Way, AskError>>;
+
+/// The way, if it could be opened and was opened for this.
+async fn arrived(way: Opens, document: &Agent) -> Option<BufReader<Link>> {
+    let (told, link) = way.await.ok()?.ok()?;
+    (told == *document).then_some(link)
+}
 
 /// Since 8.2 QEMU can be told what the line carries.
 fn takes_rate(version: Version) -> bool {

@@ -36,7 +36,7 @@ use crate::words::with_causes;
 /// An ordinary command of wandisk's.
 pub(super) const DISK: Duration = Duration::from_secs(20);
 /// The other site starts a QEMU.
-const OPENS: Duration = Duration::from_secs(90);
+pub(super) const OPENS: Duration = Duration::from_secs(90);
 /// QEMU does the last things with what has come, where it is awaited and where the agent stands for it.
 pub(super) const SETTLES: Duration = Duration::from_secs(30);
 const CHECKS: Duration = Duration::from_secs(10);
@@ -135,8 +135,7 @@ impl Hands {
             Action::Presend { to } => self.presend(to).await?,
             Action::Open { attempt, to, patience_s } => {
                 let (attempt, from, patience_s) = (*attempt, self.site.clone(), *patience_s);
-                let request = Request::Arrive { attempt, from, patience_s };
-                self.far(to, Some(&self.document()?), &request, OPENS).await.told()?;
+                self.open_far(to, &Request::Arrive { attempt, from, patience_s }).await?;
             }
             Action::Copy { to } => self.copy(to).await?,
             Action::Quiesce => self.quiesce().await?,

@@ -30,7 +30,8 @@ pub(super) const BANDWIDTH: u64 = 1 << 40;
 impl Hands {
     /// A hand-over that is prepared and given up: the other site has a replica with the table then, and the second one, while
     /// the agent stands, has little to send.
-    pub(super) async fn presend(&self, to: &str) -> Result<(), Why> {
+    pub(super) async fn presend(&mut self, to: &str) -> Result<(), Why> {
+        self.opens_way(to);
         let disk = self.agent.disk.as_str();
         let answer =
             self.wandisk.ask(&["prepare", disk, "--to", to, "--lease", AHEAD], PRESEND).await.told()?;
@@ -139,7 +140,7 @@ mod tests {
         let here = Here { home: folder.path().to_owned(), wandisk: Some(program.clone()) };
         let wandisk = Wandisk::find(&here.home, Some(&program)).unwrap();
         let net = Teller::new(here.clone(), &example(), "desk");
-        let hands = Hands::new(example(), here, "desk".to_owned(), wandisk, net, unbounded_channel().0);
+        let mut hands = Hands::new(example(), here, "desk".to_owned(), wandisk, net, unbounded_channel().0);
         hands.presend("big").await.unwrap();
         let asked = std::fs::read_to_string(asked).unwrap();
         assert_eq!(asked, "prepare work --to big --lease 10s\nabort work --token t\n");

@@ -16,11 +16,12 @@ use crate::guest::{self, Options};
 use crate::{process, workspace};
 
 /// What the system is made of, with everything these depend on.
-const PACKAGES: [&str; 20] = [
+const PACKAGES: [&str; 21] = [
     "base-files",
     "base-passwd",
     "bash",
     "coreutils",
+    "dash",
     "dbus",
     "debianutils",
     "dpkg",
@@ -66,7 +67,7 @@ read began rest </proc/uptime
 mount -t ext4 /dev/vda /m && mount --bind /w /m/mnt || exit 1
 for folder in proc sys dev; do mount --rbind /$folder /m/$folder; done
 mount -t tmpfs tmpfs /m/run
-container=guest timeout 300 unshare --pid --fork --mount --uts --ipc --cgroup --mount-proc=/m/proc \
+container=guest timeout --kill-after=5 300 unshare --pid --fork --mount --uts --ipc --cgroup --mount-proc=/m/proc \
     chroot /m /lib/systemd/systemd --system --unit=booted.target --log-target=null --show-status=no </dev/null
 read up rest </w/booted || exit 1
 echo "booted $began $up $(cat /sys/block/vda/stat)"
