@@ -12,6 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     // The name by which the dynamic linker knows it, for programs that look for what is already loaded.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libGLX_vmgl.so.0");
+    // Names of OpenGL's are exported here, and so are they by libglvnd, which may come first: ours call ours.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-Bsymbolic");
     // A thread of ours is in its code for as long as the process lives.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
     let registry = Registry::load()?;
@@ -164,6 +166,8 @@ fn function(o: &mut String, entry: &Entry, plan: Option<&Plan>) -> Result<(), Bo
     };
     let underscore = if entry.treatment == Treatment::Missing { "_" } else { "" };
     let params: Vec<_> = params.iter().map(|p| format!("{underscore}{p}")).collect();
+    // Where libglvnd is missing, programs are linked with this library by these names.
+    writeln!(o, "#[unsafe(export_name = {:?})]", entry.name)?;
     writeln!(o, "unsafe extern \"C\" fn {}({}){ret} {{", identifier(&entry.name), params.join(", "))?;
     let names: Vec<_> = entry.params.iter().map(|p| p.name.as_str()).collect();
     match (entry.treatment, plan) {

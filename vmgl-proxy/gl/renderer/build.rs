@@ -20,6 +20,7 @@ const ASKED: &[&str] = &[
     "glGetActiveUniformsiv",
     "glGetAttribLocation",
     "glGetError",
+    "glGetPointerv",
     "glGetProgramInfoLog",
     "glGetProgramiv",
     "glGetShaderInfoLog",

@@ -1,4 +1,4 @@
-//! `vmgl-proxy gl`: the agent's OpenGL. The watcher runs in the agent, `stat` and `renew` ask a proxy; the
+//! `vmgl-proxy gl`: the agent's OpenGL. `install` and the watcher are for the agent, `stat` and `renew` ask a proxy; the
 //! renderer is started by it, what draws in software by a program's library.
 
 use std::os::fd::AsFd;
@@ -12,8 +12,14 @@ use vmgl_proxy::Address;
 use vmgl_proxy::ctl::{self, Command};
 use vmgl_proxy::gl::{soft, watch};
 
+use super::install;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  vmgl-proxy gl install --to tcp:DESK:7300              # in the agent, as root, for all users
+  vmgl-proxy gl install --prefix ~/vmgl && . ~/vmgl/share/vmgl/env.sh    # for one shell
+  vmgl-proxy gl check                                   # in a session of the agent's: who draws?
+  vmgl-proxy gl install --remove
   vmgl-proxy gl watch --to unix:/run/vmgl/gl.sock       # in the agent, beside its X server
   vmgl-proxy gl stat /run/proxy.ctl                     # at the desk
   vmgl-proxy gl renew /run/proxy.ctl                    # at the desk, before its renderers are replaced")]
@@ -24,6 +30,10 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// In the agent: put the library in place, so that OpenGL programs draw at the desk, and look whether they do
+    Install(install::Arguments),
+    /// In the agent: say which OpenGL a program gets, and what to do where it is not VMGL's
+    Check(install::Check),
     /// In the agent: tell the proxy where windows with OpenGL pictures are seen, until the X server ends
     Watch {
         /// The X server; $DISPLAY if it is not given
@@ -51,15 +61,22 @@ enum What {
         #[arg(long)]
         stay: bool,
     },
+    /// Look which OpenGL a program gets, and say it as JSON: started by `check`
+    #[command(hide = true)]
+    Probe,
     /// Draw for one program: started by the proxy, with its socket as standard input
     #[command(hide = true)]
     Render,
 }
 
 impl Arguments {
-    /// Draws, if that is what is wanted: before any thread is started, which would be outside the sandbox.
+    /// Draws or probes, if that is what is wanted: before any thread is started, which would be outside the sandbox.
     pub(super) fn render(&self) -> Option<Result<()>> {
-        matches!(self.what, What::Render).then(render)
+        match self.what {
+            What::Render => Some(render()),
+            What::Probe => Some(install::probe()),
+            _ => None,
+        }
     }
 }
 
@@ -82,6 +99,8 @@ fn soft_beside() -> Result<()> {
 #[allow(clippy::print_stdout, reason = "a program's answer goes to its standard output")]
 pub(super) async fn run(arguments: Arguments) -> Result<()> {
     match arguments.what {
+        What::Install(arguments) => install::run(&arguments),
+        What::Check(arguments) => install::check(&arguments),
         What::Watch { display, to } => {
             let watching = tokio::task::spawn_blocking(move || watch::run(display.as_deref(), &to));
             Ok(watching.await.context("the watcher")??)
@@ -99,6 +118,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
             let program = std::io::stdin().as_fd().try_clone_to_owned().context("the program's socket")?;
             Ok(tokio::task::spawn_blocking(move || soft::run(program)).await.context("drawing")??)
         }
+        What::Probe => install::probe(),
         What::Render => render(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod browsers;
 mod gl;
+mod install;
 mod record;
 mod replay;
 mod report;

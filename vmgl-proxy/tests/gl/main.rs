@@ -1,12 +1,19 @@
 //! OpenGL of an agent as its user sees it: the proxy, its renderers and its watcher as programs, a real X server, and a viewer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is wrong")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table for people")]
 
+mod agent;
+mod cases;
 mod desk;
+mod install;
+mod judge;
 mod life;
 #[path = "../proxy/peers/mod.rs"]
 mod peers;
 mod program;
+mod programs;
 mod relay;
+mod traces;
 mod unmodified;
 mod windows;

@@ -7,29 +7,13 @@ use std::process::{Command, Stdio};
 
 use vmgl_rfb::{Framebuffer, Rect};
 
+use crate::agent::{Agent, built};
 use crate::desk::Desk;
 use crate::peers::{Running, Xvfb, eventually};
 
-/// The library, as a program of the agent finds it.
-fn library(dir: &Path) -> PathBuf {
-    let built = Path::new(env!("CARGO_BIN_EXE_vmgl-proxy")).parent().unwrap();
-    let found = ["deps/libGLX_vmgl.so", "libGLX_vmgl.so"].map(|name| built.join(name));
-    let when = |path: &PathBuf| path.metadata().and_then(|it| it.modified()).ok();
-    let newest =
-        found.into_iter().filter(|path| path.exists()).max_by_key(when).expect("the library is built");
-    let folder = dir.join("vmgl");
-    std::fs::create_dir_all(&folder).unwrap();
-    let _there = std::os::unix::fs::symlink(newest, folder.join("libGLX_vmgl.so.0"));
-    folder
-}
-
 /// A command whose OpenGL travels to the desk.
 pub(crate) fn travelling(desk: &Desk, program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.env("DISPLAY", &desk.server.display).env("VMGL_GL", crate::peers::unix(&desk.door));
-    command.env("__GLX_VENDOR_LIBRARY_NAME", "vmgl");
-    command.env("LD_LIBRARY_PATH", library(desk.door.parent().unwrap()));
-    command
+    Agent::installed(desk).command(program)
 }
 
 /// Starts a program and waits until it says that it has drawn.
@@ -41,20 +25,34 @@ fn drawn(mut command: Command) -> Running {
     running
 }
 
-/// `draw.c`, built.
-fn draw(dir: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gl/draw.c");
-    let program = dir.join("draw");
+/// A program of this folder's, built.
+fn build(dir: &Path, name: &str, libraries: &[&str]) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gl").join(name).with_extension("c");
+    let program = dir.join(name);
     let mut cc = Command::new("cc");
-    cc.arg("-O1").arg("-o").arg(&program).arg(source).args(["-l:libGL.so.1", "-l:libX11.so.6", "-lm"]);
+    cc.arg("-O1").arg("-o").arg(&program).arg(source).args(libraries);
     assert!(cc.status().unwrap().success());
     program
 }
 
+/// What a program draws by Mesa alone, in the place where both of them have their window.
+fn alone(screen: &Xvfb, program: &Path, how: &str) -> Framebuffer {
+    let mut local = Command::new(program);
+    local.arg(how).env("DISPLAY", &screen.display).env("LIBGL_ALWAYS_SOFTWARE", "1");
+    let _local = drawn(local);
+    let mut truth = Framebuffer::new(320, 240).unwrap();
+    truth.pixels_mut().copy_from_slice(&screen.truth());
+    let truth = truth.crop(PLACE);
+    assert!(truth.pixels().iter().any(|pixel| *pixel != truth.pixels()[0]), "{how} draws something");
+    truth
+}
+
+const PLACE: Rect = Rect { x: 10, y: 20, w: 300, h: 200 };
+
 #[test]
 fn gears_turn_at_the_desk_and_none_of_their_pixels_are_in_the_agent() {
     let mut desk = Desk::new("320x240");
-    let mut gears = travelling(&desk, Path::new("glxgears"));
+    let mut gears = Agent::installed(&desk).command("glxgears");
     gears.args(["-geometry", "200x150+40+30"]).stdout(Stdio::null());
     let gears = Running(gears.spawn().unwrap());
     let place = Rect::new(40, 30, 200, 150);
@@ -96,26 +94,50 @@ fn gears_turn_at_the_desk_and_none_of_their_pixels_are_in_the_agent() {
 #[test]
 fn pictures_are_those_of_the_same_program_without_a_desk() {
     let dir = tempfile::tempdir().unwrap();
-    let program = draw(dir.path());
+    let old = build(dir.path(), "draw", &["-l:libGL.so.1", "-l:libX11.so.6", "-lm"]);
+    let new = build(dir.path(), "draw_egl", &["-l:libEGL.so.1", "-l:libX11.so.6"]);
     let screen = Xvfb::start("320x240");
-    let place = Rect::new(10, 20, 300, 200);
-    for how in ["lists", "arrays", "shaders"] {
-        let mut local = Command::new(&program);
-        local.arg(how).env("DISPLAY", &screen.display).env("LIBGL_ALWAYS_SOFTWARE", "1");
-        let local = drawn(local);
-        let mut truth = Framebuffer::new(320, 240).unwrap();
-        truth.pixels_mut().copy_from_slice(&screen.truth());
-        let truth = truth.crop(place);
-        assert!(truth.pixels().iter().any(|pixel| *pixel != truth.pixels()[0]), "{how} draws something");
-        drop(local);
-
-        let mut desk = Desk::new("320x240");
-        let mut far = travelling(&desk, &program);
+    let mut desk = Desk::new("320x240");
+    let agent = Agent::installed(&desk);
+    let ways: [(&PathBuf, &[&str]); 2] =
+        [(&old, &["lists", "arrays", "shaders"]), (&new, &["es1", "es3", "select"])];
+    for (program, how) in ways.iter().flat_map(|(program, all)| all.iter().map(move |how| (program, how))) {
+        let truth = alone(&screen, program, how);
+        let mut far = agent.command(program);
         far.arg(how);
-        let _far = drawn(far);
+        let far = drawn(far);
         // The same software draws both: not a pixel may differ.
-        desk.viewer.sees(how, |shown| shown.crop(place) == truth);
-        let stat = desk.stat()["programs"][0].clone();
+        desk.viewer.sees(how, |shown| shown.crop(PLACE) == truth);
+        let pid = far.0.id();
+        let stat = desk.stat()["programs"].clone();
+        let stat = stat.as_array().unwrap().iter().find(|it| it["pid"] == pid).unwrap().clone();
         assert_eq!((&stat["frames"], &stat["errors"]), (&1.into(), &0.into()), "{stat}");
+        drop(far);
+        desk.viewer.sees("the window is gone", |shown| shown.crop(PLACE) != truth);
     }
+
+    // Three colours on a fourth; with several samples a pixel there are more at the edges.
+    let mut far = agent.command(&new);
+    far.arg("samples");
+    let _far = drawn(far);
+    desk.viewer.sees("smooth edges", |shown| {
+        let inside = shown.crop(PLACE);
+        inside.pixels().iter().collect::<std::collections::HashSet<_>>().len() > 8
+    });
+}
+
+#[test]
+fn a_program_of_a_system_without_libglvnd_draws_by_the_library_as_its_libgl() {
+    let mut desk = Desk::new("320x240");
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(built(), folder.path().join("libGL.so.1")).unwrap();
+    let mut gears = Command::new("glxgears");
+    gears.args(["-geometry", "200x150+40+30"]).stdout(Stdio::null()).env("DISPLAY", &desk.server.display);
+    gears.env("VMGL_GL", crate::peers::unix(&desk.door)).env("LD_LIBRARY_PATH", folder.path());
+    let gears = Running(gears.spawn().unwrap());
+    let place = Rect::new(40, 30, 200, 150);
+    desk.viewer
+        .sees("gears", |shown| shown.crop(place).pixels().iter().filter(|pixel| **pixel != 0).count() > 4000);
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", gears.0.id())).unwrap();
+    assert!(!maps.contains("libGLdispatch"), "libglvnd has no part in it");
 }

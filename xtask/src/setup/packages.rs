@@ -90,6 +90,12 @@ pub(super) const PACKAGES: &[Package] = &[
     ),
     package("libgl1-mesa-dri", For::Test, "OpenGL in software", Sign::File("/usr/lib/*/dri/swrast_dri.so")),
     package("mesa-utils", For::Test, "a program that draws with OpenGL", Sign::Program("glxgears")),
+    package(
+        "apitrace",
+        For::Test,
+        "what programs call of OpenGL, recorded, and how small that can be",
+        Sign::Program("glretrace"),
+    ),
     package("nano", For::Test, "an editor in a terminal", Sign::Program("nano")),
     package(
         "xscreensaver-data",
@@ -156,7 +162,10 @@ pub(super) const PACKAGES: &[Package] = &[
         "a program that shows data, with OpenGL 3.2",
         Sign::File("/usr/lib/python3/dist-packages/vtkmodules/__init__.py"),
     ),
-    package("apitrace", For::Gl, "how small a program's calls can be", Sign::Program("apitrace")),
+    package("gmsh", For::Gl, "a program of OpenGL 1 with texts", Sign::Program("gmsh")),
+    package("pymol", For::Gl, "a program of OpenGL 2", Sign::Program("pymol")),
+    package("neverball", For::Gl, "a game", Sign::File("/usr/games/neverball")),
+    package("extremetuxracer", For::Gl, "a game", Sign::File("/usr/games/etr")),
     package("virgl-server", For::Gl, "Mesa's way to a renderer, a peer", Sign::Program("virgl_test_server")),
 ];
 

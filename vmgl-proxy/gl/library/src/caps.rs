@@ -78,7 +78,9 @@ const WITH_COMMANDS: &[&str] = &[
     "GL_ARB_sampler_objects",
     "GL_ARB_sync",
     "GL_ARB_texture_compression",
+    "GL_ARB_texture_storage",
     "GL_ARB_timer_query",
+    "GL_ARB_transform_feedback2",
     "GL_ARB_transpose_matrix",
     "GL_ARB_uniform_buffer_object",
     "GL_ARB_vertex_array_object",
@@ -104,13 +106,18 @@ const WITH_COMMANDS: &[&str] = &[
 ];
 
 const ES_EXTENSIONS: &[&str] = &[
+    "GL_EXT_blend_minmax",
+    "GL_EXT_map_buffer_range",
     "GL_OES_depth24",
+    "GL_OES_depth_texture",
     "GL_OES_element_index_uint",
     "GL_OES_fbo_render_mipmap",
+    "GL_OES_mapbuffer",
     "GL_OES_packed_depth_stencil",
     "GL_OES_rgb8_rgba8",
     "GL_OES_standard_derivatives",
     "GL_OES_texture_npot",
+    "GL_OES_vertex_array_object",
 ];
 
 const VENDOR: u32 = 0x1f00;
@@ -170,17 +177,22 @@ impl Strings {
         Self { version, texts, extensions }
     }
 
-    /// For a context of OpenGL ES 2.
-    pub(crate) fn es(caps: &Caps) -> Self {
+    /// For a context of OpenGL ES of that major version: 1, 2 or 3.
+    pub(crate) fn es(caps: &Caps, major: u32) -> Self {
         let mut strings = Self::new(caps, (0, 0));
-        strings.version = (2, 0);
         let told = |name: u32| caps.strings.get(&name).map(String::as_str).unwrap_or_default();
-        // What ES has as extensions every OpenGL from 3.0 on can do.
-        let names: &[&str] =
-            if numbers(told(VERSION)).is_some_and(|version| version >= (3, 0)) { ES_EXTENSIONS } else { &[] };
+        let can = numbers(told(VERSION)).unwrap_or(NEWEST);
+        let (version, language) = match major {
+            1 => ("OpenGL ES-CM 1.1", ""),
+            2 => ("OpenGL ES 2.0", "OpenGL ES GLSL ES 1.00"),
+            _ => ("OpenGL ES 3.0", "OpenGL ES GLSL ES 3.00"),
+        };
+        strings.version = (major, u32::from(major == 1));
+        // What ES 2 and 3 have as extensions every OpenGL from 3.0 on can do.
+        let names: &[&str] = if major > 1 && can >= (3, 0) { ES_EXTENSIONS } else { &[] };
         let texts = [
-            (VERSION, format!("OpenGL ES 2.0 VMGL {}", env!("CARGO_PKG_VERSION"))),
-            (SHADING_LANGUAGE, "OpenGL ES GLSL ES 1.00".to_owned()),
+            (VERSION, format!("{version} VMGL {}", env!("CARGO_PKG_VERSION"))),
+            (SHADING_LANGUAGE, language.to_owned()),
             (EXTENSIONS, names.join(" ")),
         ];
         for (name, replaced) in texts {
@@ -190,6 +202,18 @@ impl Strings {
         }
         strings.extensions = names.iter().map(|&name| text(name.to_owned())).collect();
         strings
+    }
+
+    /// Whether contexts of OpenGL ES of that version can be made.
+    pub(crate) fn has_es(caps: &Caps, (major, minor): (u32, u32)) -> bool {
+        let version = caps.strings.get(&VERSION).and_then(|text| numbers(text)).unwrap_or(NEWEST);
+        match major {
+            1 => minor <= 1,
+            2 => minor == 0,
+            // Whoever has OpenGL 3.3 has what of ES 3 is more.
+            3 => minor == 0 && version >= (3, 3),
+            _ => false,
+        }
     }
 
     /// The text of that name.
@@ -230,9 +254,13 @@ mod tests {
 
     #[test]
     fn a_context_of_es_says_so() {
-        let strings = Strings::es(&caps(&[]));
-        assert!(strings.get(VERSION).unwrap().to_str().unwrap().starts_with("OpenGL ES 2.0 "));
-        assert!(strings.get(EXTENSIONS).unwrap().to_str().unwrap().contains("GL_OES_depth24"));
+        for (major, version) in [(1, "OpenGL ES-CM 1.1 "), (2, "OpenGL ES 2.0 "), (3, "OpenGL ES 3.0 ")] {
+            let strings = Strings::es(&caps(&[]), major);
+            assert!(strings.get(VERSION).unwrap().to_str().unwrap().starts_with(version));
+            let extensions = strings.get(EXTENSIONS).unwrap().to_str().unwrap();
+            assert_eq!(extensions.contains("GL_OES_depth24"), major > 1);
+        }
+        assert!(Strings::has_es(&caps(&[]), (3, 0)) && !Strings::has_es(&caps(&[]), (3, 1)));
     }
 
     #[test]

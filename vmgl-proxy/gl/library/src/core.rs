@@ -1,13 +1,12 @@
 //! The process's one state, and how a call of OpenGL's gets to it.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vmgl_gl_stream::{Caps, Command, Control, Data, limits};
 
-use crate::counts::Counts;
 use crate::glx::config::Config;
 use crate::glx::context::Handle;
 use crate::glx::drawable::Drawable;
@@ -50,9 +49,12 @@ pub(crate) struct Wire {
     selected: u32,
     /// Errors that the renderer told of contexts that have not asked yet.
     pub(crate) late: Vec<(u32, u32)>,
-    pub(crate) counts: Counts,
     /// The renderer was lost while an answer was waited for: the call is to be made again.
     unanswered: bool,
+    /// Times that the program waited for an answer.
+    pub(crate) waits: u64,
+    /// Functions that were called and are not there.
+    unsupported: HashSet<&'static str>,
 }
 
 impl Wire {
@@ -80,7 +82,6 @@ impl Wire {
     #[inline]
     pub(crate) fn put(&mut self, command: &Command<'_>) {
         command.encode(&mut self.buffer);
-        self.counts.calls += 1;
         if self.buffer.len() >= limits::FLUSH {
             self.flush();
         }
@@ -103,7 +104,7 @@ impl Wire {
     /// Waits for an answer; the program does, too. None if the renderer is lost: see [`Wire::is_unanswered`].
     pub(crate) fn wait(&mut self, reply: u32) -> Option<Answer> {
         self.flush();
-        self.counts.waits += 1;
+        self.waits += 1;
         let answer = self.link.answer(reply);
         self.unanswered |= answer.is_none() && self.link.is_lost();
         answer
@@ -121,9 +122,10 @@ pub(crate) struct Program {
     pub(crate) servers: HashMap<String, Server>,
     pub(crate) configs: HashMap<i32, &'static [Config]>,
     pub(crate) handles: HashMap<usize, Handle>,
-    pub(crate) name: String,
     /// A picture was completed and nothing of the next one has been drawn: windows are looked at before it is.
     pub(crate) fresh: bool,
+    /// The address of the display that a context was last made current on.
+    pub(crate) display: usize,
     pub(crate) last_context: u32,
     pub(crate) last_drawable: u32,
 }
@@ -151,15 +153,16 @@ pub(crate) fn set_current(context: u32) {
 }
 
 /// The stream is open: from here on programs are served.
-pub(crate) fn begin(link: Link, caps: Caps, name: String) {
+pub(crate) fn begin(link: Link, caps: Caps) {
     let wire = Wire {
         link,
         buffer: Vec::new(),
         next_reply: 0,
         selected: 0,
         late: Vec::new(),
-        counts: Counts::default(),
         unanswered: false,
+        waits: 0,
+        unsupported: HashSet::new(),
     };
     *lock() = Some(Program {
         wire,
@@ -170,8 +173,8 @@ pub(crate) fn begin(link: Link, caps: Caps, name: String) {
         servers: HashMap::new(),
         configs: HashMap::new(),
         handles: HashMap::new(),
-        name,
         fresh: false,
+        display: 0,
         last_context: 0,
         last_drawable: 0,
     });
@@ -321,7 +324,7 @@ impl Cx<'_> {
     /// A function that is not there.
     pub(crate) fn unsupported<R: Default>(&mut self, name: &'static str) -> R {
         self.error(INVALID_OPERATION);
-        if self.wire.counts.unsupported.insert(name) {
+        if self.wire.unsupported.insert(name) {
             log(format_args!("{name} is not there; the program calls it"));
         }
         R::default()

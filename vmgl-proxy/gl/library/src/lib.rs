@@ -26,7 +26,6 @@
 
 mod caps;
 mod core;
-mod counts;
 mod egl;
 mod entries;
 mod glx;

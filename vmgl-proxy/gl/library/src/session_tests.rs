@@ -145,9 +145,9 @@ fn session(breaks: &'static [u64]) -> (Arc<Seen>, tempfile::TempDir) {
 /// A current context of a program whose renderer is there.
 fn begun(path: std::path::PathBuf) {
     let (link, caps) = Link::open(Place::Unix(path), "test".to_owned()).unwrap();
-    begin(link, caps, "test".to_owned());
+    begin(link, caps);
     let configs: &'static [Config] =
-        Box::leak(of_screen(0, &[Visual { id: 1, depth: 24 }]).into_boxed_slice());
+        Box::leak(of_screen(0, &[Visual { id: 1, depth: 24 }], 0).into_boxed_slice());
     with_program(|program| {
         let context = program.create(&configs[0], std::ptr::null_mut(), Wishes::default());
         assert!(program.make_current(std::ptr::null_mut(), 0, 0, context));
@@ -175,7 +175,7 @@ fn flush() {
 }
 
 fn waits() -> u64 {
-    with_program(|program| program.wire.counts.waits)
+    with_program(|program| program.wire.waits)
 }
 
 #[test]

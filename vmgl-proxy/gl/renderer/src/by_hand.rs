@@ -41,6 +41,7 @@ impl Hands<'_> {
             }
             Command::GenSamplers { samplers, .. } => self.generate(Class::Sampler, samplers),
             Command::GenTextures { textures, .. } => self.generate(Class::Texture, textures),
+            Command::GenTransformFeedbacks { ids, .. } => self.generate(Class::TransformFeedback, ids),
             Command::GenVertexArrays { arrays, .. } => self.generate(Class::VertexArray, arrays),
             Command::CreateProgram { program } => {
                 let call = function!(self, CreateProgram);
@@ -66,6 +67,12 @@ impl Hands<'_> {
             Command::ReadPixels { .. }
             | Command::GetTexImage { .. }
             | Command::GetCompressedTexImage { .. } => self.pixels(command),
+            Command::SelectBuffer { .. }
+            | Command::FeedbackBuffer { .. }
+            | Command::RenderMode { .. }
+            | Command::GetPixelMapfv { .. }
+            | Command::GetPixelMapuiv { .. }
+            | Command::GetPixelMapusv { .. } => self.modes(command),
             command => match self.arrays(command) {
                 Err(Fault::NotHere) => self.draws(command),
                 done => done,

@@ -14,6 +14,8 @@ use crate::gl::Gl;
 const PLATFORM_SURFACELESS: egl::Enum = 0x31DD;
 const PLATFORM_DEVICE: egl::Enum = 0x313F;
 const CONTEXT_FLAGS: egl::Int = 0x30FC;
+/// Samples that are asked for where there are to be several.
+const SAMPLES: egl::Int = 4;
 /// Of `GLX_CONTEXT_FLAGS`, those that mean the same here: debug, forward-compatible.
 const FLAGS: u32 = 3;
 
@@ -71,6 +73,8 @@ pub struct Egl {
     library: Library,
     display: egl::Display,
     config: egl::Config,
+    /// Another whose buffers have several samples a pixel, and how many.
+    multisampled: Option<(egl::Config, u32)>,
 }
 
 impl std::fmt::Debug for Egl {
@@ -121,7 +125,22 @@ impl Egl {
         ];
         let config = library.choose_first_config(display, &wanted);
         let config = config.map_err(|e| EglError::Call("choosing a configuration", e))?;
-        Ok(Rc::new(Self { library, display, config: config.ok_or(EglError::NoConfig)? }))
+        let config = config.ok_or(EglError::NoConfig)?;
+        let many = [&[egl::SAMPLE_BUFFERS, 1, egl::SAMPLES, SAMPLES][..], &wanted].concat();
+        let multisampled = library.choose_first_config(display, &many).ok().flatten().and_then(|config| {
+            let samples = library.get_config_attrib(display, config, egl::SAMPLES).ok()?;
+            Some((config, u32::try_from(samples).ok().filter(|samples| *samples > 1)?))
+        });
+        Ok(Rc::new(Self { library, display, config, multisampled }))
+    }
+
+    /// Samples of a pixel in buffers that have several; 0 if there are no such.
+    pub fn samples(&self) -> u32 {
+        self.multisampled.map_or(0, |(_, samples)| samples)
+    }
+
+    fn config(&self, multisampled: bool) -> egl::Config {
+        self.multisampled.filter(|_| multisampled).map_or(self.config, |(config, _)| config)
     }
 
     fn display(library: &Library) -> Result<egl::Display, EglError> {
@@ -143,11 +162,16 @@ impl Egl {
         Gl::load(|name| self.library.get_proc_address(name))
     }
 
-    /// A context that shares objects with another. What asks for no version gets the newest.
+    /// A context that shares objects with another, for buffers of that kind. What asks for no version gets the newest.
     ///
     /// # Errors
     /// What EGL says.
-    pub fn context(self: &Rc<Self>, wanted: Wanted, share: Option<&Context>) -> Result<Context, EglError> {
+    pub fn context(
+        self: &Rc<Self>,
+        wanted: Wanted,
+        share: Option<&Context>,
+        multisampled: bool,
+    ) -> Result<Context, EglError> {
         let number = |n: u32| egl::Int::try_from(n.min(100)).unwrap_or(0);
         let es = wanted.api >= 2;
         let api = if es { egl::OPENGL_ES_API } else { egl::OPENGL_API };
@@ -177,7 +201,7 @@ impl Egl {
         }
         words.push(egl::NONE);
         let share = share.map(|context| context.raw);
-        let raw = self.library.create_context(self.display, self.config, share, &words);
+        let raw = self.library.create_context(self.display, self.config(multisampled), share, &words);
         let raw = raw.map_err(|e| EglError::Call("making a context", e))?;
         Ok(Context { egl: Rc::clone(self), raw })
     }
@@ -186,9 +210,9 @@ impl Egl {
     ///
     /// # Errors
     /// What EGL says.
-    pub fn buffer(self: &Rc<Self>, width: u16, height: u16) -> Result<Buffer, EglError> {
+    pub fn buffer(self: &Rc<Self>, width: u16, height: u16, multisampled: bool) -> Result<Buffer, EglError> {
         let words = [egl::WIDTH, width.into(), egl::HEIGHT, height.into(), egl::NONE];
-        let raw = self.library.create_pbuffer_surface(self.display, self.config, &words);
+        let raw = self.library.create_pbuffer_surface(self.display, self.config(multisampled), &words);
         let raw = raw.map_err(|e| EglError::Call("making a buffer", e))?;
         Ok(Buffer { egl: Rc::clone(self), raw })
     }

@@ -60,6 +60,8 @@ pub(crate) struct State {
     pushed: Vec<Option<(Store, Store)>>,
     /// Hidden buffers with arrays of the program's memory.
     arrays: HashMap<(u16, u32), u32>,
+    /// Where OpenGL writes what was selected, and what was fed back, until the render mode is left.
+    pub(crate) results: [Option<Box<[u32]>>; 2],
     /// The drawable has no back buffer: what is meant for it goes to the front.
     single: bool,
 }
@@ -83,13 +85,26 @@ pub(crate) struct Hands<'a> {
 }
 
 impl State {
-    /// Of a context that has just been made current for the first time.
-    pub(crate) fn new(gl: &Gl) -> Self {
+    /// Of a context that has just been made current for the first time; `es` if it is one of OpenGL ES.
+    pub(crate) fn new(gl: &Gl, es: bool) -> Self {
         for (words, store) in [(UNPACK, TIGHT), (PACK, TIGHT)] {
             apply(gl, words, store);
         }
-        let single = integer(gl, n::DOUBLEBUFFER) == 0;
-        Self { unpack: BEGIN, pack: BEGIN, pushed: Vec::new(), arrays: HashMap::new(), single }
+        // OpenGL ES knows the back buffer only, whatever it draws in.
+        let single = !es && integer(gl, n::DOUBLEBUFFER) == 0;
+        // What an older OpenGL ES has not of all that is no error of the program's.
+        if let Some(get) = gl.GetError {
+            // SAFETY: a call without pointers.
+            (0..UNPACK.len() + PACK.len() + 1).take_while(|_| unsafe { get() } != 0).for_each(drop);
+        }
+        Self {
+            unpack: BEGIN,
+            pack: BEGIN,
+            pushed: Vec::new(),
+            arrays: HashMap::new(),
+            results: [None, None],
+            single,
+        }
     }
 }
 

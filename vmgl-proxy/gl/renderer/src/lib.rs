@@ -2,7 +2,8 @@
 //!
 //! [`run`] is that process: it gives up all that it does not need ([`sandbox`]), opens EGL without a screen ([`egl`]), and
 //! carries out what the program's connection says (`session`, with `hands`, `by_hand` and calls generated from OpenGL's
-//! registry). Pictures go to the proxy by memory that it reads ([`words`], `room`).
+//! registry). Pictures go to the proxy by memory that it reads ([`words`], `room`). [`probe`] is no part of it: it looks which
+//! OpenGL programs of a machine get, in a process of its own.
 //!
 //! Threat model: the program, and all that it sends, may be hostile. What it can reach is this process, which has
 //! nothing of another program and no way out but the two sockets it was given; what it can spend is bounded by the
@@ -11,14 +12,17 @@
 //! Invariant: no address, length or name that came by the wire reaches OpenGL unchecked.
 
 pub mod egl;
+pub mod probe;
 pub mod sandbox;
 pub mod words;
 
 mod by_hand;
+mod drawable;
 mod fault;
 mod gl;
 mod hands;
 mod memory;
+mod modes;
 mod names;
 mod pulse;
 mod reflect;

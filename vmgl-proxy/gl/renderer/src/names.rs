@@ -30,12 +30,13 @@ pub(crate) enum Class {
     Shader,
     List,
     Sync,
+    TransformFeedback,
 }
 
 impl Class {
     /// Whether contexts that share objects share those of this class.
     pub(crate) fn is_shared(self) -> bool {
-        !matches!(self, Self::Framebuffer | Self::VertexArray | Self::Query)
+        !matches!(self, Self::Framebuffer | Self::VertexArray | Self::Query | Self::TransformFeedback)
     }
 }
 
@@ -87,6 +88,7 @@ pub(crate) fn make(gl: &Gl, class: Class) -> Result<u64, Fault> {
         Class::VertexArray => gl.GenVertexArrays,
         Class::Query => gl.GenQueries,
         Class::Sampler => gl.GenSamplers,
+        Class::TransformFeedback => gl.GenTransformFeedbacks,
         Class::List => {
             let generate = gl.GenLists.ok_or(Fault::Missing)?;
             // SAFETY: a call without pointers.

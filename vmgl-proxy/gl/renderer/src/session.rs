@@ -16,8 +16,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use vmgl_gl_stream::{Assembler, Caps, Command, Commands, Control, DecodeError, Event, opcode_name, put_out};
+use vmgl_gl_stream::{
+    Assembler, Caps, Command, Commands, Control, DRAWABLE_SAMPLES, DecodeError, Event, opcode_name, put_out,
+};
 
+use crate::drawable::{Drawable, Kit, read_back};
 use crate::egl::{Buffer, Context, Egl, EglError, Wanted};
 use crate::fault::Fault;
 use crate::gl::Gl;
@@ -37,9 +40,6 @@ const LINES: u32 = 20;
 const ERRORS: usize = 16;
 /// Longest interval of swaps, in sixtieths of a second.
 const INTERVAL: u32 = 60;
-/// Blue, green, red, alpha, a byte each.
-const BGRA: u32 = 0x80E1;
-const UNSIGNED_BYTE: u32 = 0x1401;
 
 /// Where pictures and events go.
 pub(crate) trait Outlet {
@@ -73,21 +73,15 @@ pub enum SessionError {
 
 struct Known {
     context: Context,
+    /// For drawables with several samples a pixel.
+    multisampled: bool,
+    /// Of OpenGL ES.
+    es: bool,
     names: Rc<RefCell<Names>>,
     /// Of objects that no other context has.
     own: Names,
     /// From its first use on.
     state: Option<State>,
-}
-
-struct Drawable {
-    buffer: Buffer,
-    /// The window that shows it, if one does.
-    window: Option<u32>,
-    size: (u16, u16),
-    room: Option<Room>,
-    /// When it was shown last.
-    shown: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,10 +95,8 @@ struct Current {
 pub(crate) struct Session {
     egl: Rc<Egl>,
     gl: Gl,
-    /// Reads pictures back.
-    reader: Context,
-    /// What a context draws in that has no drawable.
-    idle: Buffer,
+    /// Ours, for drawables with one sample a pixel and, from its first use on, with several.
+    kits: [Option<Kit>; 2],
     contexts: BTreeMap<u32, Known>,
     drawables: BTreeMap<u32, Drawable>,
     current: Option<Current>,
@@ -124,17 +116,18 @@ pub(crate) struct Session {
 impl Session {
     /// Nothing is made yet but what every stream needs.
     pub(crate) fn new(egl: Rc<Egl>) -> Result<(Self, Caps), SessionError> {
-        let reader = egl.context(Wanted::NEWEST, None)?;
-        let idle = egl.buffer(1, 1)?;
-        egl.make_current(&reader, &idle, &idle)?;
+        let kit = Kit::new(&egl, false)?;
+        egl.make_current(&kit.reader, &kit.idle, &kit.idle)?;
         let gl = egl.functions();
-        let caps = reflect::caps(&gl);
+        let mut caps = reflect::caps(&gl);
+        if egl.samples() > 0 {
+            caps.integers.insert(DRAWABLE_SAMPLES, vec![egl.samples().into()]);
+        }
         egl.leave()?;
         let session = Self {
             egl,
             gl,
-            reader,
-            idle,
+            kits: [Some(kit), None],
             contexts: BTreeMap::new(),
             drawables: BTreeMap::new(),
             current: None,
@@ -245,8 +238,9 @@ impl Session {
         outlet: &mut dyn Outlet,
     ) -> Result<Result<(), Fault>, SessionError> {
         Ok(match control {
-            Control::CreateContext { context, share, api, major, minor, flags, .. } => {
-                self.create_context(context, share, Wanted { api, version: (major, minor), flags })
+            Control::CreateContext { context, share, api, major, minor, flags, config } => {
+                let wanted = Wanted { api, version: (major, minor), flags };
+                self.create_context(context, share, wanted, self.is_multisampled(config))
             }
             Control::DestroyContext { context } => {
                 if self.current.is_some_and(|current| current.context == context) {
@@ -254,9 +248,9 @@ impl Session {
                 }
                 self.contexts.remove(&context).map(|_| ()).ok_or(Fault::NoSuchName)
             }
-            Control::CreateDrawable { drawable, kind, window, width, height, .. } => {
+            Control::CreateDrawable { drawable, kind, window, width, height, config } => {
                 let window = (kind == 0 && window != 0).then_some(window);
-                self.create_drawable(drawable, window, width, height)
+                self.create_drawable(drawable, window, (width, height), self.is_multisampled(config))
             }
             Control::DestroyDrawable { drawable } => self.destroy_drawable(drawable, outlet)?,
             Control::ResizeDrawable { drawable, width, height } => self.resize(drawable, width, height),
@@ -287,7 +281,18 @@ impl Session {
         if events.is_empty() { Ok(()) } else { outlet.tell(events) }
     }
 
-    fn create_context(&mut self, id: u32, share: u32, wanted: Wanted) -> Result<(), Fault> {
+    /// Whether a configuration of the stream's has several samples a pixel, and so has one of EGL's.
+    fn is_multisampled(&self, config: u32) -> bool {
+        config & 0xff00 != 0 && self.egl.samples() > 0
+    }
+
+    fn create_context(
+        &mut self,
+        id: u32,
+        share: u32,
+        wanted: Wanted,
+        multisampled: bool,
+    ) -> Result<(), Fault> {
         if id == 0 || self.contexts.contains_key(&id) || self.contexts.len() >= MANY {
             return Err(Fault::Value);
         }
@@ -295,24 +300,35 @@ impl Session {
             0 => None,
             share => Some(self.contexts.get(&share).ok_or(Fault::NoSuchName)?),
         };
-        let context = self.egl.context(wanted, with.map(|known| &known.context)).map_err(|fault| {
+        let context = self.egl.context(wanted, with.map(|known| &known.context), multisampled);
+        let context = context.map_err(|fault| {
             tracing::warn!("a context of {wanted:?}: {fault:?}");
             Fault::Value
         })?;
         let names = with.map_or_else(Rc::default, |known| Rc::clone(&known.names));
-        self.contexts.insert(id, Known { context, names, own: Names::default(), state: None });
+        let es = wanted.api >= 2;
+        let known = Known { context, multisampled, es, names, own: Names::default(), state: None };
+        self.contexts.insert(id, known);
         Ok(())
     }
 
-    fn buffer(&self, width: u32, height: u32, but: u32) -> Result<(Buffer, (u16, u16)), Fault> {
+    fn buffer(
+        &self,
+        width: u32,
+        height: u32,
+        multisampled: bool,
+        but: u32,
+    ) -> Result<(Buffer, (u16, u16)), Fault> {
         let side = |n: u32| u16::try_from(n).ok().filter(|n| *n > 0).ok_or(Fault::Value);
         let size = (side(width)?, side(height)?);
         let others = self.drawables.iter().filter(|(id, _)| **id != but);
-        let pixels: u64 = others.map(|(_, it)| u64::from(it.size.0) * u64::from(it.size.1)).sum();
-        if pixels + u64::from(width) * u64::from(height) > PIXELS {
+        let samples = |many: bool| if many { u64::from(self.egl.samples()) } else { 1 };
+        let pixels = |(width, height): (u16, u16), many| u64::from(width) * u64::from(height) * samples(many);
+        let before: u64 = others.map(|(_, it)| pixels(it.size, it.multisampled)).sum();
+        if before + pixels(size, multisampled) > PIXELS {
             return Err(Fault::TooLong);
         }
-        let buffer = self.egl.buffer(size.0, size.1).map_err(|fault| {
+        let buffer = self.egl.buffer(size.0, size.1, multisampled).map_err(|fault| {
             tracing::warn!("a drawable of {width}x{height}: {fault:?}");
             Fault::TooLong
         })?;
@@ -323,14 +339,15 @@ impl Session {
         &mut self,
         id: u32,
         window: Option<u32>,
-        width: u32,
-        height: u32,
+        (width, height): (u32, u32),
+        multisampled: bool,
     ) -> Result<(), Fault> {
         if id == 0 || self.drawables.contains_key(&id) || self.drawables.len() >= MANY {
             return Err(Fault::Value);
         }
-        let (buffer, size) = self.buffer(width, height, id)?;
-        self.drawables.insert(id, Drawable { buffer, window, size, room: None, shown: None });
+        let (buffer, size) = self.buffer(width, height, multisampled, id)?;
+        let drawable = Drawable { buffer, multisampled, window, size, room: None, shown: None };
+        self.drawables.insert(id, drawable);
         Ok(())
     }
 
@@ -349,11 +366,11 @@ impl Session {
     }
 
     fn resize(&mut self, id: u32, width: u32, height: u32) -> Result<(), Fault> {
-        let size = self.drawables.get(&id).ok_or(Fault::NoSuchName)?.size;
+        let Drawable { size, multisampled, .. } = *self.drawables.get(&id).ok_or(Fault::NoSuchName)?;
         if (u32::from(size.0), u32::from(size.1)) == (width, height) {
             return Ok(());
         }
-        let (buffer, size) = self.buffer(width, height, id)?;
+        let (buffer, size) = self.buffer(width, height, multisampled, id)?;
         let before = self.drawables.get_mut(&id).map(|drawable| {
             drawable.size = size;
             std::mem::replace(&mut drawable.buffer, buffer)
@@ -377,9 +394,18 @@ impl Session {
             self.leave();
             return Ok(());
         }
+        let multisampled = self.contexts.get(&wanted.context).ok_or(Fault::NoSuchName)?.multisampled;
+        let kit = usize::from(multisampled);
+        if self.kits[kit].is_none() {
+            self.kits[kit] = Some(self.egl_fault(Kit::new(&self.egl, multisampled))?);
+        }
+        for drawable in [wanted.draw, wanted.read] {
+            self.fit(drawable, multisampled)?;
+        }
         let known = self.contexts.get_mut(&wanted.context).ok_or(Fault::NoSuchName)?;
+        let idle = &self.kits[kit].as_ref().ok_or(Fault::NoContext)?.idle;
         let buffer = |id: u32| match id {
-            0 => Ok((&self.idle, (1, 1))),
+            0 => Ok((idle, (1, 1))),
             id => {
                 let drawable = self.drawables.get(&id).ok_or(Fault::NoSuchName)?;
                 Ok((&drawable.buffer, drawable.size))
@@ -391,7 +417,7 @@ impl Session {
             Fault::Value
         })?;
         if known.state.is_none() {
-            known.state = Some(State::new(&self.gl));
+            known.state = Some(State::new(&self.gl, known.es));
             let (width, height) = (size.0.into(), size.1.into());
             for call in [self.gl.Viewport, self.gl.Scissor].into_iter().flatten() {
                 // SAFETY: a call without pointers.
@@ -399,6 +425,27 @@ impl Session {
             }
         }
         self.current = Some(wanted);
+        Ok(())
+    }
+
+    /// EGL's faults are logged; the program hears of an error of OpenGL's.
+    fn egl_fault<T>(&self, made: Result<T, EglError>) -> Result<T, Fault> {
+        made.map_err(|fault| {
+            tracing::warn!("{fault:?}");
+            Fault::Value
+        })
+    }
+
+    /// A drawable has as many samples a pixel as who draws on it wants: a window that was made for another kind of context
+    /// gets another buffer.
+    fn fit(&mut self, id: u32, multisampled: bool) -> Result<(), Fault> {
+        let Some(it) = self.drawables.get(&id).filter(|it| it.multisampled != multisampled) else {
+            return Ok(());
+        };
+        let (buffer, _) = self.buffer(it.size.0.into(), it.size.1.into(), multisampled, id)?;
+        if let Some(it) = self.drawables.get_mut(&id) {
+            (it.buffer, it.multisampled) = (buffer, multisampled);
+        }
         Ok(())
     }
 
@@ -454,8 +501,13 @@ impl Session {
             let Some(room) = &mut drawable.room else { return Ok(Err(Fault::NoSuchName)) };
             let number = room.number;
             if let Some((half, pixels)) = room.free() {
-                let read =
-                    read_back(&self.egl, &self.gl, &self.reader, &drawable.buffer, drawable.size, pixels);
+                let kit = self.kits[usize::from(drawable.multisampled)].as_ref();
+                let read = match kit {
+                    Some(kit) => {
+                        read_back(&self.egl, &self.gl, &kit.reader, &drawable.buffer, drawable.size, pixels)
+                    }
+                    None => Err(Fault::NoContext),
+                };
                 if read.is_ok() {
                     room.told(half, true);
                     self.counts.swaps += 1;
@@ -503,26 +555,4 @@ impl Session {
         let real = known.names.borrow().get(class, name.into())?;
         u32::try_from(real).ok()
     }
-}
-
-/// Reads a buffer back, with a context of our own.
-fn read_back(
-    egl: &Egl,
-    gl: &Gl,
-    reader: &Context,
-    buffer: &Buffer,
-    (width, height): (u16, u16),
-    pixels: &mut [u8],
-) -> Result<(), Fault> {
-    egl.make_current(reader, buffer, buffer).map_err(|fault| {
-        tracing::warn!("{fault:?}");
-        Fault::Value
-    })?;
-    let call = gl.ReadPixels.ok_or(Fault::Missing)?;
-    if pixels.len() != usize::from(width) * usize::from(height) * 4 {
-        return Err(Fault::Value);
-    }
-    // SAFETY: room for all pixels, of four bytes each; the reader has no pack buffer and no gaps.
-    unsafe { call(0, 0, width.into(), height.into(), BGRA, UNSIGNED_BYTE, pixels.as_mut_ptr()) };
-    Ok(())
 }

@@ -10,7 +10,7 @@ pub fn document(registry: &Registry) -> String {
     let mut text = format!(
         "# OpenGL commands that VMGL has\n\n\
          Made from the tables in `vmgl-proxy/gl/spec` (`cargo run -p vmgl-gl-spec --example coverage`, which a test holds to them).\n\
-         The set is OpenGL 1.0 to {}.{} with its compatibility profile, and a few commands of extensions.\n\n\
+         The set is OpenGL 1.0 to {}.{} with its compatibility profile, OpenGL ES 1.1, 2.0 and 3.0, and a few commands of extensions.\n\n\
          - *generated*: {} commands, encoded, decoded and called as the registry tells;\n\
          - *hand-written*: {} that travel, whose entry in the agent is written by hand;\n\
          - *local*: {} that are answered in the agent and never travel;\n\

@@ -46,7 +46,7 @@ impl Base {
             "GLushort" => Self::U16,
             "GLshort" => Self::I16,
             "GLuint" | "GLbitfield" | "GLhandleARB" => Self::U32,
-            "GLint" | "GLfixed" => Self::I32,
+            "GLint" | "GLfixed" | "GLclampx" => Self::I32,
             "GLfloat" | "GLclampf" => Self::F32,
             "GLdouble" | "GLclampd" => Self::F64,
             "GLint64" | "GLint64EXT" | "GLintptr" | "GLsizeiptr" | "GLintptrARB" | "GLsizeiptrARB" => {
@@ -116,6 +116,7 @@ pub enum Class {
     Shader,
     List,
     Sync,
+    TransformFeedback,
 }
 
 /// How an argument travels.

@@ -92,6 +92,9 @@ pub const FLOATS: &[(u32, usize)] = &[
     (0x84ff, 1), // MAX_TEXTURE_MAX_ANISOTROPY
 ];
 
+/// Among the integers: samples of a pixel in drawables that have several; not told where there are none. OpenGL has no number for it.
+pub const DRAWABLE_SAMPLES: u32 = 0xffff_0001;
+
 /// What a renderer's OpenGL is and can.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Caps {

@@ -27,7 +27,7 @@ pub mod size;
 pub mod wire;
 
 pub use assembler::{Assembler, Commands};
-pub use caps::{Caps, FLOATS, INTEGERS, STRINGS};
+pub use caps::{Caps, DRAWABLE_SAMPLES, FLOATS, INTEGERS, STRINGS};
 pub use command::{COMMANDS, Command, Data, SPEC, opcode_name};
 pub use control::Control;
 pub use event::{Event, Outs, put_out};

@@ -23,7 +23,7 @@ pub(crate) struct Xvfb {
 impl Xvfb {
     pub(crate) fn start(size: &str) -> Self {
         let mut child = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-screen", "0", &format!("{size}x24")])
+            .args(["-displayfd", "1", "-dpi", "96", "-screen", "0", &format!("{size}x24")])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

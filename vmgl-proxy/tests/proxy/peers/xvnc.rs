@@ -21,7 +21,8 @@ impl Xvnc {
     /// The same with further words on its command line.
     pub(crate) fn with(path: PathBuf, size: &str, more: &[&str]) -> Self {
         let mut child = Command::new("Xvnc")
-            .args(["-displayfd", "1", "-rfbport", "-1", "-geometry", size, "-depth", "24", "-rfbunixpath"])
+            .args(["-displayfd", "1", "-rfbport", "-1", "-dpi", "96", "-geometry", size, "-depth", "24"])
+            .arg("-rfbunixpath")
             .arg(&path)
             .args(more)
             .stdout(Stdio::piped())

@@ -308,6 +308,8 @@ unsafe extern "C" fn query_surface(
                 0x3056 => c_int::try_from(it.size.height).ok(),
                 0x3028 => Some(it.config),
                 0x3086 => Some(0x3084),
+                0x3031 => Some(it.samples.into()),
+                0x3032 => Some(i32::from(it.samples > 0)),
                 // What was drawn is gone after a swap.
                 0x3093 => Some(0x3095),
                 _ => Some(0),

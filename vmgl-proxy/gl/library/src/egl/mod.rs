@@ -1,5 +1,5 @@
 //! EGL as libglvnd wants it of a vendor: the same configurations, contexts and drawables as those of GLX, for the X11
-//! platform, with OpenGL and OpenGL ES 2.
+//! platform, with OpenGL and OpenGL ES 1 to 3.
 
 mod abi;
 mod config;

@@ -103,7 +103,7 @@ unsafe fn name<'n>(name: *const c_char) -> &'n str {
     unsafe { CStr::from_ptr(name) }.to_str().unwrap_or_default()
 }
 
-unsafe extern "C" fn get_proc_address(asked: *const c_char) -> *const () {
+pub(super) unsafe extern "C" fn get_proc_address(asked: *const c_char) -> *const () {
     core::guard(|| {
         // SAFETY: libglvnd's.
         let asked = unsafe { name(asked) };
@@ -145,10 +145,9 @@ fn connect() -> bool {
         return false;
     };
     let shown = place.to_string();
-    let name = program_name();
-    match Link::open(place, name.clone()) {
+    match Link::open(place, program_name()) {
         Ok((link, caps)) => {
-            core::begin(link, caps, name);
+            core::begin(link, caps);
             true
         }
         Err(error) => {

@@ -2,7 +2,8 @@
 //!
 //! A renderer's drawable has eight bits of each colour and of alpha, depth of 24 and stencil of 8 bits. What differs is the
 //! X visual and whether there are two buffers. There are configurations without stencil and without depth, too, for programs
-//! that look for what they want exactly; what they draw on has more than they see.
+//! that look for what they want exactly; what they draw on has more than they see. Where the renderer can, there are such with
+//! several samples a pixel, on a visual of their own if the server has one.
 
 pub(crate) const DOUBLEBUFFER: i32 = 5;
 const DONT_CARE: i32 = -1;
@@ -20,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) double: bool,
     /// Bits of depth and of stencil.
     pub(crate) buffers: (i32, i32),
+    /// Samples of a pixel, where there are several; else 0.
+    pub(crate) samples: u8,
 }
 
 /// A visual of the X server's that can be drawn with: its id and its bits of a pixel.
@@ -30,27 +33,34 @@ pub(crate) struct Visual {
 }
 
 /// The configurations of a screen. Where the server has several visuals of a depth, one of them stands for a single buffer,
-/// so that a program that chooses a visual says how it draws.
-pub(crate) fn of_screen(screen: i32, visuals: &[Visual]) -> Vec<Config> {
+/// so that a program that chooses a visual says how it draws, and another for `samples` a pixel, if the renderer has that.
+pub(crate) fn of_screen(screen: i32, visuals: &[Visual], samples: u8) -> Vec<Config> {
     let mut configs = Vec::new();
     for depth in [24, 32] {
         let mut these = visuals.iter().filter(|visual| visual.depth == depth);
         let Some(first) = these.next() else { continue };
         let other = these.next().unwrap_or(first);
-        for buffers in [(24, 8), (24, 0), (0, 0)] {
-            for (visual, double) in [(first, true), (other, false)] {
-                let id = i32::try_from(configs.len()).unwrap_or(0) + 1;
-                configs.push(Config { id, screen, visual: visual.id, depth, double, buffers });
-            }
+        let third = these.next().unwrap_or(first);
+        let plain =
+            [(24, 8), (24, 0), (0, 0)].map(|buffers| [(first, true, buffers, 0), (other, false, buffers, 0)]);
+        let many = [(24, 8), (24, 0)].map(|buffers| (third, true, buffers, samples));
+        let many = many.into_iter().filter(|_| samples > 0);
+        for (visual, double, buffers, samples) in plain.into_iter().flatten().chain(many) {
+            configs.push(Config { id: 0, screen, visual: visual.id, depth, double, buffers, samples });
         }
+    }
+    // Who takes the first of what fits gets one sample a pixel.
+    configs.sort_by_key(|config| config.samples);
+    for (config, id) in configs.iter_mut().zip(1..) {
+        config.id = id;
     }
     configs
 }
 
 impl Config {
-    /// For the renderer: two buffers, depth, stencil, alpha.
+    /// For the renderer: two buffers, depth, stencil, alpha, and the samples from the eighth bit on.
     pub(crate) fn bits(&self) -> u32 {
-        0b1110 | u32::from(self.double)
+        0b1110 | u32::from(self.double) | u32::from(self.samples) << 8
     }
 
     /// What GLX calls it; none if there is no such thing.
@@ -64,8 +74,11 @@ impl Config {
             8..=11 => 8,
             12 => self.buffers.0,
             13 => self.buffers.1,
-            // Level, stereo, auxiliary buffers, accumulation, samples.
-            3 | 6 | 7 | 14..=17 | 100_000 | 100_001 => 0,
+            // Level, stereo, auxiliary buffers, accumulation.
+            3 | 6 | 7 | 14..=17 => 0,
+            // Whether there are several samples, and how many.
+            100_000 => i32::from(self.samples > 0),
+            100_001 => self.samples.into(),
             // Caveat, transparency and its values.
             0x20 | 0x23 => NONE,
             0x24..=0x28 => 0,
@@ -134,7 +147,22 @@ mod tests {
 
     fn configs() -> Vec<Config> {
         let visuals = [(33, 24), (34, 24), (35, 24), (80, 32)].map(|(id, depth)| Visual { id, depth });
-        of_screen(0, &visuals)
+        of_screen(0, &visuals, 0)
+    }
+
+    #[test]
+    fn several_samples_are_chosen_by_who_wants_them_and_by_nobody_else() {
+        let visuals = [(33, 24), (34, 24), (35, 24)].map(|(id, depth)| Visual { id, depth });
+        let configs = of_screen(0, &visuals, 4);
+        assert_eq!(choose(&configs, &[])[0].samples, 0);
+        let many = choose(&configs, &[(5, 1), (100_000, 1), (100_001, 2)]);
+        assert!(many.iter().all(|config| config.samples == 4) && !many.is_empty());
+        assert_eq!(many[0].bits() >> 8, 4);
+        // A visual of its own says it, too.
+        let visual = choose_visual(&configs, &[(4, 1), (5, 1), (100_000, 1)]).unwrap();
+        assert_eq!((visual.visual, visual.samples), (35, 4));
+        assert!(choose(&configs, &[(100_001, 8)]).is_empty());
+        assert!(configs.iter().map(|config| config.id).eq(1..=8));
     }
 
     #[test]
@@ -169,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_server_with_one_visual_has_both_kinds_on_it() {
-        let configs = of_screen(0, &[Visual { id: 7, depth: 24 }]);
+        let configs = of_screen(0, &[Visual { id: 7, depth: 24 }], 0);
         assert!(configs.iter().all(|config| config.visual == 7));
         assert!(choose_visual(&configs, &[(5, 1)]).unwrap().double);
         assert!(!choose_visual(&configs, &[]).unwrap().double);

@@ -17,7 +17,7 @@ pub(crate) struct Wishes {
     pub(crate) minor: u32,
     pub(crate) flags: u32,
     pub(crate) core: bool,
-    /// OpenGL ES, of which version 2 is there.
+    /// OpenGL ES, of which versions 1.1, 2.0 and 3.0 are there.
     pub(crate) es: bool,
 }
 
@@ -37,7 +37,9 @@ impl Program {
         wishes: Wishes,
     ) -> *mut c_void {
         let Wishes { major, minor, flags, core, es } = wishes;
-        if if es { major != 2 } else { (major, minor) > NEWEST_ASKED } {
+        let is_there =
+            if es { Strings::has_es(&self.caps, (major, minor)) } else { (major, minor) <= NEWEST_ASKED };
+        if !is_there {
             return std::ptr::null_mut();
         }
         let shared = if share.is_null() { None } else { self.handles.get(&share.addr()).copied() };
@@ -54,13 +56,15 @@ impl Program {
         };
         self.last_context += 1;
         let context = self.last_context;
-        let strings = if es { Strings::es(&self.caps) } else { Strings::new(&self.caps, (major, minor)) };
+        let strings =
+            if es { Strings::es(&self.caps, major) } else { Strings::new(&self.caps, (major, minor)) };
         // A profile is a word of 3.2 and later.
-        let api = if es { 2 } else { u32::from(core && strings.version >= (3, 2)) };
-        let (major, minor) = strings.version;
+        let state_api = if es { 2 } else { u32::from(core && strings.version >= (3, 2)) };
+        // All of ES 1 is a part of the compatibility profile, and its numbers of 16.16 bits are made floats here.
+        let (api, (major, minor)) = if es && major == 1 { (0, (1, 5)) } else { (state_api, strings.version) };
         let made = Control::CreateContext { context, share, api, major, minor, flags, config: config.bits() };
         self.wire.put(&Command::Control(made));
-        let state = State::new(strings, api, flags);
+        let state = State::new(strings, state_api, flags);
         let it = Context {
             state,
             group,
@@ -123,14 +127,17 @@ impl Program {
             return true;
         }
         let Some(&Handle { context, config }) = self.handles.get(&address.addr()) else { return false };
+        self.display = display.expose_provenance();
         self.look();
         // A context of version 3 may be current without a drawable.
         let mut find = |xid| if xid == 0 { Some(0) } else { self.drawable(display, xid, config) };
         let (Some(drawable), Some(read)) = (find(draw), find(read)) else { return false };
         let on = self.drawables.get(&draw).map(|it| (it.size, it.double));
+        let samples = if draw == 0 { 0 } else { config.samples };
         let Some(it) = self.contexts.get_mut(&context) else { return false };
         (it.draw, it.read, it.is_used) = (drawable, read, true);
         it.state.drawable = (drawable, on.is_some_and(|(_, double)| !double));
+        it.state.samples = samples;
         if let Some((size, _)) = on
             && !std::mem::replace(&mut it.begun, true)
         {

@@ -1,9 +1,10 @@
 //! What is drawn on: windows of the program's, which are looked at when they are first drawn on, and pbuffers.
 
-use vmgl_gl_stream::{Command, Control, limits};
+use vmgl_gl_stream::{Command, Control, DRAWABLE_SAMPLES, limits};
 
 use super::abi::Display;
 use super::config::{self, Config};
+use super::font::Glyph;
 use super::x::{self, Change, Geometry, Server};
 use crate::core::Program;
 
@@ -18,6 +19,7 @@ pub(crate) struct Drawable {
     pub(crate) id: u32,
     pub(crate) size: Geometry,
     pub(crate) double: bool,
+    pub(crate) samples: u8,
     pub(crate) interval: u32,
     pub(crate) config: i32,
     /// A window whose changes we hear of.
@@ -62,10 +64,20 @@ impl Program {
             return configs;
         }
         let visuals = self.server(display).map(|server| server.visuals(screen)).unwrap_or_default();
+        let samples = self.caps.integers.get(&DRAWABLE_SAMPLES).and_then(|all| all.first());
+        let samples = samples.and_then(|samples| u8::try_from(*samples).ok()).unwrap_or(0);
         // Programs hold their addresses for as long as they like.
-        let configs: &'static [Config] = Box::leak(config::of_screen(screen, &visuals).into_boxed_slice());
+        let configs: &'static [Config] =
+            Box::leak(config::of_screen(screen, &visuals, samples).into_boxed_slice());
         self.configs.insert(screen, configs);
         configs
+    }
+
+    /// Letters of a font of the program's, on the display that it draws on.
+    pub(super) fn glyphs(&mut self, font: u32, first: u32, count: u32) -> Option<Vec<Option<Glyph>>> {
+        let display = std::ptr::with_exposed_provenance_mut(self.display);
+        x::sync(display);
+        self.server(display)?.glyphs(font, first, count)
     }
 
     /// Takes notice of what happened to windows.
@@ -102,6 +114,7 @@ impl Program {
             id: drawable,
             size: clamp(size),
             double: config.is_none_or(|config| config.double),
+            samples: config.map_or(0, |config| config.samples),
             interval: first_interval(),
             config: config.map_or(1, |config| config.id),
             is_window: kind == WINDOW,
@@ -138,8 +151,6 @@ impl Program {
         let (drawable, serial, interval) = (it.id, it.serial, it.interval);
         self.wire.put(&Command::Control(Control::Swap { drawable, serial, interval }));
         self.wire.flush();
-        let sent = self.wire.link.sent_bytes();
-        self.wire.counts.swapped(&self.name, sent);
         self.fresh = true;
         Some((drawable, serial))
     }

@@ -5,10 +5,14 @@ use std::ffi::{c_char, c_int, c_ulong, c_void};
 use super::abi::{By, Display, dispatch, mapped};
 use super::config::{self, Config};
 use super::context::Wishes;
+use super::font;
 use super::x::{self, Geometry, VisualInfo};
 use crate::core::{guard, with_program};
 use crate::entries::Address;
 use crate::link::{Link, log};
+
+#[path = "own.rs"]
+mod own;
 
 const BAD_ATTRIBUTE: c_int = 2;
 const BAD_VISUAL: c_int = 4;
@@ -404,8 +408,18 @@ unsafe extern "C" fn query_version(_: *mut Display, major: *mut c_int, minor: *m
     1
 }
 
-unsafe extern "C" fn use_x_font(_font: c_ulong, _first: c_int, _count: c_int, _base: c_int) {
-    log(format_args!("glXUseXFont is not there; the program calls it"));
+unsafe extern "C" fn use_x_font(font: c_ulong, first: c_int, count: c_int, base: c_int) {
+    guard(|| {
+        let (Ok(font), Ok(first), Ok(count)) =
+            (u32::try_from(font), u32::try_from(first), u32::try_from(count))
+        else {
+            return;
+        };
+        match with_program(|program| program.glyphs(font, first, count)) {
+            Some(glyphs) => crate::core::enter(|cx| font::record(cx, base.cast_unsigned(), &glyphs)),
+            None => log(format_args!("glXUseXFont: the X server gives nothing of the font {font:#x}")),
+        }
+    });
 }
 
 unsafe extern "C" fn wait_gl() {

@@ -6,4 +6,5 @@ pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod drawable;
 pub(crate) mod entries;
+mod font;
 pub(crate) mod x;

@@ -14,6 +14,7 @@ use x11rb::wrapper::ConnectionExt as _;
 
 use super::abi::Display;
 use super::config::Visual;
+use super::font::{self, Glyph};
 
 /// As Xlib has it.
 #[repr(C)]
@@ -183,6 +184,11 @@ impl Server {
         );
         told.ok()?.check().ok()?;
         self.size(window)
+    }
+
+    /// Letters of a font of some client's.
+    pub(super) fn glyphs(&self, font: u32, first: u32, count: u32) -> Option<Vec<Option<Glyph>>> {
+        font::glyphs(&self.connection, font, first, count).ok()
     }
 
     /// A drawable's size.

@@ -34,6 +34,7 @@ generators! {
     gen_renderbuffers, renderbuffers, group.renderbuffers, GenRenderbuffers, n;
     gen_samplers, samplers, group.samplers, GenSamplers, count;
     gen_textures, textures, group.textures, GenTextures, n;
+    gen_transform_feedbacks, ids, state.feedback_names, GenTransformFeedbacks, n;
     gen_vertex_arrays, arrays, state.array_names, GenVertexArrays, n;
 }
 
@@ -132,6 +133,10 @@ pub(crate) fn is_sync(cx: &mut Cx<'_>, sync: u64) -> u8 {
 
 pub(crate) fn is_texture(cx: &mut Cx<'_>, texture: u32) -> u8 {
     u8::from(cx.group.targets.contains_key(&texture))
+}
+
+pub(crate) fn is_transform_feedback(cx: &mut Cx<'_>, id: u32) -> u8 {
+    u8::from(cx.state.feedback_names.has(id))
 }
 
 pub(crate) fn is_vertex_array(cx: &mut Cx<'_>, array: u32) -> u8 {

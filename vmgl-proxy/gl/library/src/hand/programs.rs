@@ -243,3 +243,28 @@ pub(crate) unsafe fn transform_feedback_varyings(
     }
     cx.send(Command::TransformFeedbackVaryings { program, varyings: &names, buffer_mode });
 }
+
+/// There are no binary formats: a program is its sources.
+pub(crate) unsafe fn get_program_binary(
+    cx: &mut Cx<'_>,
+    _program: u32,
+    _room: i32,
+    length: *mut i32,
+    _format: *mut u32,
+    _binary: *mut u8,
+) {
+    // SAFETY: the caller's.
+    unsafe { raw::set(length, 0) };
+    cx.error(INVALID_OPERATION);
+}
+
+/// As above.
+pub(crate) unsafe fn program_binary(
+    cx: &mut Cx<'_>,
+    _program: u32,
+    _format: u32,
+    _binary: *const u8,
+    _length: i32,
+) {
+    cx.error(INVALID_ENUM);
+}

@@ -225,7 +225,6 @@ impl Link {
                 if outgoing.push(payload, taken, bytes).is_ok()
                     && let Some(open) = socket
                 {
-                    shared.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     // What does not get through is sent again by the listener, on another connection.
                     if open.write_all(bytes).is_err() {
                         open.close();

@@ -161,6 +161,8 @@ impl State {
             0x0c31 | 0x0c32 => Got::boolean(true),
             0x0c30 | 0x0c33 => Got::boolean(false),
             0x0c00 => Got::integer(0),
+            // Binary formats of programs and shaders: none.
+            0x87fe | 0x8df9 => Got::integer(0),
             0x821b => Got::integer(major),
             0x821c => Got::integer(minor),
             0x821d => Got::count(self.strings.extensions.len()),
@@ -169,7 +171,8 @@ impl State {
             0x0d52..=0x0d55 if self.draw_framebuffer == 0 => Got::integer(8),
             0x0d56 if self.draw_framebuffer == 0 => Got::integer(24),
             0x0d57 if self.draw_framebuffer == 0 => Got::integer(8),
-            0x80a8 | 0x80a9 if self.draw_framebuffer == 0 => Got::integer(0),
+            0x80a8 if self.draw_framebuffer == 0 => Got::integer(u8::from(self.samples > 0)),
+            0x80a9 if self.draw_framebuffer == 0 => Got::integer(self.samples),
             0x0c01 | 0x8825 => Got::integer(self.draw_buffer(0)),
             0x8826..=0x882c => Got::integer(self.draw_buffer(usize::try_from(name - 0x8825).unwrap_or(0))),
             0x0c02 => {
@@ -228,6 +231,7 @@ impl State {
             0x8ca7 => self.renderbuffer,
             0x85b5 => self.array_object,
             0x8919 => self.unit().sampler,
+            0x8e25 => self.feedback,
             _ => return None,
         };
         Some(Got::integer(bound))

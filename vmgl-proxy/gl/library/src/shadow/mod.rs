@@ -139,15 +139,26 @@ pub(crate) struct Framebuffer {
     read_buffer: Option<u32>,
 }
 
+/// Where the program wants what is selected and what is fed back: addresses, and how many numbers there is room for.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    /// The render mode; 0 at first, which is that of drawing.
+    pub(crate) mode: u32,
+    pub(crate) selection: (usize, usize),
+    pub(crate) feedback: (usize, usize),
+}
+
 /// The state of a context.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) strings: Strings,
-    /// 0 compatibility profile, 1 core.
+    /// 0 compatibility profile, 1 core, 2 OpenGL ES of any version.
     pub(crate) api: u32,
     pub(crate) flags: u32,
     /// What is drawn on, and whether it has one buffer only.
     pub(crate) drawable: (u32, bool),
+    /// Samples of a pixel of it, where there are several.
+    pub(crate) samples: u8,
     error: Option<u32>,
     pub(crate) values: Values,
     pub(crate) units: Vec<Unit>,
@@ -169,6 +180,8 @@ pub(crate) struct State {
     pub(crate) renderbuffer: u32,
     pub(crate) program: u32,
     pub(crate) query_names: Names,
+    pub(crate) feedback_names: Names,
+    pub(crate) feedback: u32,
     queries: HashMap<u32, u32>,
     /// What each query has asked for.
     query_targets: BTreeMap<u32, u32>,
@@ -177,6 +190,7 @@ pub(crate) struct State {
     kept: Arc<kept::Kept>,
     /// The primitive between `glBegin` and `glEnd`.
     begun: Option<u32>,
+    pub(crate) results: Results,
     stack: Vec<stacks::Saved>,
     client_stack: Vec<stacks::SavedClient>,
     list: Option<lists::Recording>,
@@ -193,6 +207,7 @@ impl State {
             api,
             flags,
             drawable: (0, false),
+            samples: 0,
             error: None,
             values: Values::default(),
             units: vec![Unit::default(); UNITS],
@@ -213,11 +228,14 @@ impl State {
             renderbuffer: 0,
             program: 0,
             query_names: Names::default(),
+            feedback_names: Names::default(),
+            feedback: 0,
             queries: HashMap::new(),
             query_targets: BTreeMap::new(),
             indexed: BTreeMap::new(),
             kept: Arc::default(),
             begun: None,
+            results: Results::default(),
             stack: Vec::new(),
             client_stack: Vec::new(),
             list: None,

@@ -53,6 +53,9 @@ impl State {
                 bytes.clear();
                 command.encode(bytes);
             }
+            Command::TexStorage1D { .. } | Command::TexStorage2D { .. } | Command::TexStorage3D { .. } => {
+                group.images += 1;
+            }
             Command::BindSampler { unit, sampler } => {
                 if let Some(unit) = usize::try_from(unit).ok().and_then(|unit| self.units.get_mut(unit)) {
                     unit.sampler = sampler;
@@ -66,6 +69,16 @@ impl State {
                         .iter_mut()
                         .filter(|unit| unit.sampler == name)
                         .for_each(|unit| unit.sampler = 0);
+                }
+            }
+            Command::BindTransformFeedback { id, .. } => {
+                self.feedback_names.take(id);
+                self.feedback = id;
+            }
+            Command::DeleteTransformFeedbacks { ids, .. } => {
+                names(ids).for_each(|name| self.feedback_names.free(name));
+                if names(ids).any(|name| name == self.feedback) {
+                    self.feedback = 0;
                 }
             }
             Command::UseProgram { program } => self.use_program(group, program),

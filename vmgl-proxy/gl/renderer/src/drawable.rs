@@ -1,0 +1,62 @@
+//! Drawables: buffers off the screen, with one sample a pixel or several, and reading back what was drawn in one.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::egl::{Buffer, Context, Egl, EglError, Wanted};
+use crate::fault::Fault;
+use crate::gl::Gl;
+use crate::room::Room;
+
+/// Blue, green, red, alpha, a byte each.
+const BGRA: u32 = 0x80E1;
+const UNSIGNED_BYTE: u32 = 0x1401;
+
+/// What is needed of each kind of drawable.
+pub(crate) struct Kit {
+    /// Reads pictures back.
+    pub(crate) reader: Context,
+    /// What a context draws in that has no drawable.
+    pub(crate) idle: Buffer,
+}
+
+impl Kit {
+    pub(crate) fn new(egl: &Rc<Egl>, multisampled: bool) -> Result<Self, EglError> {
+        let reader = egl.context(Wanted::NEWEST, None, multisampled)?;
+        Ok(Self { reader, idle: egl.buffer(1, 1, multisampled)? })
+    }
+}
+
+/// A drawable of a program's.
+pub(crate) struct Drawable {
+    pub(crate) buffer: Buffer,
+    pub(crate) multisampled: bool,
+    /// The window that shows it, if one does.
+    pub(crate) window: Option<u32>,
+    pub(crate) size: (u16, u16),
+    pub(crate) room: Option<Room>,
+    /// When it was shown last.
+    pub(crate) shown: Option<Instant>,
+}
+
+/// Reads a buffer back, with a context of our own.
+pub(crate) fn read_back(
+    egl: &Egl,
+    gl: &Gl,
+    reader: &Context,
+    buffer: &Buffer,
+    (width, height): (u16, u16),
+    pixels: &mut [u8],
+) -> Result<(), Fault> {
+    egl.make_current(reader, buffer, buffer).map_err(|fault| {
+        tracing::warn!("{fault:?}");
+        Fault::Value
+    })?;
+    let call = gl.ReadPixels.ok_or(Fault::Missing)?;
+    if pixels.len() != usize::from(width) * usize::from(height) * 4 {
+        return Err(Fault::Value);
+    }
+    // SAFETY: room for all pixels, of four bytes each; the reader has no pack buffer and no gaps.
+    unsafe { call(0, 0, width.into(), height.into(), BGRA, UNSIGNED_BYTE, pixels.as_mut_ptr()) };
+    Ok(())
+}

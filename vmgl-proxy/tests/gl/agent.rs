@@ -1,0 +1,41 @@
+//! The agent's side of a desk: the library as `vmgl-proxy gl install` puts it in place, and programs that get it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use vmgl_proxy::gl::install::{self, For, Layout, Parts};
+
+use crate::desk::Desk;
+use crate::peers::unix;
+
+/// The library as it was built.
+pub(crate) fn built() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_vmgl-proxy"));
+    install::library_beside(program).expect("the library is built with the tests")
+}
+
+/// An installation for whoever takes its environment.
+pub(crate) struct Agent {
+    environment: Vec<(String, String)>,
+}
+
+impl Agent {
+    pub(crate) fn installed(desk: &Desk) -> Self {
+        let prefix = desk.door.parent().unwrap().join("agent");
+        let (library, to) = (built(), unix(&desk.door));
+        let proxy = Path::new(env!("CARGO_BIN_EXE_vmgl-proxy"));
+        let parts = Parts { library: &library, to: Some(&to), proxy: Some(proxy) };
+        let layout = Layout::new(&For::Prefix(prefix), parts).unwrap();
+        install::install(&layout).unwrap();
+        let mut environment = layout.environment;
+        environment.push(("DISPLAY".to_owned(), desk.server.display.clone()));
+        Self { environment }
+    }
+
+    /// A command whose OpenGL travels to the desk.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
