@@ -97,7 +97,8 @@ fn calls_that_were_recorded_give_the_same_pictures_at_the_desk() {
         assert!(alone.len() > 2, "{name}: {} pictures", alone.len());
         let sizes = |all: &[Picture]| all.iter().map(|(w, h, _)| (*w, *h)).collect::<Vec<_>>();
         assert_eq!(sizes(&alone), sizes(&far), "{name}");
-        let verdicts = alone.iter().zip(&far).map(|(a, b)| Verdict::of(&a.2, &b.2));
+        // Played alone, the first is read back before its window has its size.
+        let verdicts = alone.iter().zip(&far).skip(1).map(|(a, b)| Verdict::of(&a.2, &b.2));
         // A picture of which nothing is drawn yet says nothing.
         let judged: Vec<_> = verdicts.filter(|verdict| verdict.drawn > 400).collect();
         let same = judged.iter().filter(|verdict| verdict.is_same()).count();

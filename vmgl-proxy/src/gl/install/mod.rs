@@ -182,7 +182,7 @@ fn read_text(path: &Path) -> Result<String, InstallError> {
     }
 }
 
-/// A file with these bytes, which is never seen half.
+/// A file with these bytes, which is never seen half, nor after a power cut.
 fn whole(path: &Path, bytes: &[u8], mode: u32) -> Result<Done, InstallError> {
     if fs::read(path).is_ok_and(|is| is == bytes) {
         return Ok(Done::AsItWas);
@@ -192,7 +192,9 @@ fn whole(path: &Path, bytes: &[u8], mode: u32) -> Result<Done, InstallError> {
     let beside = path.with_file_name(name);
     fs::write(&beside, bytes).map_err(fault(&beside, "written"))?;
     let placed = fs::set_permissions(&beside, fs::Permissions::from_mode(mode))
-        .and_then(|()| fs::rename(&beside, path));
+        .and_then(|()| fs::File::open(&beside)?.sync_all())
+        .and_then(|()| Ok(rustix::fs::rename(&beside, path)?))
+        .and_then(|()| path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all()));
     if placed.is_err() {
         // What could not be put there is not left beside it either; that this fails, too, changes nothing.
         let _gone = fs::remove_file(&beside);

@@ -43,7 +43,7 @@ const fn glmark(name: &'static str, scene: &'static str, raster: bool) -> Progra
 }
 
 /// All of them.
-pub(crate) const PROGRAMS: &[Program] = &[
+pub(crate) static PROGRAMS: &[Program] = &[
     plain("glxgears", &["glxgears", "-geometry", "SIZE"]),
     plain("es2gears", &["es2gears_x11"]),
     glmark("glmark2 build", "build", false),
