@@ -47,7 +47,7 @@ pub enum Event<'a> {
         /// 1 what was drawn, 2 everything.
         what: u32,
     },
-    /// The renderer will be replaced: what only it has is to be asked for now, and then another connection to be made.
+    /// The renderer will be replaced: what only it has is to be asked for first, and another connection made after that.
     Leave,
 }
 
