@@ -22,6 +22,7 @@ use crate::facts::Facts;
 use crate::inventory::Inventory;
 use crate::lines::next_line;
 use crate::sites::{Link, Site};
+use crate::supervisor::process::COMMAND;
 
 /// Longest line, either way: a description and some words.
 pub const LINE_MAX: usize = 256 << 10;
@@ -390,7 +391,7 @@ impl Here {
     /// # Errors
     /// [`AskError`].
     pub async fn supervisor(&self, agent: &str) -> Result<UnixStream, AskError> {
-        self.reach("supervise", agent, SOCKET).await
+        self.reach(COMMAND, agent, SOCKET).await
     }
 
     /// A connection to a socket of an agent's switch, which is started where none runs.

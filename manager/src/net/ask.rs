@@ -68,6 +68,26 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Is it a supervisor's word of what the agent does?
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        match self {
+            Request::Expect
+            | Request::Moving { .. }
+            | Request::Stands
+            | Request::Runs { .. }
+            | Request::Left { .. }
+            | Request::Ended => true,
+            Request::Forward { .. }
+            | Request::Unforward { .. }
+            | Request::Anchor { .. }
+            | Request::Look
+            | Request::Tunnel { .. } => false,
+        }
+    }
+}
+
 /// How a switch stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Standing {

@@ -6,7 +6,7 @@
 //!
 //! [`switch`] decides and is pure; [`frame`], [`kept`], [`packet`] and [`anchors`] are what it is made of. `process` is the loop
 //! around it, `link` a tunnel's end, `gateway` the process that is a gateway, [`teller`] how a supervisor tells what the agent
-//! does, [`ask`] how a switch is asked, [`config`] what it keeps, [`meter`] its counts as sensor events.
+//! does, `absence` when one that does no more is begun anew, [`ask`] how a switch is asked, [`config`] what it keeps, [`meter`] its counts as sensor events.
 //!
 //! Invariants: all that waits is bounded and what finds no room is counted; only frames from the agent's own address leave its
 //! card; a gateway's frames pass only if their sender is anchored there; whoever looks for a neighbour (ARP, [`neighbour`]) is answered by
@@ -15,6 +15,7 @@
 //! Fault model: a switch may die (the next one finds card and gateways by their sockets, and connections go on), a tunnel may
 //! break or be silent (it is dialled again; frames wait a little, then are dropped), other sites may say anything.
 
+mod absence;
 pub mod anchors;
 pub mod ask;
 pub mod config;

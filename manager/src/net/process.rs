@@ -1,6 +1,7 @@
 //! The switch as a process: one an agent and site, by a lock that dies with it ([`crate::seat`]); the loop around [`super::switch`].
 //!
-//! Like a supervisor it belongs to no login and no link. It ends when nothing of the agent's is at this site and nobody needs it.
+//! Like a supervisor it belongs to no login and no link. It ends when nothing of the agent's is at this site and nobody needs it. It begins the
+//! supervisor anew that died where the agent is ([`super::absence`]), as that one begins it.
 //!
 //! Invariant: the loop waits for nobody: what takes time (dialling, a gateway's monitor, a full socket) has a task of its own and
 //! a bounded queue.
@@ -19,6 +20,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::absence::Absence;
 use super::ask::{Request, Standing};
 use super::config::{Config, FORWARDS_MAX, Forward};
 use super::frame::{FRAME_MAX, Mac};
@@ -34,6 +36,7 @@ use crate::control::{Here, LINE_MAX, Open, Opening, PROTOCOL, ask, done, failed,
 use crate::lines::next_line;
 use crate::seat::{alone, say};
 use crate::sites::Sites;
+use crate::supervisor::process::{COMMAND, unsupervised};
 
 /// What waits for the loop; tunnels wait when it is full.
 const INPUTS_MAX: usize = 512;
@@ -64,6 +67,17 @@ enum Input {
     Undialled { site: String },
     Packet { site: String, packet: Packet },
     Forwarded { forward: Forward, there: bool, result: Result<(), String>, reply: oneshot::Sender<String> },
+    Supervisor { is: Supervisor },
+}
+
+/// What is to be known of the supervisor ([`Absence`]).
+enum Supervisor {
+    /// A connection is one over which it tells what the agent does.
+    Tells,
+    /// Such a one has ended.
+    Ended,
+    /// It was begun, or could not be.
+    Begun,
 }
 
 /// Keeps the switch of an agent at this site. Says on standard output, in one line, whether it began.
@@ -121,6 +135,7 @@ struct Loop {
     lines: HashMap<String, Vec<Line>>,
     dialling: HashMap<String, Dialling>,
     sender: Sender<Input>,
+    absence: Absence,
     began: Instant,
     needed: Instant,
     outs: Vec<Out>,
@@ -160,6 +175,7 @@ impl Loop {
             lines: HashMap::new(),
             dialling: HashMap::new(),
             sender,
+            absence: Absence::new(now),
             began: now,
             needed: now,
             outs: Vec::new(),
@@ -270,6 +286,9 @@ impl Loop {
                 let answer = result.and_then(|()| self.keep_forward(forward, there));
                 reply.send(answered(answer)).ok();
             }
+            Input::Supervisor { is: Supervisor::Tells } => self.absence.tells(Instant::now()),
+            Input::Supervisor { is: Supervisor::Ended } => self.absence.ended(Instant::now()),
+            Input::Supervisor { is: Supervisor::Begun } => self.absence.begun(Instant::now()),
         }
         self.look_after();
     }
@@ -300,10 +319,28 @@ impl Loop {
                 self.dial(site);
             }
         }
+        if self.absence.is_due(now, self.switch.is_expected()) {
+            self.begin_supervisor();
+        }
         if !self.switch.is_idle() {
             self.needed = now;
         }
         now > self.needed + IDLE
+    }
+
+    /// Whether it could be begun shows when it tells something.
+    fn begin_supervisor(&self) {
+        let (here, agent, uuid) = (self.here.clone(), self.agent.name.clone(), self.agent.uuid);
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            // (One that is there, and was not heard, is left alone.)
+            let nobody = unsupervised(&folder(&here.home, &agent)).is_ok_and(|seat| seat.is_some());
+            if nobody && here.daemon(COMMAND, &agent).await.is_ok() {
+                let line = "nobody supervised it any more: its supervisor was begun anew";
+                Store::open(&here.home).and_then(|mut store| store.note(uuid, line)).ok();
+            }
+            sender.send(Input::Supervisor { is: Supervisor::Begun }).await.ok();
+        });
     }
 
     fn dial(&self, site: String) {
@@ -493,14 +530,24 @@ async fn listen(listener: UnixListener, far: bool, sender: Sender<Input>) {
         };
         let sender = sender.clone();
         tokio::spawn(async move {
-            serve_one(stream, far, &sender).await.ok();
+            let mut tells = false;
+            serve_one(stream, far, &sender, &mut tells).await.ok();
+            if tells {
+                sender.send(Input::Supervisor { is: Supervisor::Ended }).await.ok();
+            }
             drop(place);
         });
     }
 }
 
-/// Requests, one after the other. Other sites have [`Request::Tunnel`] and [`Request::Look`] only.
-async fn serve_one(stream: UnixStream, far: bool, sender: &Sender<Input>) -> std::io::Result<()> {
+/// Requests, one after the other; notes whether one of them was a supervisor's word. Other sites have [`Request::Tunnel`] and
+/// [`Request::Look`] only.
+async fn serve_one(
+    stream: UnixStream,
+    far: bool,
+    sender: &Sender<Input>,
+    tells: &mut bool,
+) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut first = true;
     loop {
@@ -519,6 +566,9 @@ async fn serve_one(stream: UnixStream, far: bool, sender: &Sender<Input>) -> std
                 return Ok(());
             }
             Ok(request) if !far || request == Request::Look => {
+                if request.is_told() && !std::mem::replace(tells, true) {
+                    sender.send(Input::Supervisor { is: Supervisor::Tells }).await.ok();
+                }
                 let (reply, answer) = oneshot::channel();
                 if sender.send(Input::Ask { request, reply }).await.is_err() {
                     return Ok(());

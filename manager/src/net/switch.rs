@@ -254,6 +254,12 @@ impl Switch {
         (self.me == self.home || self.anchored_here()) && (self.expected || !self.is_off())
     }
 
+    /// A QEMU of the agent is, or will soon be, at this site.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        self.expected
+    }
+
     /// Nobody needs this switch now.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -20,6 +20,8 @@ use crate::seat::{Names, say, seated};
 use crate::sites::Sites;
 use crate::wandisk::Wandisk;
 
+/// The command that is one.
+pub const COMMAND: &str = "supervise";
 const LOCK: &str = "supervisor.lock";
 /// Of what takes longer it is said so often that it goes on.
 const STILL: Duration = Duration::from_secs(30);

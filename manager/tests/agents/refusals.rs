@@ -64,8 +64,10 @@ fn a_site_that_cannot_have_it_says_why_and_the_agent_goes_on() {
     assert_eq!(world.state("a"), "suspended");
     world.ok("a", &["resume", AGENT]);
     world.judge.goes_on_at("a");
-    // Nor here: it is not suspended, and goes on.
-    world.processes("supervise").into_iter().for_each(kill);
+    // Nor here: it is not suspended, and goes on. (The next supervisor is the one that the command begins.)
+    for process in ["supervise", "switch"] {
+        world.processes(process).into_iter().for_each(kill);
+    }
     let suspend = world.command("a", &["suspend", AGENT]);
     script(&world.file("small"), &format!("{small}; exec \"$@\""));
     let mut small = std::process::Command::new(world.file("small"));

@@ -100,6 +100,16 @@ fn trouble_at_the_destination_is_survived() {
     assert_eq!(move_with_trouble(&world, "a", "b"), "a");
     assert_eq!(world.ok("a", &["status", AGENT])["disk"]["resident"], "a");
 
+    // So does its source's supervisor: the disk is there, where nobody has the agent any more, and nobody asks at either site.
+    world.hook(
+        "a",
+        &format!(
+            "if [ \"$4\" = commit ]; then rm -f $hook; {end_qemu} $real \"$@\" > /dev/null; kill -9 $PPID; exit 1; fi"
+        ),
+    );
+    world.run("a", &["migrate", AGENT, "--to", "b"]);
+    world.judge.goes_on_at("a");
+
     // The link is cut after the commit: both stand until the sites can talk again, then it runs at the other one.
     let cut = world.file("cut");
     world.hook(
@@ -114,11 +124,15 @@ fn trouble_at_the_destination_is_survived() {
     assert!(moving.wait().unwrap().success());
     world.judge.goes_on_at("b");
 
-    // Its supervisor dies while it runs: the agent does not notice, and the next command finds it.
-    let supervisors = world.processes("supervise");
-    supervisors.into_iter().for_each(kill);
-    world.judge.goes_on_at("b");
-    assert_eq!(world.state("b"), "running");
+    // Its supervisor dies while it runs: the agent does not notice, and the next one begins, whether somebody asks or not.
+    for asked in [true, false] {
+        world.processes("supervise").into_iter().for_each(kill);
+        world.judge.goes_on_at("b");
+        if asked {
+            assert_eq!(world.state("b"), "running");
+        }
+        eventually("it is supervised again", || !world.processes("supervise").is_empty());
+    }
     world.end_at("b");
 }
 
