@@ -24,6 +24,7 @@ use crate::exchange;
 use crate::facts::Facts;
 use crate::inventory::gather::gather;
 use crate::lines::next_line;
+use crate::net::config::Config;
 use crate::policy::Mode;
 use crate::purge;
 use crate::seat::make_folder;
@@ -217,7 +218,8 @@ async fn entrusted(here: &Here, name: &str, word: Settings, learnt: Option<Strin
         bail!("the profile has sensors that are commands, and no other site says what is run here");
     }
     let watched = word.mode != Mode::Off;
-    store.set_automatic(agent.uuid, |settings| *settings = word)?;
+    store.set_automatic(agent.uuid, &own, |settings| *settings = word)?;
+    store.set_forwards(agent.uuid, &own, &Config::read(&folder(&here.home, name))?.forwards)?;
     if let Some(learnt) = learnt {
         store.set_learnt(agent.uuid, &learnt)?;
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::AgentError;
-use super::store::{Store, StoreError};
+use super::store::{Store, StoreError, carry};
 use crate::policy::Mode;
 use crate::profile::{Profile, ProfileError, read};
 
@@ -69,13 +69,15 @@ impl Store {
         found.map_or_else(|| Ok(Settings::default()), |text| understood(&text))
     }
 
-    /// Changes the user's word; gives what it is then.
+    /// Changes the user's word, said at site `own`; gives what it is then. Where that is the agent's home, it travels with the agent from
+    /// now on.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn set_automatic(
         &mut self,
         agent: Uuid,
+        own: &str,
         change: impl FnOnce(&mut Settings),
     ) -> Result<Settings, StoreError> {
         let uuid = agent.to_string();
@@ -90,6 +92,7 @@ impl Store {
             "INSERT INTO automatic (agent, settings) VALUES (?1, ?2) ON CONFLICT (agent) DO UPDATE SET settings = ?2",
             params![uuid, text],
         )?;
+        carry(&transaction, &uuid, own, |word| word.settings = Some(settings.clone()))?;
         transaction.commit()?;
         Ok(settings)
     }
@@ -127,6 +130,7 @@ fn understood(text: &str) -> Result<Settings, StoreError> {
 mod tests {
     use super::*;
     use crate::agent::tests::example;
+    use crate::net::config::Forward;
 
     #[test]
     fn the_users_word_and_what_was_learnt_are_kept_apart() {
@@ -135,17 +139,27 @@ mod tests {
         let agent = example();
         store.put(&agent, "{}", "created").unwrap();
         assert_eq!(store.automatic(agent.uuid).unwrap(), Settings::default());
-        store.set_automatic(agent.uuid, |settings| settings.mode = Mode::Advise).unwrap();
+        store.set_automatic(agent.uuid, "desk", |settings| settings.mode = Mode::Advise).unwrap();
         store.set_learnt(agent.uuid, "7").unwrap();
         let compute = || vec!["big".to_owned()];
         let now = store
-            .set_automatic(agent.uuid, |settings| {
+            .set_automatic(agent.uuid, "desk", |settings| {
                 settings.roles.insert("compute".to_owned(), compute());
             })
             .unwrap();
         assert_eq!((now.mode, now.sites("desk")["home"][0].as_str()), (Mode::Advise, "desk"));
         assert_eq!(store.automatic(agent.uuid).unwrap(), now);
         assert_eq!(store.learnt(agent.uuid).unwrap().as_deref(), Some("7"));
+        let word = store.agent(&agent.name).unwrap().agent.word.unwrap();
+        assert_eq!((word.settings.as_ref(), word.changes), (Some(&now), 2));
+        // What is kept at a site that is not its home is nobody's word.
+        let moved = store.agent(&agent.name).unwrap().agent.with_home("big");
+        store.set_document(&moved, "moved").unwrap();
+        store.set_automatic(agent.uuid, "desk", |settings| *settings = Settings::default()).unwrap();
+        assert_eq!(store.agent(&agent.name).unwrap().agent, moved);
+        store.set_forwards(agent.uuid, "big", &[Forward::parse("8022:22").unwrap()]).unwrap();
+        let word = store.agent(&agent.name).unwrap().agent.word.unwrap();
+        assert_eq!((word.settings, word.forwards.len(), word.home_changes), (Some(now.clone()), 1, 1));
         assert_eq!(now.profile().unwrap().name, "builtin");
         store.remove(agent.uuid).unwrap();
         assert_eq!(store.automatic(agent.uuid).unwrap(), Settings::default());

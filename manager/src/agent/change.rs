@@ -1,4 +1,5 @@
-//! What may change of an agent's description after it was created: which site is its home, and what is in its CD drive. Pure.
+//! What may change of an agent's description after it was created: which site is its home, what was said about it there
+//! ([`super::word`]), and what is in its CD drive. Pure.
 //!
 //! Each change is counted in the description. A change of home is made at one site at a time (the home, or where the home is lost the
 //! site that takes its place), one of the drive only where the agent is; so of two descriptions that differ the one with the larger
@@ -6,6 +7,7 @@
 //!
 //! Invariant: whatever else differs makes two descriptions those of different machines.
 
+use super::word::Word;
 use super::{Agent, BootFile, FORMAT};
 
 impl Agent {
@@ -37,6 +39,7 @@ impl Agent {
             format: FORMAT,
             home: String::new(),
             home_changes: 0,
+            word: None,
             cdrom: None,
             cd_changes: 0,
             ..agent.clone()
@@ -51,6 +54,9 @@ impl Agent {
             joined.home.clone_from(&told.home);
             joined.home_changes = told.home_changes;
         }
+        if told.word.as_ref().map(Word::age) > self.word.as_ref().map(Word::age) {
+            joined.word.clone_from(&told.word);
+        }
         if told.cd_changes > self.cd_changes {
             joined.cdrom.clone_from(&told.cdrom);
             joined.cd_changes = told.cd_changes;
@@ -64,6 +70,9 @@ impl Agent {
         let mut news = Vec::new();
         if self.home != earlier.home {
             news.push(format!("its home is site {} now", self.home));
+        }
+        if self.word != earlier.word {
+            news.push("what was said about it at its home is known here now".to_owned());
         }
         if self.cdrom != earlier.cdrom {
             news.push(match &self.cdrom {

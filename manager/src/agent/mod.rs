@@ -3,7 +3,7 @@
 //! The description is fixed when the agent is created and travels with it as a small JSON document. What differs from site to
 //! site (paths, sockets, the accelerator's presence) is not in it. [`command_line`] turns it into QEMU's arguments,
 //! [`change`] says what of it may change later, [`machine`] what the QEMU of a site can do, [`firmware`] what its machines boot with, [`store`] keeps agents and what happened to them (with `room` for that on a full disk), [`automatic`] what may be done
-//! with one unasked, [`ublk`] whether disks may be block devices here.
+//! with one unasked, [`word`] what of that, and of its forwards, travels with it, [`ublk`] whether disks may be block devices here.
 //!
 //! Invariant: two sites with the same description start machines that a migration's stream fits.
 
@@ -15,11 +15,13 @@ pub mod machine;
 mod room;
 pub mod store;
 pub mod ublk;
+pub mod word;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use firmware::Uefi;
+use word::Word;
 
 /// The form of the document that this program writes; it reads that and the earlier ones. The second has `cdrom` and `uefi`, the
 /// third `front`, and counts changes.
@@ -134,6 +136,9 @@ pub struct Agent {
     /// How often that was changed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub home_changes: u32,
+    /// What was said about it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<Word>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
@@ -241,6 +246,9 @@ impl Agent {
             let lens = format!("{} and {} bytes", uefi.code_len_bytes, uefi.variables_len_bytes);
             return no("firmware", &lens, "whole pages of at most 8 MiB each");
         }
+        if self.word.as_ref().is_some_and(|word| !word.is_sound()) {
+            return no("word of its home", &"it", "short, and name roles and sites");
+        }
         let Some(boot) = &self.boot else { return Ok(()) };
         if boot.append.len() > 2048 || boot.append.contains(['\0', '\n']) {
             return no("kernel command line", &boot.append, "one line of at most 2048 bytes");
@@ -278,6 +286,7 @@ pub(crate) mod tests {
             front: Front::Nbd,
             home: "desk".to_owned(),
             home_changes: 0,
+            word: None,
         }
     }
 

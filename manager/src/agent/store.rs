@@ -14,7 +14,9 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::word::Word;
 use super::{Agent, AgentError, room};
+use crate::net::config::Forward;
 
 /// "SNOW": what `file` and other programs may know it by.
 const APPLICATION_ID: i32 = 0x534e_4f57;
@@ -237,6 +239,17 @@ impl Store {
         Ok(())
     }
 
+    /// What leads into the agent from site `own`: where that is its home, it travels with the agent from now on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_forwards(&mut self, agent: Uuid, own: &str, forwards: &[Forward]) -> Result<(), StoreError> {
+        let change = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        carry(&change, &agent.to_string(), own, |word| word.forwards = forwards.to_vec())?;
+        change.commit()?;
+        Ok(())
+    }
+
     /// Adds a line to an agent's log.
     ///
     /// # Errors
@@ -326,6 +339,27 @@ impl Store {
         rows.reverse();
         Ok(rows)
     }
+}
+
+/// What is said at `own` about an agent whose home that is goes into its description.
+pub(super) fn carry(
+    db: &Connection,
+    agent: &str,
+    own: &str,
+    say: impl FnOnce(&mut Word),
+) -> Result<(), StoreError> {
+    let found: Option<String> =
+        db.query_row("SELECT document FROM agents WHERE uuid = ?1", [agent], |row| row.get(0)).optional()?;
+    let Some(document) = found else { return Ok(()) };
+    let known = Agent::from_json(&document)?;
+    if known.home != own {
+        return Ok(());
+    }
+    let said = serde_json::to_string(&known.saying(say)).map_err(AgentError::from)?;
+    if said != document {
+        db.execute("UPDATE agents SET document = ?2 WHERE uuid = ?1", params![agent, said])?;
+    }
+    Ok(())
 }
 
 /// Two agents on one disk would each destroy what the other keeps there, and in its memory.

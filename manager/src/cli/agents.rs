@@ -116,7 +116,7 @@ impl Site {
             AgentCommand::Resume { agent, at, force } => self.resume(agent, at.as_deref(), *force).await,
             AgentCommand::Purge { agent, here, .. } => self.purge(agent, *here).await,
             AgentCommand::Sync { agent, site } => self.sync(agent, site).await,
-            AgentCommand::Stay { agent, time } => self.stay(agent, *time),
+            AgentCommand::Stay { agent, time } => self.stay(agent, *time).await,
             AgentCommand::Home { agent, to, force } => self.home(agent, to, *force).await,
             AgentCommand::Ls => self.list(),
             AgentCommand::Status { agent } => self.status(agent.as_deref()).await,

@@ -70,9 +70,10 @@ const HOME: &str = "Examples:
   snowbird home work --to laptop
   snowbird home work --to big --force           said at big: the home that was is lost for good
 
-What was said to `snowbird auto` and `stay`, and what was learnt of its moves, goes with it; where the home is lost it is lost with it,
-and so are forwards and anchors. A home that answers is not lost. One that comes back after all hears where the agent is that it is
-the home no longer.";
+What was said to `snowbird auto` and `stay`, and what was learnt of its moves, goes with it. Where the home is lost, the new one goes on
+with what the agent brought along of it: `auto` and `stay` (but for a profile's own commands), forwards and anchors, as they were when the
+site heard of them last; it says what it could not take over. A home that answers is not lost. One that comes back after all hears where
+the agent is that it is the home no longer.";
 
 const STATUS: &str = "Examples:
   snowbird status

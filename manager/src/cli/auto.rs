@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::agents::Site;
 use super::args_agents::{AgentCommand, AutoArgs, AutoMode};
+use super::heir;
 use super::profile::load_text;
 use super::told::{Told, print, progress};
 use crate::agent::store::Kept;
@@ -35,7 +36,7 @@ impl Site {
             AutoMode::Advise => Mode::Advise,
             AutoMode::Auto => Mode::Auto,
         };
-        let settings = store.set_automatic(agent.uuid, |settings| {
+        let settings = store.set_automatic(agent.uuid, &self.sites.name, |settings| {
             settings.mode = mode;
             for (role, _) in &args.roles {
                 settings.roles.remove(role);
@@ -47,6 +48,7 @@ impl Site {
                 settings.profile = Some(text);
             }
         })?;
+        heir::tell(&self.here, &self.sites, &agent.name).await;
         let roles = settings.sites(&agent.home);
         let missing = without_site(&profile, &roles);
         let value = json!({

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::agents::{FILL, SOON, Site};
+use super::heir;
 use super::told::{Told, print, progress};
 use crate::agent::automatic::{STAY_MAX, Settings};
 use crate::agent::store::Kept;
@@ -50,18 +51,21 @@ impl Site {
     }
 
     /// What decides by itself lets the agent where it is.
-    pub(super) fn stay(&self, agent: &str, time: Option<Duration>) -> Result<()> {
+    pub(super) async fn stay(&self, agent: &str, time: Option<Duration>) -> Result<()> {
         let kept = self.at_home(agent)?;
         let time = time.unwrap_or(STAY_MAX);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let until_ms = u64::try_from((now + time).as_millis()).ok().filter(|_| !time.is_zero());
         let mut store = self.store()?;
-        store.set_automatic(kept.agent.uuid, |settings| settings.stay_until_ms = until_ms)?;
+        store.set_automatic(kept.agent.uuid, &self.sites.name, |settings| {
+            settings.stay_until_ms = until_ms;
+        })?;
         let said = match until_ms {
             Some(_) => format!("stays where it is for {}, unless it is moved by hand", spoken(time)),
             None => "need not stay where it is any more".to_owned(),
         };
         store.note(kept.agent.uuid, &said)?;
+        heir::tell(&self.here, &self.sites, agent).await;
         print(self.json, &json!({ "agent": agent, "stay_until_ms": until_ms }), || format!("{agent} {said}"))
     }
 
@@ -111,7 +115,8 @@ impl Site {
                 "the home of {agent} is {to} now, where it is not moved by itself: say `snowbird auto` there"
             ))
         })?;
-        self.store()?.set_automatic(kept.agent.uuid, |word| *word = Settings::default())?;
+        let own = &self.sites.name;
+        self.store()?.set_automatic(kept.agent.uuid, own, |word| *word = Settings::default())?;
         Ok(())
     }
 
@@ -158,10 +163,14 @@ impl Site {
         }
         let said = format!("its home is site {to} now, since site {lost} is lost");
         self.store()?.set_document(&changed, &said)?;
-        print(self.json, &json!({ "agent": agent, "home": to, "lost": lost }), || {
-            format!(
-                "the home of {agent} is {to}; what was said to `snowbird auto` and `net` at {lost} is to be said here anew"
-            )
+        let (inherited, missed) = self.inherit(&changed).await?;
+        let value =
+            json!({ "agent": agent, "home": to, "lost": lost, "inherited": inherited, "missed": missed });
+        print(self.json, &value, || {
+            let mut lines =
+                vec![format!("the home of {agent} is {to}, which goes on as {lost} said it last")];
+            lines.extend(missed);
+            lines.join("\n")
         })
     }
 

@@ -84,6 +84,7 @@ impl Site {
             front: if args.ublk { Front::Ublk } else { Front::Nbd },
             home: self.sites.name.clone(),
             home_changes: 0,
+            word: None,
         };
         agent.check().map_err(|error| Told::from(&error))?;
         let taken = "use another disk, or purge that agent first; see `snowbird ls`";
@@ -100,7 +101,7 @@ impl Site {
         store.put(&agent, &serde_json::to_string(&Machine::default())?, "created")?;
         unfinished.finish();
         if let Some((_, text)) = profile {
-            store.set_automatic(uuid, |settings| settings.profile = Some(text))?;
+            store.set_automatic(uuid, &self.sites.name, |settings| settings.profile = Some(text))?;
         }
         if let Some(site) = elsewhere {
             self.rehome(name, site).await.map_err(|error| {

@@ -13,6 +13,7 @@ mod care;
 mod cd;
 mod create;
 mod dashboard;
+mod heir;
 mod machinery;
 mod net;
 mod profile;

@@ -6,7 +6,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::args_net::NetCommand;
+use super::heir;
 use super::told::print;
+use crate::agent::store::Store;
 use crate::control::{Here, Open, Opening, PROTOCOL, ask, folder, open};
 use crate::net::ask::{Request, SOON, look};
 use crate::net::config::Config;
@@ -28,12 +30,14 @@ pub(super) async fn run(
         NetCommand::Ls => ls(here, sites, agent, json).await,
         NetCommand::Forward { forward, .. } => {
             change(here, agent, &Request::Forward { forward: *forward }).await?;
+            carry(here, sites, agent).await;
             print(json, &json!({ "forward": forward }), || {
                 format!("{} leads to port {} of {agent}", forward.host, forward.guest_port)
             })
         }
         NetCommand::Unforward { port, .. } => {
             change(here, agent, &Request::Unforward { port: *port }).await?;
+            carry(here, sites, agent).await;
             print(json, &json!({ "unforward": port }), String::new)
         }
         NetCommand::Anchor { anchor: (prefix, site) } => {
@@ -49,7 +53,21 @@ pub(super) async fn run(
     }
 }
 
-async fn change(here: &Here, agent: &str, request: &Request) -> Result<Value> {
+/// It is said in the agent's description, too, and where the agent is. (It is done, whatever comes of that.)
+async fn carry(here: &Here, sites: &Sites, agent: &str) {
+    let noted = || -> Result<()> {
+        let forwards = Config::read(&folder(&here.home, agent))?.forwards;
+        let mut store = Store::open(&here.home)?;
+        let uuid = store.agent(agent)?.agent.uuid;
+        Ok(store.set_forwards(uuid, &sites.name, &forwards)?)
+    };
+    if noted().is_ok() {
+        heir::tell(here, sites, agent).await;
+    }
+}
+
+/// Asks the agent's switch here for something that changes.
+pub(super) async fn change(here: &Here, agent: &str, request: &Request) -> Result<Value> {
     let stream = here.switch(agent, names::ASK).await?;
     Ok(ask(&mut tokio::io::BufReader::new(stream), request, SOON, |_| ()).await?)
 }

@@ -218,7 +218,7 @@ fn set_mode(here: &Here, site: &str, agent: &str, mode: Mode) -> Result<(), NotD
     if kept.agent.home != site {
         return Err(NotDone::NotHome { agent: agent.to_owned(), home: kept.agent.home });
     }
-    store.set_automatic(kept.agent.uuid, |settings| settings.mode = mode).map_err(stored)?;
+    store.set_automatic(kept.agent.uuid, site, |settings| settings.mode = mode).map_err(stored)?;
     Ok(())
 }
 

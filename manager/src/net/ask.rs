@@ -59,6 +59,8 @@ pub enum Request {
         /// The site.
         site: String,
     },
+    /// By the user: this site is the agent's home now.
+    AtHome,
     /// How does it stand?
     Look,
     /// By the switch of another site: what follows are frames.
@@ -82,6 +84,7 @@ impl Request {
             Request::Forward { .. }
             | Request::Unforward { .. }
             | Request::Anchor { .. }
+            | Request::AtHome
             | Request::Look
             | Request::Tunnel { .. } => false,
         }

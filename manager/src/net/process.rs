@@ -393,6 +393,7 @@ impl Loop {
                 self.switch.ended(&mut self.outs);
                 Ok(())
             }
+            Request::AtHome => self.becomes_home(),
             Request::Look => return drop(reply.send(done(&json!(self.standing())))),
             Request::Anchor { prefix, site } => {
                 return drop(
@@ -422,6 +423,15 @@ impl Loop {
             return Ok(());
         }
         Err((format!("the agent's network is changed at its home, site {:?}", self.agent.home), "ask there"))
+    }
+
+    /// The home that was is lost: from now on this site's gateway is the agent's.
+    fn becomes_home(&mut self) -> Result<(), Refused> {
+        let known = Store::open(&self.here.home).and_then(|store| store.agent(&self.agent.name));
+        let agent = known.map_err(|error| (error.to_string(), "see `snowbird ls`"))?.agent;
+        self.switch.set_home(&agent.home);
+        self.agent = agent;
+        self.at_home()
     }
 
     fn may_forward(&self, forward: Forward) -> Result<(), Refused> {

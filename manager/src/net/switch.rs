@@ -178,6 +178,11 @@ impl Switch {
         }
     }
 
+    /// The agent has another home.
+    pub fn set_home(&mut self, home: &str) {
+        home.clone_into(&mut self.home);
+    }
+
     /// Other anchors, by the user at home.
     pub fn set_anchors(&mut self, anchors: Anchors, outs: &mut Vec<Out>) {
         self.take_anchors(anchors);

@@ -147,13 +147,21 @@ fn a_home_that_is_lost_is_replaced_by_force_and_hears_so_when_it_comes_back() {
     let status = world.ok("b", &["status", AGENT]);
     assert_eq!((status["site"].as_str(), status["home"].as_str()), (Some("a"), Some("b")));
 
+    // What is said there is known where the agent is.
+    world.ok("b", &["auto", AGENT, "advise", "--role", "compute=a"]);
+    world.ok("b", &["net", AGENT, "forward", "tcp", "18022:22"]);
+
     let back = |more: &[&'static str]| [&["home", AGENT, "--to", "a"][..], more].concat();
     assert!(world.fails("a", &back(&[])).contains("the home of vm is site b"));
     assert!(world.fails("a", &back(&["--force"])).contains("it is not lost"));
     world.sever();
     assert!(world.fails("a", &["home", AGENT, "--to", "b", "--force"]).contains("where that is said"));
-    assert_eq!(world.ok("a", &back(&["--force"]))["lost"], "b");
-    assert_eq!(world.ok("a", &["status", AGENT])["home"], "a");
+    let heir = world.ok("a", &back(&["--force"]));
+    assert_eq!((&heir["lost"], &heir["missed"]), (&json!("b"), &json!([])), "{heir}");
+    assert_eq!(heir["inherited"], json!({ "auto": "advise", "forwards": ["127.0.0.1:18022"] }));
+    let status = world.ok("a", &["status", AGENT]);
+    assert_eq!((&status["home"], &status["auto"]["mode"]), (&json!("a"), &json!("advise")));
+    assert_eq!(world.ok("a", &["net", AGENT, "ls"])["forwards"][0]["host"], "127.0.0.1:18022");
     world.cut(false);
     assert_eq!(world.ok("b", &["status", AGENT])["home"], "a");
     assert!(world.fails("b", &["stay", AGENT]).contains("the home of vm is site a"));

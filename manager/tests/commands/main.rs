@@ -71,6 +71,7 @@ fn known(world: &World) -> Agent {
         front: Front::Nbd,
         home: "a".to_owned(),
         home_changes: 0,
+        word: None,
     };
     world.wandisk("a", &["create", AGENT, "--size", "1M"]);
     std::fs::create_dir_all(world.home("a").join("agents").join(AGENT)).unwrap();

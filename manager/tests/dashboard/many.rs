@@ -85,6 +85,7 @@ fn desk(folder: &Path) {
             front: Front::Nbd,
             home: "desk".to_owned(),
             home_changes: 0,
+            word: None,
         };
         let left = Phase::Off(End::Left { to: format!("site{}", n % SITES) });
         let machine = Machine { phase: left, ..Machine::default() };
