@@ -51,6 +51,13 @@ impl Console {
         self.lines.try_iter().map(|(_, line)| line)
     }
 
+    /// The next line, whatever it says.
+    pub(crate) fn next(&self, patience: Duration) -> Result<String> {
+        let (_, line) =
+            self.lines.recv_timeout(patience).context("the agent does not say what was waited for")?;
+        Ok(line)
+    }
+
     /// Waits for a line; gives when it was heard.
     pub(crate) fn wait(&self, patience: Duration, is_it: impl Fn(&str) -> bool) -> Result<(Instant, String)> {
         let end = Instant::now() + patience;

@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::process;
 use crate::sites::{PORT, Site, Sites};
 
 pub(super) const AGENT: &str = "vm";
@@ -17,7 +16,9 @@ pub(super) const KERNEL: &str = "vmlinux";
 /// So often it is looked again at what is waited for.
 const LOOK: Duration = Duration::from_millis(500);
 /// What stands at a site that the agent has left is taken away by then.
-const LEFT: Duration = Duration::from_secs(60);
+const LEFT: Duration = Duration::from_secs(180);
+/// A command that takes longer, in seconds, hangs.
+const HANGS: &str = "900";
 
 /// Both sites, their folders, and the programs of both.
 #[derive(Debug)]
@@ -50,15 +51,26 @@ impl World {
 
     /// `snowbird` at a site.
     pub(super) fn snowbird(&self, site: &Site, words: &[&str]) -> Command {
-        let mut command = site.inside(&self.snowbird.display().to_string());
-        command.arg("--home").arg(self.home(site)).arg("--json").args(words).stdin(Stdio::null());
+        let mut command = site.inside("timeout");
+        command
+            .arg(HANGS)
+            .arg(&self.snowbird)
+            .arg("--home")
+            .arg(self.home(site))
+            .arg("--json")
+            .args(words)
+            .stdin(Stdio::null());
         command
     }
 
     /// The same, for its answer.
     pub(super) fn ask(&self, site: &Site, words: &[&str]) -> Result<Value> {
-        let said = process::output(&mut self.snowbird(site, words))?;
-        serde_json::from_str(&said).with_context(|| format!("snowbird {} gave no JSON", words.join(" ")))
+        let done = self.snowbird(site, words).output().context("cannot start snowbird")?;
+        let [said, news] = [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        let words = words.join(" ");
+        // (Why is in its answer, how far it came in its news.)
+        ensure!(done.status.success(), "snowbird {words}: {}: {}\n{}", done.status, said.trim(), news.trim());
+        serde_json::from_str(&said).with_context(|| format!("snowbird {words} gave no JSON"))
     }
 
     /// The same, shown.
@@ -120,6 +132,19 @@ impl World {
             machine.display()
         );
         Ok(device.to_owned())
+    }
+
+    /// Nobody at the site has the agent's disk attached any more.
+    pub(super) fn lets_go(&self, site: &Site) -> Result<()> {
+        let end = Instant::now() + LEFT;
+        loop {
+            let disk = site.ask(&["status", AGENT, "--here"])?;
+            if disk["attached"] == false {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "its disk stays attached: {disk}");
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Kills who serves the agent's disk at a site.
