@@ -9,7 +9,7 @@
 //! chunk in the end.
 //!
 //! All of it takes half an hour: a part is tried each time, `SNOWBIRD_MATRIX=migrate|suspend|resume|third|all` tries more, of those
-//! some with `SNOWBIRD_MATRIX=migrate:0-20`.
+//! some with `SNOWBIRD_MATRIX=migrate:0-20`, and of these every third with `SNOWBIRD_MATRIX=migrate:0-20/3`.
 
 use std::process::Child;
 use std::time::Instant;
@@ -232,16 +232,15 @@ fn tried(world: &World, case: Case) -> &'static str {
     at
 }
 
-/// Of the cases that are called so, those from one number to another.
+/// Of the cases that are called so, those from one number to another, or some of them.
 fn chosen(wanted: &str) -> Vec<Case> {
     let (word, part) = wanted.split_once(':').unwrap_or((wanted, "0-"));
+    let (part, step) = part.split_once('/').unwrap_or((part, "1"));
     let (first, last) = part.split_once('-').unwrap();
-    let all = cases().into_iter().filter(|case| case.is(word));
-    let last = last.parse().unwrap_or(usize::MAX);
-    all.enumerate()
-        .filter(|(n, _)| (first.parse().unwrap()..=last).contains(n))
-        .map(|(_, case)| case)
-        .collect()
+    let (first, last) = (first.parse().unwrap(), last.parse().unwrap_or(usize::MAX));
+    let all: Vec<Case> = cases().into_iter().filter(|case| case.is(word)).collect();
+    let some = (first..all.len().min(last.saturating_add(1))).step_by(step.parse().unwrap());
+    some.map(|n| all[n]).collect()
 }
 
 #[test]
@@ -256,7 +255,7 @@ fn whatever_dies_at_a_step_one_agent_goes_on_with_its_disk() {
     };
     assert!(
         !chosen.is_empty(),
-        "SNOWBIRD_MATRIX is migrate, suspend, resume, third or all, and perhaps :FROM-TO"
+        "SNOWBIRD_MATRIX is migrate, suspend, resume, third or all, and perhaps :FROM-TO or :FROM-TO/STEP"
     );
     let world = World::new();
     world.add_third();
