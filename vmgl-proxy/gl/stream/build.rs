@@ -93,6 +93,15 @@ fn commands(registry: &Registry) -> Result<String, Box<dyn Error>> {
         writeln!(o, "Self::{} {{ .. }} => {},", plan.variant, plan.opcode)?;
     }
     writeln!(o, "}} }}")?;
+    writeln!(
+        o,
+        "/// By which reply it is answered, if it is.\npub fn reply(&self) -> Option<u32> {{ match self {{"
+    )?;
+    writeln!(o, "Self::Control(control) => control.reply(),")?;
+    for plan in registry.commands.iter().filter(|plan| plan.answers) {
+        writeln!(o, "Self::{} {{ reply, .. }} => Some(*reply),", plan.variant)?;
+    }
+    writeln!(o, "_ => None, }} }}")?;
     encoder(o, registry)?;
     decoder(o, registry)?;
     writeln!(o, "}}")?;

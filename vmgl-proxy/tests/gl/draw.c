@@ -1,6 +1,6 @@
 /* Draws one picture with OpenGL through GLX, always the same one, and stays. What it draws with is its argument:
  * "lists" display lists, lights, matrices; "arrays" arrays in its own memory, a texture, fog, blending; "shaders" buffers
- * and GLSL into a framebuffer object and from there to the window. Built by the tests with cc, without headers of OpenGL
+ * and GLSL into a framebuffer object and from there to the window, whose samples it counts. Built by the tests with cc, without headers of OpenGL
  * or X, which need not be installed. */
 
 #include <math.h>
@@ -175,7 +175,15 @@ static void shaders(void) {
   glViewport(0, 0, W, H);
   CALL(void (*)(int, float), "glUniform1f", PLACE("size"), 1.0f);
   CALL(void (*)(int, int), "glUniform1i", PLACE("stage"), 1);
+  unsigned query, samples = 0;
+  int there = 0;
+  CALL(void (*)(int, unsigned *), "glGenQueries", 1, &query);
+  CALL(void (*)(unsigned, unsigned), "glBeginQuery", 0x8914, query); /* GL_SAMPLES_PASSED */
   glDrawArrays(5, 0, 4);
+  CALL(void (*)(unsigned), "glEndQuery", 0x8914);
+  while (!there) CALL(void (*)(unsigned, unsigned, int *), "glGetQueryObjectiv", query, 0x8867, &there);
+  CALL(void (*)(unsigned, unsigned, unsigned *), "glGetQueryObjectuiv", query, 0x8866, &samples);
+  if (samples != W * H) exit(6);
 }
 
 int main(int count, char **words) {

@@ -149,6 +149,12 @@ fn nonsense_in_a_stream_costs_the_program_its_renderer_and_nobody_else_anything(
     assert!(odd.hears("Pong"));
     assert!(odd.hears("error: 1282"), "{:?}", odd.heard);
     assert!(odd.paint(RED), "it goes on");
+    // Who asks what makes no sense waits for an answer all the same.
+    odd.say(&[
+        Command::GetUniformiv { reply: 5, program: 77, location: 0, params_cap: 4 },
+        Command::Control(Control::Reflect { program: 77, reply: 6 }),
+    ]);
+    assert!(odd.hears("Reply { reply: 5,") && odd.hears("Reply { reply: 6,"));
 
     odd.say_bytes(&[0xff; 64]);
     odd.ends();

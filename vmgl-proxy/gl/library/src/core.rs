@@ -53,6 +53,8 @@ pub(crate) struct Wire {
     unanswered: bool,
     /// Times that the program waited for an answer.
     pub(crate) waits: u64,
+    /// Pictures that were completed.
+    pub(crate) pictures: u64,
     /// Functions that were called and are not there.
     unsupported: HashSet<&'static str>,
 }
@@ -162,6 +164,7 @@ pub(crate) fn begin(link: Link, caps: Caps) {
         late: Vec::new(),
         unanswered: false,
         waits: 0,
+        pictures: 0,
         unsupported: HashSet::new(),
     };
     *lock() = Some(Program {

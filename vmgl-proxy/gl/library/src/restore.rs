@@ -35,6 +35,12 @@ impl Program {
     pub(crate) fn restore(&mut self, link: &Link, generation: u64) -> bool {
         let (began, before) = (Instant::now(), link.sent_bytes());
         self.wire.begin_anew();
+        for it in self.contexts.values_mut() {
+            // What came before the renderer was lost, too.
+            for reply in it.state.query_results.give_up() {
+                drop(link.answered(reply));
+            }
+        }
         self.wire.put(&Command::Control(Control::Restore { begin: 1 }));
         let drawables = self.restore_drawables();
         let mut lost = Lost::default();

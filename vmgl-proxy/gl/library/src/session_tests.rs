@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use vmgl_gl_stream::{
     Assembler, Caps, ClientHello, Command, Commands, Control, Event, Incoming, Outgoing, Reflection, SPEC,
-    ServerHello, Uniform, Verdict,
+    ServerHello, Uniform, Verdict, put_out,
 };
 
 use crate::core::{begin, enter, with_program};
@@ -125,9 +125,24 @@ fn answer(command: &Command<'_>, events: &mut Vec<u8>) {
             Event::put_reply(events, reply, 1, &data);
         }
         Command::Control(Control::Ping { serial }) => Event::Pong { serial }.encode(events),
+        Command::GetQueryObjectuiv { reply, id, pname, .. } => {
+            // Those with even names never end.
+            let value = if pname == 0x8867 { id % 2 } else { 7 };
+            put(events, reply, &value.to_le_bytes());
+        }
+        Command::GetQueryObjectui64v { reply, id, .. } => {
+            put(events, reply, &(5_000_000_000 + u64::from(id)).to_le_bytes());
+        }
+        Command::GetQueryObjectiv { reply, .. } => put(events, reply, &[0; 4]),
         Command::CheckFramebufferStatus { reply, .. } => Event::put_reply(events, reply, 0x8cd5, &[]),
         _ => {}
     }
+}
+
+fn put(events: &mut Vec<u8>, reply: u32, out: &[u8]) {
+    let mut data = Vec::new();
+    put_out(&mut data, out);
+    Event::put_reply(events, reply, 0, &data);
 }
 
 /// A program with a current context, and the renderer it talks to.
@@ -169,6 +184,8 @@ macro_rules! gl {
         }
     };
 }
+
+mod queries;
 
 fn flush() {
     gl!("glFlush"());

@@ -152,13 +152,17 @@ impl Session {
         while let Some(command) = assembler.next(&mut commands)? {
             self.counts.commands += 1;
             outlet.work(true);
-            let opcode = command.opcode();
+            let (opcode, reply) = (command.opcode(), command.reply());
             let done = match command {
                 Command::Control(control) => self.control(control, outlet)?,
                 command => self.draw(command),
             };
             if let Err(fault) = done {
                 self.failed(opcode, fault);
+                // The program waits for it.
+                if let Some(reply) = reply {
+                    Event::put_reply(&mut self.events, reply, 0, &[]);
+                }
             }
         }
         self.assembler = assembler;

@@ -122,6 +122,14 @@ fn side(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
 }
 
 impl<'a> Control<'a> {
+    /// By which reply it is answered, if it is.
+    pub fn reply(&self) -> Option<u32> {
+        match *self {
+            Self::Reflect { reply, .. } | Self::ShaderStatus { reply, .. } => Some(reply),
+            _ => None,
+        }
+    }
+
     /// Its number on the wire.
     pub fn opcode(&self) -> u16 {
         match self {

@@ -96,7 +96,9 @@ impl Program {
     }
 
     fn end(&mut self, context: u32) {
-        self.contexts.remove(&context);
+        if let Some(mut it) = self.contexts.remove(&context) {
+            it.state.query_results.give_up().into_iter().for_each(|reply| self.wire.link.disregard(reply));
+        }
         self.unselect();
         self.wire.put(&Command::Control(Control::DestroyContext { context }));
         self.wire.flush();

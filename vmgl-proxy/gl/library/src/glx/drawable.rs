@@ -152,6 +152,7 @@ impl Program {
         self.wire.put(&Command::Control(Control::Swap { drawable, serial, interval }));
         self.wire.flush();
         self.fresh = true;
+        self.wire.pictures += 1;
         Some((drawable, serial))
     }
 }

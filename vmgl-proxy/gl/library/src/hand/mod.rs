@@ -16,6 +16,7 @@ mod modes;
 mod named;
 mod pixels;
 mod programs;
+mod queries;
 mod reflected;
 
 pub(crate) use arrays::*;
@@ -28,4 +29,5 @@ pub(crate) use modes::*;
 pub(crate) use named::*;
 pub(crate) use pixels::*;
 pub(crate) use programs::*;
+pub(crate) use queries::*;
 pub(crate) use reflected::*;

@@ -256,6 +256,11 @@ impl Link {
         }
     }
 
+    /// An answer, if it has come.
+    pub(crate) fn answered(&self, reply: u32) -> Option<Answer> {
+        lock(&self.0.inbox).answers.remove(&reply)
+    }
+
     /// Nobody will look for this answer.
     pub(crate) fn disregard(&self, reply: u32) {
         let mut inbox = lock(&self.0.inbox);

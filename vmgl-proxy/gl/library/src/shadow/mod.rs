@@ -15,6 +15,7 @@ pub(crate) mod lists;
 pub(crate) mod matrix;
 pub(crate) mod objects;
 mod owned;
+pub(crate) mod queries;
 pub(crate) mod restore;
 mod stacks;
 pub(crate) mod steps;
@@ -185,6 +186,7 @@ pub(crate) struct State {
     queries: HashMap<u32, u32>,
     /// What each query has asked for.
     query_targets: BTreeMap<u32, u32>,
+    pub(crate) query_results: queries::QueryResults,
     /// The command that bound each place of an indexed target: by target and place, with the buffer.
     indexed: BTreeMap<(u32, u32), (u32, Vec<u8>)>,
     kept: Arc<kept::Kept>,
@@ -232,6 +234,7 @@ impl State {
             feedback: 0,
             queries: HashMap::new(),
             query_targets: BTreeMap::new(),
+            query_results: queries::QueryResults::default(),
             indexed: BTreeMap::new(),
             kept: Arc::default(),
             begun: None,

@@ -353,6 +353,7 @@ impl State {
                 self.framebuffer(READ_FRAMEBUFFER).1.read_buffer = Some(src);
             }
             Command::BeginQuery { target, id } => {
+                self.query_results.begin(id);
                 self.query_names.take(id);
                 self.query_targets.insert(id, target);
                 self.queries.insert(target, id);
@@ -361,6 +362,7 @@ impl State {
                 self.queries.remove(&target);
             }
             Command::QueryCounter { id, target } => {
+                self.query_results.begin(id);
                 self.query_names.take(id);
                 self.query_targets.insert(id, target);
             }
@@ -368,6 +370,7 @@ impl State {
                 for name in names(ids) {
                     self.query_names.free(name);
                     self.query_targets.remove(&name);
+                    self.query_results.begin(name);
                 }
             }
             _ => return false,
