@@ -10,6 +10,7 @@ use manager::net::frame::{FRAME_MAX, FRAME_MIN, Inside, Mac, arp_answer, look};
 use manager::net::neighbour;
 use manager::net::packet::{Decoder, News, Packet};
 use manager::net::switch::{BACKLOG_MAX_BYTES, HELD_MAX_BYTES, Out, Switch};
+use manager::net::tap::packets::{self, Sent};
 
 const AGENT: Mac = Mac([0x52, 0x54, 0, 1, 2, 3]);
 
@@ -36,6 +37,8 @@ fn frames() -> Vec<Vec<u8>> {
         ip(17, [255; 4], &[0, 68, 0, 67, 0, 8, 0, 0]),
         ip(6, [10, 1, 2, 3], &[0; 20]),
         [head([0x33; 6], [0x86, 0xdd]), sought].concat(),
+        ip(6, [1, 2, 3, 4], &[15, 160, 0, 80, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 2, 255, 255, 0, 0, 0, 0]),
+        ip(17, [10, 0, 2, 3], &[15, 160, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4]),
         lies,
         vec![0; FRAME_MAX],
     ]
@@ -139,3 +142,23 @@ wandisk_fuzz::target!(
         }
     }
 );
+
+wandisk_fuzz::target!(a_tap_reads_packets_within_their_bytes, 20_000, frames(), |bytes: &[u8]| {
+    let read = packets::read(bytes);
+    let refusal = packets::refusal(bytes);
+    assert_eq!(refusal.is_some(), matches!(read, Some(Sent::Opens { .. })));
+    match &read {
+        None => assert!(look(bytes).is_err() || bytes[12..14] == [8, 0] || bytes[12..14] == [0x86, 0xdd]),
+        Some(Sent::Datagram { from, to, content }) => {
+            let answer = packets::datagram(AGENT, *to, *from, &bytes[content.clone()]).unwrap();
+            assert!(matches!(look(&answer), Ok(looked) if looked.to == AGENT));
+        }
+        Some(Sent::Opens { .. } | Sent::Other) => {}
+    }
+    // What is made for the agent opens nothing, and is a frame.
+    assert!(refusal.is_none_or(|said| packets::read(&said) == Some(Sent::Other)));
+    let mut frame = bytes.to_vec();
+    packets::for_tap(&mut frame);
+    packets::for_agent(&mut frame);
+    assert_eq!(frame.len(), bytes.len());
+});

@@ -72,6 +72,7 @@ pub(super) fn run(
         AgentCommand::Watch { agent } => return watch(here, agent),
         AgentCommand::Dashboard(args) => return super::dashboard::run(here, args, json),
         AgentCommand::Switch { agent } => return crate::net::process::serve(&here, agent),
+        AgentCommand::Gateway { .. } => return crate::net::tap::process::serve(),
         AgentCommand::Attend { agent } => return display::keeper::keep(here, agent),
         _ => {}
     }
@@ -133,6 +134,7 @@ impl Site {
             | AgentCommand::Supervise { .. }
             | AgentCommand::Watch { .. }
             | AgentCommand::Switch { .. }
+            | AgentCommand::Gateway { .. }
             | AgentCommand::Attend { .. } => {
                 bail!("this is no command for people")
             }

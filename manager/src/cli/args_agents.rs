@@ -251,6 +251,12 @@ pub(super) enum AgentCommand {
         /// The agent.
         agent: String,
     },
+    /// Is a gateway with a tap, in an agent's folder (used by switches).
+    #[command(hide = true)]
+    Gateway {
+        /// The agent; here only to be seen in lists of processes.
+        agent: uuid::Uuid,
+    },
     /// Keeps an agent (used by other commands).
     #[command(hide = true)]
     Supervise {

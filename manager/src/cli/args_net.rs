@@ -3,7 +3,7 @@
 use clap::{Subcommand, ValueEnum};
 
 use crate::net::anchors::Prefix;
-use crate::net::config::Forward;
+use crate::net::config::{Forward, Kind};
 
 pub(super) const NET: &str = "Examples:
   snowbird net work ls
@@ -11,6 +11,8 @@ pub(super) const NET: &str = "Examples:
   snowbird net work unforward tcp 8022
   snowbird net work anchor 10.1.0.0/16=big         # reached by big's network, directly while the agent is there
   snowbird net work anchor 10.1.0.0/16=desk        # by home's again
+  snowbird net work gateway tap                    # as root: the kernel's TCP, as fast from afar as the line
+  snowbird net work gateway slirp --at big         # what needs no right, at another site
 
 Forwards and anchors are changed at the agent's home. The agent reaches home's loopback at 10.0.2.2.";
 
@@ -39,6 +41,15 @@ pub(super) enum NetCommand {
         /// Which destinations, and the site; home's name is how they are given back.
         #[arg(value_name = "PREFIX=SITE", value_parser = anchor)]
         anchor: (Prefix, String),
+    },
+    /// Says what the agent's gateway at a site is. Connections through it break.
+    Gateway {
+        /// `slirp` needs no right, and has at most 64 KiB of a connection on its way; `tap` needs root at that site.
+        #[arg(value_name = "slirp|tap")]
+        kind: Kind,
+        /// At which site; this one unless told otherwise.
+        #[arg(long, value_name = "SITE")]
+        at: Option<String>,
     },
 }
 

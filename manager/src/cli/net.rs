@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::args_net::NetCommand;
 use super::heir;
 use super::told::print;
+use crate::agent::Agent;
 use crate::agent::store::Store;
 use crate::control::{Here, Open, Opening, PROTOCOL, ask, folder, open};
 use crate::net::ask::{Request, SOON, look};
@@ -39,6 +40,23 @@ pub(super) async fn run(
             change(here, agent, &Request::Unforward { port: *port }).await?;
             carry(here, sites, agent).await;
             print(json, &json!({ "unforward": port }), String::new)
+        }
+        NetCommand::Gateway { kind, at } => {
+            let request = Request::Gateway { kind: *kind };
+            let answer = match at {
+                Some(site) if *site != sites.name => {
+                    let document = Store::open(&here.home)?.agent(agent)?.agent;
+                    ask_far(sites, site, agent, Some(document), &request).await?
+                }
+                _ => change(here, agent, &request).await?,
+            };
+            print(json, &answer, || {
+                let site = answer["site"].as_str().unwrap_or("this site");
+                match answer["changed"].as_bool() {
+                    Some(true) => format!("the gateway at {site} is {kind}; connections through it break"),
+                    _ => format!("the gateway at {site} was {kind} already"),
+                }
+            })
         }
         NetCommand::Anchor { anchor: (prefix, site) } => {
             let request = Request::Anchor { prefix: *prefix, site: site.clone() };
@@ -92,13 +110,19 @@ async fn ls(here: &Here, sites: &Sites, agent: &str, json: bool) -> Result<()> {
 }
 
 async fn far(sites: &Sites, site: &str, agent: &str) -> Result<Value> {
-    let opening =
-        Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open: Open::Network, document: None };
-    let asked = async {
-        let mut stream = open(sites.site(site)?, &opening).await?;
-        anyhow::Ok(ask(&mut stream, &Request::Look, FAR, |_| ()).await?)
-    };
-    tokio::time::timeout(FAR, asked).await?
+    tokio::time::timeout(FAR, ask_far(sites, site, agent, None, &Request::Look)).await?
+}
+
+async fn ask_far(
+    sites: &Sites,
+    site: &str,
+    agent: &str,
+    document: Option<Agent>,
+    request: &Request,
+) -> Result<Value> {
+    let opening = Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open: Open::Network, document };
+    let mut stream = open(sites.site(site)?, &opening).await?;
+    Ok(ask(&mut stream, request, SOON, |_| ()).await?)
 }
 
 fn told(standing: &Value) -> Vec<String> {
@@ -112,7 +136,7 @@ fn told(standing: &Value) -> Vec<String> {
         None => "agent    has not run since this site's switch began".to_owned(),
     });
     if let Some(gateway) = standing["gateway"].as_str() {
-        lines.push(format!("gateway  {gateway}"));
+        lines.push(format!("gateway  {gateway} ({})", word(&standing["gateway_kind"])));
     }
     lines.extend(list(&standing["links"]).iter().map(|site| format!("tunnel   to {}", word(site))));
     for anchor in list(&standing["anchors"]["anchors"]) {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::BufReader;
 
 use super::anchors::Prefix;
-use super::config::{Config, Forward};
+use super::config::{Config, Forward, Kind};
 use super::counts::Counts;
 use super::names;
 use super::packet::Claim;
@@ -61,6 +61,11 @@ pub enum Request {
     },
     /// By the user: this site is the agent's home now.
     AtHome,
+    /// By the user, for this site: its gateway is of this kind.
+    Gateway {
+        /// Which.
+        kind: Kind,
+    },
     /// How does it stand?
     Look,
     /// By the switch of another site: what follows are frames.
@@ -85,6 +90,7 @@ impl Request {
             | Request::Unforward { .. }
             | Request::Anchor { .. }
             | Request::AtHome
+            | Request::Gateway { .. }
             | Request::Look
             | Request::Tunnel { .. } => false,
         }

@@ -1,4 +1,4 @@
-//! `net.json` in an agent's folder: its anchors, and at home its forwards. Only the switch writes it.
+//! `net.json` in an agent's folder: its anchors, at home its forwards, and what its gateway there is. Only the switch writes it.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -14,6 +14,26 @@ use super::{AGENT_IP, names};
 pub const FORWARDS_MAX: usize = 64;
 /// No file is longer.
 const CONFIG_MAX: u64 = 256 << 10;
+
+/// What a site's gateway is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// libslirp, in a process that needs no right.
+    #[default]
+    Slirp,
+    /// The kernel's TCP, in a network namespace; needs root.
+    Tap,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Kind::Slirp => "slirp",
+            Kind::Tap => "tap",
+        })
+    }
+}
 
 /// A TCP port of home's that leads into the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +76,9 @@ pub struct Config {
     /// Of home.
     #[serde(default)]
     pub forwards: Vec<Forward>,
+    /// Of this site.
+    #[serde(default)]
+    pub gateway_kind: Kind,
 }
 
 impl Config {
@@ -119,8 +142,13 @@ mod tests {
         let mut config = Config::default();
         config.anchors.set("10.1.0.0/16".parse().unwrap(), Some("big")).unwrap();
         config.forwards.push(Forward::parse("8022:22").unwrap());
+        config.gateway_kind = Kind::Tap;
         config.write(folder.path()).unwrap();
         assert_eq!(Config::read(folder.path()).unwrap(), config);
+        // One of before there was a choice.
+        let older = r#"{"anchors": {"version": 0, "anchors": []}, "forwards": []}"#;
+        std::fs::write(folder.path().join(names::CONFIG), older).unwrap();
+        assert_eq!(Config::read(folder.path()).unwrap(), Config::default());
         std::fs::write(folder.path().join(names::CONFIG), "{").unwrap();
         let error = Config::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("net.json"), "{error}");

@@ -5,8 +5,9 @@
 //! gateways send goes to wherever the agent runs. Gateways never move, so a connection of the agent's survives its moves.
 //!
 //! [`switch`] decides and is pure; [`frame`], [`kept`], [`packet`] and [`anchors`] are what it is made of. `process` is the loop
-//! around it, `link` a tunnel's end, `gateway` the process that is a gateway, [`teller`] how a supervisor tells what the agent
-//! does, `absence` when one that does no more is begun anew, [`ask`] how a switch is asked, [`config`] what it keeps, [`meter`] its counts as sensor events.
+//! around it, `link` a tunnel's end, `gateway` keeps the process that is a gateway, [`tap`] is that process where it is not libslirp's,
+//! [`teller`] how a supervisor tells what the agent does, `absence` when one that does no more is begun anew, [`ask`] how a switch is asked,
+//! [`config`] what it keeps, [`meter`] its counts as sensor events.
 //!
 //! Invariants: all that waits is bounded and what finds no room is counted; only frames from the agent's own address leave its
 //! card; a gateway's frames pass only if their sender is anchored there; whoever looks for a neighbour (ARP, [`neighbour`]) is answered by
@@ -30,6 +31,7 @@ pub mod packet;
 mod ports;
 pub mod process;
 pub mod switch;
+pub mod tap;
 pub mod teller;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -89,6 +91,8 @@ pub mod names {
     pub const GATEWAY_PORT: &str = "gateway-port.sock";
     /// The gateway's monitor.
     pub const GATEWAY_QMP: &str = "gateway-qmp.sock";
+    /// Where a gateway of our own, a tap, is asked.
+    pub const GATEWAY_ASK: &str = "gateway-ask.sock";
     /// The gateway's process id.
     pub const GATEWAY_PID: &str = "gateway.pid";
     /// What the gateway said.

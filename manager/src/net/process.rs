@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::absence::Absence;
 use super::ask::{Request, Standing};
-use super::config::{Config, FORWARDS_MAX, Forward};
+use super::config::{Config, Forward, Kind};
 use super::frame::{FRAME_MAX, Mac};
 use super::gateway::{self, Wish};
 use super::link;
@@ -37,6 +37,8 @@ use crate::lines::next_line;
 use crate::seat::{alone, say};
 use crate::sites::Sites;
 use crate::supervisor::process::{COMMAND, unsupervised};
+
+mod changes;
 
 /// What waits for the loop; tunnels wait when it is full.
 const INPUTS_MAX: usize = 512;
@@ -67,6 +69,7 @@ enum Input {
     Undialled { site: String },
     Packet { site: String, packet: Packet },
     Forwarded { forward: Forward, there: bool, result: Result<(), String>, reply: oneshot::Sender<String> },
+    Changed { kind: Kind, result: Result<(), String>, reply: oneshot::Sender<String> },
     Supervisor { is: Supervisor },
 }
 
@@ -152,7 +155,8 @@ impl Loop {
         let port = Port::open(names::GATEWAY_PORT, names::GATEWAY).context("the gateway's port")?;
         let (gateway_wishes, wishes) = channel(16);
         let (told, gateway_state) = watch::channel("not needed here".to_owned());
-        let gateway_task = tokio::spawn(gateway::keep(agent.uuid, config.forwards.clone(), wishes, told));
+        let kept = gateway::keep(agent.uuid, config.gateway_kind, config.forwards.clone(), wishes, told);
+        let gateway_task = tokio::spawn(kept);
         let (sender, inputs) = channel(INPUTS_MAX);
         for (socket, far) in [(names::ASK, false), (names::TUNNEL, true)] {
             std::fs::remove_file(socket).ok();
@@ -286,6 +290,10 @@ impl Loop {
                 let answer = result.and_then(|()| self.keep_forward(forward, there));
                 reply.send(answered(answer)).ok();
             }
+            Input::Changed { kind, result, reply } => {
+                let answer = result.and_then(|()| self.keep_kind(kind));
+                reply.send(answer.map_or_else(|why| failed(&why, None), |told| done(&told))).ok();
+            }
             Input::Supervisor { is: Supervisor::Tells } => self.absence.tells(Instant::now()),
             Input::Supervisor { is: Supervisor::Ended } => self.absence.ended(Instant::now()),
             Input::Supervisor { is: Supervisor::Begun } => self.absence.begun(Instant::now()),
@@ -400,6 +408,7 @@ impl Loop {
                     reply.send(self.anchor(prefix, &site).map_or_else(refused, |value| done(&value))),
                 );
             }
+            Request::Gateway { kind } => return self.change_gateway(kind, reply),
             Request::Forward { forward } => match self.may_forward(forward) {
                 Ok(()) => return self.ask_gateway(forward, true, reply),
                 Err(why) => Err(why),
@@ -432,58 +441,6 @@ impl Loop {
         self.switch.set_home(&agent.home);
         self.agent = agent;
         self.at_home()
-    }
-
-    fn may_forward(&self, forward: Forward) -> Result<(), Refused> {
-        self.at_home()?;
-        let known = &self.config.forwards;
-        if known.iter().any(|other| other.host == forward.host) {
-            return Err((format!("{} leads somewhere already", forward.host), "see `snowbird net AGENT ls`"));
-        }
-        if known.len() >= FORWARDS_MAX {
-            return Err((format!("an agent has at most {FORWARDS_MAX} forwards"), "take one away first"));
-        }
-        Ok(())
-    }
-
-    fn ask_gateway(&self, forward: Forward, there: bool, reply: oneshot::Sender<String>) {
-        let (wishes, sender) = (self.gateway_wishes.clone(), self.sender.clone());
-        tokio::spawn(async move {
-            let (answer, answered) = oneshot::channel();
-            let wish = if there { Wish::Forward(forward, answer) } else { Wish::Unforward(forward, answer) };
-            wishes.send(wish).await.ok();
-            let result = answered.await.unwrap_or_else(|_| Err("the switch ends".to_owned()));
-            sender.send(Input::Forwarded { forward, there, result, reply }).await.ok();
-        });
-    }
-
-    fn keep_forward(&mut self, forward: Forward, there: bool) -> Result<(), String> {
-        self.config.forwards.retain(|known| *known != forward);
-        if there {
-            self.config.forwards.push(forward);
-        }
-        self.config
-            .write(Path::new("."))
-            .map_err(|error| format!("it is so now, but could not be noted: {error}"))
-    }
-
-    fn anchor(&mut self, prefix: super::anchors::Prefix, site: &str) -> Result<Value, Refused> {
-        self.at_home()?;
-        let known =
-            site == self.site || Sites::read(&self.here.home).is_ok_and(|sites| sites.site(site).is_ok());
-        if !known {
-            return Err((format!("no site named {site:?} is known here"), "see `wandisk site ls`"));
-        }
-        let mut config = self.config.clone();
-        let changed = config.anchors.set(prefix, (site != self.site).then_some(site));
-        let changed = changed.map_err(|error| (error.to_string(), "give some back to home first"))?;
-        if changed {
-            let noted = config.write(Path::new("."));
-            noted.map_err(|error| (format!("it could not be noted: {error}"), "nothing has changed"))?;
-            self.switch.set_anchors(config.anchors.clone(), &mut self.outs);
-            self.config = config;
-        }
-        Ok(json!({ "prefix": prefix, "site": site, "changed": changed, "breaks_connections": changed }))
     }
 
     fn standing(&self) -> Standing {
@@ -550,8 +507,8 @@ async fn listen(listener: UnixListener, far: bool, sender: Sender<Input>) {
     }
 }
 
-/// Requests, one after the other; notes whether one of them was a supervisor's word. Other sites have [`Request::Tunnel`] and
-/// [`Request::Look`] only.
+/// Requests, one after the other; notes whether one of them was a supervisor's word. Other sites have [`Request::Tunnel`],
+/// [`Request::Look`] and [`Request::Gateway`] only.
 async fn serve_one(
     stream: UnixStream,
     far: bool,
@@ -575,7 +532,7 @@ async fn serve_one(
                 carry(stream, site, sender).await;
                 return Ok(());
             }
-            Ok(request) if !far || request == Request::Look => {
+            Ok(request) if !far || matches!(request, Request::Look | Request::Gateway { .. }) => {
                 if request.is_told() && !std::mem::replace(tells, true) {
                     sender.send(Input::Supervisor { is: Supervisor::Tells }).await.ok();
                 }

@@ -28,6 +28,7 @@ mod refusals;
 mod setup;
 mod suspends;
 mod switches;
+mod tap;
 mod troubles;
 mod versions;
 mod viewer;

@@ -92,11 +92,19 @@ pub fn free_port() -> u16 {
 /// Two moves, or as many as `SNOWBIRD_MOVES` says.
 #[test]
 fn connections_out_of_the_agent_and_into_it_survive_its_moves() {
-    let moves = std::env::var("SNOWBIRD_MOVES").ok().map_or(2, |n| n.parse().unwrap());
+    survive(std::env::var("SNOWBIRD_MOVES").ok().map_or(2, |n| n.parse().unwrap()), "slirp");
+}
+
+#[test]
+fn so_they_do_by_a_tap() {
+    survive(1, "tap");
+}
+
+fn survive(moves: usize, gateway: &str) {
     let (out, by_ipv6, into) = (Carried::default(), Carried::default(), Carried::default());
     let ports = [server(Ipv4Addr::LOCALHOST.into(), &out), server(Ipv6Addr::LOCALHOST.into(), &by_ipv6)];
-    let world =
-        World::with_agent_told(&format!("stream=10.0.2.2:{} stream=[fec0::2]:{}", ports[0], ports[1]));
+    let words = format!("stream=10.0.2.2:{} stream=[fec0::2]:{}", ports[0], ports[1]);
+    let world = World::with_agent_behind(gateway, &words);
     let inward = free_port();
     world.ok("a", &["net", AGENT, "forward", "tcp", &format!("{inward}:7")]);
     out.goes_on("the agent's connection carries data at home");

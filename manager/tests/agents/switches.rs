@@ -12,21 +12,21 @@ use serde_json::{Value, json};
 use crate::network::free_port;
 use crate::world::{AGENT, SOON, World, eventually, kill};
 
-const CARD_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
-const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+pub const CARD_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 /// An address of every Linux host, which each gateway may reach.
 const DATA: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
-const GATEWAY_MAC: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
+pub const GATEWAY_MAC: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
 /// The same by IPv6.
 const CARD_IP6: Ipv6Addr = Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0x15);
-const HOST6: Ipv6Addr = Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 2);
+pub const HOST6: Ipv6Addr = Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 2);
 const GATEWAY_MAC6: [u8; 6] = [0x52, 0x56, 0, 0, 0, 2];
-const BROADCAST: [u8; 6] = [0xff; 6];
+pub const BROADCAST: [u8; 6] = [0xff; 6];
 const UDP: u8 = 17;
 const TCP: u8 = 6;
 
 /// An agent that is known at `a`, and nothing of which runs; its port 7 is home's `inward`.
-fn world(inward: u16) -> World {
+pub fn world(inward: u16) -> World {
     let world = World::new();
     world.ok(
         "a",
@@ -36,7 +36,7 @@ fn world(inward: u16) -> World {
     world
 }
 
-fn folder(world: &World, site: &str) -> PathBuf {
+pub fn folder(world: &World, site: &str) -> PathBuf {
     world.home(site).join("agents").join(AGENT)
 }
 
@@ -51,14 +51,20 @@ fn say(world: &World, site: &str, word: &Value) {
 }
 
 /// The agent's card at a site.
-struct Card {
-    socket: UnixDatagram,
-    port: PathBuf,
-    mac: [u8; 6],
+pub struct Card {
+    pub socket: UnixDatagram,
+    pub port: PathBuf,
+    pub mac: [u8; 6],
 }
 
 impl Card {
-    fn plug(world: &World, site: &str) -> Card {
+    /// The same at a site where it was before.
+    pub fn plug_again(world: &World, site: &str) -> Card {
+        std::fs::remove_file(folder(world, site).join("card.sock")).ok();
+        Card::plug(world, site)
+    }
+
+    pub fn plug(world: &World, site: &str) -> Card {
         let socket = UnixDatagram::bind(folder(world, site).join("card.sock")).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let uuid = world.ok("a", &["ls"])["agents"][0]["uuid"].as_str().unwrap().to_owned();
@@ -68,13 +74,13 @@ impl Card {
         Card { socket, port: folder(world, site).join("card-port.sock"), mac }
     }
 
-    fn send(&self, to: [u8; 6], kind: u16, payload: &[u8]) {
+    pub fn send(&self, to: [u8; 6], kind: u16, payload: &[u8]) {
         let frame = [&to[..], &self.mac, &kind.to_be_bytes(), payload].concat();
         // A switch that is just being started again has no socket.
         self.socket.send_to(&frame, &self.port).ok();
     }
 
-    fn send_udp(&self, to: Ipv4Addr, ports: (u16, u16), content: &[u8]) {
+    pub fn send_udp(&self, to: Ipv4Addr, ports: (u16, u16), content: &[u8]) {
         let mut body = [ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat();
         body.extend(u16::try_from(8 + content.len()).unwrap().to_be_bytes());
         // No checksum.
@@ -82,12 +88,12 @@ impl Card {
         body.extend(content);
         let from = if to.is_broadcast() { Ipv4Addr::UNSPECIFIED } else { CARD_IP };
         let mac = if to.is_broadcast() { BROADCAST } else { GATEWAY_MAC };
-        self.send(mac, 0x0800, &[&head(from, to, body.len()), &body[..]].concat());
+        self.send(mac, 0x0800, &[&head(from, to, body.len(), UDP), &body[..]].concat());
     }
 
     /// Frames that come until one is what is looked for, sending again and again what asks for it.
     #[track_caller]
-    fn asks<T>(&self, what: &str, ask: impl Fn(), mut answer: impl FnMut(&[u8]) -> Option<T>) -> T {
+    pub fn asks<T>(&self, what: &str, ask: impl Fn(), mut answer: impl FnMut(&[u8]) -> Option<T>) -> T {
         let end = Instant::now() + SOON;
         let mut buffer = [0; 2000];
         loop {
@@ -101,7 +107,7 @@ impl Card {
         }
     }
 
-    fn send_udp6(&self, to: Ipv6Addr, port: u16, content: &[u8]) {
+    pub fn send_udp6(&self, to: Ipv6Addr, port: u16, content: &[u8]) {
         let len = u16::try_from(8 + content.len()).unwrap().to_be_bytes();
         let mut body = [&4444u16.to_be_bytes()[..], &port.to_be_bytes(), &len, &[0, 0], content].concat();
         let sum = checksum(CARD_IP6, to, UDP, &body);
@@ -112,7 +118,7 @@ impl Card {
 
     /// What is sent by UDP comes back from there.
     #[track_caller]
-    fn echoes(&self, what: &str, to: SocketAddr, content: &[u8]) {
+    pub fn echoes(&self, what: &str, to: SocketAddr, content: &[u8]) {
         let to = match to {
             SocketAddr::V4(to) => to,
             SocketAddr::V6(to) => {
@@ -145,11 +151,11 @@ impl Card {
 }
 
 /// An IPv4 head.
-fn head(from: Ipv4Addr, to: Ipv4Addr, body: usize) -> Vec<u8> {
+pub fn head(from: Ipv4Addr, to: Ipv4Addr, body: usize, protocol: u8) -> Vec<u8> {
     let all = u16::try_from(20 + body).unwrap();
     let mut head = vec![0x45, 0];
     head.extend(all.to_be_bytes());
-    head.extend([0, 0, 0, 0, 64, UDP, 0, 0]);
+    head.extend([0, 0, 0, 0, 64, protocol, 0, 0]);
     head.extend(from.octets());
     head.extend(to.octets());
     let words = head.chunks(2).map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])));
@@ -163,7 +169,7 @@ fn head(from: Ipv4Addr, to: Ipv4Addr, body: usize) -> Vec<u8> {
 }
 
 /// What follows the IPv4 head of a packet of this kind from there.
-fn content_of(frame: &[u8], protocol: u8, from: Ipv4Addr) -> Option<Vec<u8>> {
+pub fn content_of(frame: &[u8], protocol: u8, from: Ipv4Addr) -> Option<Vec<u8>> {
     let packet = frame.get(14..).filter(|_| frame[12..14] == [8, 0])?;
     let all = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
     let fits = packet[9] == protocol && packet[12..16] == from.octets();
@@ -171,7 +177,7 @@ fn content_of(frame: &[u8], protocol: u8, from: Ipv4Addr) -> Option<Vec<u8>> {
 }
 
 /// Gives back what comes; tells who asks.
-fn echo(at: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
+pub fn echo(at: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
     let at: IpAddr = at.into();
     let socket = UdpSocket::bind((at, 0)).unwrap();
     let address = socket.local_addr().unwrap();
@@ -192,7 +198,7 @@ fn echo(at: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
 }
 
 /// As the agent sees a server on home's loopback.
-fn seen(server: SocketAddr) -> SocketAddr {
+pub fn seen(server: SocketAddr) -> SocketAddr {
     (HOST, server.port()).into()
 }
 

@@ -72,6 +72,14 @@ impl World {
         World::begin(world, "96M", source, "")
     }
 
+    /// The same, with more on its kernel's command line, and a gateway of this kind at home.
+    pub fn with_agent_behind(gateway: &str, words: &str) -> World {
+        let world = World::new();
+        world.create("96M", &["--size", "8M"], words);
+        world.ok("a", &["net", AGENT, "gateway", gateway]);
+        world.launch()
+    }
+
     /// The same, with more on its kernel's command line.
     pub fn with_agent_told(words: &str) -> World {
         World::begin(World::new(), "96M", &["--size", "8M"], words)
@@ -83,20 +91,28 @@ impl World {
     }
 
     fn begin(world: World, memory: &str, source: &[&str], words: &str) -> World {
-        let root = world.file("root.cpio");
+        world.create(memory, source, words);
+        world.launch()
+    }
+
+    fn create(&self, memory: &str, source: &[&str], words: &str) {
+        let root = self.file("root.cpio");
         boot::initramfs(&root);
-        let kernel = world.file("vmlinuz");
+        let kernel = self.file("vmlinuz");
         std::fs::copy(boot::kernel(), &kernel).unwrap();
         let (kernel, root) = (kernel.to_str().unwrap(), root.to_str().unwrap());
         let append = format!("console=ttyS0 quiet panic=-1 rdinit=/init {words}");
         let machine = ["create", AGENT, "--memory", memory, "--vcpus", "1", "--accelerator", "tcg"];
-        world.ok(
+        self.ok(
             "a",
             &[&machine[..], source, &["--kernel", kernel, "--initrd", root, "--append", &append]].concat(),
         );
-        world.ok("a", &["launch", AGENT]);
-        world.judge.goes_on_at("a");
-        world
+    }
+
+    fn launch(self) -> World {
+        self.ok("a", &["launch", AGENT]);
+        self.judge.goes_on_at("a");
+        self
     }
 
     pub fn new() -> World {

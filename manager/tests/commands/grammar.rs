@@ -6,76 +6,47 @@ use fastrand::Rng;
 
 use crate::world::AGENT;
 
-/// What may stand in a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Agent,
-    New,
-    Site,
-    Size,
-    Count,
-    Time,
-    File,
-    Mode,
-    Role,
-    RoleAtSite,
-    Profile,
-    Forward,
-    Port,
-    Anchor,
-    Text,
-    Cpu,
-    Accelerator,
-}
-use Kind::{
-    Accelerator, Agent, Anchor, Count, Cpu, File, Forward, Mode, New, Port, Profile, Role, RoleAtSite, Site,
-    Size, Text, Time,
-};
-
-const KINDS: [Kind; 17] = [
-    Agent,
-    New,
-    Site,
-    Size,
-    Count,
-    Time,
-    File,
-    Mode,
-    Role,
-    RoleAtSite,
-    Profile,
-    Forward,
-    Port,
-    Anchor,
-    Text,
-    Cpu,
-    Accelerator,
-];
-
-impl Kind {
-    fn words(self) -> &'static [&'static str] {
-        match self {
-            Agent => &[AGENT, AGENT, AGENT, AGENT, AGENT, "nobody", "x"],
-            New => &["x", "x", "y", AGENT],
-            Site => &["a", "b", "b", "nowhere"],
-            Size => &["64M", "1M", "512M", "1T", "33M", "4096", "8T"],
-            Count => &["1", "2", "256", "257", "0"],
-            Time => &["10s", "2h", "0s", "30d", "5min"],
-            File => &["junk", "/dev/null", "/nowhere", ".", "trace.jsonl", "empty", "qemu-system-x86_64"],
-            Mode => &["off", "off", "advise", "auto"],
-            Role => &["compute", "desk", "home", "data:x"],
-            RoleAtSite => &["compute=b", "desk=a", "compute=nowhere", "home=b", "compute=a", "nothing=b"],
-            Profile => &["builtin", "tuned", "junk", "nothing"],
-            Forward => &["8022:22", "127.0.0.1:8022:22", "0.0.0.0:1:1", "10.9.9.9:99:99"],
-            Port => &["8022", "1", "65535"],
-            Anchor => {
-                &["10.1.0.0/16=b", "10.1.0.0/16=a", "10.0.0.0/8=nowhere", "0.0.0.0/0=b", "fd00:1::/64=b"]
-            }
-            Text => &["console=ttyS0", "", "x"],
-            Cpu => &["Nehalem", "qemu64", "host", "nothing"],
-            Accelerator => &["tcg", "kvm", "auto"],
+/// Names each kind of what may stand in a place, once, with the words that may stand there.
+macro_rules! kinds {
+    ($($kind:ident => $words:expr,)*) => {
+        /// What may stand in a place.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Kind {
+            $($kind,)*
         }
-    }
+        use Kind::{$($kind),*};
+
+        const KINDS: &[Kind] = &[$($kind),*];
+
+        impl Kind {
+            fn words(self) -> &'static [&'static str] {
+                match self {
+                    $($kind => &$words,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Agent => [AGENT, AGENT, AGENT, AGENT, AGENT, "nobody", "x"],
+    New => ["x", "x", "y", AGENT],
+    Site => ["a", "b", "b", "nowhere"],
+    Size => ["64M", "1M", "512M", "1T", "33M", "4096", "8T"],
+    Count => ["1", "2", "256", "257", "0"],
+    Time => ["10s", "2h", "0s", "30d", "5min"],
+    File => ["junk", "/dev/null", "/nowhere", ".", "trace.jsonl", "empty", "qemu-system-x86_64"],
+    Mode => ["off", "off", "advise", "auto"],
+    Role => ["compute", "desk", "home", "data:x"],
+    RoleAtSite => ["compute=b", "desk=a", "compute=nowhere", "home=b", "compute=a", "nothing=b"],
+    Profile => ["builtin", "tuned", "junk", "nothing"],
+    Forward => ["8022:22", "127.0.0.1:8022:22", "0.0.0.0:1:1", "10.9.9.9:99:99"],
+    Port => ["8022", "1", "65535"],
+    Anchor => ["10.1.0.0/16=b", "10.1.0.0/16=a", "10.0.0.0/8=nowhere", "0.0.0.0/0=b", "fd00:1::/64=b"],
+    Gateway => ["slirp", "slirp", "tap"],
+    Text => ["console=ttyS0", "", "x"],
+    Cpu => ["Nehalem", "qemu64", "host", "nothing"],
+    Accelerator => ["tcg", "kvm", "auto"],
 }
 
 /// A part of a command.
@@ -118,6 +89,7 @@ const FORMS: &[Form] = &[
     (&[Said("net"), Of(Agent), Said("forward"), Said("tcp"), Of(Forward)], &[], &[]),
     (&[Said("net"), Of(Agent), Said("unforward"), Said("tcp"), Of(Port)], &[], &[]),
     (&[Said("net"), Of(Agent), Said("anchor"), Of(Anchor)], &[], &[]),
+    (&[Said("net"), Of(Agent), Said("gateway"), Of(Gateway)], &[], &[("--at", Some(Site))]),
     (&[Said("cd"), Of(Agent), Said("eject")], &[], &[("--force", None)]),
     (&[Said("cd"), Of(Agent), Said("insert"), Of(File)], &[], &[("--force", None)]),
     (
@@ -159,7 +131,7 @@ fn of<T: Copy>(random: &mut Rng, all: &[T]) -> T {
 
 /// What stands in a place: most often what belongs there.
 fn word(random: &mut Rng, kind: Kind) -> OsString {
-    let kind = if random.u8(..20) == 0 { of(random, &KINDS) } else { kind };
+    let kind = if random.u8(..20) == 0 { of(random, KINDS) } else { kind };
     of(random, kind.words()).into()
 }
 

@@ -1,4 +1,5 @@
-//! What tests of every part use: waiting for what is to come, processes that end with their test, and a browser.
+//! What tests of every part use: waiting for what is to come, processes that end with their test, a browser, and a machine that is
+//! only a network.
 //!
 //! It knows of no part. It stops the test where something is wrong: that is what tests want.
 
@@ -6,11 +7,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is wrong")]
 
 mod chromium;
+mod stack;
 
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 pub use chromium::Chromium;
+pub use stack::{CARD, Stack};
 
 /// Longest wait for anything: only a failure takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(60);

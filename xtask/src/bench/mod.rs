@@ -5,6 +5,7 @@ mod disk;
 pub(crate) mod display;
 mod fio;
 mod first_write;
+mod gateway;
 pub(crate) mod gl;
 mod link;
 mod migrate;
@@ -46,6 +47,8 @@ enum What {
     Display(display::Arguments),
     /// VMGL: programs of an agent whose OpenGL is drawn at the desk, over a WAN, on this machine.
     Gl(gl::Arguments),
+    /// A connection of an agent's that is away, by each kind of gateway at home, beside the line, on this machine.
+    Gateway(gateway::Arguments),
     /// The paper's evaluation: two jobs at a slow desk, at a fast server, and where Snowbird has them, on this machine.
     Paper(paper::Arguments),
     /// Live moves of an agent over a WAN: how long it stands, what of that is what, and all in all, on this machine.
@@ -109,6 +112,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         What::DiskHere(here) => disk::here(here).map(|()| ExitCode::SUCCESS),
         What::Display(display) => display::measure(display).map(|()| ExitCode::SUCCESS),
         What::FirstWrite(arguments) => first_write::measure(arguments).map(|()| ExitCode::SUCCESS),
+        What::Gateway(arguments) => gateway::measure(arguments).map(|()| ExitCode::SUCCESS),
         What::Gl(arguments) => gl::measure(arguments).map(|()| ExitCode::SUCCESS),
         What::Migrate(arguments) => migrate::measure(arguments).map(|()| ExitCode::SUCCESS),
         What::MigrateNear(near) => migrate::near::run(near).map(|()| ExitCode::SUCCESS),

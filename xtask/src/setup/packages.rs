@@ -131,6 +131,8 @@ pub(super) const PACKAGES: &[Package] = &[
         "folders, for the server of that dataset",
         Sign::File("/usr/lib/*/ganesha/libfsalvfs.so"),
     ),
+    package("nftables", For::Test, "agents with a tap", Sign::Program("nft")),
+    package("dnsmasq-base", For::Test, "agents with a tap", Sign::Program("dnsmasq")),
     package("iperf3", For::Test, "measuring the WAN of the tests", Sign::Program("iperf3")),
     package("iputils-ping", For::Test, "measuring the WAN of the tests", Sign::Program("ping")),
     package(

@@ -1,34 +1,34 @@
-//! A gateway: libslirp, in a QEMU that has no machine. It turns the agent's packets into ordinary connections of this host's.
+//! A gateway: what turns the agent's packets into ordinary connections of this host's. Of two kinds: libslirp, which needs no
+//! right (`slirp`), and a tap, whose TCP is the kernel's, which root may have (`tap`).
 //!
-//! QEMU is at every site anyway, takes frames as datagrams, needs no right, and takes forwards while it runs. It is a process of
-//! its own that outlives the switch: connections live in it. It may start no program, and change neither rights nor limits.
+//! It is a process of its own that outlives the switch: connections live in it. Both kinds show the agent the same addresses, so
+//! that nothing is to be changed in the agent when the kind is.
 //!
 //! Fault model: it may die; it is started again, and connections through it are lost. A process id counts only while its command
-//! line has the agent's UUID.
+//! line has the agent's UUID. One of the other kind, or that does not answer, is ended and replaced.
+
+mod slirp;
+mod tap;
 
 use std::fs::File;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use super::config::Forward;
-use super::{
-    AGENT_IP, GATEWAY_IP, GATEWAY_IP6, NAMES_IP, NAMES_IP6, NETWORK_BITS, NETWORK6, NETWORK6_BITS, names,
-};
-use crate::agent::machine::{QEMU, find};
-use crate::qmp::{Client, QmpError};
+use super::config::{Forward, Kind};
+use super::names;
+use crate::agent::machine::QEMU;
+use crate::control::AskError;
+use crate::qmp::QmpError;
 use crate::words::with_causes;
 
 /// How it is called in lists of processes.
 const CALLED: &str = "snowbird-gateway";
 /// How long it may take until it answers.
 const BEGIN: Duration = Duration::from_secs(20);
-/// How long a command may take.
+/// How long it may take to end.
 const SOON: Duration = Duration::from_secs(5);
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -44,18 +44,24 @@ pub(super) enum GatewayError {
     Ended(String),
     #[error("the gateway did not answer in {} s", BEGIN.as_secs())]
     Late,
+    #[error("the gateway could not be ended")]
+    Stays,
     #[error(transparent)]
     Qmp(#[from] QmpError),
+    #[error(transparent)]
+    Tap(#[from] AskError),
     #[error("{0}")]
     Refused(String),
 }
 
-/// What its task is asked.
+/// What its task is asked. Answers are what went wrong, if anything.
 #[derive(Debug)]
 pub(super) enum Wish {
     /// It shall be there, or not.
     There(bool),
-    /// A port shall lead into the agent; answered with what went wrong, if anything.
+    /// It shall be of this kind.
+    Kind(Kind, oneshot::Sender<Result<(), String>>),
+    /// A port shall lead into the agent.
     Forward(Forward, oneshot::Sender<Result<(), String>>),
     /// It shall no longer.
     Unforward(Forward, oneshot::Sender<Result<(), String>>),
@@ -64,11 +70,12 @@ pub(super) enum Wish {
 /// The task that keeps the gateway of an agent; `state` tells people how it stands.
 pub(super) async fn keep(
     agent: Uuid,
+    kind: Kind,
     forwards: Vec<Forward>,
     mut wishes: mpsc::Receiver<Wish>,
     state: watch::Sender<String>,
 ) {
-    let mut gateway = Gateway { agent, forwards, missing: Vec::new(), client: None };
+    let mut gateway = Gateway { agent, kind, forwards, missing: Vec::new(), line: None };
     // Not known at first: what an earlier switch has left may be wanted.
     let mut wanted = None;
     let mut look = tokio::time::interval(LOOK);
@@ -78,6 +85,9 @@ pub(super) async fn keep(
             wish = wishes.recv() => match wish {
                 None => break,
                 Some(Wish::There(there)) => wanted = Some(there),
+                Some(Wish::Kind(kind, answer)) => {
+                    drop(answer.send(gateway.change(kind, wanted == Some(true)).await));
+                }
                 Some(Wish::Forward(forward, answer)) => drop(answer.send(gateway.add(forward).await)),
                 Some(Wish::Unforward(forward, answer)) => drop(answer.send(gateway.remove(forward).await)),
             },
@@ -92,65 +102,75 @@ pub(super) async fn keep(
     }
 }
 
-/// Its arguments.
-fn arguments(agent: Uuid) -> Vec<String> {
-    let slirp = format!(
-        "user,id=slirp,net={GATEWAY_IP}/{NETWORK_BITS},host={GATEWAY_IP},dns={NAMES_IP},dhcpstart={AGENT_IP},\
-         ipv6-net={NETWORK6}/{NETWORK6_BITS},ipv6-host={GATEWAY_IP6},ipv6-dns={NAMES_IP6}"
-    );
-    let port = format!(
-        "dgram,id=port,local.type=unix,local.path={},remote.type=unix,remote.path={}",
-        names::GATEWAY,
-        names::GATEWAY_PORT
-    );
-    let monitor = format!("unix:{},server=on,wait=off", names::GATEWAY_QMP);
-    let uuid = agent.to_string();
-    [
-        "-machine",
-        "none",
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-uuid",
-        uuid.as_str(),
-        "-sandbox",
-        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-        "-pidfile",
-        names::GATEWAY_PID,
-        "-qmp",
-        &monitor,
-        "-netdev",
-        &slirp,
-        "-netdev",
-        "hubport,id=inside,hubid=0,netdev=slirp",
-        "-netdev",
-        &port,
-        "-netdev",
-        "hubport,id=outside,hubid=0,netdev=port",
-    ]
-    .map(str::to_owned)
-    .to_vec()
+/// Where one that runs is asked.
+enum Line {
+    Slirp(slirp::Monitor),
+    Tap(tap::Line),
+}
+
+impl Line {
+    async fn connect(kind: Kind) -> Result<Line, GatewayError> {
+        Ok(match kind {
+            Kind::Slirp => Line::Slirp(slirp::Monitor::connect().await?),
+            Kind::Tap => Line::Tap(tap::Line::connect().await?),
+        })
+    }
+
+    async fn forward(&mut self, forward: &Forward) -> Result<(), GatewayError> {
+        match self {
+            Line::Slirp(monitor) => monitor.forward(forward).await,
+            Line::Tap(line) => line.forward(forward).await,
+        }
+    }
+
+    async fn unforward(&mut self, forward: &Forward) -> Result<(), GatewayError> {
+        match self {
+            Line::Slirp(monitor) => monitor.unforward(forward).await,
+            Line::Tap(line) => line.unforward(forward).await,
+        }
+    }
+
+    async fn quit(&mut self) {
+        match self {
+            Line::Slirp(monitor) => monitor.quit().await,
+            Line::Tap(line) => line.quit().await,
+        }
+    }
 }
 
 struct Gateway {
     agent: Uuid,
+    kind: Kind,
     forwards: Vec<Forward>,
     /// Those that this gateway does not have yet.
     missing: Vec<Forward>,
-    client: Option<Client>,
+    line: Option<Line>,
 }
 
 impl Gateway {
     /// It is there, found again, or started.
     async fn ensure(&mut self) -> Result<&'static str, GatewayError> {
         self.running().await?;
-        // A port that somebody else has now is tried again; the others are there.
+        let Some(line) = &mut self.line else { return Err(GatewayError::Late) };
         let mut result = Ok("there");
+        if let Line::Tap(tap) = line {
+            match tap.keep().await {
+                Ok(()) => {}
+                Err(GatewayError::Tap(AskError::Refused { message, .. })) => {
+                    result = Err(GatewayError::Refused(message));
+                }
+                // It may have died, or does not answer: the next look finds out which.
+                Err(error) => {
+                    self.line = None;
+                    return Err(error);
+                }
+            }
+        }
+        // A port that somebody else has now is tried again; the others are there.
         for forward in std::mem::take(&mut self.missing) {
             // One that was found again has them already.
-            self.monitor(&format!("hostfwd_remove slirp {}", forward.listener())).await.ok();
-            if let Err(error) = self.monitor(&format!("hostfwd_add slirp {}", forward.rule())).await {
+            line.unforward(&forward).await.ok();
+            if let Err(error) = line.forward(&forward).await {
                 self.missing.push(forward);
                 result = Err(error);
             }
@@ -160,12 +180,12 @@ impl Gateway {
 
     async fn running(&mut self) -> Result<(), GatewayError> {
         if self.pid().is_none() {
-            self.client = None;
+            self.line = None;
             self.start().await?;
-        } else if self.client.is_none() {
-            match Client::connect(Path::new(names::GATEWAY_QMP), SOON).await {
-                Ok((client, _)) => self.client = Some(client),
-                // It is there and cannot be talked to: of no use to anybody.
+        } else if self.line.is_none() {
+            match Line::connect(self.kind).await {
+                Ok(line) => self.line = Some(line),
+                // It is there and cannot be talked to, or is of the other kind: of no use to anybody.
                 Err(_) => {
                     self.end().await?;
                     self.start().await?;
@@ -179,18 +199,21 @@ impl Gateway {
     }
 
     async fn start(&mut self) -> Result<(), GatewayError> {
-        for name in [names::GATEWAY, names::GATEWAY_QMP, names::GATEWAY_PID] {
+        for name in [names::GATEWAY, names::GATEWAY_QMP, names::GATEWAY_ASK, names::GATEWAY_PID] {
             std::fs::remove_file(name).ok();
         }
         let log = File::create(names::GATEWAY_LOG)?;
-        let mut command = Command::new(find(QEMU).ok_or(GatewayError::Missing)?);
-        command.arg0(CALLED).args(arguments(self.agent)).stdin(Stdio::null());
+        let mut command = match self.kind {
+            Kind::Slirp => slirp::command(self.agent)?,
+            Kind::Tap => tap::command(self.agent)?,
+        };
+        command.arg0(CALLED).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log).process_group(0);
         let mut child = command.spawn()?;
         let end = Instant::now() + BEGIN;
         loop {
-            if let Ok((client, _)) = Client::connect(Path::new(names::GATEWAY_QMP), SOON).await {
-                self.client = Some(client);
+            if let Ok(line) = Line::connect(self.kind).await {
+                self.line = Some(line);
                 // Waited for here, so that it is no zombie when it ends.
                 tokio::spawn(async move { child.wait().await.ok() });
                 return Ok(());
@@ -207,18 +230,26 @@ impl Gateway {
         }
     }
 
-    /// A word of the human monitor: there is no other for forwards. What it says is why it failed.
-    async fn monitor(&self, line: &str) -> Result<(), GatewayError> {
-        let Some(client) = &self.client else { return Ok(()) };
-        let answer = client.call("human-monitor-command", json!({ "command-line": line }), SOON).await?;
-        match answer.as_str().map(str::trim) {
-            Some("") | None => Ok(()),
-            Some(said) => Err(GatewayError::Refused(said.to_owned())),
+    /// Is of another kind from now on; of the old one if the new one cannot be.
+    async fn change(&mut self, kind: Kind, wanted: bool) -> Result<(), String> {
+        let old = std::mem::replace(&mut self.kind, kind);
+        if old == kind || !wanted {
+            return Ok(());
         }
+        let changed = match self.end().await {
+            Ok(()) => self.running().await,
+            Err(error) => Err(error),
+        };
+        changed.map_err(|error| {
+            self.kind = old;
+            with_causes(&error)
+        })
     }
 
     async fn add(&mut self, forward: Forward) -> Result<(), String> {
-        self.monitor(&format!("hostfwd_add slirp {}", forward.rule())).await.map_err(|e| with_causes(&e))?;
+        if let Some(line) = &mut self.line {
+            line.forward(&forward).await.map_err(|e| with_causes(&e))?;
+        }
         self.forwards.push(forward);
         Ok(())
     }
@@ -226,22 +257,21 @@ impl Gateway {
     async fn remove(&mut self, forward: Forward) -> Result<(), String> {
         self.forwards.retain(|known| *known != forward);
         self.missing.retain(|known| *known != forward);
-        // It says what it did, which is no failure.
-        match self.monitor(&format!("hostfwd_remove slirp {}", forward.listener())).await {
-            Ok(()) | Err(GatewayError::Refused(_)) => Ok(()),
-            Err(error) => Err(with_causes(&error)),
+        match &mut self.line {
+            Some(line) => line.unforward(&forward).await.map_err(|error| with_causes(&error)),
+            None => Ok(()),
         }
     }
 
     async fn end(&mut self) -> Result<(), GatewayError> {
-        if let Some(client) = self.client.take() {
-            client.call("quit", Value::Null, SOON).await.ok();
+        if let Some(mut line) = self.line.take() {
+            line.quit().await;
         }
         let end = Instant::now() + SOON;
         while let Some(pid) = self.pid() {
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
             if Instant::now() > end {
-                return Err(GatewayError::Refused("the gateway could not be ended".to_owned()));
+                return Err(GatewayError::Stays);
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -254,22 +284,5 @@ impl Gateway {
         let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;
         let uuid = self.agent.to_string();
         line.split(|byte| *byte == 0).any(|word| word == uuid.as_bytes()).then_some(pid)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gateway_has_no_machine_may_start_nothing_and_shows_the_agent_the_same_addresses() {
-        let args = arguments(Uuid::from_u128(7));
-        let value = |name: &str| &args[args.iter().position(|a| a == name).unwrap() + 1];
-        assert_eq!(value("-machine"), "none");
-        assert!(value("-sandbox").contains("spawn=deny"));
-        let slirp = value("-netdev");
-        let (four, six) = slirp.split_once(",ipv6-net=").unwrap();
-        assert_eq!(four, "user,id=slirp,net=10.0.2.2/24,host=10.0.2.2,dns=10.0.2.3,dhcpstart=10.0.2.15");
-        assert_eq!(six, "fec0::/64,ipv6-host=fec0::2,ipv6-dns=fec0::3");
     }
 }
