@@ -7,6 +7,9 @@ use std::{env, fs};
 
 use vmgl_gl_spec::{Arg, Base, FIRST_OPCODE, Kind, Len, Plan, Registry};
 
+/// Changes of the stream's own commands, which are not in the registry.
+const CONTROLS: u64 = 1;
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     let registry = Registry::load()?;
@@ -63,7 +66,7 @@ fn commands(registry: &Registry) -> Result<String, Box<dyn Error>> {
     let mut text = String::new();
     let o = &mut text;
     writeln!(o, "/// A number that changes when the commands on the wire do.")?;
-    writeln!(o, "pub const SPEC: u64 = {:#x};", registry.digest())?;
+    writeln!(o, "pub const SPEC: u64 = {:#x};", registry.digest().wrapping_add(CONTROLS))?;
     writeln!(o, "const FIRST_OPCODE: u16 = {FIRST_OPCODE};")?;
     writeln!(o, "/// The commands' names, from the first opcode on.")?;
     writeln!(o, "pub const COMMANDS: &[&str] = &[")?;

@@ -1,7 +1,7 @@
 /* Draws one picture with OpenGL through GLX, always the same one, and stays. What it draws with is its argument:
- * "lists" display lists, lights, matrices; "arrays" arrays in its own memory, a texture, fog, blending; "shaders" buffers
- * and GLSL into a framebuffer object and from there to the window, whose samples it counts. Built by the tests with cc, without headers of OpenGL
- * or X, which need not be installed. */
+ * "lists" display lists, lights, matrices; "arrays" arrays in its own memory, a texture, fog, blending; "letters" those of a
+ * font of the X server's, as lists; "shaders" buffers and GLSL into a framebuffer object and from there to the window, whose
+ * samples it counts. Built by the tests with cc, without headers of OpenGL or X, which need not be installed. */
 
 #include <math.h>
 #include <stdio.h>
@@ -28,6 +28,8 @@ unsigned long XCreateWindow(Display *, unsigned long, int, int, unsigned, unsign
                             unsigned long, XSetWindowAttributes *);
 int XMapWindow(Display *, unsigned long);
 int XSync(Display *, int);
+unsigned long XLoadFont(Display *, const char *);
+void glXUseXFont(unsigned long, int, int, int);
 XVisualInfo *glXChooseVisual(Display *, int, int *);
 void *glXCreateContext(Display *, XVisualInfo *, void *, int);
 int glXMakeCurrent(Display *, unsigned long, void *);
@@ -35,6 +37,7 @@ void glXSwapBuffers(Display *, unsigned long);
 void (*glXGetProcAddress(const unsigned char *))(void);
 
 enum { W = 300, H = 200 };
+static Display *display;
 
 void glBegin(unsigned), glEnd(void), glEnable(unsigned), glDisable(unsigned), glClear(unsigned), glFinish(void);
 void glClearColor(float, float, float, float), glMatrixMode(unsigned), glLoadIdentity(void), glPushMatrix(void);
@@ -49,6 +52,8 @@ void glDrawArrays(unsigned, int, int), glDrawElements(unsigned, int, unsigned, c
 void glGenTextures(int, unsigned *), glBindTexture(unsigned, unsigned), glTexParameteri(unsigned, unsigned, int);
 void glTexImage2D(unsigned, int, int, int, int, int, unsigned, unsigned, const void *), glBlendFunc(unsigned, unsigned);
 void glPixelStorei(unsigned, int), glFogfv(unsigned, const float *), glFogi(unsigned, int), glViewport(int, int, int, int);
+void glCallLists(int, unsigned, const void *), glListBase(unsigned), glPushAttrib(unsigned), glPopAttrib(void);
+void glColor3f(float, float, float), glRasterPos2f(float, float);
 unsigned glGetError(void);
 
 static void sphere(int n) {
@@ -124,6 +129,32 @@ static void arrays(void) {
   }
 }
 
+/* The names of letters are a base and a number of any type; the base is none that lists begin with. Mesa's own letters without
+ * pixels do not even move on, so that there are none here. */
+static void letters(void) {
+  const unsigned short wide[] = {'X', 'Y', 'Z', '-', 0xe9};
+  const unsigned char two[] = {0, 'T', 0, 'w', 0, 'o'};
+  const float halves[] = {'h', 'a', 'l', 'f'};
+  const unsigned long font = XLoadFont(display, "-misc-fixed-medium-r-semicondensed--13-120-75-75-c-60-iso8859-1");
+  glGenLists(3);
+  const unsigned base = glGenLists(300), whole = base + 299;
+  glXUseXFont(font, 32, 224, (int)base + 32);
+  glGetError(); /* Of letters without pixels Mesa says that memory is short. */
+  glListBase(base);
+  glColor3f(1, 0.9f, 0.5f);
+  glRasterPos2f(-0.9f, 0.6f), glCallLists(19, 0x1401, "The_axes_are_X,Y,Z.");
+  glRasterPos2f(-0.9f, 0.3f), glCallLists(5, 0x1403, wide);
+  glRasterPos2f(0, 0.3f), glCallLists(3, 0x1407, two), glCallLists(4, 0x1406, halves);
+  glNewList(whole, 0x1300);
+  glPushAttrib(0x20000); /* GL_LIST_BIT */
+  glListBase(base + 1), glRasterPos2f(-0.9f, 0), glCallLists(3, 0x1400, "WXY");
+  glPopAttrib();
+  glEndList();
+  glListBase(7);
+  glCallList(whole);
+  glRasterPos2f(-0.9f, -0.3f), glListBase(base - 1), glCallLists(3, 0x1401, "YZ[");
+}
+
 #define CALL(type, name, ...) ((type)glXGetProcAddress((const unsigned char *)name))(__VA_ARGS__)
 
 static void shaders(void) {
@@ -188,7 +219,7 @@ static void shaders(void) {
 
 int main(int count, char **words) {
   int wanted[] = {4, 5, 8, 8, 9, 8, 10, 8, 12, 24, 0}; /* RGBA, two buffers, 8 bits a colour, depth */
-  Display *display = XOpenDisplay(NULL);
+  display = XOpenDisplay(NULL);
   XVisualInfo *visual = display ? glXChooseVisual(display, 0, wanted) : NULL;
   if (!visual || count < 2) return 1;
   XSetWindowAttributes looks = {0};
@@ -204,6 +235,7 @@ int main(int count, char **words) {
   glClear(0x4100);
   if (!strcmp(words[1], "lists")) lists();
   else if (!strcmp(words[1], "arrays")) arrays();
+  else if (!strcmp(words[1], "letters")) letters();
   else shaders();
   if (glGetError()) return 5;
   glXSwapBuffers(display, window);

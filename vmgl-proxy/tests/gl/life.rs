@@ -12,19 +12,19 @@ use crate::peers::{Running, Xvfb, eventually};
 use crate::relay::Relay;
 use crate::unmodified::travelling;
 
-const PLACE: Rect = Rect { x: 10, y: 20, w: 300, h: 200 };
-const SIZE: &str = "320x240";
+pub(crate) const PLACE: Rect = Rect { x: 10, y: 20, w: 300, h: 200 };
+pub(crate) const SIZE: &str = "320x240";
 
 /// `live.c`, which draws what it is told.
-struct Live {
+pub(crate) struct Live {
     running: Running,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
-    log: PathBuf,
+    pub(crate) log: PathBuf,
 }
 
 impl Live {
-    fn start(mut command: Command, how: &str, dir: &Path) -> Self {
+    pub(crate) fn start(mut command: Command, how: &str, dir: &Path) -> Self {
         let log = dir.join(format!("log-{how}"));
         command.arg(how).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
@@ -32,7 +32,7 @@ impl Live {
         Self { running: Running(child), to, from, log }
     }
 
-    fn draw(&mut self, picture: u32) {
+    pub(crate) fn draw(&mut self, picture: u32) {
         writeln!(self.to, "{picture}").unwrap();
         let mut said = String::new();
         self.from.read_line(&mut said).unwrap();
@@ -40,12 +40,12 @@ impl Live {
         assert_eq!(said, format!("drawn {picture}\n"), "{ended:?} {}", self.log());
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// Waits until the library has told this.
-    fn tells(&self, what: &str) {
+    pub(crate) fn tells(&self, what: &str) {
         eventually(what, || self.log().contains(what).then_some(()));
     }
 }
@@ -59,7 +59,7 @@ fn build(dir: &Path) -> PathBuf {
     program
 }
 
-fn cut(pixels: &[u32]) -> Framebuffer {
+pub(crate) fn cut(pixels: &[u32]) -> Framebuffer {
     let mut shown = Framebuffer::new(320, 240).unwrap();
     shown.pixels_mut().copy_from_slice(pixels);
     shown.crop(PLACE)
@@ -67,9 +67,13 @@ fn cut(pixels: &[u32]) -> Framebuffer {
 
 /// These pictures as the program's own machine draws them, one after the other.
 fn alone(program: &Path, how: &str, pictures: &[u32]) -> Vec<Framebuffer> {
+    alone_with(Command::new(program), how, pictures)
+}
+
+/// Of a program that is told more than how.
+pub(crate) fn alone_with(mut local: Command, how: &str, pictures: &[u32]) -> Vec<Framebuffer> {
     let dir = tempfile::tempdir().unwrap();
     let screen = Xvfb::start(SIZE);
-    let mut local = Command::new(program);
     local.env("DISPLAY", &screen.display).env("LIBGL_ALWAYS_SOFTWARE", "1");
     let mut local = Live::start(local, how, dir.path());
     let shown = |picture: &u32| {
@@ -85,7 +89,7 @@ fn alone(program: &Path, how: &str, pictures: &[u32]) -> Vec<Framebuffer> {
 
 /// Whether two pictures are the same. Matrices that were computed there are given to the next renderer as they were
 /// computed here: what comes of that may differ by a step of a colour, and at an edge by a pixel.
-fn same(shown: &Framebuffer, truth: &Framebuffer) -> bool {
+pub(crate) fn same(shown: &Framebuffer, truth: &Framebuffer) -> bool {
     let steps =
         |a: u32, b: u32| (0..3).map(|part| (a >> (part * 8) & 0xff).abs_diff(b >> (part * 8) & 0xff)).max();
     let both = || shown.pixels().iter().zip(truth.pixels());
@@ -93,7 +97,7 @@ fn same(shown: &Framebuffer, truth: &Framebuffer) -> bool {
     far <= truth.pixels().len() / 1000
 }
 
-fn kill(pid: &str) {
+pub(crate) fn kill(pid: &str) {
     assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
 }
 
@@ -264,12 +268,45 @@ fn before_renderers_are_replaced_what_only_they_have_is_brought_home() {
     desk.renew();
     far.tells("restored in");
     far.draw(3);
-    desk.viewer.sees("what was drawn into a texture", |shown| shown.crop(PLACE) == truth[1]);
+    desk.viewer
+        .sees("what was drawn into a texture and a renderbuffer", |shown| shown.crop(PLACE) == truth[1]);
     eventually("another renderer", || (desk.renderer() != before).then_some(()));
-    assert!(!far.log().contains("drawn into textures"), "{}", far.log());
+    assert!(far.log().contains("lost: nothing"), "{}", far.log());
 
     // Without notice it is lost, and named.
     kill(&desk.renderer());
     eventually("it is named", || far.log().contains("what was drawn into textures").then_some(()));
     far.draw(4);
+}
+
+#[test]
+fn textures_that_are_given_anew_with_each_picture_travel_once_to_each_renderer() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = build(dir.path());
+    let truth = alone(&program, "again", &[1, 2, 3, 4]);
+    let mut desk = Desk::new(SIZE);
+    let relay = Relay::to(&desk.door);
+    let mut command = travelling(&desk, &program);
+    command.env("VMGL_GL", &relay.address);
+    let mut far = Live::start(command, "again", dir.path());
+    let picture = |desk: &mut Desk, far: &mut Live, number: u32| {
+        far.draw(number);
+        let truth = &truth[usize::try_from(number).unwrap() - 1];
+        desk.viewer.sees(&format!("picture {number}"), |shown| same(&shown.crop(PLACE), truth));
+        let counted = |program: serde_json::Value| {
+            (program["frames"].as_u64()? > 0).then_some(())?;
+            program["packed_bytes"].as_u64()
+        };
+        eventually("bytes are counted", || counted(desk.program()))
+    };
+    let first = picture(&mut desk, &mut far, 1);
+    assert!(first > 8 << 20, "{first}");
+    let second = picture(&mut desk, &mut far, 2) - first;
+    assert!(second < 64 << 10, "{second}");
+    kill(&desk.renderer());
+    far.tells("restored in");
+    // The next one has none of them.
+    let third = picture(&mut desk, &mut far, 3);
+    let fourth = picture(&mut desk, &mut far, 4) - third;
+    assert!(third > 7 << 20 && fourth < 64 << 10, "{third} {fourth}");
 }

@@ -2,7 +2,7 @@
  * prepared must still be there for the later pictures, whatever became of the renderer meanwhile. What it draws with is its
  * argument: "fixed" lists, lights, materials, stacks; "shaders" programs whose shaders are gone, arrays and textures in
  * buffers, a framebuffer, two contexts; "core" a core profile with array objects, samplers and uniform blocks; "kept" a
- * texture that is drawn into once, at the beginning; "endless" a shader that takes minutes, in picture 2. Built by the tests with cc, without headers of OpenGL or X. */
+ * texture and a renderbuffer that are drawn into once, at the beginning; "again" textures of 8 MiB that are given anew with each picture; "endless" a shader that takes minutes, in picture 2. Built by the tests with cc, without headers of OpenGL or X. */
 
 #include <math.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ typedef float F;
 typedef int I;
 void glActiveTexture(U), glAttachShader(U, U), glBegin(U), glBindAttribLocation(U, U, const char *), glBindBuffer(U, U);
 void glBindBufferBase(U, U, U), glBindFramebuffer(U, U), glBindRenderbuffer(U, U), glBindSampler(U, U), glBindTexture(U, U);
-void glBindVertexArray(U), glBlendFunc(U, U), glBufferData(U, long, const void *, U), glBufferSubData(U, long, long, const void *);
+void glBindVertexArray(U), glBlendFunc(U, U), glBlitFramebuffer(I, I, I, I, I, I, I, I, U, U), glBufferData(U, long, const void *, U), glBufferSubData(U, long, long, const void *);
 void glCallList(U), glClear(U), glClearColor(F, F, F, F), glClipPlane(U, const double *), glColor3f(F, F, F);
 void glColorMaterial(U, U), glCompileShader(U), glDeleteShader(U), glDetachShader(U, U), glDisable(U);
 void glDrawArrays(U, I, I), glDrawArraysInstanced(U, I, I, I), glDrawElements(U, I, U, const void *), glEnable(U);
@@ -52,7 +52,7 @@ void glPopMatrix(void), glPushAttrib(U), glPushMatrix(void), glRenderbufferStora
 void glSamplerParameteri(U, U, I), glScalef(F, F, F), glScissor(I, I, I, I), glShadeModel(U);
 void glShaderSource(U, I, const char **, const I *), glStencilFunc(U, I, U), glStencilOp(U, U, U), glTexEnvf(U, U, F);
 void glTexEnvi(U, U, I), glTexGenfv(U, U, const F *), glTexGeni(U, U, I), glTexImage2D(U, I, I, I, I, I, U, U, const void *);
-void glTexParameteri(U, U, I), glTexSubImage2D(U, I, I, I, I, I, U, U, const void *), glTranslatef(F, F, F);
+void glTexCoordPointer(I, U, I, const void *), glTexParameteri(U, U, I), glTexSubImage2D(U, I, I, I, I, I, U, U, const void *), glTranslatef(F, F, F);
 void glUniform1f(I, F), glUniform1i(I, I), glUniform3fv(I, I, const F *), glUniformBlockBinding(U, U, U);
 void glUniformMatrix2fv(I, I, unsigned char, const F *), glUseProgram(U), glVertex3f(F, F, F), glVertexAttribDivisor(U, U);
 void glVertexAttribPointer(U, I, U, unsigned char, I, const void *), glVertexPointer(I, U, I, const void *), glViewport(I, I, I, I);
@@ -282,15 +282,52 @@ static void core_picture(int n) {
 
 /* ---- kept */
 
+static U striped;
+
 static void kept(void) {
+  U stripes;
   shaders();
   shaders_picture(1);
+  glGenRenderbuffers(1, &stripes), glBindRenderbuffer(0x8D41, stripes), glRenderbufferStorage(0x8D41, 0x8058, 60, 40);
+  glGenFramebuffers(1, &striped), glBindFramebuffer(0x8D40, striped);
+  glFramebufferRenderbuffer(0x8D40, 0x8CE0, 0x8D41, stripes);
+  glEnable(0x0C11);
+  for (int i = 0; i < 6; i++) glScissor(i * 10, i * 3, 7, 30), glClearColor((F)i / 6, 1, 0.3f, 1), glClear(0x4000);
+  glDisable(0x0C11), glBindFramebuffer(0x8D40, 0);
   glUseProgram(flat_one);
 }
 
 static void kept_picture(int n) {
   glClearColor(0, 0, (F)n * 0.1f, 1), glClear(0x4100);
   glDrawElements(4, 6, 0x1403, NULL);
+  glBindFramebuffer(0x8CA8, striped), glBlitFramebuffer(0, 0, 60, 40, 200, 10, 260, 50, 0x4000, 0x2600);
+  glBindFramebuffer(0x8CA8, 0);
+}
+
+/* ---- again */
+
+static unsigned noise[2][1024 * 1024];
+static U given;
+
+static void again(void) {
+  unsigned long state = 88172645463325252ul;
+  for (int i = 0; i < 2 * 1024 * 1024; i++) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    noise[i / (1024 * 1024)][i % (1024 * 1024)] = (unsigned)(state >> 16);
+  }
+  glGenTextures(1, &given), glBindTexture(0x0DE1, given), glEnable(0x0DE1);
+  glTexParameteri(0x0DE1, 0x2801, 0x2600), glTexParameteri(0x0DE1, 0x2800, 0x2600);
+}
+
+static void again_picture(int n) {
+  glClear(0x4100);
+  for (int i = 0; i < 2; i++) {
+    const F left = (F)i - 0.9f, at[4][2] = {{left, -0.8f}, {left + 0.8f, -0.8f}, {left + 0.8f, 0.8f}, {left, 0.8f}};
+    glTexImage2D(0x0DE1, 0, 0x8058, 1024, 1024, 0, 0x1908, 0x1401, noise[(i + n) % 2]);
+    glEnableClientState(0x8074), glEnableClientState(0x8078);
+    glVertexPointer(2, 0x1406, 0, at), glTexCoordPointer(2, 0x1406, 0, at);
+    glDrawArrays(7, 0, 4);
+  }
 }
 
 /* ---- endless */
@@ -337,12 +374,14 @@ int main(int count, char **words) {
   if (!strcmp(how, "shaders")) shaders();
   if (!strcmp(how, "core")) core();
   if (!strcmp(how, "kept")) kept();
+  if (!strcmp(how, "again")) again();
   if (!strcmp(how, "endless")) endless();
   while (scanf("%d", &n) == 1) {
     if (!strcmp(how, "fixed")) fixed_picture(n);
     if (!strcmp(how, "shaders")) shaders_picture(n);
     if (!strcmp(how, "core")) core_picture(n);
     if (!strcmp(how, "kept")) kept_picture(n);
+    if (!strcmp(how, "again")) again_picture(n);
     if (!strcmp(how, "endless")) endless_picture(n);
     U error = glGetError();
     if (error) return printf("error %x\n", error), 5;

@@ -9,6 +9,7 @@ mod desk;
 mod install;
 mod judge;
 mod life;
+mod life_egl;
 #[path = "../proxy/peers/mod.rs"]
 mod peers;
 mod program;

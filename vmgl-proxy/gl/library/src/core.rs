@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use vmgl_gl_stream::{Caps, Command, Control, Data, limits};
+use vmgl_gl_stream::{Caps, Command, Control, Data, Shelved, limits};
 
 use crate::glx::config::Config;
 use crate::glx::context::Handle;
@@ -44,6 +44,8 @@ pub(crate) struct Context {
 pub(crate) struct Wire {
     pub(crate) link: Link,
     buffer: Vec<u8>,
+    /// What the renderer has kept of long arrays, where bytes on the way count.
+    shelved: Option<Shelved>,
     next_reply: u32,
     /// The context that the stream is at.
     selected: u32,
@@ -63,6 +65,7 @@ impl Wire {
     /// The stream is a new one: what was to be sent is in the shadow, and nothing is known of where the stream is.
     pub(crate) fn begin_anew(&mut self) {
         self.buffer.clear();
+        self.shelved = self.shelved.take().map(|_| Shelved::new());
         self.selected = 0;
         self.late.clear();
     }
@@ -83,7 +86,13 @@ impl Wire {
     /// Puts a command at the end of the buffer.
     #[inline]
     pub(crate) fn put(&mut self, command: &Command<'_>) {
+        let start = self.buffer.len();
         command.encode(&mut self.buffer);
+        if self.buffer.len() - start > limits::ARRAY
+            && let Some(shelved) = &mut self.shelved
+        {
+            shelved.spare(&mut self.buffer, start);
+        }
         if self.buffer.len() >= limits::FLUSH {
             self.flush();
         }
@@ -156,8 +165,10 @@ pub(crate) fn set_current(context: u32) {
 
 /// The stream is open: from here on programs are served.
 pub(crate) fn begin(link: Link, caps: Caps) {
+    let shelved = link.is_far().then(Shelved::new);
     let wire = Wire {
         link,
+        shelved,
         buffer: Vec::new(),
         next_reply: 0,
         selected: 0,

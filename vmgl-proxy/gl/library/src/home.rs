@@ -1,5 +1,5 @@
-//! What only the renderer has, brought home before it is replaced: levels of textures that were drawn, and buffers that were
-//! written there. Contents of renderbuffers are not: programs clear them before they use them.
+//! What only the renderer has, brought home before it is replaced: levels of textures that were drawn, renderbuffers, and buffers
+//! that were written there.
 //!
 //! What this changes of the stream's state is set right again when the next renderer is given all of it, or here if there is
 //! none.
@@ -9,11 +9,14 @@ use std::collections::HashSet;
 use vmgl_gl_stream::{Command, limits, size};
 
 use crate::core::{Cx, Program};
-use crate::shadow::bindings::buffer_place;
+use crate::shadow::bindings::{DRAW_FRAMEBUFFER, READ_FRAMEBUFFER, buffer_place};
+use crate::shadow::renderbuffers::{OURS, Room};
 use crate::shadow::textures::{Make, Name};
 
 const PACK: u32 = 0x88eb;
 const COPY_READ: u32 = 0x8f36;
+const FRAMEBUFFER: u32 = 0x8d40;
+const RENDERBUFFER: u32 = 0x8d41;
 
 /// A level that is asked for: its texture, target, level, format and type, bytes.
 type Wanted = (Name, (u32, i32), (u32, u32), u32);
@@ -32,6 +35,7 @@ impl Program {
                 && let Some(mut cx) = self.at(id)
             {
                 cx.bring_textures();
+                cx.bring_renderbuffers();
                 cx.bring_buffers();
             }
         }
@@ -45,7 +49,7 @@ impl Cx<'_> {
         for (&name, texture) in &self.group.kept_textures {
             for (&(level, target), it) in &texture.levels {
                 let is_drawn = it.is_lost || attached.contains(&(name.0, level));
-                let Make::Image { .. } = it.make else { continue };
+                let (Make::Image { .. } | Make::Stored { is_packed: false, .. }) = it.make else { continue };
                 let [width, height, depth] = it.sizes;
                 let bytes = size::image_3d(it.format, it.kind, width, height, depth);
                 if let Some(bytes) = bytes.filter(|bytes| is_drawn && *bytes <= limits::ANSWER)
@@ -77,6 +81,57 @@ impl Cx<'_> {
             let bound = crate::shadow::texture_place(whole)
                 .and_then(|place| self.state.units.get(unit).map(|unit| unit.bound[place]));
             self.wire.put(&Command::BindTexture { target: whole, texture: bound.unwrap_or(0) });
+        }
+        self.wire.put(&Command::BindBuffer { target: PACK, buffer: pack });
+    }
+
+    /// By a framebuffer that is none of the program's.
+    fn bring_renderbuffers(&mut self) {
+        let all = self.group.renderbuffers_kept.iter();
+        let wanted: Vec<(u32, Room)> = all.filter_map(|(name, it)| Some((*name, it.room?))).collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let pack = self.state.pack_buffer();
+        self.wire.put(&Command::BindBuffer { target: PACK, buffer: 0 });
+        for (name, room) in wanted {
+            let Some(pixels_cap) = room.bytes().filter(|bytes| *bytes <= limits::ANSWER) else { continue };
+            let Ok(pixels_cap) = u32::try_from(pixels_cap) else { continue };
+            let Room { width, height, attachment, format, kind: type_, .. } = room;
+            self.wire.put(&Command::BindFramebuffer { target: FRAMEBUFFER, framebuffer: OURS });
+            self.wire.put(&Command::FramebufferRenderbuffer {
+                target: FRAMEBUFFER,
+                attachment,
+                renderbuffertarget: RENDERBUFFER,
+                renderbuffer: name,
+            });
+            if !room.is_colour() {
+                self.wire.put(&Command::DrawBuffer { buf: 0 });
+                self.wire.put(&Command::ReadBuffer { src: 0 });
+            }
+            let (x, y, offset) = (0, 0, 0);
+            let answer = self.ask(|reply| Command::ReadPixels {
+                reply,
+                x,
+                y,
+                width,
+                height,
+                format,
+                type_,
+                pixels_cap,
+                offset,
+            });
+            if let Some(answer) = answer
+                && let Some(pixels) = answer.outs().next()
+            {
+                self.group.brought_renderbuffer(name, pixels);
+            }
+            self.wire.put(&Command::DeleteFramebuffers { n: 1, framebuffers: &OURS.to_le_bytes() });
+        }
+        for (target, framebuffer) in
+            [(DRAW_FRAMEBUFFER, self.state.draw_framebuffer), (READ_FRAMEBUFFER, self.state.read_framebuffer)]
+        {
+            self.wire.put(&Command::BindFramebuffer { target, framebuffer });
         }
         self.wire.put(&Command::BindBuffer { target: PACK, buffer: pack });
     }

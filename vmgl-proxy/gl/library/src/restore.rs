@@ -28,6 +28,12 @@ impl Sink for Wire {
     fn reply(&mut self) -> u32 {
         Wire::reply(self)
     }
+
+    fn unheard(&mut self) -> u32 {
+        let reply = Wire::reply(self);
+        self.link.disregard(reply);
+        reply
+    }
 }
 
 impl Program {

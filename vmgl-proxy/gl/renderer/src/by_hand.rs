@@ -8,6 +8,7 @@ use crate::hands::number as n;
 use crate::hands::{Answer, Hands, integer, short, words};
 use crate::memory::{Scratch, text};
 use crate::names::{Class, make};
+use crate::resolve::Resolver;
 
 /// Most lists or varyings of one command.
 const MANY: usize = 1 << 16;
@@ -64,9 +65,8 @@ impl Hands<'_> {
             | Command::CallLists { .. }
             | Command::FenceSync { .. }
             | Command::DeleteSync { .. } => self.lists_and_syncs(command),
-            Command::ReadPixels { .. }
-            | Command::GetTexImage { .. }
-            | Command::GetCompressedTexImage { .. } => self.pixels(command),
+            Command::ReadPixels { .. } => self.window_pixels(command),
+            Command::GetTexImage { .. } | Command::GetCompressedTexImage { .. } => self.pixels(command),
             Command::SelectBuffer { .. }
             | Command::FeedbackBuffer { .. }
             | Command::RenderMode { .. }
@@ -271,6 +271,35 @@ impl Hands<'_> {
 
     fn indices(&self, indices: Data<'_>) -> Result<*const u8, Fault> {
         self.pointer(indices, n::ELEMENT_ARRAY_BUFFER_BINDING)
+    }
+
+    /// Pixels that are read of what is drawn: of a window's samples one is made before.
+    fn window_pixels(&mut self, command: Command<'_>) -> Result<Option<Answer>, Fault> {
+        let gl = self.gl;
+        let Command::ReadPixels { reply, x, y, width, height, format, type_, pixels_cap, offset } = command
+        else {
+            return Err(Fault::NotHere);
+        };
+        // Depth and stencil are those of one sample anyhow.
+        let is_colour = !matches!(format, n::DEPTH_COMPONENT | n::STENCIL_INDEX | n::DEPTH_STENCIL);
+        if !self.state.multisampled
+            || !is_colour
+            || width <= 0
+            || height <= 0
+            || self.bound(n::READ_FRAMEBUFFER_BINDING)
+        {
+            return self.pixels(command);
+        }
+        let resolver = match &mut self.state.resolver {
+            Some(resolver) => resolver,
+            none => none.insert(Resolver::new(gl)?),
+        };
+        let before = resolver.begin(gl, [x, y, width, height])?;
+        let (x, y) = (0, 0);
+        let moved = Command::ReadPixels { reply, x, y, width, height, format, type_, pixels_cap, offset };
+        let done = self.pixels(moved);
+        before.end(gl);
+        done
     }
 
     /// Pixels for the program, or into a buffer of its own.

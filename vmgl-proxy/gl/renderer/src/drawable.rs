@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::egl::{Buffer, Context, Egl, EglError, Wanted};
 use crate::fault::Fault;
 use crate::gl::Gl;
+use crate::resolve::Resolver;
 use crate::room::Room;
 
 /// Blue, green, red, alpha, a byte each.
@@ -18,12 +19,14 @@ pub(crate) struct Kit {
     pub(crate) reader: Context,
     /// What a context draws in that has no drawable.
     pub(crate) idle: Buffer,
+    /// Of the reader's, where there are several samples a pixel, from its first use on.
+    resolver: Option<Resolver>,
 }
 
 impl Kit {
     pub(crate) fn new(egl: &Rc<Egl>, multisampled: bool) -> Result<Self, EglError> {
         let reader = egl.context(Wanted::NEWEST, None, multisampled)?;
-        Ok(Self { reader, idle: egl.buffer(1, 1, multisampled)? })
+        Ok(Self { reader, idle: egl.buffer(1, 1, multisampled)?, resolver: None })
     }
 }
 
@@ -39,16 +42,16 @@ pub(crate) struct Drawable {
     pub(crate) shown: Option<Instant>,
 }
 
-/// Reads a buffer back, with a context of our own.
+/// Reads a buffer of the kit's kind back, with a context of our own.
 pub(crate) fn read_back(
     egl: &Egl,
     gl: &Gl,
-    reader: &Context,
-    buffer: &Buffer,
+    kit: &mut Kit,
+    (buffer, multisampled): (&Buffer, bool),
     (width, height): (u16, u16),
     pixels: &mut [u8],
 ) -> Result<(), Fault> {
-    egl.make_current(reader, buffer, buffer).map_err(|fault| {
+    egl.make_current(&kit.reader, buffer, buffer).map_err(|fault| {
         tracing::warn!("{fault:?}");
         Fault::Value
     })?;
@@ -56,7 +59,20 @@ pub(crate) fn read_back(
     if pixels.len() != usize::from(width) * usize::from(height) * 4 {
         return Err(Fault::Value);
     }
+    let (width, height) = (width.into(), height.into());
+    let resolved = if multisampled {
+        let resolver = match &mut kit.resolver {
+            Some(resolver) => resolver,
+            none => none.insert(Resolver::new(gl)?),
+        };
+        Some(resolver.begin(gl, [0, 0, width, height])?)
+    } else {
+        None
+    };
     // SAFETY: room for all pixels, of four bytes each; the reader has no pack buffer and no gaps.
-    unsafe { call(0, 0, width.into(), height.into(), BGRA, UNSIGNED_BYTE, pixels.as_mut_ptr()) };
+    unsafe { call(0, 0, width, height, BGRA, UNSIGNED_BYTE, pixels.as_mut_ptr()) };
+    if let Some(before) = resolved {
+        before.end(gl);
+    }
     Ok(())
 }

@@ -16,6 +16,7 @@ use vmgl_gl_stream::{Command, Data};
 use crate::fault::Fault;
 use crate::gl::{self, Gl};
 use crate::names::{Class, Names};
+use crate::resolve::Resolver;
 
 /// OpenGL's numbers that are used by hand.
 pub(crate) mod number {
@@ -24,13 +25,27 @@ pub(crate) mod number {
     pub(crate) const BACK: u32 = 0x0405;
     pub(crate) const BACK_LEFT: u32 = 0x0402;
     pub(crate) const CLIENT_ACTIVE_TEXTURE: u32 = 0x84E1;
+    pub(crate) const COLOR_ATTACHMENT0: u32 = 0x8CE0;
+    pub(crate) const COLOR_BUFFER_BIT: u32 = 0x4000;
+    pub(crate) const DEPTH_COMPONENT: u32 = 0x1902;
+    pub(crate) const DEPTH_STENCIL: u32 = 0x84F9;
     pub(crate) const DOUBLEBUFFER: u32 = 0x0C32;
+    pub(crate) const DRAW_FRAMEBUFFER: u32 = 0x8CA9;
+    pub(crate) const DRAW_FRAMEBUFFER_BINDING: u32 = 0x8CA6;
     pub(crate) const ELEMENT_ARRAY_BUFFER_BINDING: u32 = 0x8895;
     pub(crate) const FRONT: u32 = 0x0404;
     pub(crate) const FRONT_AND_BACK: u32 = 0x0408;
     pub(crate) const FRONT_LEFT: u32 = 0x0400;
+    pub(crate) const NEAREST: u32 = 0x2600;
     pub(crate) const PIXEL_PACK_BUFFER_BINDING: u32 = 0x88ED;
     pub(crate) const PIXEL_UNPACK_BUFFER_BINDING: u32 = 0x88EF;
+    pub(crate) const READ_FRAMEBUFFER: u32 = 0x8CA8;
+    pub(crate) const READ_FRAMEBUFFER_BINDING: u32 = 0x8CAA;
+    pub(crate) const RENDERBUFFER: u32 = 0x8D41;
+    pub(crate) const RENDERBUFFER_BINDING: u32 = 0x8CA7;
+    pub(crate) const RGBA8: u32 = 0x8058;
+    pub(crate) const SCISSOR_TEST: u32 = 0x0C11;
+    pub(crate) const STENCIL_INDEX: u32 = 0x1901;
     pub(crate) const STREAM_DRAW: u32 = 0x88E0;
     pub(crate) const CLIENT_PIXEL_STORE_BIT: u32 = 1;
     pub(crate) const UNSIGNED_INT: u32 = 0x1405;
@@ -64,6 +79,10 @@ pub(crate) struct State {
     pub(crate) results: [Option<Box<[u32]>>; 2],
     /// The drawable has no back buffer: what is meant for it goes to the front.
     single: bool,
+    /// Windows have several samples a pixel.
+    pub(crate) multisampled: bool,
+    /// Makes one of them, from its first use on.
+    pub(crate) resolver: Option<Resolver>,
 }
 
 /// An answer for the program.
@@ -85,8 +104,9 @@ pub(crate) struct Hands<'a> {
 }
 
 impl State {
-    /// Of a context that has just been made current for the first time; `es` if it is one of OpenGL ES.
-    pub(crate) fn new(gl: &Gl, es: bool) -> Self {
+    /// Of a context that has just been made current for the first time; `es` if it is one of OpenGL ES, `multisampled` if its
+    /// windows have several samples a pixel.
+    pub(crate) fn new(gl: &Gl, es: bool, multisampled: bool) -> Self {
         for (words, store) in [(UNPACK, TIGHT), (PACK, TIGHT)] {
             apply(gl, words, store);
         }
@@ -104,6 +124,8 @@ impl State {
             arrays: HashMap::new(),
             results: [None, None],
             single,
+            multisampled,
+            resolver: None,
         }
     }
 }
@@ -152,6 +174,8 @@ impl Hands<'_> {
             Command::DrawBuffer { buf } => Command::DrawBuffer { buf: self.side(buf) },
             Command::ReadBuffer { src } => Command::ReadBuffer { src: self.side(src) },
             Command::DrawBuffers { n, bufs } => return self.draw_buffers(n, bufs),
+            // The names of lists that are called come with the base added: here it stays nought.
+            Command::ListBase { .. } => return Ok(None),
             command => command,
         };
         match self.by_hand(command) {

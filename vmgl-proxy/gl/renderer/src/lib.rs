@@ -26,6 +26,7 @@ mod modes;
 mod names;
 mod pulse;
 mod reflect;
+mod resolve;
 mod room;
 mod run;
 mod session;

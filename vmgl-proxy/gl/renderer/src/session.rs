@@ -276,7 +276,9 @@ impl Session {
                 self.restoring = begin != 0;
                 Ok(())
             }
-            Control::Part { .. } => Err(Fault::NotHere),
+            Control::Part { .. } | Control::Keep { .. } | Control::Take { .. } | Control::Clear { .. } => {
+                Err(Fault::NotHere)
+            }
         })
     }
 
@@ -421,7 +423,7 @@ impl Session {
             Fault::Value
         })?;
         if known.state.is_none() {
-            known.state = Some(State::new(&self.gl, known.es));
+            known.state = Some(State::new(&self.gl, known.es, multisampled));
             let (width, height) = (size.0.into(), size.1.into());
             for call in [self.gl.Viewport, self.gl.Scissor].into_iter().flatten() {
                 // SAFETY: a call without pointers.
@@ -505,11 +507,9 @@ impl Session {
             let Some(room) = &mut drawable.room else { return Ok(Err(Fault::NoSuchName)) };
             let number = room.number;
             if let Some((half, pixels)) = room.free() {
-                let kit = self.kits[usize::from(drawable.multisampled)].as_ref();
-                let read = match kit {
-                    Some(kit) => {
-                        read_back(&self.egl, &self.gl, &kit.reader, &drawable.buffer, drawable.size, pixels)
-                    }
+                let what = (&drawable.buffer, drawable.multisampled);
+                let read = match &mut self.kits[usize::from(drawable.multisampled)] {
+                    Some(kit) => read_back(&self.egl, &self.gl, kit, what, drawable.size, pixels),
                     None => Err(Fault::NoContext),
                 };
                 if read.is_ok() {

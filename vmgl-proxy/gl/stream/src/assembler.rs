@@ -1,6 +1,7 @@
 //! A frame's payload to commands, with what came ahead in parts.
 
 use crate::control::{self, PART};
+use crate::shelf::Shelf;
 use crate::{Command, DecodeError, Reader, limits};
 
 /// The commands of one payload, not yet decoded.
@@ -32,11 +33,12 @@ impl<'p> Commands<'p> {
     }
 }
 
-/// Gathers parts and decodes; one for a connection.
+/// Gathers parts, of which it keeps some, and decodes; one for a stream.
 #[derive(Debug, Default)]
 pub struct Assembler {
     gathered: Vec<u8>,
     used: bool,
+    shelf: Shelf,
 }
 
 impl Assembler {
@@ -65,6 +67,9 @@ impl Assembler {
                     return Err(DecodeError::Limit("an array in parts"));
                 }
                 self.gathered.extend_from_slice(part);
+                continue;
+            }
+            if self.shelf.hears(opcode, body, &mut self.gathered)? {
                 continue;
             }
             self.used = true;

@@ -5,6 +5,10 @@ use crate::{DecodeError, Reader, limits};
 
 /// The number of a part of a long array.
 pub(crate) const PART: u16 = 9;
+/// Numbers of what is said about the shelf.
+pub(crate) const KEEP: u16 = 14;
+pub(crate) const TAKE: u16 = 15;
+pub(crate) const CLEAR: u16 = 16;
 /// Numbers up to here are the stream's own.
 pub(crate) const LAST: u16 = 255;
 
@@ -114,6 +118,23 @@ pub enum Control<'a> {
         /// The piece.
         data: &'a [u8],
     },
+    /// What the parts before have gathered is kept on this place of the shelf; what was there goes.
+    Keep {
+        /// Below [`limits::PLACES`].
+        place: u32,
+    },
+    /// What is on a place of the shelf, as if it came in parts. This and its like the assembler takes away, too.
+    Take {
+        /// Below [`limits::PLACES`].
+        place: u32,
+        /// Its bytes.
+        length: u32,
+    },
+    /// What is on a place of the shelf goes.
+    Clear {
+        /// Below [`limits::PLACES`].
+        place: u32,
+    },
 }
 
 fn side(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
@@ -146,6 +167,9 @@ impl<'a> Control<'a> {
             Self::ShaderStatus { .. } => 11,
             Self::Restore { .. } => 12,
             Self::Front { .. } => 13,
+            Self::Keep { .. } => KEEP,
+            Self::Take { .. } => TAKE,
+            Self::Clear { .. } => CLEAR,
         }
     }
 
@@ -168,6 +192,8 @@ impl<'a> Control<'a> {
             &Self::Reflect { program, reply } => &[program, reply],
             &Self::ShaderStatus { shader, reply } => &[shader, reply],
             &Self::Restore { begin } => &[begin],
+            &Self::Keep { place } | &Self::Clear { place } => &[place],
+            &Self::Take { place, length } => &[place, length],
             Self::Part { data } => {
                 put_array(out, data);
                 &[]
@@ -209,6 +235,9 @@ impl<'a> Control<'a> {
             11 => Self::ShaderStatus { shader: r.u32()?, reply: r.u32()? },
             12 => Self::Restore { begin: r.u32()? },
             13 => Self::Front { drawable: r.u32()? },
+            KEEP => Self::Keep { place: r.u32()? },
+            TAKE => Self::Take { place: r.u32()?, length: r.u32()? },
+            CLEAR => Self::Clear { place: r.u32()? },
             _ => return Err(DecodeError::Opcode(opcode)),
         })
     }

@@ -3,7 +3,7 @@
 //! A connection opens with [`ClientHello`] and [`ServerHello`]; then [`Outgoing`] and [`Incoming`] carry frames, each
 //! direction counting its own. A frame's payload is a row of commands: to the renderer [`Command`], generated from the
 //! registry with the stream's own [`Control`] beside them, back [`Event`]. What does not fit into one command goes ahead in
-//! parts, which the [`Assembler`] puts together. All integers are little-endian, all fields begin at a multiple of four.
+//! parts, which the [`Assembler`] puts together; those that come again it has kept ([`Shelved`]). All integers are little-endian, all fields begin at a multiple of four.
 //!
 //! Faults: a connection may end at any byte. Frames that the other side has not acknowledged are kept, and a new
 //! connection goes on where the old one ended: nothing is executed twice, nothing is left out.
@@ -23,6 +23,7 @@ mod frame;
 mod hello;
 pub mod limits;
 mod reflection;
+mod shelf;
 pub mod size;
 pub mod wire;
 
@@ -34,4 +35,5 @@ pub use event::{Event, Outs, put_out};
 pub use frame::{Frame, FrameError, HEADER, Incoming, Outgoing};
 pub use hello::{ClientHello, HelloError, ServerHello, Verdict};
 pub use reflection::{Block, Reflection, Uniform, Variable};
+pub use shelf::Shelved;
 pub use wire::{DecodeError, Reader};

@@ -10,6 +10,10 @@ pub const ARRAY: usize = 64 << 10;
 pub const PART: usize = 128 << 10;
 /// Most bytes that parts may gather.
 pub const PENDING: usize = 256 << 20;
+/// Most bytes of arrays that are kept on the shelf.
+pub const SHELF: usize = 64 << 20;
+/// Most arrays of them.
+pub const PLACES: usize = 1024;
 /// Most bytes of one array in an answer.
 pub const ANSWER: usize = 64 << 20;
 /// Most bytes of frames that wait for an acknowledgement; who would send more waits.

@@ -81,7 +81,8 @@ fn cut(bits: &Bits, (x, y): (usize, usize), info: &Charinfo) -> Glyph {
     let side = |length: usize| u16::try_from(length).unwrap_or(0);
     Glyph {
         size: (side(width), side(height)),
-        origin: (info.left_side_bearing.saturating_neg(), info.descent),
+        // As GLX says it: letters stand one row above their place.
+        origin: (info.left_side_bearing.saturating_neg(), info.descent.saturating_sub(1)),
         advance: info.character_width,
         bits: rows,
     }
@@ -199,7 +200,7 @@ mod tests {
         let bits =
             Bits { data: vec![0, 0b0000_0010, 0b0001_0100, 0b0000_1000], stride: 1, least_first: true };
         let glyph = cut(&bits, (2, 3), &info(-1, 3, 2, 1));
-        assert_eq!((glyph.size, glyph.origin, glyph.advance), ((4, 3), (1, 1), 4));
+        assert_eq!((glyph.size, glyph.origin, glyph.advance), ((4, 3), (1, 0), 4));
         assert_eq!(glyph.bits, [0b0010_0000, 0b0101_0000, 0b1000_0000]);
     }
 

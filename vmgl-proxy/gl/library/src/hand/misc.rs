@@ -4,7 +4,6 @@ use vmgl_gl_stream::{Command, Control, size};
 
 use crate::core::{Cx, INVALID_ENUM, INVALID_OPERATION, INVALID_VALUE};
 use crate::raw;
-use crate::shadow::values::slot;
 
 /// The picture is drawn in order anyhow, and nothing of it is read here: nobody waits.
 pub(crate) fn finish(cx: &mut Cx<'_>) {
@@ -46,8 +45,7 @@ unsafe fn list_names(count: usize, kind: u32, lists: *const u8, base: u32) -> Op
 
 pub(crate) unsafe fn call_lists(cx: &mut Cx<'_>, n: i32, kind: u32, lists: *const u8) {
     let Ok(count) = usize::try_from(n) else { return cx.error(INVALID_VALUE) };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was put there as a u32")]
-    let base = cx.state.values.get(const { slot(0x0b32) })[0] as u32;
+    let base = cx.state.list_base();
     // SAFETY: the caller's.
     let Some(names) = (unsafe { list_names(count, kind, lists, base) }) else {
         return cx.error(INVALID_ENUM);

@@ -32,6 +32,7 @@ pub(crate) unsafe fn feedback_buffer(cx: &mut Cx<'_>, size: i32, kind: u32, buff
         return cx.error(INVALID_OPERATION);
     }
     cx.state.results.feedback = (buffer.expose_provenance(), room);
+    cx.state.results.kind = kind;
     cx.send(Command::FeedbackBuffer { size, type_: kind });
 }
 
@@ -51,16 +52,20 @@ pub(crate) fn render_mode(cx: &mut Cx<'_>, mode: u32) -> i32 {
         return 0;
     }
     if is_drawing(cx) {
-        cx.state.results.mode = mode;
+        cx.state.results.enter(mode);
         let reply = cx.wire.reply();
         cx.wire.put(&Command::RenderMode { reply, mode });
         cx.wire.link.disregard(reply);
         return 0;
     }
-    let before = std::mem::replace(&mut cx.state.results.mode, mode);
     let results = &cx.state.results;
-    let (address, room) = if before == SELECT { results.selection } else { results.feedback };
-    let Some(answer) = cx.ask(|reply| Command::RenderMode { reply, mode }) else { return 0 };
+    let (address, room) = if results.mode == SELECT { results.selection } else { results.feedback };
+    // A renderer that is lost meanwhile is followed by one in the mode that was, which is asked again.
+    let answer = cx.ask(|reply| Command::RenderMode { reply, mode });
+    if answer.is_some() || !cx.wire.is_unanswered() {
+        cx.state.results.enter(mode);
+    }
+    let Some(answer) = answer else { return 0 };
     let place = std::ptr::with_exposed_provenance_mut(address);
     let capacity = u32::try_from(room.saturating_mul(4)).unwrap_or(u32::MAX);
     // SAFETY: the program gave this place for so many numbers, and keeps it until the mode is left.

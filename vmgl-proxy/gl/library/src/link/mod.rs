@@ -204,6 +204,11 @@ impl Link {
         [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
     }
 
+    /// Whether bytes on the way count.
+    pub(crate) fn is_far(&self) -> bool {
+        self.0.place.is_far()
+    }
+
     /// Bytes that have been sent.
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.0.sent_bytes.load(Ordering::Relaxed)

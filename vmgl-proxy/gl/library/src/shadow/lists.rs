@@ -9,6 +9,7 @@ use vmgl_gl_stream::{Assembler, Command, Commands};
 use super::attributes::{Slot, attribute};
 use super::kept::{Form, Key, form_of};
 use super::textures::ROOM;
+use super::values::slot;
 use super::{Group, State};
 
 /// Lists call lists so deep at most.
@@ -31,6 +32,8 @@ pub(super) struct Recording {
     last: BTreeMap<Last, Vec<u8>>,
     /// All of it; none if that cannot be kept.
     whole: Option<Vec<u8>>,
+    /// The base of lists that holds at this place of it, if it says so itself.
+    base: Option<u32>,
 }
 
 /// A list when it is complete.
@@ -41,11 +44,16 @@ pub(super) struct Recorded {
 
 impl Recording {
     pub(super) fn new(name: u32, executes: bool) -> Self {
-        Self { name, executes, bytes: Vec::new(), last: BTreeMap::new(), whole: Some(Vec::new()) }
+        Self { name, executes, bytes: Vec::new(), last: BTreeMap::new(), whole: Some(Vec::new()), base: None }
     }
 
     pub(super) fn record(&mut self, command: &Command<'_>, active: usize) {
         self.add(command);
+        match *command {
+            Command::ListBase { base } => self.base = Some(base),
+            Command::PopAttrib => self.base = None,
+            _ => {}
+        }
         let form = form_of(command);
         let slot = attribute(command).map(|(slot, _)| Last::Attribute(slot));
         let kept = || form.filter(Form::is_free).map(|form| Last::Kept(form.key(active)));
@@ -262,6 +270,12 @@ pub(super) fn at_once(command: &Command<'_>) -> bool {
 }
 
 impl State {
+    /// What is added to the names of lists that are called now; of those that a list calls, as far as the list says it.
+    pub(crate) fn list_base(&self) -> u32 {
+        let now = || super::get::whole(self.values.get(const { slot(0x0b32) })[0]);
+        self.list.as_ref().and_then(|list| list.base).unwrap_or_else(now)
+    }
+
     /// A list was called: what it changes here.
     pub(super) fn call_list(&mut self, group: &mut Group, name: u32) {
         if self.nested >= DEEPEST {

@@ -9,6 +9,7 @@
 pub(crate) mod arrays;
 pub(crate) mod attributes;
 pub(crate) mod bindings;
+mod feedback;
 pub(crate) mod get;
 pub(crate) mod kept;
 pub(crate) mod lists;
@@ -16,9 +17,11 @@ pub(crate) mod matrix;
 pub(crate) mod objects;
 mod owned;
 pub(crate) mod queries;
+pub(crate) mod renderbuffers;
 pub(crate) mod restore;
 mod stacks;
 pub(crate) mod steps;
+mod storage;
 pub(crate) mod textures;
 mod track;
 pub(crate) mod values;
@@ -28,6 +31,7 @@ use std::sync::Arc;
 
 use arrays::ArrayObject;
 pub(crate) use bindings::{TARGETS, buffer_place, texture_place};
+pub(crate) use feedback::Results;
 use matrix::Stack;
 pub(crate) use objects::{Asked, Buffer, Group, Linked, Map, Object, Shader, Uniforms};
 use values::Values;
@@ -140,15 +144,6 @@ pub(crate) struct Framebuffer {
     read_buffer: Option<u32>,
 }
 
-/// Where the program wants what is selected and what is fed back: addresses, and how many numbers there is room for.
-#[derive(Debug, Default)]
-pub(crate) struct Results {
-    /// The render mode; 0 at first, which is that of drawing.
-    pub(crate) mode: u32,
-    pub(crate) selection: (usize, usize),
-    pub(crate) feedback: (usize, usize),
-}
-
 /// The state of a context.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -183,6 +178,7 @@ pub(crate) struct State {
     pub(crate) query_names: Names,
     pub(crate) feedback_names: Names,
     pub(crate) feedback: u32,
+    feedbacks: BTreeMap<u32, feedback::Feedback>,
     queries: HashMap<u32, u32>,
     /// What each query has asked for.
     query_targets: BTreeMap<u32, u32>,
@@ -232,6 +228,7 @@ impl State {
             query_names: Names::default(),
             feedback_names: Names::default(),
             feedback: 0,
+            feedbacks: BTreeMap::new(),
             queries: HashMap::new(),
             query_targets: BTreeMap::new(),
             query_results: queries::QueryResults::default(),

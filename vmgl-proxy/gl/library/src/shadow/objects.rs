@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use vmgl_gl_stream::Reflection;
 
+use super::renderbuffers::Renderbuffer;
 use super::textures::{Name, Texture};
 use crate::names::Names;
 
@@ -140,8 +141,7 @@ pub(crate) struct Group {
     pub(crate) kept_textures: BTreeMap<Name, Texture>,
     /// Bytes of pixels and lists that are kept.
     pub(crate) kept_bytes: usize,
-    /// How the room of each renderbuffer was made.
-    pub(crate) storages: BTreeMap<u32, Vec<u8>>,
+    pub(crate) renderbuffers_kept: BTreeMap<u32, Renderbuffer>,
     /// By sampler and parameter the command that set it last.
     pub(crate) sampler_parameters: BTreeMap<(u32, u32), Vec<u8>>,
     /// Fences that are waited for.

@@ -4,6 +4,7 @@ use vmgl_gl_stream::{Command, Data};
 
 use super::arrays::{Array, Fixed};
 use super::bindings::{DRAW_FRAMEBUFFER, ELEMENT_ARRAY, READ_FRAMEBUFFER, buffer_place, texture_place};
+use super::feedback;
 use super::lists::Recording;
 use super::textures::Texture;
 use super::{Attachment, Buffer, Group, Object, State};
@@ -12,7 +13,7 @@ use super::{Attachment, Buffer, Group, Object, State};
 pub(super) const TEXTURE: u32 = 0x1702;
 
 /// Names of an array of the program's.
-fn names(bytes: &[u8]) -> impl Iterator<Item = u32> {
+pub(super) fn names(bytes: &[u8]) -> impl Iterator<Item = u32> {
     bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
@@ -48,13 +49,7 @@ impl State {
                 group.images += 1;
             }
             Command::RenderbufferStorage { .. } | Command::RenderbufferStorageMultisample { .. } => {
-                group.images += 1;
-                let bytes = group.storages.entry(self.renderbuffer).or_default();
-                bytes.clear();
-                command.encode(bytes);
-            }
-            Command::TexStorage1D { .. } | Command::TexStorage2D { .. } | Command::TexStorage3D { .. } => {
-                group.images += 1;
+                group.store_renderbuffer(self.renderbuffer, command);
             }
             Command::BindSampler { unit, sampler } => {
                 if let Some(unit) = usize::try_from(unit).ok().and_then(|unit| self.units.get_mut(unit)) {
@@ -69,16 +64,6 @@ impl State {
                         .iter_mut()
                         .filter(|unit| unit.sampler == name)
                         .for_each(|unit| unit.sampler = 0);
-                }
-            }
-            Command::BindTransformFeedback { id, .. } => {
-                self.feedback_names.take(id);
-                self.feedback = id;
-            }
-            Command::DeleteTransformFeedbacks { ids, .. } => {
-                names(ids).for_each(|name| self.feedback_names.free(name));
-                if names(ids).any(|name| name == self.feedback) {
-                    self.feedback = 0;
                 }
             }
             Command::UseProgram { program } => self.use_program(group, program),
@@ -150,6 +135,8 @@ impl State {
                 return self.apply_buffers(group, command)
                     || self.apply_framebuffers(group, command)
                     || self.apply_textures(group, command)
+                    || self.apply_storage(group, command)
+                    || self.apply_feedback(group, command)
                     || self.apply_programs(group, command);
             }
         }
@@ -182,7 +169,11 @@ impl State {
             | Command::BindBufferRange { target, buffer, index, .. } => {
                 let mut bytes = Vec::new();
                 command.encode(&mut bytes);
-                self.indexed.insert((target, index), (buffer, bytes));
+                if target == feedback::BUFFER {
+                    self.current_feedback().bound.insert(index, (buffer, bytes));
+                } else {
+                    self.indexed.insert((target, index), (buffer, bytes));
+                }
                 self.bind_buffer(group, target, buffer);
             }
             Command::BufferData { target, size, data, usage } => {
@@ -215,17 +206,14 @@ impl State {
                     buffer.stale = true;
                 }
             }
-            Command::EndTransformFeedback => {
-                let bound = self.bound_buffer(0x8c8e).and_then(|name| group.stored.get_mut(&name));
-                if let Some(buffer) = bound {
-                    buffer.stale = true;
-                }
-            }
             Command::DeleteBuffers { buffers, .. } => {
                 for name in names(buffers).filter(|name| *name != 0) {
                     group.buffers.free(name);
                     group.stored.remove(&name);
                     self.indexed.retain(|_, (buffer, _)| *buffer != name);
+                    for it in self.feedbacks.values_mut() {
+                        it.bound.retain(|_, (buffer, _)| *buffer != name);
+                    }
                     self.buffers.iter_mut().filter(|bound| **bound == name).for_each(|bound| *bound = 0);
                     let arrays = self.arrays();
                     if arrays.elements == name {
@@ -317,7 +305,7 @@ impl State {
             Command::DeleteRenderbuffers { renderbuffers, .. } => {
                 for name in names(renderbuffers).filter(|name| *name != 0) {
                     group.renderbuffers.free(name);
-                    group.storages.remove(&name);
+                    group.renderbuffers_kept.remove(&name);
                     if self.renderbuffer == name {
                         self.renderbuffer = 0;
                     }

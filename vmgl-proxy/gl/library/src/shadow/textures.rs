@@ -18,12 +18,13 @@ const PARTS: usize = 64;
 
 const BASE: i32 = 0;
 
-/// How a level is made.
+/// How a level is made: `Stored` with all others of its texture, by one command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Make {
     Image { dimensions: u8, internal: i32, border: i32 },
     Compressed { dimensions: u8, internal: u32, border: i32 },
     Multisample { internal: u32, samples: i32, fixed: u32 },
+    Stored { dimensions: u8, is_packed: bool },
 }
 
 /// A level of one face.
@@ -56,30 +57,43 @@ pub(crate) struct Texture {
     pub(crate) is_mipmapped: bool,
     /// The buffer that it shows.
     pub(crate) buffer: Option<(u32, u32)>,
+    /// The command that made the room of all levels at once.
+    pub(crate) storage: Option<Vec<u8>>,
 }
 
 /// A texture's name; of name 0 there is one for each target.
 pub(crate) type Name = (u32, u32);
 
 /// A format and a type in which a level can be made without pixels.
-fn plain(internal: i32) -> (u32, u32) {
+pub(super) fn plain(internal: i32) -> (u32, u32) {
     match internal {
+        0x1903 | 0x1906 | 0x1907 | 0x1909 | 0x190a | 0x8227 => (internal.cast_unsigned(), 0x1401),
         0x1902 | 0x81a5..=0x81a7 | 0x8cac => (0x1902, 0x1405),
         0x84f9 | 0x88f0 => (0x84f9, 0x84fa),
         0x8cad => (0x84f9, 0x8dad),
         0x8d70..=0x8d8f | 0x8231..=0x823c => (0x8d99, 0x1405),
+        // Floats.
+        0x8814..=0x881f | 0x822d..=0x8230 | 0x8c3a | 0x8c3d => (0x1908, 0x1406),
         _ => (0x1908, 0x1401),
     }
 }
 
 impl Level {
-    fn bytes(&self) -> usize {
+    /// Nothing is known of its pixels.
+    pub(super) fn empty(make: Make, sizes: [i32; 3], (format, kind): (u32, u32)) -> Self {
+        let (pixels, parts) = (Vec::new(), Vec::new());
+        Self { make, sizes, format, kind, pixels, parts, is_lost: false, is_home: false }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
         self.pixels.len() + self.parts.iter().map(Vec::len).sum::<usize>()
     }
 
     /// A part of it is given. Whether it could be kept.
     fn change(&mut self, place: [i32; 3], sizes: [i32; 3], (format, kind): (u32, u32), bytes: &[u8]) -> bool {
-        let Make::Image { border: 0, .. } = self.make else { return false };
+        if !matches!(self.make, Make::Image { border: 0, .. } | Make::Stored { is_packed: false, .. }) {
+            return false;
+        }
         if place == [0; 3] && sizes == self.sizes {
             (self.format, self.kind, self.is_lost) = (format, kind, false);
             self.pixels.clear();
@@ -133,7 +147,7 @@ impl State {
         Some((name, if name == 0 { target } else { 0 }))
     }
 
-    fn texture<'g>(&mut self, group: &'g mut Group, target: u32) -> Option<&'g mut Texture> {
+    pub(super) fn texture<'g>(&mut self, group: &'g mut Group, target: u32) -> Option<&'g mut Texture> {
         let name = self.texture_name(target)?;
         let target = if (0x8515..=0x851a).contains(&target) { 0x8513 } else { target };
         let first = || Texture { target, ..Texture::default() };
@@ -150,7 +164,8 @@ impl State {
         data: Data<'_>,
     ) {
         let used = group.kept_bytes;
-        let Some(texture) = self.texture(group, target) else { return };
+        // Where the room of all levels is there OpenGL refuses to make another.
+        let Some(texture) = self.texture(group, target).filter(|it| it.storage.is_none()) else { return };
         let before = texture.levels.get(&(level, target)).map_or(0, Level::bytes);
         let (mut pixels, mut is_lost) = (Vec::new(), matches!(data, Data::Offset(_)));
         if let Data::Memory(bytes) = data {
@@ -160,7 +175,7 @@ impl State {
             }
         }
         let after = pixels.len();
-        let made = Level { make, sizes, format, kind, pixels, parts: Vec::new(), is_lost, is_home: false };
+        let made = Level { pixels, is_lost, ..Level::empty(make, sizes, (format, kind)) };
         texture.levels.insert((level, target), made);
         group.kept_bytes = used - before + after;
     }
@@ -352,9 +367,15 @@ impl State {
                 group.images += 1;
                 let Some(texture) = self.texture(group, target) else { return true };
                 texture.is_mipmapped = true;
-                let upper = texture.levels.iter().filter(|((level, _), _)| *level > BASE);
-                let bytes: usize = upper.map(|(_, it)| it.bytes()).sum();
-                texture.levels.retain(|(level, _), _| *level <= BASE);
+                let upper = texture.levels.iter_mut().filter(|((level, _), _)| *level > BASE);
+                let mut bytes = 0;
+                for (_, it) in upper {
+                    bytes += it.bytes();
+                    *it = Level::empty(it.make, it.sizes, (it.format, it.kind));
+                }
+                if texture.storage.is_none() {
+                    texture.levels.retain(|(level, _), _| *level <= BASE);
+                }
                 group.kept_bytes -= bytes;
             }
             C::TexBuffer { target, internalformat, buffer } => {
@@ -397,6 +418,7 @@ impl Group {
     pub(crate) fn leave_home(&mut self) {
         let levels = self.kept_textures.values_mut().flat_map(|texture| texture.levels.values_mut());
         levels.for_each(|level| level.is_home = false);
+        self.leave_renderbuffers();
     }
 
     /// What a level holds was asked of the renderer.

@@ -6,6 +6,7 @@ use super::steps::{View, matrix_bytes, steps};
 use super::{Lost, Sink};
 use crate::shadow::arrays::{Array, ArrayObject, FIXED, Fixed};
 use crate::shadow::bindings::{ARRAY, BUFFERS, DRAW_FRAMEBUFFER, ELEMENT_ARRAY, READ_FRAMEBUFFER};
+use crate::shadow::feedback;
 use crate::shadow::kept::Kept;
 use crate::shadow::matrix::{IDENTITY, Stack};
 use crate::shadow::stacks::Saved;
@@ -34,8 +35,12 @@ pub(crate) fn context(state: &State, sink: &mut impl Sink, lost: &mut Lost) {
             sink.put_bytes(bytes);
         }
     }
+    feedback::bindings(state, sink, lost);
     for ((target, _), &buffer) in BUFFERS.iter().zip(&state.buffers) {
-        if buffer != 0 || *target == ARRAY_BUFFER {
+        // What was bound at a place is bound to the target, too.
+        let feeds = *target == feedback::BUFFER && !state.feedbacks.is_empty();
+        let by_place = feeds || state.indexed.keys().any(|(of, _)| of == target);
+        if buffer != 0 || by_place || *target == ARRAY_BUFFER {
             sink.put(&Command::BindBuffer { target: *target, buffer });
         }
     }
@@ -45,6 +50,7 @@ pub(crate) fn context(state: &State, sink: &mut impl Sink, lost: &mut Lost) {
     if state.program != 0 {
         sink.put(&Command::UseProgram { program: state.program });
     }
+    feedback::going(state, sink, lost);
     if let Some(list) = &state.list {
         let mode = if list.executes { 0x1301 } else { 0x1300 };
         sink.put(&Command::NewList { list: list.name, mode });
@@ -229,7 +235,8 @@ fn framebuffers(state: &State, sink: &mut impl Sink) {
         it.made.values().for_each(|bytes| sink.put_bytes(bytes));
         match it.draw_buffers.as_deref() {
             None => {}
-            Some(&[buf]) => sink.put(&Command::DrawBuffer { buf }),
+            // OpenGL ES has only the one for several.
+            Some(&[buf]) if state.api < 2 => sink.put(&Command::DrawBuffer { buf }),
             Some(all) => {
                 let bufs: Vec<u8> = all.iter().flat_map(|buffer| buffer.to_le_bytes()).collect();
                 let n = i32::try_from(all.len()).unwrap_or(0);

@@ -6,10 +6,9 @@ use vmgl_gl_stream::{Command, Control, Data, Reflection};
 
 use super::{Lost, Sink};
 use crate::shadow::textures::{Level, Make, Texture};
-use crate::shadow::{Asked, Group, Linked, Object, Shader, steps};
+use crate::shadow::{Asked, Group, Linked, Object, Shader, renderbuffers, steps};
 
 const ARRAY_BUFFER: u32 = 0x8892;
-const RENDERBUFFER: u32 = 0x8d41;
 const COMPILE: u32 = 0x1300;
 const FENCE: u32 = 0x9117;
 
@@ -21,14 +20,7 @@ pub(crate) fn objects(
     lost: &mut Lost,
 ) -> Vec<(u32, u32)> {
     buffers(group, sink, lost);
-    for (&renderbuffer, bytes) in &group.storages {
-        sink.put(&Command::BindRenderbuffer { target: RENDERBUFFER, renderbuffer });
-        sink.put_bytes(bytes);
-        lost.note("contents of renderbuffers", renderbuffer);
-    }
-    if !group.storages.is_empty() {
-        sink.put(&Command::BindRenderbuffer { target: RENDERBUFFER, renderbuffer: 0 });
-    }
+    renderbuffers::put(group, sink, lost);
     for (&(name, of), texture) in &group.kept_textures {
         let target = if name == 0 { of } else { texture.target };
         sink.put(&Command::BindTexture { target, texture: name });
@@ -87,6 +79,9 @@ fn make_texture(
     texture.parameters.values().for_each(|bytes| sink.put_bytes(bytes));
     if let Some((internalformat, buffer)) = texture.buffer {
         sink.put(&Command::TexBuffer { target: texture.target, internalformat, buffer });
+    }
+    if let Some(bytes) = &texture.storage {
+        sink.put_bytes(bytes);
     }
     let mut mipmaps = texture.is_mipmapped;
     for (&(level, face), it) in &texture.levels {
@@ -175,6 +170,9 @@ fn make_level((target, level): (u32, i32), it: &Level, sink: &mut impl Sink) {
                 },
             });
         }
+        // Its room is there already.
+        Make::Stored { .. } if it.pixels.is_empty() => {}
+        Make::Stored { dimensions, .. } => sink.put(&stored((target, level), dimensions, it, pixels)),
         Make::Multisample { internal: internalformat, samples, fixed: fixedsamplelocations } => {
             sink.put(&if depth == 0 {
                 Command::TexImage2DMultisample {
@@ -197,6 +195,29 @@ fn make_level((target, level): (u32, i32), it: &Level, sink: &mut impl Sink) {
                 }
             });
         }
+    }
+}
+
+/// What fills a level whose room is there.
+fn stored<'p>((target, level): (u32, i32), dimensions: u8, it: &Level, pixels: Data<'p>) -> Command<'p> {
+    let ([width, height, depth], format, type_) = (it.sizes, it.format, it.kind);
+    let (xoffset, yoffset, zoffset) = (0, 0, 0);
+    match dimensions {
+        1 => Command::TexSubImage1D { target, level, xoffset, width, format, type_, pixels },
+        2 => Command::TexSubImage2D { target, level, xoffset, yoffset, width, height, format, type_, pixels },
+        _ => Command::TexSubImage3D {
+            target,
+            level,
+            xoffset,
+            yoffset,
+            zoffset,
+            width,
+            height,
+            depth,
+            format,
+            type_,
+            pixels,
+        },
     }
 }
 

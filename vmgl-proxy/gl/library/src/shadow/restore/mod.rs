@@ -26,6 +26,8 @@ pub(crate) trait Sink {
     fn put_bytes(&mut self, commands: &[u8]);
     /// A number for a question.
     fn reply(&mut self) -> u32;
+    /// A number for a question whose answer nobody looks for.
+    fn unheard(&mut self) -> u32;
 }
 
 /// What could not be made anew: so many of each kind, and the first of them.
@@ -33,7 +35,8 @@ pub(crate) trait Sink {
 pub(crate) struct Lost(BTreeMap<&'static str, (usize, u32)>);
 
 impl Lost {
-    fn note(&mut self, what: &'static str, name: u32) {
+    /// One more is lost; 0 is no name.
+    pub(super) fn note(&mut self, what: &'static str, name: u32) {
         self.0.entry(what).or_insert((0, name)).0 += 1;
     }
 }
@@ -42,7 +45,10 @@ impl std::fmt::Display for Lost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, (what, (count, first))) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{what} of {count} (the first is {first})")?;
+            write!(f, "{comma}{what} of {count}")?;
+            if *first != 0 {
+                write!(f, " (the first is {first})")?;
+            }
         }
         if self.0.is_empty() { f.write_str("nothing") } else { Ok(()) }
     }

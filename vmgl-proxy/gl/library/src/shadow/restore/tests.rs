@@ -22,6 +22,10 @@ impl Sink for Vec<u8> {
     fn reply(&mut self) -> u32 {
         1
     }
+
+    fn unheard(&mut self) -> u32 {
+        1
+    }
 }
 
 /// Numbers that look random, the same for the same seed.
