@@ -4,10 +4,12 @@
 //! and once with Mesa's software in the agent, and what is seen of it is counted by viewers: by the proxy's, and by a plain
 //! one over the same line. Peers take turns in one run; medians are shown; each bar is said to be met or missed.
 
+mod again;
 mod cost;
 mod fps;
 mod lag;
 pub(crate) mod programs;
+mod restore;
 mod trace;
 mod virpipe;
 pub(crate) mod world;
@@ -26,9 +28,11 @@ use world::{Built, World};
 #[command(after_help = "Examples:
   cargo xtask bench gl
   cargo xtask bench gl --rows fps --rtts 100 --programs gears,vtk --runs 1
-  cargo xtask bench gl --rows cost,trace --programs glmark2")]
+  cargo xtask bench gl --rows cost,trace --programs glmark2
+  cargo xtask bench gl --rows restore --rtts 100 --state 64
+  cargo xtask bench gl --rows restore --rtts 10 --state 2 --runs 1")]
 pub(crate) struct Arguments {
-    /// These rows only; by default all.
+    /// These rows only; by default all but the last two.
     #[arg(long, value_delimiter = ',')]
     rows: Vec<Row>,
     /// Only programs whose names have one of these words in them; by default each row's own choice.
@@ -43,6 +47,9 @@ pub(crate) struct Arguments {
     /// Seconds a run.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// MiB of textures, of buffers, of lists whose renderer is killed.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=200))]
+    state: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -57,6 +64,10 @@ enum Row {
     Cost,
     /// Bytes a frame beside those of apitrace.
     Trace,
+    /// From the end of a renderer to the next one's first picture, over the longest line.
+    Restore,
+    /// Bytes a frame of textures that are given anew with each picture, over the longest line.
+    Again,
 }
 
 impl Arguments {
@@ -100,6 +111,17 @@ pub(super) fn measure(arguments: &Arguments) -> Result<()> {
     }
     if wanted(Row::Trace) {
         bars.extend(trace::measure(&World::make(&mut scratch, &built, 0)?, arguments)?);
+    }
+    let named = |row| arguments.rows.contains(&row);
+    if named(Row::Restore) || named(Row::Again) {
+        let ms = arguments.rtts.iter().copied().max().unwrap_or(0);
+        let world = World::make(&mut scratch, &built, ms)?;
+        if named(Row::Restore) {
+            bars.extend(restore::measure(&world, arguments)?);
+        }
+        if named(Row::Again) {
+            again::measure(&world, arguments)?;
+        }
     }
     println!();
     bars.iter().for_each(|bar| println!("{}", Bar::line(bar)));

@@ -115,7 +115,7 @@ pub(crate) struct Playing {
 
 impl Playing {
     /// Why it may not draw: what it said last.
-    fn last_words(&self) -> String {
+    pub(super) fn last_words(&self) -> String {
         let said = fs::read_to_string(&self.errors).unwrap_or_default();
         said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it says nothing").to_owned()
     }
@@ -210,9 +210,10 @@ impl World {
         };
         let tunnel = Tunnel::make(&wan.shape())?;
         scratch.guards(&tunnel)?;
-        let (shown, plain) = (screen(&tunnel.a, VNC_PORT)?, screen(&tunnel.a, VNC_PORT + 1)?);
+        let screen = |port| screen(tunnel.a.command("Xvnc"), tunnel.a.address, port);
+        let (shown, plain) = (screen(VNC_PORT)?, screen(VNC_PORT + 1)?);
         let gl = format!("tcp:{}:{GL_PORT}", tunnel.b.address);
-        let proxy = proxy(built, &tunnel.b, &shown.at, &["--gl-listen", &gl])?;
+        let proxy = proxy(built, tunnel.b.command(&built.proxy), &shown.at, &["--gl-listen", &gl])?;
         let mut watcher = tunnel.a.command(&built.proxy);
         watcher.args(["gl", "watch", "--display", &shown.display, "--to", &gl]).stdout(Stdio::null());
         let watcher = Running::start(&mut watcher)?;
@@ -223,18 +224,17 @@ impl World {
 
     /// A proxy of its own before the second screen.
     pub(crate) fn proxy_of_plain(&self) -> Result<Proxy> {
-        proxy(&self.built, &self.tunnel.b, &self.plain.at, &[])
+        proxy(&self.built, self.tunnel.b.command(&self.built.proxy), &self.plain.at, &[])
     }
 
     fn told(&self) -> Result<Value> {
         ask(&self.proxy.ctl, &json!({ "do": "gl" }))
     }
 
-    fn start(&self, command: &mut Command, program: &Program, pace: Pace) -> Result<Playing> {
+    fn start(&self, command: &mut Command, words: Vec<String>, pace: Pace) -> Result<Playing> {
         let errors = self.built.path();
         let rates = self.built.path();
         fs::create_dir_all(&rates)?;
-        let words = program.words(&self.built.scene, pace);
         command.args(words).stdout(Stdio::null());
         command.env("XDG_RUNTIME_DIR", &self.built.folder).env("GALLIUM_HUD", "fps");
         command.env("GALLIUM_HUD_PERIOD", TELLS).env("GALLIUM_HUD_VISIBLE", "false");
@@ -248,13 +248,22 @@ impl World {
 
     /// Starts a program whose OpenGL is drawn at the desk.
     pub(crate) fn travelling(&self, program: &Program, pace: Pace) -> Result<Playing> {
+        self.at_desk(program.words(&self.built.scene, pace), pace)
+    }
+
+    /// The same of a program that is none of the table's.
+    pub(super) fn travelling_words(&self, words: Vec<String>) -> Result<Playing> {
+        self.at_desk(words, Pace::Screen)
+    }
+
+    fn at_desk(&self, words: Vec<String>, pace: Pace) -> Result<Playing> {
         let mut command = self.tunnel.a.command("env");
         let library = self.built.library.display();
         command.arg(format!("LD_LIBRARY_PATH={library}"));
         command.env("DISPLAY", &self.shown.display).env("__GLX_VENDOR_LIBRARY_NAME", "vmgl");
         command.env("VMGL_GL", format!("tcp:{}:{GL_PORT}", self.tunnel.b.address));
         command.env("__EGL_VENDOR_LIBRARY_FILENAMES", format!("{library}/vmgl.json"));
-        let mut playing = self.start(&mut command, program, pace)?;
+        let mut playing = self.start(&mut command, words, pace)?;
         let until = Instant::now() + PATIENCE;
         while self.stat(&playing).map_or(0.0, |stat| stat.frames) < BEGUN as f64 {
             if Instant::now() > until || playing.running.ended()? {
@@ -271,14 +280,17 @@ impl World {
         command.env("DISPLAY", &self.plain.display).env("LIBGL_ALWAYS_SOFTWARE", "1");
         command.env("__GLX_VENDOR_LIBRARY_NAME", "mesa");
         command.args(more.iter().map(|(name, value)| format!("{name}={value}")));
-        self.start(&mut command, program, pace)
+        self.start(&mut command, program.words(&self.built.scene, pace), pace)
     }
 
     /// What the proxy counts of a program of [`World::travelling`].
     pub(super) fn stat(&self, playing: &Playing) -> Result<Stat> {
         let told = self.told()?;
         let programs = told["programs"].as_array().context("no programs")?;
-        let own = |program: &&Value| program["pid"].as_u64() == Some(playing.running.id().into());
+        // Of a renderer that was lost something may be left.
+        let own = |program: &&Value| {
+            program["connected"] == true && program["pid"].as_u64() == Some(playing.running.id().into())
+        };
         let own = programs.iter().find(own).context("the proxy does not know the program")?;
         let number = |name: &str| own[name].as_f64().with_context(|| format!("no {name}"));
         Ok(Stat {
@@ -336,19 +348,19 @@ impl World {
     }
 }
 
-fn screen(side: &Side, port: u16) -> Result<Screen> {
-    let mut command = side.command("Xvnc");
+/// Xvnc by this command, for viewers at that address and port.
+fn screen(mut command: Command, address: &str, port: u16) -> Result<Screen> {
     command.args(["-displayfd", "1", "-SecurityTypes", "None", "-depth", "24", "-geometry", SCREEN]);
     command.args(["-AlwaysShared", "-rfbport", &port.to_string()]).stdout(Stdio::piped());
     let mut running = Running::start(&mut command)?;
     let display = format!(":{}", running.line()?);
-    Ok(Screen { running, display, at: format!("tcp:{}:{port}", side.address) })
+    Ok(Screen { running, display, at: format!("tcp:{address}:{port}") })
 }
 
-fn proxy(built: &Built, side: &Side, upstream: &str, more: &[&str]) -> Result<Proxy> {
+/// The proxy by this command, before that screen.
+fn proxy(built: &Built, mut command: Command, upstream: &str, more: &[&str]) -> Result<Proxy> {
     let (ctl, door) = (built.path(), built.path());
     let at = format!("unix:{}", door.display());
-    let mut command = side.command(&built.proxy);
     command.args(["serve", "--upstream", upstream, "--listen", &at, "--ctl"]).arg(&ctl).args(more);
     let running = Running::start(command.env("RUST_LOG", "error").stdout(Stdio::null()))?;
     wait("the proxy shows the agent's screen", || {
