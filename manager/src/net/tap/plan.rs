@@ -83,10 +83,10 @@ pub(super) fn settings(
     (if ipv6 { before } else { &before[4..] }, &[("netfilter/nf_conntrack_tcp_be_liberal", "1")])
 }
 
-/// The shell that the DHCP server's parent is: it ends the server when its standard input ends. (A signal at a parent's death would be
-/// sent with the rights of that parent, which has none to it.)
+/// The shell that the DHCP server's parent is: it ends the server when its standard input ends, and when it is killed itself. (A signal at
+/// the gateway's death would be sent with the gateway's rights, which has none to it.)
 const GUARD: &str = "exec 3<&0
-\"$@\" 3<&- &
+setpriv --pdeathsig KILL \"$@\" 3<&- &
 server=$!
 { read -r word <&3; kill -9 $server; } &
 wait $server";
