@@ -67,12 +67,13 @@ pub(super) fn rules() -> String {
     )
 }
 
-/// Settings of the namespace's, below `/proc/sys/net`, before and after its devices and rules are there.
-pub(super) fn settings(
-    ipv6: bool,
-) -> (&'static [(&'static str, &'static str)], &'static [(&'static str, &'static str)]) {
+/// Settings: where below `/proc/sys/net`, and what.
+type Settings = &'static [(&'static str, &'static str)];
+
+/// Settings of the namespace's, before and after its devices and rules are there.
+pub(super) fn settings(ipv6: bool) -> (Settings, Settings) {
     // Listeners of both kinds have one port. Nobody there asks for routers.
-    let before: &[_] = &[
+    let before: Settings = &[
         ("ipv6/bindv6only", "1"),
         ("ipv6/conf/default/accept_ra", "0"),
         ("ipv6/conf/default/router_solicitations", "0"),
