@@ -15,6 +15,9 @@ mod boot;
 mod door;
 mod many;
 mod page;
+#[path = "../agents/viewer.rs"]
+#[allow(dead_code, reason = "the tests of agents compare pictures")]
+mod viewer;
 #[path = "../agents/world.rs"]
 #[allow(dead_code, reason = "the tests of agents make more trouble")]
 mod world;

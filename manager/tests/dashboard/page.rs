@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use test_kit::{Chromium, Running};
 
+use crate::viewer::Viewer;
 use crate::world::{AGENT, World};
 
 /// `snowbird dashboard`.
@@ -43,7 +44,77 @@ const STATE: &str = "document.getElementById('detail').dataset.state";
 const DOES: &str = "document.getElementById('does').textContent";
 const SITES: &str = "[...document.querySelectorAll('#sites .item')].map((it) => it.dataset.state).join()";
 const SCREEN: &str = "document.getElementById('screen-card').dataset.standing";
+const SCREEN_TEXT: &str = "document.getElementById('screen-text').textContent";
+const CONTROL: &str = "document.getElementById('control').getAttribute('aria-pressed')";
 const STANDING: &str = "document.body.dataset.standing";
+
+/// Where the middle of the screen is in the window.
+fn middle(browser: &Chromium) -> (i64, i64) {
+    let at = browser.run(
+        "const it = document.querySelector('#screen canvas'); it.scrollIntoView({ block: 'center' });
+         const box = it.getBoundingClientRect();
+         return [Math.round(box.x + box.width / 2), Math.round(box.y + box.height / 2)]",
+    );
+    (at[0].as_i64().unwrap(), at[1].as_i64().unwrap())
+}
+
+/// What is typed goes to the agent while control is taken, and only then.
+fn keyboard(world: &World, browser: &Chromium) {
+    let begins = |words: &str| format!("{SCREEN_TEXT}.startsWith('{words}')");
+    let types = |words: &str| {
+        let (x, y) = middle(browser);
+        browser.clicked(x, y);
+        browser.typed(words);
+    };
+    assert_eq!(browser.text(CONTROL), "false", "it is only looked at");
+    browser.sees(&begins("You only look"), "true");
+    types("before\n");
+    browser.click("#control");
+    browser.sees(CONTROL, "true");
+    browser.sees(&begins("You have control: keyboard and pointer go to the agent"), "true");
+    // Taking control takes the keyboard, too.
+    browser.typed("at once\n");
+    world.judge.heard("a", "at once");
+    // Somebody else who looks is told of, and goes on to be heard.
+    let address = world.ok("a", &["view", AGENT, "--print"])["address"].as_str().unwrap().to_owned();
+    let mut other = Viewer::at(&address);
+    browser.sees(&format!("{SCREEN_TEXT}.includes('1 other viewer may type, too')"), "true");
+    other.types("another");
+    world.judge.heard("a", "another");
+    drop(other);
+    // A key that is held when control is let go of is not held at the agent for ever.
+    browser.holds('\u{e009}');
+    browser.run("document.getElementById('control').click()");
+    browser.sees(&begins("You only look"), "true");
+    browser.lets_go('\u{e009}');
+    types("after\n");
+    browser.click("#control");
+    browser.sees(CONTROL, "true");
+    types("control\n");
+    world.judge.heard("a", "control");
+    for unheard in ["before", "after"] {
+        assert!(!world.judge.said("a", &format!("typed {unheard}")), "it was only looked at: {unheard}");
+    }
+    photograph(browser, "control");
+    browser.click("#control");
+    browser.sees(CONTROL, "false");
+}
+
+/// Suspended and resumed by the page, at the site where it is, whatever was chosen for a move.
+fn stands_and_goes_on(world: &World, browser: &Chromium) {
+    browser.run("document.getElementById('to').value = 'b'");
+    browser.click("#suspend");
+    browser.sees(STATE, "suspended");
+    browser.sees(&format!("{SCREEN_TEXT}.endsWith('it has no machine now.')"), "true");
+    browser.sees("document.getElementById('move').textContent", "Resume");
+    browser.sees("document.getElementById('to').value", "a");
+    photograph(browser, "suspended");
+    browser.click("#move");
+    browser.sees(STATE, "running");
+    world.judge.goes_on_at("a");
+    browser.sees(SCREEN, "shown");
+    browser.sees("document.querySelector('.chart .none').hidden", "true");
+}
 
 /// How it looks in light and dark, and in a narrow window, for people.
 fn photograph(browser: &Chromium, name: &str) {
@@ -76,8 +147,9 @@ fn a_user_sees_an_agent_and_its_sites_moves_it_by_the_page_and_sees_it_arrive() 
     browser.click("#screen-open");
     browser.sees(SCREEN, "shown");
     browser.sees("document.querySelector('#screen canvas').width > 100", "true");
-    assert_eq!(browser.text("document.getElementById('control').checked"), "false", "it is only looked at");
     photograph(&browser, "runs");
+    keyboard(&world, &browser);
+    stands_and_goes_on(&world, &browser);
 
     // The switch, the select and the button are a user's; the agent is another site's then, and so is its replica.
     browser.click("input[value=advise] + span");

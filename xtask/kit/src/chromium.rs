@@ -162,6 +162,21 @@ impl Chromium {
         self.tell("actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": keys }] }));
     }
 
+    /// Presses a key, and keeps it.
+    pub fn holds(&self, key: char) {
+        self.key("keyDown", key);
+    }
+
+    /// Lets go of it.
+    pub fn lets_go(&self, key: char) {
+        self.key("keyUp", key);
+    }
+
+    fn key(&self, what: &str, key: char) {
+        let action = json!({ "type": what, "value": key.to_string() });
+        self.tell("actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": [action] }] }));
+    }
+
     /// Moves the pointer to a place of the window and clicks there.
     pub fn clicked(&self, x: i64, y: i64) {
         let moves = json!([

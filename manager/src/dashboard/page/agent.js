@@ -35,6 +35,8 @@ const MODES = {
 const SOON_MS = 3000;
 let shown = null;
 let mode = null;
+// Of whom it was offered to go on, and where.
+let offered = null;
 
 export function agent(document, name, now, complain) {
   const it = document.agents[name];
@@ -78,6 +80,12 @@ function actions(document, name, it, state, complain) {
   say(by("move"), state === "suspended" ? "Resume" : "Move");
   say(by("to-label"), state === "suspended" ? "At site" : "To site");
   keep(by("to"), places, (site) => site, (site) => make("option", { value: site }, site));
+  const offer = state === "suspended" ? `${name} ${it.site}` : null;
+  if (offer && offer !== offered) {
+    // What was chosen for a move says nothing of where its user wants to go on.
+    by("to").value = it.site;
+  }
+  offered = offer;
   show(by("cancel"), ["leaving", "suspending"].includes(state));
   show(by("launch"), ["off", "paused"].includes(state));
   say(by("launch"), state === "paused" ? "Go on" : "Launch");

@@ -1,6 +1,9 @@
-// The chosen agent's screen: noVNC through the display proxy, which follows the agent. Only looked at, until somebody takes control.
+// The chosen agent's screen: noVNC through the display proxy, which follows the agent.
+//
+// It is only looked at until control is taken, and again when it is let go, hidden, or another agent is chosen. Control is this page's own
+// affair: the proxy hears every viewer that types, so whoever else looks is told of and shut out by nobody.
 
-import { by, say, show } from "./dom.js";
+import { by, many, say, show } from "./dom.js";
 import { key } from "./live.js";
 
 const WAITS_S = [1, 2, 4, 8];
@@ -10,6 +13,9 @@ let rfb = null;
 let name = null;
 let failures = 0;
 let timer = null;
+let control = false;
+// What is known of the chosen agent.
+let it = null;
 
 function close() {
   clearTimeout(timer);
@@ -18,27 +24,74 @@ function close() {
   rfb?.disconnect();
   rfb = null;
   name = null;
-  by("control").checked = false;
-  for (const id of ["screen-place", "control-label", "cad"]) {
+  for (const id of ["screen-place", "control", "cad"]) {
     show(by(id), false);
   }
   say(by("screen-open"), "Show");
   by("screen-open").setAttribute("aria-expanded", "false");
   by("screen-card").dataset.standing = "closed";
+  take(false);
+}
+
+// Keyboard and pointer go to the agent from now on, or no more.
+function take(wanted) {
+  control = wanted;
+  by("control").setAttribute("aria-pressed", String(control));
+  say(by("control"), control ? "Let go" : "Take control");
+  by("cad").disabled = !control;
+  by("screen-card").dataset.control = control ? "taken" : "free";
+  if (rfb && !control) {
+    // Once it only looks noVNC sends nothing, not even that held keys are let go of; when the window loses the keyboard it does.
+    window.dispatchEvent(new Event("blur"));
+    rfb.blur();
+  }
+  if (rfb) {
+    rfb.viewOnly = !control;
+  }
+  if (rfb && control) {
+    rfb.focus();
+  }
+  explain();
+}
+
+const runs = (agent) => agent.state !== "off" && agent.state !== "suspended";
+const NOTHING = "There is nothing to see: it has no machine now.";
+const LAST = "This is its last picture: it has no machine now.";
+
+// Who has the keyboard and the pointer, and who else may type.
+function explain() {
+  const standing = by("screen-card").dataset.standing;
+  if (standing !== "closed" && it && !runs(it)) {
+    // (When it has one again its screen is here again.)
+    say(by("screen-text"), standing === "shown" ? LAST : NOTHING);
+    return;
+  }
+  if (standing !== "shown") {
+    return;
+  }
+  if (it?.view?.held) {
+    say(by("screen-text"), "The agent moves: what is typed waits for it.");
+    return;
+  }
+  const others = Math.max(0, (it?.view?.viewers ?? 1) - 1);
+  const too = others ? ` ${many(others, "other viewer")} may type, too.` : "";
+  const has = by("screen").contains(document.activeElement);
+  const own = has ? "You have control: keyboard and pointer go to the agent." : "You have control: click on the screen to type.";
+  say(by("screen-text"), (control ? own : "You only look: nothing that you type or point at goes to the agent.") + too);
 }
 
 // Another agent's screen is shown when it is asked for.
 export function screen(chosen, agent) {
+  it = agent;
   if (name !== null && name !== chosen) {
     close();
   }
   if (name === null) {
-    const runs = agent.state !== "off" && agent.state !== "suspended";
-    by("screen-open").disabled = !runs;
-    say(by("screen-text"), runs ? "" : "There is nothing to see: it has no machine now.");
+    by("screen-open").disabled = !runs(agent);
+    say(by("screen-text"), runs(agent) ? "" : NOTHING);
     by("screen-open").dataset.agent = chosen;
-  } else if (rfb && by("screen-card").dataset.standing === "shown") {
-    say(by("screen-text"), agent.view?.held ? "The agent moves: what is typed waits for it." : "");
+  } else {
+    explain();
   }
 }
 
@@ -67,13 +120,14 @@ function connect() {
   rfb = new RFB(by("screen"), address.href, { wsProtocols: ["binary", `key.${key}`] });
   rfb.scaleViewport = true;
   rfb.background = "transparent";
-  look();
+  rfb.viewOnly = !control;
   rfb.addEventListener("connect", () => {
     failures = 0;
     by("screen-card").dataset.standing = "shown";
-    say(by("screen-text"), "");
-    show(by("control-label"), true);
-    show(by("cad"), true);
+    for (const id of ["control", "cad"]) {
+      show(by(id), true);
+    }
+    take(control);
   });
   rfb.addEventListener("disconnect", () => {
     if (name !== chosen) {
@@ -83,25 +137,17 @@ function connect() {
     by("screen-card").dataset.standing = "gone";
     const wait = WAITS_S[Math.min(failures, WAITS_S.length - 1)];
     failures += 1;
-    say(by("screen-text"), `Its display cannot be reached. Trying again in ${wait} s.`);
+    say(by("screen-text"), it && !runs(it) ? NOTHING : `Its display cannot be reached. Trying again in ${wait} s.`);
     timer = setTimeout(connect, wait * 1000);
   });
 }
 
-function look() {
-  if (rfb) {
-    rfb.viewOnly = !by("control").checked;
-  }
-  by("cad").disabled = !by("control").checked;
-}
-
 by("screen-open").addEventListener("click", () => (name === null ? open() : close()));
-by("control").addEventListener("change", () => {
-  look();
-  if (by("control").checked) {
-    rfb?.focus();
-  }
-});
+by("control").addEventListener("click", () => take(!control));
+for (const what of ["focusin", "focusout"]) {
+  // (The one that has the keyboard is known when the event is over.)
+  by("screen").addEventListener(what, () => setTimeout(explain));
+}
 by("cad").addEventListener("click", () => {
   rfb?.sendCtrlAltDel();
   rfb?.focus();
