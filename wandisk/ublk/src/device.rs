@@ -3,12 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use wandisk_io::Disk;
 
+use crate::control::LOOK_AGAIN;
 use crate::error::{Shape, Step, UblkError};
 use crate::info::device_info;
 use crate::options::Options;
@@ -20,6 +21,9 @@ use crate::shared::Shared;
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long a delete may take until it is left to end by itself: it waits for the last user.
 const DELETE_GRACE: Duration = Duration::from_secs(2);
+
+/// Of the control thread, to a stop: is the number free again?
+type Answer = Result<bool, UblkError>;
 
 /// A live ublk device.
 ///
@@ -151,7 +155,8 @@ impl Device {
     }
 
     /// Stops and deletes the device: no new requests, those in flight end, later ones fail; a mounted file system
-    /// on it is dead. After `drain` requests that wait for the engine are failed instead of waited for.
+    /// on it is dead. After `drain` requests that wait for the engine are failed instead of waited for. Whoever has the dead device open
+    /// is not waited for.
     ///
     /// # Errors
     /// If the kernel refuses, or does not let go of the device after all.
@@ -160,17 +165,14 @@ impl Device {
         let (answer, stopped) = mpsc::sync_channel(1);
         self.tell(Message::Stop(answer))?;
         let mut forced = false;
-        let mut ended = stopped.recv_timeout(drain);
+        let mut ended = self.heard(&stopped, drain);
         if timed_out(&ended) && self.shared.step() != Step::Delete {
             forced = true;
             self.shared.set_refuse_waits(true);
-            ended = stopped.recv_timeout(STOP_GRACE);
+            ended = self.heard(&stopped, STOP_GRACE);
         }
         if timed_out(&ended) && self.shared.step() == Step::Delete {
-            ended = stopped.recv_timeout(DELETE_GRACE);
-            if timed_out(&ended) {
-                return Ok(Stopped { id_free: false, forced });
-            }
+            return Ok(Stopped { id_free: false, forced });
         }
         let id_free = self.ended(ended, begun)?;
         Ok(Stopped { id_free, forced })
@@ -188,15 +190,28 @@ impl Device {
         self.ended(ended, begun).map(drop)
     }
 
+    /// What is said of a stop within this time. A delete, with which all requests have ended, has [`DELETE_GRACE`] from its
+    /// beginning, and no more: it waits for the last user, who may never go.
+    fn heard(&self, stopped: &Receiver<Answer>, patience: Duration) -> Result<Answer, RecvTimeoutError> {
+        let mut until = Instant::now() + patience;
+        let mut deletes = false;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match stopped.recv_timeout(left.min(LOOK_AGAIN)) {
+                Err(RecvTimeoutError::Timeout) if !deletes && self.shared.step() == Step::Delete => {
+                    (deletes, until) = (true, Instant::now() + DELETE_GRACE);
+                }
+                Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
+                answer => return answer,
+            }
+        }
+    }
+
     fn tell(&self, message: Message) -> Result<(), UblkError> {
         self.messages.send(message).map_err(|_| UblkError::ControlDied)
     }
 
-    fn ended(
-        self,
-        ended: Result<Result<bool, UblkError>, RecvTimeoutError>,
-        begun: Instant,
-    ) -> Result<bool, UblkError> {
+    fn ended(self, ended: Result<Answer, RecvTimeoutError>, begun: Instant) -> Result<bool, UblkError> {
         match ended {
             Ok(ended) => {
                 self.thread.join().ok();
