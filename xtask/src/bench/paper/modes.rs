@@ -1,12 +1,12 @@
 //! A job in each mode: at the desk only, at the server only, and where Snowbird has it. One agent does them in turn; it is moved
-//! by hand between two modes, never within one of the first two.
+//! by hand between two modes, never within one of the first two. A session that cannot be replayed costs no crunch: that is kept.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::job::Job;
-use super::kept::{Kept, Moved, Row};
+use super::kept::{Kept, Moved, Row, Seen};
 use super::{Arguments, look};
 use crate::rig::console::Console;
 use crate::rig::{AGENT, DESK, PATIENCE, SERVER, World, now_ms, shown, since_s, took_s};
@@ -15,6 +15,8 @@ use crate::rig::{AGENT, DESK, PATIENCE, SERVER, World, now_ms, shown, since_s, t
 const IDLES: Duration = Duration::from_secs(12);
 /// After a session: for a move that is under way.
 const LEAST: Duration = Duration::from_secs(45);
+/// A session with Snowbird, in seconds: the profile's least time at a place, its window, and some keys.
+const SESSION_S: u32 = 90;
 
 /// Where a job is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -37,8 +39,14 @@ impl Mode {
     }
 }
 
-/// Does a job in the modes that are wanted.
-pub(super) fn run(world: &World, job: Job, arguments: &Arguments, kept: &Kept) -> Result<()> {
+/// Does a job in the modes that are wanted; sessions that were not replayed are told in `faults`.
+pub(super) fn run(
+    world: &World,
+    job: Job,
+    arguments: &Arguments,
+    kept: &Kept,
+    faults: &mut Vec<String>,
+) -> Result<()> {
     println!("\n{}: the agent boots at the desk …", job.name());
     let console = world.launch(&job.work(world, arguments)?)?;
     let _nfs = job.surroundings(world, arguments)?;
@@ -63,18 +71,27 @@ pub(super) fn run(world: &World, job: Job, arguments: &Arguments, kept: &Kept) -
         };
         let report = kept.report(&row.job, &row.mode, rtt_ms);
         let seconds = arguments.look;
-        match mode {
+        let looked = match mode {
             Mode::Desk => {
                 row.crunch_s = console.job(DESK, PATIENCE)?;
-                row.seen = look::replay(world, &look::at_desk(world), seconds, &report)?;
+                look::replay(world, &look::at_desk(world), seconds, &report)
             }
             Mode::Server => {
                 row.crunch_s = console.job(SERVER, PATIENCE)?;
-                let far = look::Far::open(world)?;
-                row.seen = look::replay(world, far.address(), seconds, &report)?;
+                look::Far::open(world).and_then(|far| look::replay(world, far.address(), seconds, &report))
             }
             Mode::Snowbird => {
-                at = snowbird(world, &console, &mut row, seconds, &report)?;
+                let (looked, site) = snowbird(world, &console, &mut row, seconds, &report)?;
+                at = site;
+                looked
+            }
+        };
+        match looked {
+            Ok(seen) => row.seen = seen,
+            Err(error) => {
+                let fault = format!("{}, {}, its session: {error:#}", row.job, row.mode);
+                println!("   {fault}");
+                faults.push(fault);
             }
         }
         println!("   crunch {:.1} s", row.crunch_s);
@@ -83,14 +100,14 @@ pub(super) fn run(world: &World, job: Job, arguments: &Arguments, kept: &Kept) -
     world.end()
 }
 
-/// Crunch and session where it wants to be; where it is afterwards.
+/// Crunch and session where it wants to be; what was seen, and where it is afterwards.
 fn snowbird(
     world: &World,
     console: &Console,
     row: &mut Row,
     seconds: u32,
     report: &std::path::Path,
-) -> Result<&'static str> {
+) -> Result<(Result<Option<Seen>>, &'static str)> {
     world.snowbird(&["auto", AGENT, "auto", "--role", &format!("compute={SERVER}")])?;
     std::thread::sleep(IDLES);
     let asked = now_ms();
@@ -98,10 +115,11 @@ fn snowbird(
     let (decided, account) = world.moved(SERVER, asked, LEAST)?;
     println!("   there: seen after {:.1} s; {}", since_s(asked, decided), shown(&account));
     row.there = Some(moved(asked, decided, &account).context("the move's account lacks a time")?);
+    let mut looked = Ok(None);
     if seconds > 0 {
-        let address = look::view(world)?;
         let began = now_ms();
-        row.seen = look::replay(world, &address, seconds.saturating_mul(3), report)?;
+        looked = look::view(world)
+            .and_then(|address| look::replay(world, &address, seconds.max(SESSION_S), report));
         match world.moved(DESK, began, LEAST) {
             Ok((decided, account)) => {
                 println!("   back: seen after {:.1} s; {}", since_s(began, decided), shown(&account));
@@ -116,8 +134,8 @@ fn snowbird(
     // A move that was late may have ended since.
     let standing = world.ask(&["status", AGENT])?;
     match standing["site"].as_str().context("the agent's status names no site")? {
-        site if site == SERVER => Ok(SERVER),
-        _ => Ok(DESK),
+        site if site == SERVER => Ok((looked, SERVER)),
+        _ => Ok((looked, DESK)),
     }
 }
 
