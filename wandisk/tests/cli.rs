@@ -309,7 +309,13 @@ fn a_hand_over_in_steps() {
     let image = Image::noise(&world, "i", 2 * MIB, 1, 15);
     a.ok(["create", "d", "--from", image.name()]);
 
-    let token = a.json(["prepare", "d", "--to", "b"])["token"].as_str().unwrap().to_owned();
+    // A VM manager starts its VM there as soon as there is something to attach.
+    let output = a.run(["--json", "prepare", "d", "--to", "b"]);
+    let news = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && news.contains(r#""phase":"replica""#), "{news}");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let token = told["token"].as_str().unwrap().to_owned();
+    assert!(told["ahead"] == false && told["answer_ms"].as_f64() > Some(0.0), "{told}");
     a.fails(["move", "d", "--to", "b"]).says(&["prepared"]);
     a.fails(["prepare", "d", "--to", "b"]).says(&["prepared"]);
     let other = "00000000-0000-4000-8000-000000000000";
@@ -323,8 +329,10 @@ fn a_hand_over_in_steps() {
     export.write(1, 0, 4096);
     image.write(1, 0, 4096);
 
-    // Writes are held between prepare and abort, and go on after it.
-    let token = a.ok(["prepare", "d", "--to", "b"]);
+    // Writes are held between prepare and abort, and go on after it. (The table is there already.)
+    let told = a.json(["prepare", "d", "--to", "b"]);
+    assert_eq!(told["ahead"], true, "{told}");
+    let token = told["token"].as_str().unwrap().to_owned();
     let uri = export.uri().to_owned();
     let mut writer =
         Command::new("qemu-io").args(["-f", "raw", "-c", "write -P 2 4096 4096", &uri]).spawn().unwrap();

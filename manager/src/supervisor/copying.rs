@@ -25,9 +25,11 @@ use crate::agent::{Accelerator, Agent};
 use crate::control::{AskError, Open, Opening, PROTOCOL, Request, ask, open};
 use crate::qmp::message::Version;
 use crate::qmp::{Client, MigrationStatus};
-use crate::sites::{Link, Sites};
+use crate::sites::{Link, Site, Sites};
 use crate::wandisk::Wandisk;
 
+/// A link that was dialled ahead is there by then, or of no use. Shorter than what the other site is patient for.
+const SPEAKS: Duration = Duration::from_secs(10);
 /// How often a migration is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// How long the agent may stand for the last of its memory, at first and at most.
@@ -45,6 +47,10 @@ pub(super) type Way = (Agent, BufReader<Link>);
 
 impl Hands {
     pub(super) async fn copy(&mut self, to: &str) -> Result<(), Why> {
+        let sites = Sites::read(&self.here.home).told()?;
+        let site = sites.site(to).told()?.clone();
+        let mut far = self.opens_bulk(&site).await?;
+        self.table_is_there().await?;
         self.drop_copying();
         (self.limit, self.meter) = (Limit::default(), Meter::default());
         self.capabilities(true).await?;
@@ -53,16 +59,13 @@ impl Hands {
         self.qemu.call("migrate-set-parameters", parameters).await.told()?;
         std::fs::remove_file(names::LEAVING).ok();
         let listener = UnixListener::bind(names::LEAVING).told()?;
-        let sites = Sites::read(&self.here.home).told()?;
-        let site = sites.site(to).told()?.clone();
-        let mut far = open(&site, &self.opening(Open::Memory, None)).await.told()?;
         // (Not before: a login may hang.)
         if self.loses_writes()? {
             self.quiesce().await?;
             self.qemu.call("stop", Value::Null).await.told()?;
         }
         let (limit, meter) = (self.limit.clone(), self.meter.clone());
-        self.copying.push(tokio::spawn(limit.clone().keep(site, self.agent.name.clone())));
+        self.copying.push(tokio::spawn(limit.clone().keep(site, self.agent.name.clone(), meter.clone())));
         self.copying.push(tokio::spawn(async move {
             if let Ok((mut near, _)) = listener.accept().await {
                 leaves(&mut near, &mut far, &limit, &meter).await;
@@ -94,6 +97,29 @@ impl Hands {
         if let Some(earlier) = self.way.replace(opens) {
             earlier.abort();
         }
+    }
+
+    /// A program that leads to the other site logs in there beside what else is done. What it is for is said when that is there,
+    /// which costs a round trip then; if it is needed too late the other site has given it up, and another one is begun.
+    pub(super) fn dials_bulk(&mut self, to: &str) {
+        // (The memory of a suspended agent has a way of its own: it is compared here first, however long that takes.)
+        let wanted = self.qemu.client().is_ok();
+        let sites = Sites::read(&self.here.home).ok().filter(|_| wanted);
+        let link = sites.and_then(|sites| sites.site(to).ok()?.dial().ok());
+        self.bulk = link.map(BufReader::new);
+    }
+
+    /// The other site's QEMU, by the link that was dialled ahead, or by another one.
+    async fn opens_bulk(&mut self, site: &Site) -> Result<BufReader<Link>, Why> {
+        let opening = self.opening(Open::Memory, None);
+        if let Some(mut link) = self.bulk.take() {
+            match ask(&mut link, &opening, SPEAKS, |_| ()).await {
+                Ok(_) => return Ok(link),
+                Err(refused @ AskError::Refused { .. }) => return Err(refused).told(),
+                Err(_) => {}
+            }
+        }
+        open(site, &opening).await.told()
     }
 
     fn opening(&self, what: Open, document: Option<Agent>) -> Opening {
@@ -147,6 +173,7 @@ impl Hands {
 
     pub(super) fn drop_copying(&mut self) {
         self.copying.drain(..).for_each(|task| task.abort());
+        self.bulk = None;
         if let Some(way) = self.way.take() {
             way.abort();
         }
@@ -301,7 +328,67 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
     use super::*;
+    use crate::agent::tests::example;
+    use crate::control::Here;
+    use crate::net::teller::Teller;
+
+    /// A site, the link to which notes each time that it is begun and hears a line, and then does what the file `does` says.
+    fn site(folder: &Path) -> Site {
+        let (link, at) = (folder.join("link"), folder.display());
+        let script =
+            format!("#!/bin/sh\necho >> {at}/begun\nread line\necho \"$line\" >> {at}/heard\n. {at}/does\n");
+        std::fs::write(&link, script).unwrap();
+        std::fs::set_permissions(&link, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let sites = json!({ "format": 1, "id": "x", "name": "a", "sites": [{ "name": "b",
+            "address": format!("cmd:{}", link.display()), "remote_home": null, "remote_wandisk": null,
+            "id": null, "reads_only": false }] });
+        std::fs::write(folder.join("site.json"), sites.to_string()).unwrap();
+        Sites::read(folder).unwrap().site("b").unwrap().clone()
+    }
+
+    fn lines(file: &Path) -> usize {
+        std::fs::read_to_string(file).unwrap_or_default().lines().count()
+    }
+
+    #[tokio::test]
+    async fn memory_goes_by_the_link_that_was_dialled_ahead_or_where_that_broke_by_another_one() {
+        const GOOD: &str = "echo '{\"ok\": null}'; exec cat > /dev/null";
+        const REFUSES: &str = "echo '{\"error\": {\"message\": \"no\", \"hint\": null}}'";
+        for (first, then, links, said) in [
+            (GOOD, GOOD, 1, None),
+            ("exit 1", GOOD, 2, None),
+            (REFUSES, GOOD, 1, Some("no")),
+            ("exit 1", REFUSES, 2, Some("no")),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let site = site(folder.path());
+            let does = folder.path().join("does");
+            std::fs::write(
+                &does,
+                format!("if [ -e {0}.1 ]; then\n{then}\nelse\n: > {0}.1\n{first}\nfi\n", does.display()),
+            )
+            .unwrap();
+            let here = Here { home: folder.path().to_owned(), wandisk: None };
+            let wandisk = Wandisk::find(&here.home, Some(&does)).unwrap();
+            let net = Teller::new(here.clone(), &example(), "a");
+            let mut hands = Hands::new(example(), here, "a".to_owned(), wandisk, net, unbounded_channel().0);
+            hands.bulk = Some(BufReader::new(site.dial().unwrap()));
+            let opened = hands.opens_bulk(&site).await;
+            assert_eq!(opened.as_ref().err().map(String::as_str), said);
+            assert_eq!(lines(&folder.path().join("begun")), links, "{first}");
+            assert!(hands.bulk.is_none());
+            // Of no use to anybody when there is no move: its program ends.
+            hands.bulk = Some(BufReader::new(site.dial().unwrap()));
+            hands.drop_copying();
+            assert!(hands.bulk.is_none());
+        }
+    }
 
     #[test]
     fn an_agent_may_stand_for_longer_only_where_that_is_of_use_and_not_for_ever() {

@@ -26,7 +26,7 @@ pub enum Action {
     PowerDown,
     /// End QEMU and let go of the disk.
     Quit,
-    /// Send the table ahead, so that the other site has a replica.
+    /// Send the table ahead. It worked when the other site has a replica; the rest goes on beside what is done next, until memory goes.
     Presend {
         /// The other site.
         to: String,
@@ -40,7 +40,7 @@ pub enum Action {
         /// What it may hear nothing for ([`Event::Arrive`]).
         patience_s: u64,
     },
-    /// Begin to copy memory.
+    /// Begin to copy memory, once the table that went ahead is there.
     Copy {
         /// The other site.
         to: String,
@@ -52,7 +52,8 @@ pub enum Action {
         /// The other site.
         to: String,
     },
-    /// Let QEMU send the rest; it worked when QEMU has begun, and all being there is told by [`Event::Completed`].
+    /// Let QEMU send the rest; it worked when QEMU was told. Its no comes as [`Event::CopyFailed`], and all being there as
+    /// [`Event::Completed`].
     Continue,
     /// Commit the disk's hand-over. As soon as the disk is released, which nothing takes back, the other site may be told to start, so
     /// that this word travels beside the disk's.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::io::BufReader;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
@@ -29,7 +30,7 @@ use crate::agent::{Accelerator, Agent, BootFile, Front, ublk};
 use crate::control::{AskError, Here, Request, ask_far, folder};
 use crate::net::teller::Teller;
 use crate::qmp::RunState;
-use crate::sites::Sites;
+use crate::sites::{Link, Sites};
 use crate::wandisk::Wandisk;
 use crate::words::with_causes;
 
@@ -83,6 +84,10 @@ pub(super) struct Hands {
     pub(super) meter: Meter,
     /// To the other site's supervisor, for when the agent stands.
     pub(super) way: Option<Opens>,
+    /// To the other site, over which nothing has been said: for memory.
+    pub(super) bulk: Option<BufReader<Link>>,
+    /// The disk's table on its way ahead.
+    pub(super) table: Option<JoinHandle<Result<(), Why>>>,
     /// What it says to [`Action::Go`], which it was told as soon as the disk was released.
     pub(super) going: Option<JoinHandle<Result<Value, AskError>>>,
     /// Hears when the process ends that serves the disk's device.
@@ -103,8 +108,8 @@ impl Hands {
     ) -> Hands {
         let qemu = Qemu::new(agent.uuid, inputs.clone());
         let (limit, meter, pauses) = (Limit::default(), Meter::default(), Backoff::default());
-        let (copying, way, going, keeper) = (Vec::new(), None, None, None);
-        let silent = 0;
+        let (copying, way, bulk, table, going) = (Vec::new(), None, None, None, None);
+        let (keeper, silent) = (None, 0);
         Hands {
             agent,
             here,
@@ -117,6 +122,8 @@ impl Hands {
             limit,
             meter,
             way,
+            bulk,
+            table,
             going,
             keeper,
             pauses,
@@ -140,10 +147,7 @@ impl Hands {
             Action::Copy { to } => self.copy(to).await?,
             Action::Quiesce => self.quiesce().await?,
             Action::Prepare { to } => return self.prepare(to).await,
-            Action::Continue => {
-                let state = json!({ "state": "pre-switchover" });
-                self.qemu.call("migrate-continue", state).await.map(drop).told()?;
-            }
+            Action::Continue => self.go_on()?,
             Action::Commit { token, attempt, .. } => return self.commit(token, *attempt).await,
             Action::Go { attempt, to } => return self.go(*attempt, to).await,
             Action::Free => self.free().await?,

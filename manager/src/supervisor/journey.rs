@@ -17,12 +17,18 @@ pub(super) struct Journey {
     from: String,
     to: String,
     asked: Instant,
+    replica: Option<Instant>,
+    opened: Option<Instant>,
+    copying: Option<Instant>,
     stopped: Option<Instant>,
     drained: Option<Instant>,
+    continued: Option<Instant>,
     prepared: Option<Instant>,
     completed: Option<Instant>,
     committed: Option<Instant>,
     started: Option<Instant>,
+    /// Of the hand-over's preparing, by wandisk.
+    preparing: Value,
     news: Value,
     told: Option<Instant>,
     /// Bytes of memory that were dealt with, and when, from the oldest that counts.
@@ -43,12 +49,17 @@ impl Journey {
             from: from.to_owned(),
             to: to.to_owned(),
             asked: Instant::now(),
+            replica: None,
+            opened: None,
+            copying: None,
             stopped: None,
             drained: None,
+            continued: None,
             prepared: None,
             completed: None,
             committed: None,
             started: None,
+            preparing: Value::Null,
             news: Value::Null,
             told: None,
             done: VecDeque::new(),
@@ -70,6 +81,11 @@ impl Journey {
         self.completed.get_or_insert_with(Instant::now);
     }
 
+    /// QEMU has answered that it sends the rest.
+    pub(super) fn continued(&mut self) {
+        self.continued.get_or_insert_with(Instant::now);
+    }
+
     /// The disk's hand-over is being prepared: QEMU has drained its disk.
     pub(super) fn drained(&mut self) {
         self.drained.get_or_insert_with(Instant::now);
@@ -78,12 +94,22 @@ impl Journey {
     /// An action worked.
     pub(super) fn went(&mut self, action: &Action) {
         let place = match action {
+            Action::Presend { .. } => &mut self.replica,
+            Action::Open { .. } => &mut self.opened,
+            Action::Copy { .. } => &mut self.copying,
             Action::Prepare { .. } => &mut self.prepared,
             Action::Commit { .. } => &mut self.committed,
             Action::Go { .. } => &mut self.started,
             _ => return,
         };
         place.get_or_insert_with(Instant::now);
+    }
+
+    /// What wandisk says of the hand-over that it has prepared: how long it took before writes were held (`before_ms`), until they
+    /// were (`freeze_ms`), and until the other site answered (`answer_ms`); `all_ms` with the program's start.
+    pub(super) fn prepared_so(&mut self, told: &Value) {
+        let names = ["ahead", "before_ms", "freeze_ms", "answer_ms", "all_ms"];
+        self.preparing = names.iter().map(|name| ((*name).to_owned(), told[*name].clone())).collect();
     }
 
     /// QEMU's account of it; gives what is to be told, at most so often.
@@ -140,7 +166,8 @@ impl Journey {
     }
 
     /// What it took. QEMU sends the last pass and the devices in one, `device`, and meanwhile the rest of the table goes, `table`: both
-    /// begin when the disk is drained.
+    /// begin when the disk is drained. (`answer`: how late QEMU's monitor was, for which nobody waits.) `ready` is what was done before memory went: until the other site had a `replica`, until its QEMU
+    /// listened (`open`), and until the table was there and memory had its `way`.
     pub(super) fn report(&self) -> Value {
         json!({
             "from": self.from,
@@ -152,9 +179,16 @@ impl Journey {
                 "drain": ms(self.stopped, self.drained),
                 "table": ms(self.drained, self.prepared),
                 "device": ms(self.drained, self.completed),
+                "answer": ms(self.drained, self.continued),
                 "commit": ms(self.prepared.max(self.completed), self.committed),
                 "cont": ms(self.committed, self.started),
             },
+            "ready": {
+                "replica": ms(Some(self.asked), self.replica),
+                "open": ms(self.replica, self.opened),
+                "way": ms(self.opened, self.copying),
+            },
+            "preparing": self.preparing,
             "ram_bytes": self.news["bytes"],
             "ram": {
                 "passes": self.news["passes"],

@@ -3,15 +3,19 @@
 //!
 //! Fault model: as in [`super::hands`]; what is under way when a move ends is dropped by it ([`Hands::drop_copying`]).
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
-use super::event::Yield;
+use super::event::{Event, Yield};
 use super::hands::{DISK, Hands, Sentence, Why};
 use super::phase::Attempt;
+use super::shell::Input;
 use crate::agent::Front;
 use crate::control::{AskError, Request, ask};
+use crate::qmp::QmpError;
 use crate::words::with_causes;
 
 /// The table ahead: its bytes may be many.
@@ -29,22 +33,75 @@ pub(super) const BANDWIDTH: u64 = 1 << 40;
 
 impl Hands {
     /// A hand-over that is prepared and given up: the other site has a replica with the table then, and the second one, while
-    /// the agent stands, has little to send.
+    /// the agent stands, has little to send. Meanwhile ways are opened to what is asked there next, each of which is a login.
+    ///
+    /// It worked as soon as the other site has a replica, which is all that its QEMU needs; the rest goes on beside what is
+    /// done next, and before memory goes it is waited for ([`Hands::table_is_there`]).
     pub(super) async fn presend(&mut self, to: &str) -> Result<(), Why> {
         self.opens_way(to);
-        let disk = self.agent.disk.as_str();
-        let answer =
-            self.wandisk.ask(&["prepare", disk, "--to", to, "--lease", AHEAD], PRESEND).await.told()?;
-        let token = answer["token"].as_str().ok_or("wandisk gave no token")?;
-        self.wandisk.ask(&["abort", disk, "--token", token], DISK).await.map(drop).told()
+        self.dials_bulk(to);
+        let (wandisk, disk, to) = (self.wandisk.clone(), self.agent.disk.clone(), to.to_owned());
+        let (tell, hears) = oneshot::channel();
+        let table = tokio::spawn(async move {
+            let mut tell = Some(tell);
+            let news = |news: &Value| {
+                if news["phase"] == json!("replica")
+                    && let Some(tell) = tell.take()
+                {
+                    tell.send(()).ok();
+                }
+            };
+            let args = ["prepare", &disk, "--to", &to, "--lease", AHEAD];
+            let answer = wandisk.ask_hearing(&args, PRESEND, news).await.told()?;
+            let token = answer["token"].as_str().ok_or("wandisk gave no token")?;
+            wandisk.ask(&["abort", &disk, "--token", token], DISK).await.map(drop).told()
+        });
+        if let Some(earlier) = self.table.replace(table) {
+            earlier.abort();
+        }
+        match hears.await {
+            Ok(()) => Ok(()),
+            // It is over, well or not.
+            Err(_) => self.table_is_there().await,
+        }
+    }
+
+    /// What went ahead of the table is there, and its hand-over given up.
+    pub(super) async fn table_is_there(&mut self) -> Result<(), Why> {
+        match self.table.take() {
+            Some(table) => table.await.told()?,
+            None => Ok(()),
+        }
     }
 
     /// The agent stands: whoever comes here waits for nothing but this.
     pub(super) async fn prepare(&self, to: &str) -> Result<Yield, Why> {
+        let began = Instant::now();
         let args = ["prepare", self.agent.disk.as_str(), "--to", to, "--lease", LEASE];
-        let answer = self.wandisk.ask(&args, HOOK).await.told()?;
-        let token = answer["token"].as_str().ok_or("wandisk gave no token")?;
-        Ok(Yield::Token(token.to_owned()))
+        let mut answer = self.wandisk.ask(&args, HOOK).await.told()?;
+        let token = answer["token"].as_str().ok_or("wandisk gave no token")?.to_owned();
+        answer["all_ms"] = json!(began.elapsed().as_secs_f64() * 1e3);
+        self.inputs.send(Input::Prepared(answer)).ok();
+        Ok(Yield::Token(token))
+    }
+
+    /// QEMU sends the rest. Its answer is not waited for: it may come as late as the rest of memory has left, for whoever sends
+    /// that holds the lock that QEMU's monitor needs. Where it says no, the copying has failed.
+    pub(super) fn go_on(&mut self) -> Result<(), Why> {
+        let client = Arc::clone(self.qemu.client().told()?);
+        let inputs = self.inputs.clone();
+        self.copying.push(tokio::spawn(async move {
+            let state = json!({ "state": "pre-switchover" });
+            let answer = client.call("migrate-continue", state, HOOK).await;
+            let told = match answer {
+                Err(error @ QmpError::Refused { .. }) => {
+                    Input::Event(Event::CopyFailed { why: with_causes(&error) })
+                }
+                _ => Input::Continued,
+            };
+            inputs.send(told).ok();
+        }));
+        Ok(())
     }
 
     pub(super) async fn commit(&mut self, token: &str, attempt: Attempt) -> Result<Yield, Why> {
@@ -94,7 +151,11 @@ impl Hands {
         }
     }
 
-    pub(super) async fn free(&self) -> Result<(), Why> {
+    pub(super) async fn free(&mut self) -> Result<(), Why> {
+        if let Some(table) = self.table.take() {
+            // What wandisk has begun for it it does to its end, and that is waited for by this abort.
+            table.abort();
+        }
         let aborted = self.wandisk.ask(&["abort", &self.agent.disk], DISK).await;
         self.wandisk.ask(&["quiesce", &self.agent.disk, "--off"], DISK).await.ok();
         let disk = self.resident().await?;
@@ -119,6 +180,7 @@ impl Hands {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
 
     use tokio::sync::mpsc::unbounded_channel;
 
@@ -127,6 +189,59 @@ mod tests {
     use crate::control::Here;
     use crate::net::teller::Teller;
     use crate::wandisk::Wandisk;
+
+    /// Hands whose `wandisk` says that the other site has a replica, and no more before the file `whole` is there; what it was asked
+    /// is in the file `asked`, who works at a hand-over in `works`.
+    fn hands(folder: &Path) -> Hands {
+        let (program, at) = (folder.join("wandisk"), folder.display());
+        let script = format!(
+            "#!/bin/sh\nshift 3\necho \"$@\" >> {at}/asked\n\
+             if [ $1 = prepare ]; then\n echo $$ > {at}/works\n echo '{{\"progress\": {{\"phase\": \"replica\"}}}}' >&2\n\
+             while [ ! -e {at}/whole ]; do sleep 0.02; done\nfi\n\
+             echo '{{\"token\": \"t\", \"residency\": \"resident\", \"attempt\": null}}'\n"
+        );
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let here = Here { home: folder.to_owned(), wandisk: Some(program.clone()) };
+        let wandisk = Wandisk::find(&here.home, Some(&program)).unwrap();
+        let net = Teller::new(here.clone(), &example(), "desk");
+        Hands::new(example(), here, "desk".to_owned(), wandisk, net, unbounded_channel().0)
+    }
+
+    #[tokio::test]
+    async fn the_other_site_gets_ready_while_the_table_goes_and_memory_waits_for_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut hands = hands(folder.path());
+        let asked = || std::fs::read_to_string(folder.path().join("asked")).unwrap();
+        hands.presend("big").await.unwrap();
+        assert_eq!(asked(), "prepare work --to big --lease 10s\n");
+        std::fs::write(folder.path().join("whole"), "").unwrap();
+        hands.table_is_there().await.unwrap();
+        assert_eq!(asked(), "prepare work --to big --lease 10s\nabort work --token t\n");
+        // Nothing is on its way any more.
+        hands.table_is_there().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_move_that_is_given_up_while_the_table_goes_leaves_nobody_at_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut hands = hands(folder.path());
+        hands.presend("big").await.unwrap();
+        let works = std::fs::read_to_string(folder.path().join("works")).unwrap();
+        hands.free().await.unwrap();
+        let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
+        assert_eq!(asked.lines().nth(1), Some("abort work"), "{asked}");
+        let end = Instant::now() + Duration::from_secs(60);
+        let alive = |pid: &str| {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z")
+        };
+        while alive(&works) {
+            assert!(Instant::now() < end, "it goes on");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(hands.table.is_none());
+    }
 
     /// A supervisor that dies between the two holds its agent's writes for as long as the lease.
     #[tokio::test]
@@ -141,6 +256,7 @@ mod tests {
         let wandisk = Wandisk::find(&here.home, Some(&program)).unwrap();
         let net = Teller::new(here.clone(), &example(), "desk");
         let mut hands = Hands::new(example(), here, "desk".to_owned(), wandisk, net, unbounded_channel().0);
+        // (This one says nothing on its way, as one of another version: it is waited for to its end.)
         hands.presend("big").await.unwrap();
         let asked = std::fs::read_to_string(asked).unwrap();
         assert_eq!(asked, "prepare work --to big --lease 10s\nabort work --token t\n");

@@ -94,6 +94,7 @@ impl Hands {
 
     /// Begins to bring an image to the other site.
     pub(super) async fn carry_image(&mut self, attempt: Attempt, to: &str, image: &Image) -> Result<(), Why> {
+        self.table_is_there().await?;
         self.drop_copying();
         belongs(image, &self.resident().await?)?;
         let sites = Sites::read(&self.here.home).told()?;

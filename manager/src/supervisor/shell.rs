@@ -44,6 +44,10 @@ pub(super) enum Input {
     Looked { status: MigrationStatus, news: Value },
     /// What was found when it was over.
     Account(Value),
+    /// QEMU answered that it sends the rest.
+    Continued,
+    /// The disk's hand-over is prepared: what wandisk says of it.
+    Prepared(Value),
     /// QEMU's account of memory on its way to a file.
     Written(Value),
     /// What is being done takes its time.
@@ -165,11 +169,9 @@ impl Shell {
                 Some(Input::Event(event)) => self.happened(event)?,
                 Some(Input::Qemu(event)) => self.qemu_said(&event)?,
                 Some(Input::Looked { status, news }) => self.looked(&status, &news)?,
-                Some(Input::Account(news)) => {
-                    if let Some(journey) = &mut self.journey {
-                        journey.news(&news, NEWS);
-                    }
-                }
+                Some(Input::Account(news)) => self.note(|journey| drop(journey.news(&news, NEWS))),
+                Some(Input::Continued) => self.note(Journey::continued),
+                Some(Input::Prepared(told)) => self.note(|journey| journey.prepared_so(&told)),
                 Some(Input::Still) => self.tell_phase(&self.machine.phase),
                 Some(Input::Written(account)) => {
                     if let Some(news) = written(&account) {
@@ -184,6 +186,13 @@ impl Shell {
                 }
             }
             self.settle();
+        }
+    }
+
+    /// In the account of the move from here, if there is one.
+    fn note(&mut self, note: impl FnOnce(&mut Journey)) {
+        if let Some(journey) = &mut self.journey {
+            note(journey);
         }
     }
 
@@ -287,9 +296,7 @@ impl Shell {
         match event.name.as_str() {
             "STOP" => {
                 self.net.stands();
-                if let Some(journey) = &mut self.journey {
-                    journey.stopped();
-                }
+                self.note(Journey::stopped);
                 self.step(Event::Stopped)
             }
             "BLOCK_IO_ERROR" if event.data["action"] == json!("stop") => {
@@ -306,15 +313,11 @@ impl Shell {
     fn migration_is(&mut self, status: &MigrationStatus) -> Result<(), StoreError> {
         match status {
             MigrationStatus::PreSwitchover => {
-                if let Some(journey) = &mut self.journey {
-                    journey.drained();
-                }
+                self.note(Journey::drained);
                 self.step(Event::PreSwitchover)
             }
             MigrationStatus::Completed => {
-                if let Some(journey) = &mut self.journey {
-                    journey.completed();
-                }
+                self.note(Journey::completed);
                 self.step(Event::Completed)
             }
             // Whoever writes a file of it tells why.

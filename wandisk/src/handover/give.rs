@@ -15,7 +15,7 @@ use crate::engine::{Access, MetaError};
 use crate::keeper::{Keeper, Report, not_frozen};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::learn;
-use crate::peer::message::{Answer, Ask, Facts, MoveReport, Progress, Standing};
+use crate::peer::message::{Answer, Ask, Facts, MoveReport, PrepareReport, Progress, Standing};
 
 /// Passes over changed rows before writes are held.
 const PASSES_MAX: u32 = 4;
@@ -37,6 +37,7 @@ pub struct Prepared {
     began: Instant,
     rows: u64,
     bytes: u64,
+    told: PrepareReport,
     lease: Option<AbortHandle>,
 }
 
@@ -49,7 +50,8 @@ impl Drop for Prepared {
 }
 
 impl Keeper {
-    /// Prepares a hand-over to `to` and holds writes; at most one attempt at a time.
+    /// Prepares a hand-over to `to` and holds writes; at most one attempt at a time. As soon as `to` has a replica, so that a standby
+    /// can be attached there, that is reported.
     ///
     /// # Errors
     /// A [`Refusal`]; writes go on then.
@@ -58,13 +60,13 @@ impl Keeper {
         to: SiteId,
         lease: Duration,
         report: &Report,
-    ) -> Result<AttemptId, Refusal> {
+    ) -> Result<PrepareReport, Refusal> {
         let mut giving = self.giving.try_lock().map_err(|_| busy())?;
         if giving.is_some() {
             return Err(busy());
         }
         let mut prepared = self.prepare_again(to, report).await?;
-        let id = prepared.attempt.id;
+        let (id, told) = (prepared.attempt.id, prepared.told.clone());
         let keeper = std::sync::Arc::clone(self);
         let lease = lease.min(LEASE_MAX);
         let timer = tokio::spawn(async move {
@@ -76,7 +78,7 @@ impl Keeper {
         });
         prepared.lease = Some(timer.abort_handle());
         *giving = Some(prepared);
-        Ok(id)
+        Ok(told)
     }
 
     /// Releases and grants the prepared attempt; without a token, any. That it is released, which nothing takes back, is reported.
@@ -203,6 +205,7 @@ impl Keeper {
             sent.upto = upto;
         } else {
             let standing = self.offer(to).await?;
+            report(Progress { phase: "replica".to_owned(), total: 1, done: 1, bytes: 0 });
             if standing.facts.lineages == self.engine.meta().lineages {
                 sent.upto = standing.counter;
             }
@@ -223,10 +226,19 @@ impl Keeper {
         }
         let frozen = Instant::now();
         self.freeze_for_hand_over().await?;
+        let held = Instant::now();
         match self.send_final(to, &mut sent, report).await {
             Ok(attempt) => {
                 *self.ahead() = Some(Ahead::new(to, &self.engine.meta()));
-                Ok(Prepared { attempt, frozen, began, rows: sent.rows, bytes: sent.bytes, lease: None })
+                let told = PrepareReport {
+                    token: attempt.id,
+                    ahead: upto.is_some(),
+                    before_ms: ms(frozen - began),
+                    freeze_ms: ms(held - frozen),
+                    answer_ms: ms(held.elapsed()),
+                };
+                let (rows, bytes) = (sent.rows, sent.bytes);
+                Ok(Prepared { attempt, frozen, began, rows, bytes, told, lease: None })
             }
             Err(e) => {
                 self.engine.thaw().await;
@@ -309,7 +321,7 @@ impl Keeper {
         }
         let granted = self.offer_grant(attempt).await;
         // It is the target's now; what is noted here after that keeps nobody waiting.
-        let freeze_ms = prepared.frozen.elapsed().as_secs_f64() * 1e3;
+        let freeze_ms = ms(prepared.frozen.elapsed());
         if standby {
             self.device_stays().await;
         } else {
@@ -323,7 +335,7 @@ impl Keeper {
             rows: prepared.rows,
             bytes: prepared.bytes,
             freeze_ms,
-            total_ms: prepared.began.elapsed().as_secs_f64() * 1e3,
+            total_ms: ms(prepared.began.elapsed()),
         })
     }
 
@@ -372,6 +384,10 @@ impl Keeper {
         })
         .await
     }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 fn busy() -> Refusal {

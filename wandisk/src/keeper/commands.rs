@@ -159,8 +159,7 @@ impl Keeper {
             }
             Command::Prepare { to, lease_ms } => {
                 let site = self.peers.resolve(&to).await?;
-                let token = self.prepare(site, Duration::from_millis(lease_ms), report).await?;
-                Ok(json!({"token": token}))
+                self.prepare(site, Duration::from_millis(lease_ms), report).await.and_then(to_json)
             }
             Command::Commit { token, standby } => self.commit(token, standby, report).await.and_then(to_json),
             Command::Abort { token } => self.abort(token).await.map(|()| json!({"aborted": true})),

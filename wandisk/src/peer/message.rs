@@ -352,6 +352,21 @@ pub struct MoveReport {
     pub total_ms: f64,
 }
 
+/// What a prepared hand-over is known by, and where the time of preparing it went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PrepareReport {
+    /// The token of `commit` and `abort`.
+    pub token: AttemptId,
+    /// The target had the table of an earlier attempt, and was sent the rows since without being asked anything.
+    pub ahead: bool,
+    /// Until all was ready to hold writes, in milliseconds: rows went, and what was written became durable.
+    pub before_ms: f64,
+    /// Until they were held, in milliseconds.
+    pub freeze_ms: f64,
+    /// From then until the target answered that it has the whole table, in milliseconds.
+    pub answer_ms: f64,
+}
+
 /// What a sync did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SyncReport {

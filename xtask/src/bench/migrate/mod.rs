@@ -191,6 +191,20 @@ impl Row {
             last / 1e3,
             queued / 1e3
         );
+        let (ready, preparing) = (&report["ready"], &report["preparing"]);
+        println!(
+            "  ready after {} ms until a replica was there + {} until its QEMU listened + {} until memory went",
+            ready["replica"], ready["open"], ready["way"]
+        );
+        println!(
+            "  the table's {:.0} ms = {:.0} before writes were held + {:.0} until they were + {:.0} until it was there, and the program; ahead of time: {}; QEMU answered after {} ms",
+            number(&preparing["all_ms"]),
+            number(&preparing["before_ms"]),
+            number(&preparing["freeze_ms"]),
+            number(&preparing["answer_ms"]),
+            preparing["ahead"],
+            parts["answer"]
+        );
         println!("  {}", self.account.steps().join(", "));
         println!("  the agent's stream paused for {:.0} ms at most; bar {gap_may:.0}", self.gap_ms);
         if !self.usual_ms.is_empty() {
