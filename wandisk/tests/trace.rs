@@ -9,13 +9,17 @@ use framework::*;
 /// Chunks that the first run reads, in this order; none after its neighbour, which is brought ahead anyway.
 const READ: [u64; 12] = [100, 3, 57, 20, 25, 90, 14, 110, 63, 8, 77, 31];
 
-/// A disk that was read at `a` and is at `b` now, all of its bytes at `a`.
+/// A disk of which [`READ`] was read at `a` and that is at `b` now, all of its bytes at `a`.
 fn read_at_the_other_site(world: &World) -> (Site, Site, Image) {
+    was_read_at_the_other_site(world, &READ)
+}
+
+fn was_read_at_the_other_site(world: &World, chunks: &[u64]) -> (Site, Site, Image) {
     let (a, b) = world.pair();
     let image = Image::noise(world, "i", 16 * MIB, 16, 90);
     a.ok(["create", "d", "--from", image.name()]);
     let export = a.attach("d");
-    read(&export, &READ);
+    read(&export, chunks);
     a.detach("d");
     a.ok(["move", "d", "--to", "b"]);
     (a, b, image)
@@ -74,6 +78,41 @@ fn with_prefetch_off_nothing_comes_unasked() {
     let export = b.attach_with("d", &["--prefetch", "off"]);
     read(&export, &READ);
     assert_eq!((fetched(&b, "demand"), fetched(&b, "prefetched")), (READ.len() as u64, 0));
+}
+
+/// That they had been wanted before made their part of the disk well known once, and the first chunk there that the trace did
+/// not name brought all the rest of it.
+#[test]
+fn what_a_trace_names_makes_no_neighbours_come() {
+    let world = World::new();
+    let (_a, b, image) = read_at_the_other_site(&world);
+    let export = b.attach("d");
+    eventually("all of it has come", SOON, || fetched(&b, "prefetched") == READ.len() as u64);
+    read(&export, &READ);
+    read(&export, &[40]);
+    assert_eq!((fetched(&b, "demand"), fetched(&b, "prefetched")), (1, READ.len() as u64));
+    // Who goes on here and there is one for whom neighbours come.
+    read(&export, &[50]);
+    eventually("neighbours have come", SOON, || fetched(&b, "prefetched") == READ.len() as u64 + 8);
+    export.is_identical_to(&image);
+}
+
+/// Each file that was read in order brought a window of chunks behind it that nobody had wanted the last time: of a boot nearly
+/// half of all that came.
+#[test]
+fn a_reader_in_order_finds_more_on_its_way_only_where_the_trace_ends() {
+    let world = World::new();
+    let in_order: Vec<u64> = (10..=20).collect();
+    let (_a, b, image) = was_read_at_the_other_site(&world, &in_order);
+    let export = b.attach("d");
+    eventually("all of it has come", SOON, || fetched(&b, "prefetched") == 11);
+    read(&export, &in_order);
+    assert_eq!((fetched(&b, "demand"), fetched(&b, "prefetched")), (0, 11));
+    read(&export, &[21]);
+    eventually("the next four have come", SOON, || fetched(&b, "prefetched") == 15);
+    read(&export, &[22, 23]);
+    assert_eq!(fetched(&b, "demand"), 1);
+    export.is_identical_to(&image);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! A chunk brought ahead stays cold for the hot path until it is first read: that first read passes here, so that
 //! streams are recognised without a hook on the hot path, and `prefetch_used` counts what was really of use. Who does not go in
-//! order finds what is near ([`near`](super::near)). (`trace` brings what earlier runs wanted, within the same bound.)
+//! order finds what is near ([`near`](super::near)). (`trace` brings what earlier runs wanted, within the same bound; while it
+//! does, [`replay`](super::replay) says how much else may be guessed.)
 //!
 //! Invariant: what lies here or is on its way ahead of demand, and that nobody has wanted yet, is bounded. What was wanted
 //! counts no more: whoever reads on is served on, and only what is of no use is ever in vain.
@@ -17,6 +18,7 @@ use wandisk_io::ChunkState;
 use wandisk_store::Store;
 
 use super::near::Near;
+use super::replay::{Guess, Replay};
 use super::{Access, Engine};
 
 /// Readers recognised at a time.
@@ -40,6 +42,8 @@ struct Stream {
 pub(super) struct Ahead {
     streams: Mutex<(Vec<Stream>, u64)>,
     near: Mutex<Near>,
+    /// What earlier runs wanted, and which replay of it this is.
+    replay: Mutex<(u64, Replay)>,
     /// Chunks on their way ahead of demand: asked for and paid for once.
     coming: Mutex<HashSet<u64>>,
     /// Neighbours come while fewer than so many are on their way.
@@ -67,6 +71,7 @@ impl Ahead {
         Ahead {
             streams: Mutex::default(),
             near: Mutex::new(Near::new(chunks, chunk_size)),
+            replay: Mutex::default(),
             coming: Mutex::default(),
             near_max: (NEAR_MAX / u64::from(chunk_size.max(1))).max(1),
             unused_max_bytes: AtomicU64::new(0),
@@ -79,14 +84,43 @@ impl Ahead {
         self.coming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The neighbours to bring, now that `chunk` is wanted and is missing or here.
-    fn neighbours(&self, chunk: u64, missing: bool) -> Vec<u64> {
+    fn replay(&self) -> MutexGuard<'_, (u64, Replay)> {
+        self.replay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on these chunks are replayed, in place of others: the replay's number.
+    pub(super) fn begin_replay(&self, chunks: Vec<u64>) -> u64 {
+        let replay = Replay::of(chunks);
+        let mut now = self.replay();
+        *now = (now.0 + 1, replay);
+        now.0
+    }
+
+    /// The chunk that a replay is to bring next; none for one that is over.
+    pub(super) fn next_of_replay(&self, number: u64) -> Option<u64> {
+        let mut now = self.replay();
+        if now.0 == number { now.1.next() } else { None }
+    }
+
+    /// A replay has ended: all of it has come, or no more of it will.
+    pub(super) fn end_replay(&self, number: u64, whole: bool) {
+        let mut now = self.replay();
+        match now.0 == number {
+            true if whole => now.1.came(),
+            true => now.1 = Replay::default(),
+            false => {}
+        }
+    }
+
+    /// The neighbours to bring, now that `chunk` is wanted and is missing or here; they are told later where none may come yet.
+    fn neighbours(&self, chunk: u64, missing: bool, may_come: bool) -> Vec<u64> {
         let room = self.near_max.saturating_sub(self.coming().len() as u64);
+        let room = if may_come { room } else { 0 };
         self.near.lock().unwrap_or_else(PoisonError::into_inner).wanted(chunk, missing, room)
     }
 
-    /// The chunks to bring, now that `chunk` is wanted.
-    fn wanted(&self, chunk: u64, chunks: u64) -> std::ops::Range<u64> {
+    /// The chunks to bring, now that `chunk` is wanted; none if its reader is only to be followed.
+    fn wanted(&self, chunk: u64, chunks: u64, only_follow: bool) -> std::ops::Range<u64> {
         let mut guard = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let (streams, clock) = &mut *guard;
         *clock += 1;
@@ -106,6 +140,10 @@ impl Ahead {
         };
         stream.used = *clock;
         stream.last = chunk;
+        if only_follow {
+            stream.upto = stream.upto.max(chunk);
+            return 0..0;
+        }
         stream.window = (stream.window * 2).min(WINDOW_MAX);
         let from = stream.upto.max(chunk) + 1;
         let to = (chunk + stream.window + 1).min(chunks);
@@ -164,9 +202,14 @@ impl<S: Store> Engine<S> {
         if self.ahead.unused_max_bytes.load(Ordering::Relaxed) == 0 {
             return;
         }
+        let missing = !self.has(chunk);
+        let guess = self.ahead.replay().1.wanted(chunk, missing);
         // Asked first: of the chunks that a reader in order will want next, none is left to its neighbourhood.
-        let in_order = self.ahead.wanted(chunk, self.hot.chunks());
-        let neighbours = self.ahead.neighbours(chunk, !self.has(chunk));
+        let in_order = self.ahead.wanted(chunk, self.hot.chunks(), guess == Guess::Nothing);
+        if guess == Guess::Nothing {
+            return;
+        }
+        let neighbours = self.ahead.neighbours(chunk, missing, guess == Guess::All);
         for next in in_order.chain(neighbours) {
             if !self.start_ahead(next) {
                 return;
@@ -212,10 +255,32 @@ mod tests {
     #[test]
     fn a_reader_in_order_gets_a_growing_window() {
         let ahead = Ahead::new(1000, 128 << 10);
-        assert!(ahead.wanted(10, 1000).is_empty());
-        assert_eq!(ahead.wanted(11, 1000), 12..16);
-        assert_eq!(ahead.wanted(12, 1000), 16..21);
-        assert_eq!(ahead.wanted(13, 1000), 21..30);
+        assert!(ahead.wanted(10, 1000, false).is_empty());
+        assert_eq!(ahead.wanted(11, 1000, false), 12..16);
+        assert_eq!(ahead.wanted(12, 1000, false), 16..21);
+        assert_eq!(ahead.wanted(13, 1000, false), 21..30);
+    }
+
+    #[test]
+    fn a_reader_that_was_followed_gets_its_window_where_it_leaves_what_is_known() {
+        let ahead = Ahead::new(1000, 128 << 10);
+        for chunk in 10..20 {
+            assert!(ahead.wanted(chunk, 1000, true).is_empty());
+        }
+        assert_eq!(ahead.wanted(20, 1000, false), 21..25);
+    }
+
+    #[test]
+    fn the_end_of_a_replay_is_not_that_of_the_next_one() {
+        let ahead = Ahead::new(1000, 128 << 10);
+        let first = ahead.begin_replay(vec![1, 2]);
+        assert_eq!(ahead.next_of_replay(first), Some(1));
+        let second = ahead.begin_replay(vec![3]);
+        ahead.end_replay(first, false);
+        assert_eq!((ahead.next_of_replay(first), ahead.next_of_replay(second)), (None, Some(3)));
+        assert_eq!(ahead.replay().1.wanted(3, true), Guess::Nothing);
+        ahead.end_replay(second, false);
+        assert_eq!(ahead.replay().1.wanted(3, true), Guess::All);
     }
 
     #[test]
@@ -235,9 +300,9 @@ mod tests {
     fn readers_out_of_order_get_nothing_and_none_reads_past_the_end() {
         let ahead = Ahead::new(1000, 128 << 10);
         for chunk in [5, 900, 37, 400] {
-            assert!(ahead.wanted(chunk, 1000).is_empty());
+            assert!(ahead.wanted(chunk, 1000, false).is_empty());
         }
-        ahead.wanted(998, 1000);
-        assert!(ahead.wanted(999, 1000).is_empty());
+        ahead.wanted(998, 1000, false);
+        assert!(ahead.wanted(999, 1000, false).is_empty());
     }
 }

@@ -41,6 +41,7 @@ mod overlay;
 mod publish;
 mod recover;
 mod repair;
+mod replay;
 mod rows;
 mod stats;
 mod trace;

@@ -9,6 +9,7 @@ use wandisk_io::{ChunkState, IoError};
 use wandisk_store::Store;
 use wandisk_store::trace::TRACE_MAX;
 
+use super::ahead::Ahead;
 use super::{Access, Engine};
 
 /// Chunks on their way at a time: what a long fat link holds, and no more memory than that.
@@ -25,6 +26,19 @@ impl Wanted {
         if chunks.len() < TRACE_MAX && chunks.last() != Some(&chunk) {
             chunks.push(chunk);
         }
+    }
+}
+
+/// A replay that runs. It ends with this, wherever its task does: what of it has not come is then no longer expected.
+struct Running {
+    ahead: Arc<Ahead>,
+    number: u64,
+    came: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.ahead.end_replay(self.number, self.came);
     }
 }
 
@@ -63,11 +77,20 @@ impl<S: Store> Engine<S> {
         self.access.subscribe().wait_for(|now| *now == Access::Open).await.ok();
     }
 
-    /// Brings these chunks ahead of demand, in their order, while the disk is this site's; so far ahead of what is wanted as
-    /// it may. Ends at the first one that cannot be had.
+    /// Brings these chunks ahead of demand, in their order and from where their reader is, while the disk is this site's; so far
+    /// ahead of what is wanted as it may. Ends at the first one that cannot be had.
     pub async fn bring_before_wanted(self: &Arc<Self>, chunks: Vec<u64>) {
+        tracing::debug!(chunks = chunks.len(), "what earlier runs wanted is brought");
+        let number = self.ahead.begin_replay(chunks);
+        let mut running = Running { ahead: Arc::clone(&self.ahead), number, came: false };
+        running.came = self.bring_all_of(number).await;
+        tracing::debug!(whole = running.came, "what earlier runs wanted has come");
+    }
+
+    /// Brings what a replay gives; `false` if not all of it will come.
+    async fn bring_all_of(self: &Arc<Self>, replay: u64) -> bool {
         let mut coming = FuturesUnordered::new();
-        for chunk in chunks {
+        while let Some(chunk) = self.ahead.next_of_replay(replay) {
             let is_of_use =
                 chunk < self.hot.chunks() && self.hot.state(chunk) == ChunkState::COLD && !self.has(chunk);
             if !is_of_use {
@@ -75,10 +98,10 @@ impl<S: Store> Engine<S> {
             }
             while coming.len() >= IN_FLIGHT {
                 if !has_come(coming.next().await) {
-                    return;
+                    return false;
                 }
             }
-            let Some(room) = self.wait_for_room_ahead().await else { break };
+            let Some(room) = self.wait_for_room_ahead().await else { return false };
             let engine = Arc::clone(self);
             // A task of its own: whoever stops waiting leaves no chunk half stored.
             coming.push(self.runtime.spawn(async move {
@@ -88,9 +111,10 @@ impl<S: Store> Engine<S> {
         }
         while !coming.is_empty() {
             if !has_come(coming.next().await) {
-                return;
+                return false;
             }
         }
+        true
     }
 }
 

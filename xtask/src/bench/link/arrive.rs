@@ -5,7 +5,8 @@
 //! tunnel, and a WANDisk that has just been moved. The clock begins before a disk is attached (before `qemu-nbd` is
 //! started; the overlay's tunnel is there already), and ends when all is read; of a boot it is the guest's own, from the
 //! mount on. What somebody waits for fetches is that time over the one of the image that is here. The sum of the reads'
-//! times is told too; where the kernel reads ahead, it counts one second of a reader several times.
+//! times is told too; where the kernel reads ahead, it counts one second of a reader several times. Beside what the bytes on the
+//! line take there, a tree's whole time stands, which is little else, and a boot's waits: it computes for seconds anyway.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,22 +69,24 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments, what: Use) -> Result
             },
         );
     let waits: [f64; 4] = std::array::from_fn(|who| seconds[who] - seconds[0]);
+    let beside_line = if what == Use::Boot { "waits of line" } else { "time of line" };
     println!(
-        "\n{:<40}{:>10}{:>12}{:>12}{:>12}{:>12}{:>14}",
-        "medians", "time", "waits", "of overlay", "in reads", "of overlay", "of line time"
+        "\n{:<40}{:>10}{:>12}{:>12}{:>12}{:>12}{:>15}",
+        "medians", "time", "waits", "of overlay", "in reads", "of overlay", beside_line
     );
     // Ratios to a row that was not asked for are no numbers, and shown as such.
     for (at, who) in all.into_iter().enumerate().filter(|(_, who)| is_asked(who)) {
         let line = wire[at] * 8.0 / arguments.wan.rate as f64;
+        let beside_line = if what == Use::Boot { waits[at] } else { seconds[at] };
         println!(
-            "{:<40}{:>8.2} s{:>10.2} s{:>12.3}{:>10.2} s{:>12.3}{:>14.2}",
+            "{:<40}{:>8.2} s{:>10.2} s{:>12.3}{:>10.2} s{:>12.3}{:>15.2}",
             who.name(),
             seconds[at],
             waits[at],
             waits[at] / waits[1],
             reads[at],
             reads[at] / reads[1],
-            if at == 0 { 0.0 } else { seconds[at] / line }
+            if at == 0 { 0.0 } else { beside_line / line }
         );
     }
     Ok(())
