@@ -224,11 +224,9 @@ mod tests {
 
     #[test]
     fn the_first_packet_of_a_connection_is_known_and_no_other() {
-        let both: [fn(&[u8]) -> Vec<u8>; 2] = [
-            |body: &[u8]| packet4(GATEWAY_MAC, AGENT, FOUR, TCP, body),
-            |body: &[u8]| packet6(GATEWAY_MAC6, AGENT, six(), TCP, body),
-        ];
-        for frame in both {
+        let four = |body: &[u8]| packet4(GATEWAY_MAC, AGENT, FOUR, TCP, body);
+        let six = |body: &[u8]| packet6(GATEWAY_MAC6, AGENT, six(), TCP, body);
+        for frame in [&four as &dyn Fn(&[u8]) -> Vec<u8>, &six] {
             let (from, to) = ends(&frame(&segment(SYN)));
             assert_eq!((from.port(), to.port()), (4000, 80));
             for flags in [SYN | ACK, ACK, RST, FIN | ACK, SYN | RST, 0] {
