@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use wandisk_ublk::{Device, DeviceState, End, Options, UblkError, device_info, probe};
 
