@@ -18,8 +18,9 @@ pub const SLOTS: u64 = 48;
 /// From one slot to the next.
 pub const STRIDE: u64 = 128 << 10;
 
-/// Two blocks that nobody reads until it is told to, each in a chunk of its own, and what they hold.
-pub const FAR: [(u64, u64); 2] = [(7 << 20, 1001), ((7 << 20) + (256 << 10), 1002)];
+/// Two blocks that nobody reads until it is told to, and what they hold: so far from all that is read, and from each other, that
+/// neither is brought as a neighbour of anything.
+pub const FAR: [(u64, u64); 2] = [(17 << 20, 1001), (33 << 20, 1002)];
 
 /// Where block `n` lies.
 #[must_use]

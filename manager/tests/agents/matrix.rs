@@ -14,6 +14,7 @@
 use std::process::Child;
 use std::time::Instant;
 
+use agent_init::SLOTS;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -175,7 +176,9 @@ fn reads_from_third(world: &World, site: &str) {
         evict.arg("--home").arg(world.home(holder)).args(["--json", "evict", AGENT]).output().unwrap();
     }
     let waiting = |world: &World| world.wandisk(site, &["status", AGENT])["fetch"]["waiting"] != 0;
-    // Whatever else it reads is here again after a while.
+    // Whatever else it reads is here again when it has read all of it once: what it waits for then is what it is told to look at.
+    let before = world.judge.newest();
+    eventually("all else is here again", || world.judge.newest() > before + SLOTS + 2);
     world.judge.goes_on_at(site);
     eventually("nothing is waited for", || !waiting(world));
     of_site(world, "c", "").into_iter().for_each(|pid| signal(pid, Signal::STOP));

@@ -1,6 +1,8 @@
 //! A chunk that cannot be had (law M8): the agent stands and says why, and goes on when the link is back; one that its user
 //! suspends meanwhile does not.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use agent_init::{FAR, block};
@@ -10,13 +12,11 @@ use crate::world::{AGENT, World, eventually};
 
 /// Writes an image with the far blocks.
 pub fn far_image(file: &Path) {
-    let mut bytes = vec![0; 8 << 20];
+    let file = File::create(file).unwrap();
+    file.set_len(40 << 20).unwrap();
     for (place, number) in FAR {
-        let at = usize::try_from(place).unwrap();
-        let block = block(number);
-        bytes[at..at + block.len()].copy_from_slice(&block);
+        file.write_all_at(&block(number), place).unwrap();
     }
-    std::fs::write(file, bytes).unwrap();
 }
 
 /// The agent is at `b`, where nobody has read the far blocks yet; `a` has them.
