@@ -98,7 +98,7 @@ async fn near(time: Duration) -> Result<()> {
         let sent = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
         if paced {
             let (limit, link) = (limit.clone(), dial(b'e').await?);
-            tasks.spawn(async move { limit.paced(link, None, || true).await.map_err(anyhow::Error::from) });
+            tasks.spawn(async move { limit.paced(link, || true).await.map_err(anyhow::Error::from) });
         }
         if bulk {
             let (mut source, mut qemu) = tokio::io::duplex(1 << 16);

@@ -65,7 +65,7 @@ impl Hands {
             self.qemu.call("stop", Value::Null).await.told()?;
         }
         let (limit, meter) = (self.limit.clone(), self.meter.clone());
-        self.copying.push(tokio::spawn(limit.clone().keep(site, self.agent.name.clone(), meter.clone())));
+        self.copying.push(tokio::spawn(limit.clone().keep(site, self.agent.name.clone())));
         self.copying.push(tokio::spawn(async move {
             if let Ok((mut near, _)) = listener.accept().await {
                 leaves(&mut near, &mut far, &limit, &meter).await;

@@ -111,12 +111,6 @@ impl Pace {
         }
     }
 
-    /// Of a stream that goes already and has seen what the line carries, in bytes a second: nothing is to be found out.
-    pub(super) fn knowing(now: Duration, line: f64) -> Pace {
-        let line = line.clamp(LEAST, MOST);
-        Pace { rate: (line * SHARE).max(LEAST), line, best: line, leaps: false, ..Pace::new(now) }
-    }
-
     /// An echo is back, that was sent at `sent`.
     pub(super) fn echo(&mut self, sent: Duration, now: Duration) {
         let trip = now.saturating_sub(sent);
@@ -244,15 +238,13 @@ mod tests {
         busy: Duration,
         /// The stream has no more than this, in bytes a second.
         has: f64,
-        /// What it has seen the line carry before.
-        knows: Option<f64>,
     }
 
     impl Played {
         fn on(ms: u64, rate: f64) -> Played {
             let rates = vec![(Duration::ZERO, rate)];
             let trip = Duration::from_millis(ms);
-            Played { trip, rates, others: Vec::new(), busy: Duration::ZERO, has: MOST, knows: None }
+            Played { trip, rates, others: Vec::new(), busy: Duration::ZERO, has: MOST }
         }
 
         /// Gives, for all between two times, how long an echo waited in the queue (95 of 100), and the share of the line that the
@@ -262,8 +254,7 @@ mod tests {
                 steps.iter().rev().find(|(at, _)| *at <= now).map_or(0.0, |(_, value)| *value)
             };
             let mut random = fastrand::Rng::with_seed(7);
-            let new = || Pace::new(Duration::ZERO);
-            let mut pace = self.knows.map_or_else(new, |line| Pace::knowing(Duration::ZERO, line));
+            let mut pace = Pace::new(Duration::ZERO);
             let (mut queue, mut own, mut now) = (0.0_f64, 0.0_f64, Duration::ZERO);
             let (mut next_echo, mut away) = (Duration::ZERO, Duration::ZERO);
             let mut flying: Vec<(Duration, Duration)> = Vec::new();
@@ -325,19 +316,6 @@ mod tests {
                 let (late, share) = Played::on(ms, rate).between(SECOND * 10, SECOND * 60);
                 assert!(late <= BAR, "{ms} ms, {rate} B/s: {late:?}");
                 assert!((0.84..=1.0).contains(&share), "{ms} ms, {rate} B/s: {share}");
-            }
-        }
-    }
-
-    /// A second was lost at the beginning of each move that is looked at.
-    #[test]
-    fn a_stream_that_has_seen_what_the_line_carries_takes_it_at_once() {
-        for ms in [1, 33, 66, 100, 200] {
-            for seen in [0.9, 1.0] {
-                let played = Played { knows: Some(12.5e6 * seen), ..Played::on(ms, 12.5e6) };
-                let (late, share) = played.between(Duration::ZERO, SECOND * 3);
-                assert!(late <= BAR, "{ms} ms, {seen}: {late:?}");
-                assert!(share >= 0.84, "{ms} ms, {seen}: {share}");
             }
         }
     }

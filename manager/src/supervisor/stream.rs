@@ -17,7 +17,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::marks::is_held;
 use super::pace::{ECHO, Pace};
-use super::wire::Meter;
 use crate::agent::command_line::names;
 use crate::control::{Open, Opening, PROTOCOL, open};
 use crate::sites::Site;
@@ -79,15 +78,14 @@ impl Limit {
         }
     }
 
-    /// Keeps the pace as long as somebody looks from afar, and until the agent stands. What the stream itself has seen of the line
-    /// until then is a beginning.
-    pub(super) async fn keep(self, site: Site, agent: String, meter: Meter) {
+    /// Keeps the pace as long as somebody looks from afar, and until the agent stands.
+    pub(super) async fn keep(self, site: Site, agent: String) {
         while !self.stands.load(Ordering::SeqCst) {
             if is_held(Path::new("."), names::WATCHED) {
                 let opening =
                     Opening { snowbird: PROTOCOL, agent: agent.clone(), open: Open::Echo, document: None };
                 if let Ok(link) = open(&site, &opening).await {
-                    self.paced(link, meter.line(), || is_held(Path::new("."), names::WATCHED)).await.ok();
+                    self.paced(link, || is_held(Path::new("."), names::WATCHED)).await.ok();
                 }
             }
             tokio::time::sleep(LOOK).await;
@@ -95,11 +93,10 @@ impl Limit {
     }
 
     /// Keeps the pace by echoes of what is at the other end of this link, for as long as that is wanted; then there is no limit.
-    /// `line` is what it is known to carry, in bytes a second.
     ///
     /// # Errors
     /// The link's.
-    pub async fn paced<S>(&self, link: S, line: Option<f64>, wanted: impl Fn() -> bool) -> io::Result<()>
+    pub async fn paced<S>(&self, link: S, wanted: impl Fn() -> bool) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite,
     {
@@ -110,8 +107,7 @@ impl Limit {
             if self.stands.load(Ordering::SeqCst) {
                 return Ok(());
             }
-            let now = self.began.elapsed();
-            *pace = Some(line.map_or_else(|| Pace::new(now), |line| Pace::knowing(now, line)));
+            *pace = Some(Pace::new(self.began.elapsed()));
         }
         let hears = async {
             let mut mark = [0; MARK];

@@ -157,11 +157,6 @@ impl Window {
         self.rate
     }
 
-    /// The same, once a queue was seen: before that the line may carry more.
-    pub(crate) fn line(&self) -> Option<f64> {
-        Some(self.rate).filter(|rate| !self.doubles && *rate > 0.0)
-    }
-
     /// The line's own way there and back.
     pub(crate) fn trip(&self) -> Option<Duration> {
         self.quickest

@@ -76,11 +76,6 @@ impl Meter {
         Some(self.window().rate()).filter(|rate| *rate > 0.0)
     }
 
-    /// The same, where it is certain: the line was seen full.
-    pub(super) fn line(&self) -> Option<f64> {
-        self.window().line()
-    }
-
     /// In words for `migrate --json`.
     pub(super) fn told(&self) -> Value {
         let stood = *self.stood.lock().unwrap_or_else(PoisonError::into_inner);
