@@ -48,7 +48,7 @@ pub(super) fn measure(arguments: &Arguments) -> Result<()> {
     let folder = workspace::target().join(format!("bench-gateway-{}", std::process::id()));
     let mut scratch = Scratch::at(folder)?;
     let world = World::make(&arguments.wan, &mut scratch, &programs)?;
-    let stack = world.agent_is_away()?;
+    let (stack, mut voice) = world.agent_is_away()?;
     let seconds = arguments.seconds;
     println!(
         "one connection between home's loopback and an agent at the other end of {} and {}; Mbit/s of payload",
@@ -71,7 +71,7 @@ pub(super) fn measure(arguments: &Arguments) -> Result<()> {
         let [out, into] = row;
         show(kind, [out?, into?], line);
     }
-    world.say("b", &json!({ "do": "ended" }))
+    voice.say(&json!({ "do": "ended" }))
 }
 
 fn words(to: &str, seconds: u32, back: bool) -> Vec<String> {
@@ -132,32 +132,29 @@ impl World {
         self.folder.join(site).join("agents").join(AGENT).join(name)
     }
 
-    /// A word of the supervisor's to a switch.
-    fn say(&self, site: &str, word: &Value) -> Result<()> {
+    /// A supervisor's connection to the switch of its site, once that is there.
+    fn voice(&self, site: &str) -> Result<Voice> {
         let socket = self.at(site, "net.sock");
         let end = Instant::now() + PATIENCE;
-        let mut stream = loop {
+        loop {
             match UnixStream::connect(&socket) {
-                Ok(stream) => break stream,
+                Ok(stream) => return Ok(Voice(BufReader::new(stream))),
                 Err(error) if Instant::now() > end => return Err(error).context("a switch does not come"),
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
-        };
-        writeln!(stream, "{word}")?;
-        let mut said = String::new();
-        BufReader::new(stream).read_line(&mut said)?;
-        ensure!(said.starts_with("{\"ok\""), "a switch says: {said}");
-        Ok(())
+        }
     }
 
-    /// It ran at home, and was moved to the other site.
-    fn agent_is_away(&self) -> Result<Stack> {
+    /// It ran at home, and was moved to the other site, whose supervisor goes on talking to its switch.
+    fn agent_is_away(&self) -> Result<(Stack, Voice)> {
         self.ask(&["net", AGENT, "forward", "tcp", "8022:22"])?;
-        self.say("a", &json!({ "do": "expect" }))?;
-        self.say("a", &json!({ "do": "runs", "epoch": 1 }))?;
-        self.say("a", &json!({ "do": "moving", "to": "b" }))?;
-        self.say("a", &json!({ "do": "stands" }))?;
-        self.say("b", &json!({ "do": "expect" }))?;
+        let mut at_home = self.voice("a")?;
+        at_home.say(&json!({ "do": "expect" }))?;
+        at_home.say(&json!({ "do": "runs", "epoch": 1 }))?;
+        at_home.say(&json!({ "do": "moving", "to": "b" }))?;
+        at_home.say(&json!({ "do": "stands" }))?;
+        let mut away = self.voice("b")?;
+        away.say(&json!({ "do": "expect" }))?;
         let socket = UnixDatagram::bind(self.at("b", "card.sock"))?;
         let stack = Stack::behind(
             socket,
@@ -165,9 +162,9 @@ impl World {
             self.mac()?,
             &format!("address add 10.0.2.15/24 dev {CARD}\nroute add default via {HOME}\n"),
         );
-        self.say("b", &json!({ "do": "runs", "epoch": 2 }))?;
-        self.say("a", &json!({ "do": "left", "to": "b" }))?;
-        Ok(stack)
+        away.say(&json!({ "do": "runs", "epoch": 2 }))?;
+        at_home.say(&json!({ "do": "left", "to": "b" }))?;
+        Ok((stack, away))
     }
 
     /// The address of the agent's card, of its UUID.
@@ -191,5 +188,19 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+}
+
+/// A supervisor's connection to its switch. It is kept: without one the switch would begin a real supervisor, which would say that the
+/// agent does not run.
+struct Voice(BufReader<UnixStream>);
+
+impl Voice {
+    fn say(&mut self, word: &Value) -> Result<()> {
+        writeln!(self.0.get_mut(), "{word}")?;
+        let mut said = String::new();
+        self.0.read_line(&mut said)?;
+        ensure!(said.starts_with("{\"ok\""), "a switch says: {said}");
+        Ok(())
     }
 }

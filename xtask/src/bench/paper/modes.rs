@@ -81,7 +81,7 @@ pub(super) fn run(
                 look::Far::open(world).and_then(|far| look::replay(world, far.address(), seconds, &report))
             }
             Mode::Snowbird => {
-                let (looked, site) = snowbird(world, &console, &mut row, seconds, &report)?;
+                let (looked, site) = snowbird(world, &console, &mut row, seconds, &report, faults)?;
                 at = site;
                 looked
             }
@@ -107,14 +107,20 @@ fn snowbird(
     row: &mut Row,
     seconds: u32,
     report: &std::path::Path,
+    faults: &mut Vec<String>,
 ) -> Result<(Result<Option<Seen>>, &'static str)> {
     world.snowbird(&["auto", AGENT, "auto", "--role", &format!("compute={SERVER}")])?;
     std::thread::sleep(IDLES);
     let asked = now_ms();
     row.crunch_s = console.job(DESK, PATIENCE)?;
-    let (decided, account) = world.moved(SERVER, asked, LEAST)?;
-    println!("   there: seen after {:.1} s; {}", since_s(asked, decided), shown(&account));
-    row.there = Some(moved(asked, decided, &account).context("the move's account lacks a time")?);
+    match world.moved(SERVER, asked, LEAST) {
+        Ok((decided, account)) => {
+            println!("   there: seen after {:.1} s; {}", since_s(asked, decided), shown(&account));
+            row.there = Some(moved(asked, decided, &account).context("the move's account lacks a time")?);
+        }
+        // The crunch is one all the same, and the log says why it stayed.
+        Err(error) => faults.push(format!("{}, {}, its move: {error:#}", row.job, row.mode)),
+    }
     let mut looked = Ok(None);
     if seconds > 0 {
         let began = now_ms();
