@@ -60,6 +60,25 @@ fn a_prepare_whose_caller_died_ends_with_its_lease() {
 }
 
 #[test]
+fn a_prepare_that_comes_after_its_try_was_given_up_does_not_begin() {
+    // Its caller died before the command had reached the keeper, and the next caller has tidied up.
+    let Pair { a, b, image, link: _link, world: _world } = Pair::new();
+    let export = a.attach("d");
+    let [first, second] = ["0b63bd4f-1b38-4c0b-8d0e-2f2f5bd3a1c1", "5fb6a9c4-9d0e-4a4e-9a0a-7f1b6f0d8f62"];
+    let prepare = |name| ["prepare", "d", "--to", "b", "--lease", "60s", "--name", name];
+    a.ok(prepare(first));
+    a.ok(["abort", "d", "--name", first]);
+    a.fails(prepare(first)).says(&["given up before it began"]);
+    a.ok(["abort", "d", "--name", second]);
+    a.fails(prepare(second)).says(&["given up before it began"]);
+    // Nobody holds writes.
+    export.write(6, CHUNK, 512);
+    image.write(6, CHUNK, 512);
+    a.ok(["move", "d", "--to", "b", "--force"]);
+    b.attach("d").is_identical_to(&image);
+}
+
+#[test]
 fn a_sync_that_comes_after_prepared_does_not_undo_the_hand_over() {
     // The sync withdraws what was prepared; the source that released sends its table again.
     let Pair { a, b, image, link: _link, world: _world } = Pair::new();

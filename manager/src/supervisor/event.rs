@@ -28,6 +28,8 @@ pub enum Action {
     Quit,
     /// Send the table ahead. It worked when the other site has a replica; the rest goes on beside what is done next, until memory goes.
     Presend {
+        /// Which try.
+        attempt: Attempt,
         /// The other site.
         to: String,
     },
@@ -49,6 +51,8 @@ pub enum Action {
     Quiesce,
     /// Prepare the disk's hand-over; gives a token.
     Prepare {
+        /// Which try.
+        attempt: Attempt,
         /// The other site.
         to: String,
     },
@@ -73,7 +77,10 @@ pub enum Action {
         to: String,
     },
     /// End whatever hand-over of the disk is prepared here; it worked if the disk is resident here afterwards.
-    Free,
+    Free {
+        /// None is prepared for this try from now on, also not by a command that an earlier supervisor left behind.
+        attempt: Option<Attempt>,
+    },
     /// End the copying of memory.
     StopCopy,
     /// Fetch the disk back to this site.
@@ -315,7 +322,7 @@ impl Action {
             Action::Continue => "send the rest of memory",
             Action::Commit { .. } => "commit the disk's hand-over",
             Action::Go { .. } => "learn whether the other site started the agent",
-            Action::Free => "end the disk's hand-over",
+            Action::Free { .. } => "end the disk's hand-over",
             Action::StopCopy => "stop copying memory",
             Action::MoveBack => "fetch the disk back",
             Action::GiveUp { .. } => "tell the other site that nothing comes",

@@ -139,18 +139,18 @@ impl Hands {
             Action::ChangeCd { file, force } => self.change_cd(file.as_ref(), *force).await?,
             Action::PowerDown => self.qemu.call("system_powerdown", Value::Null).await.map(drop).told()?,
             Action::Quit => self.quit().await?,
-            Action::Presend { to } => self.presend(to).await?,
+            Action::Presend { attempt, to } => self.presend(*attempt, to).await?,
             Action::Open { attempt, to, patience_s } => {
                 let (attempt, from, patience_s) = (*attempt, self.site.clone(), *patience_s);
                 self.open_far(to, &Request::Arrive { attempt, from, patience_s }).await?;
             }
             Action::Copy { to } => self.copy(to).await?,
             Action::Quiesce => self.quiesce().await?,
-            Action::Prepare { to } => return self.prepare(to).await,
+            Action::Prepare { attempt, to } => return self.prepare(*attempt, to).await,
             Action::Continue => self.go_on()?,
             Action::Commit { token, attempt, .. } => return self.commit(token, *attempt).await,
             Action::Go { attempt, to } => return self.go(*attempt, to).await,
-            Action::Free => self.free().await?,
+            Action::Free { attempt } => self.free(*attempt).await?,
             Action::StopCopy => self.stop_copy().await,
             Action::MoveBack => return self.move_back().await,
             Action::GiveUp { attempt, to } => {

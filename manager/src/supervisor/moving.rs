@@ -37,7 +37,7 @@ impl Hands {
     ///
     /// It worked as soon as the other site has a replica, which is all that its QEMU needs; the rest goes on beside what is
     /// done next, and before memory goes it is waited for ([`Hands::table_is_there`]).
-    pub(super) async fn presend(&mut self, to: &str) -> Result<(), Why> {
+    pub(super) async fn presend(&mut self, attempt: Attempt, to: &str) -> Result<(), Why> {
         self.opens_way(to);
         self.dials_bulk(to);
         let (wandisk, disk, to) = (self.wandisk.clone(), self.agent.disk.clone(), to.to_owned());
@@ -51,7 +51,8 @@ impl Hands {
                     tell.send(()).ok();
                 }
             };
-            let args = ["prepare", &disk, "--to", &to, "--lease", AHEAD];
+            let name = attempt.to_string();
+            let args = ["prepare", &disk, "--to", &to, "--lease", AHEAD, "--name", &name];
             let answer = wandisk.ask_hearing(&args, PRESEND, news).await.told()?;
             let token = answer["token"].as_str().ok_or("wandisk gave no token")?;
             wandisk.ask(&["abort", &disk, "--token", token], DISK).await.map(drop).told()
@@ -75,9 +76,9 @@ impl Hands {
     }
 
     /// The agent stands: whoever comes here waits for nothing but this.
-    pub(super) async fn prepare(&self, to: &str) -> Result<Yield, Why> {
-        let began = Instant::now();
-        let args = ["prepare", self.agent.disk.as_str(), "--to", to, "--lease", LEASE];
+    pub(super) async fn prepare(&self, attempt: Attempt, to: &str) -> Result<Yield, Why> {
+        let (began, name) = (Instant::now(), attempt.to_string());
+        let args = ["prepare", self.agent.disk.as_str(), "--to", to, "--lease", LEASE, "--name", &name];
         let mut answer = self.wandisk.ask(&args, HOOK).await.told()?;
         let token = answer["token"].as_str().ok_or("wandisk gave no token")?.to_owned();
         answer["all_ms"] = json!(began.elapsed().as_secs_f64() * 1e3);
@@ -151,12 +152,16 @@ impl Hands {
         }
     }
 
-    pub(super) async fn free(&mut self) -> Result<(), Why> {
+    pub(super) async fn free(&mut self, attempt: Option<Attempt>) -> Result<(), Why> {
         if let Some(table) = self.table.take() {
             // What wandisk has begun for it it does to its end, and that is waited for by this abort.
             table.abort();
         }
-        let aborted = self.wandisk.ask(&["abort", &self.agent.disk], DISK).await;
+        // By its name: a command that a dead supervisor left behind may come after this, and would hold the agent's writes.
+        let name = attempt.map(|attempt| attempt.to_string());
+        let mut args = vec!["abort", self.agent.disk.as_str()];
+        args.extend(name.iter().flat_map(|name| ["--name", name.as_str()]));
+        let aborted = self.wandisk.ask(&args, DISK).await;
         self.wandisk.ask(&["quiesce", &self.agent.disk, "--off"], DISK).await.ok();
         let disk = self.resident().await?;
         // Nothing was prepared: there was nothing to end.
@@ -190,6 +195,13 @@ mod tests {
     use crate::net::teller::Teller;
     use crate::wandisk::Wandisk;
 
+    const TRY: Attempt = Attempt::from_u128(7);
+
+    /// What the table goes ahead by.
+    fn ahead() -> String {
+        format!("prepare work --to big --lease 10s --name {TRY}")
+    }
+
     /// Hands whose `wandisk` says that the other site has a replica, and no more before the file `whole` is there; what it was asked
     /// is in the file `asked`, who works at a hand-over in `works`.
     fn hands(folder: &Path) -> Hands {
@@ -213,11 +225,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut hands = hands(folder.path());
         let asked = || std::fs::read_to_string(folder.path().join("asked")).unwrap();
-        hands.presend("big").await.unwrap();
-        assert_eq!(asked(), "prepare work --to big --lease 10s\n");
+        hands.presend(TRY, "big").await.unwrap();
+        assert_eq!(asked(), format!("{}\n", ahead()));
         std::fs::write(folder.path().join("whole"), "").unwrap();
         hands.table_is_there().await.unwrap();
-        assert_eq!(asked(), "prepare work --to big --lease 10s\nabort work --token t\n");
+        assert_eq!(asked(), format!("{}\nabort work --token t\n", ahead()));
         // Nothing is on its way any more.
         hands.table_is_there().await.unwrap();
     }
@@ -226,11 +238,11 @@ mod tests {
     async fn a_move_that_is_given_up_while_the_table_goes_leaves_nobody_at_it() {
         let folder = tempfile::tempdir().unwrap();
         let mut hands = hands(folder.path());
-        hands.presend("big").await.unwrap();
+        hands.presend(TRY, "big").await.unwrap();
         let works = std::fs::read_to_string(folder.path().join("works")).unwrap();
-        hands.free().await.unwrap();
+        hands.free(Some(TRY)).await.unwrap();
         let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
-        assert_eq!(asked.lines().nth(1), Some("abort work"), "{asked}");
+        assert_eq!(asked.lines().nth(1), Some(format!("abort work --name {TRY}").as_str()), "{asked}");
         let end = Instant::now() + Duration::from_secs(60);
         let alive = |pid: &str| {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
@@ -257,8 +269,8 @@ mod tests {
         let net = Teller::new(here.clone(), &example(), "desk");
         let mut hands = Hands::new(example(), here, "desk".to_owned(), wandisk, net, unbounded_channel().0);
         // (This one says nothing on its way, as one of another version: it is waited for to its end.)
-        hands.presend("big").await.unwrap();
+        hands.presend(TRY, "big").await.unwrap();
         let asked = std::fs::read_to_string(asked).unwrap();
-        assert_eq!(asked, "prepare work --to big --lease 10s\nabort work --token t\n");
+        assert_eq!(asked, format!("{}\nabort work --token t\n", ahead()));
     }
 }

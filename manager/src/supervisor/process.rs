@@ -108,6 +108,7 @@ mod tests {
 
     use super::*;
     use crate::agent::tests::example;
+    use crate::supervisor::phase::Attempt;
 
     /// (The clock goes on by itself when everybody waits.)
     #[tokio::test(start_paused = true)]
@@ -123,7 +124,7 @@ mod tests {
         let hands = Hands::new(example(), here, "a".to_owned(), wandisk, net, sender.clone());
         let (queue, actions) = unbounded_channel();
         tokio::spawn(work(hands, actions, sender));
-        queue.send(Action::Presend { to: "b".to_owned() }).unwrap();
+        queue.send(Action::Presend { attempt: Attempt::from_u128(1), to: "b".to_owned() }).unwrap();
         let mut said = 0;
         loop {
             match inputs.recv().await.unwrap() {

@@ -255,7 +255,7 @@ impl Machine {
                 }
                 Leave::Asking => vec![Action::Go { attempt: *attempt, to: to.clone() }],
                 Leave::Returning => vec![Action::MoveBack],
-                Leave::Aborting { freed: false } => vec![Action::Free],
+                Leave::Aborting { freed: false } => vec![Action::Free { attempt: Some(*attempt) }],
                 Leave::Aborting { freed: true } => {
                     vec![Action::StopCopy, Action::Run, Action::GiveUp { attempt: *attempt, to: to.clone() }]
                 }

@@ -224,7 +224,7 @@ impl World {
                 }
                 self.b.machine.verdict(*attempt).ok_or_else(|| "no".to_owned())
             }
-            Action::Free => {
+            Action::Free { .. } => {
                 if let Disk::AtA { .. } = self.disk {
                     self.disk = Disk::AtA { prepared: false };
                     Ok(Yield::Done)

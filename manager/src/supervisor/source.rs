@@ -19,7 +19,7 @@ impl Machine {
                 self.failure = None;
                 let (at, alive, image) = (Leave::Presending, true, None);
                 self.phase = Phase::Leaving { attempt, to: to.clone(), at, alive, image };
-                Ok(vec![Action::Presend { to }])
+                Ok(vec![Action::Presend { attempt, to }])
             }
             Phase::Leaving { .. } | Phase::Arriving { .. } => Err(moving()),
             Phase::Suspended { .. } => Err(self.is_suspended()),
@@ -86,7 +86,7 @@ impl Machine {
                 self.settle_here();
                 if alive { vec![Action::Run] } else { vec![Action::Quit] }
             }
-            (Leave::Aborting { freed: false }, Action::Free, Ok(_)) => {
+            (Leave::Aborting { freed: false }, Action::Free { .. }, Ok(_)) => {
                 *at = Leave::Aborting { freed: true };
                 if alive {
                     return vec![Action::StopCopy, Action::Run, Action::GiveUp { attempt, to }];
@@ -112,7 +112,7 @@ impl Machine {
             (Leave::Committing { .. }, Action::Commit { .. }, Err(_))
             | (Leave::Asking, Action::Go { .. }, Err(_))
             | (Leave::Returning, Action::MoveBack, Err(_))
-            | (Leave::Aborting { freed: false }, Action::Free, Err(_))
+            | (Leave::Aborting { freed: false }, Action::Free { .. }, Err(_))
             | (Leave::Aborting { freed: true }, Action::Run, Err(_)) => vec![Action::Retry],
             _ => Vec::new(),
         }
@@ -120,10 +120,10 @@ impl Machine {
 
     /// Only before the commit.
     pub(super) fn abort(&mut self, why: String) -> Vec<Action> {
-        if let Phase::Leaving { at, .. } = &mut self.phase {
+        if let Phase::Leaving { at, attempt, .. } = &mut self.phase {
             *at = Leave::Aborting { freed: false };
             self.failure = Some(why);
-            return vec![Action::Free];
+            return vec![Action::Free { attempt: Some(*attempt) }];
         }
         Vec::new()
     }
@@ -142,9 +142,9 @@ impl Machine {
 
     pub(super) fn pre_switchover(&mut self) -> Vec<Action> {
         match &mut self.phase {
-            Phase::Leaving { at: at @ Leave::Copying, to, image, .. } => {
+            Phase::Leaving { at: at @ Leave::Copying, attempt, to, image, .. } => {
                 *at = Leave::Switching { token: None, complete: image.is_some() };
-                let prepare = Action::Prepare { to: to.clone() };
+                let prepare = Action::Prepare { attempt: *attempt, to: to.clone() };
                 // QEMU sends the rest by itself while the table goes.
                 if image.is_some() { vec![prepare] } else { vec![Action::Continue, prepare] }
             }

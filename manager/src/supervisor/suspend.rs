@@ -59,7 +59,7 @@ impl Machine {
         self.failure = None;
         let (at, alive, image) = (Leave::Presending, false, Some(image));
         self.phase = Phase::Leaving { attempt, to: to.clone(), at, alive, image };
-        Ok(vec![Action::Presend { to }])
+        Ok(vec![Action::Presend { attempt, to }])
     }
 
     fn kept_image(&self) -> Result<Image, Refusal> {
@@ -175,7 +175,7 @@ impl Machine {
     pub(super) fn suspended_again(&self) -> Vec<Action> {
         match self.phase {
             Phase::Suspending { at: Suspend::Undoing, .. } => {
-                vec![Action::Free, Action::StopCopy, Action::Run]
+                vec![Action::Free { attempt: None }, Action::StopCopy, Action::Run]
             }
             Phase::Resuming { at: Resume::Starting, .. } => vec![Action::Run],
             _ => Vec::new(),

@@ -182,7 +182,7 @@ impl World {
                 self.tell(other, Event::GiveUp { attempt: *attempt });
                 done
             }
-            Action::Free => {
+            Action::Free { .. } => {
                 if self.disk_at == i {
                     self.prepared = false;
                     done

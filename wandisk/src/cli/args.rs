@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use uuid::Uuid;
 use wandisk_store::AttemptId;
 
 use super::units::{parse_chunk_size, parse_duration, parse_size};
@@ -140,6 +141,9 @@ pub enum Command {
         /// Without a commit it is aborted after this time.
         #[arg(long, value_parser = parse_duration, default_value = "30s")]
         lease: Duration,
+        /// A UUID of yours: once that is given up (`abort --name`), this does not begin any more.
+        #[arg(long, value_name = "UUID")]
+        name: Option<Uuid>,
     },
     /// Finish a prepared hand-over.
     Commit {
@@ -152,7 +156,14 @@ pub enum Command {
         standby: bool,
     },
     /// Give a prepared hand-over up.
-    Abort(TokenArgs),
+    Abort {
+        /// Of which one.
+        #[command(flatten)]
+        attempt: TokenArgs,
+        /// Give up what is prepared, and let no `prepare --name` of this UUID begin that comes later.
+        #[arg(long, value_name = "UUID")]
+        name: Option<Uuid>,
+    },
     /// Begin a new lineage here, because the resident is lost for good; nothing that it wrote since is ever merged.
     #[command(
         after_help = "Examples:\n  wandisk takeover work --dry-run      what would be lost, and where newer tables are\n  \

@@ -120,9 +120,9 @@ pub(super) async fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             let value = ask(cli, disk, Ask::Move { to: to.clone(), force: *force }).await?;
             output::result(cli, &value, || show_move(&value));
         }
-        Command::Prepare { disk, to, lease } => {
+        Command::Prepare { disk, to, lease, name } => {
             let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
-            let value = ask(cli, disk, Ask::Prepare { to: to.clone(), lease_ms }).await?;
+            let value = ask(cli, disk, Ask::Prepare { to: to.clone(), lease_ms, name: *name }).await?;
             output::result(cli, &value, || value["token"].as_str().unwrap_or_default().to_owned());
         }
         Command::Commit { attempt, standby } => {
@@ -130,8 +130,9 @@ pub(super) async fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             let value = ask(cli, &attempt.disk, asked).await?;
             output::result(cli, &value, || show_move(&value));
         }
-        Command::Abort(args) => {
-            let value = ask(cli, &args.disk, Ask::Abort { token: args.token }).await?;
+        Command::Abort { attempt, name } => {
+            let asked = Ask::Abort { token: attempt.token, name: *name };
+            let value = ask(cli, &attempt.disk, asked).await?;
             output::result(cli, &value, String::new);
         }
         Command::Sync { disk, site, verify, no_freeze, rate } => {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::task::AbortHandle;
+use uuid::Uuid;
 use wandisk_store::{Attempt, AttemptId, SiteId};
 
 use super::apply::{Failed, apply, apply_named, named};
@@ -51,7 +52,7 @@ impl Drop for Prepared {
 
 impl Keeper {
     /// Prepares a hand-over to `to` and holds writes; at most one attempt at a time. As soon as `to` has a replica, so that a standby
-    /// can be attached there, that is reported.
+    /// can be attached there, that is reported. `name` is the caller's for this try ([`super::tries`]).
     ///
     /// # Errors
     /// A [`Refusal`]; writes go on then.
@@ -59,11 +60,17 @@ impl Keeper {
         self: &std::sync::Arc<Self>,
         to: SiteId,
         lease: Duration,
+        name: Option<Uuid>,
         report: &Report,
     ) -> Result<PrepareReport, Refusal> {
         let mut giving = self.giving.try_lock().map_err(|_| busy())?;
         if giving.is_some() {
             return Err(busy());
+        }
+        // Under the lock: an abort that comes from now on waits for it, and finds what this has prepared.
+        if name.is_some_and(|name| self.given_up.has(name)) {
+            return Err(Refusal::new(Code::Rules, "this try was given up before it began")
+                .hint("begin another one, under another name"));
         }
         let mut prepared = self.prepare_again(to, report).await?;
         let (id, told) = (prepared.attempt.id, prepared.told.clone());

@@ -12,3 +12,4 @@ pub(crate) use send::Ahead;
 pub mod steps;
 pub mod take;
 pub mod takeover;
+pub(crate) mod tries;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 use wandisk_store::{AttemptId, SiteId};
 
 use super::{AttachOptions, Keeper, Report};
@@ -52,6 +53,9 @@ pub enum Command {
         to: String,
         /// After this time it is aborted.
         lease_ms: u64,
+        /// The caller's name for this try.
+        #[serde(default)]
+        name: Option<Uuid>,
     },
     /// Release what was prepared.
     Commit {
@@ -64,6 +68,9 @@ pub enum Command {
     Abort {
         /// The token that prepare gave.
         token: Option<AttemptId>,
+        /// The try of this name is over, even if its prepare comes later.
+        #[serde(default)]
+        name: Option<Uuid>,
     },
     /// Make a site's replica complete.
     Sync {
@@ -157,12 +164,19 @@ impl Keeper {
                 let site = self.peers.resolve(&to).await?;
                 self.move_to(site, force, report).await.and_then(to_json)
             }
-            Command::Prepare { to, lease_ms } => {
+            Command::Prepare { to, lease_ms, name } => {
                 let site = self.peers.resolve(&to).await?;
-                self.prepare(site, Duration::from_millis(lease_ms), report).await.and_then(to_json)
+                let lease = Duration::from_millis(lease_ms);
+                self.prepare(site, lease, name, report).await.and_then(to_json)
             }
             Command::Commit { token, standby } => self.commit(token, standby, report).await.and_then(to_json),
-            Command::Abort { token } => self.abort(token).await.map(|()| json!({"aborted": true})),
+            Command::Abort { token, name } => {
+                // First: one that is just beginning looks once it has its turn.
+                if let Some(name) = name {
+                    self.given_up.note(name);
+                }
+                self.abort(token).await.map(|()| json!({"aborted": true}))
+            }
             Command::Sync { site, options } => {
                 let site = self.peers.resolve(&site).await?;
                 self.sync_at(site, options, report).await

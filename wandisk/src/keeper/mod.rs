@@ -32,6 +32,7 @@ use wandisk_store::{Home, SiteId};
 use crate::engine::{Access, Engine, EngineError};
 use crate::handover::Ahead;
 use crate::handover::give::Prepared;
+use crate::handover::tries::GivenUp;
 use crate::peer::Peers;
 use crate::peer::error::{Code, Refusal};
 use crate::peer::message::Progress;
@@ -57,6 +58,7 @@ pub struct Keeper {
     /// The other sites.
     pub peers: Arc<Peers>,
     pub(crate) giving: Mutex<Option<Prepared>>,
+    pub(crate) given_up: GivenUp,
     /// What a site has of the table since the last attempt.
     pub(crate) ahead: std::sync::Mutex<Option<Ahead>>,
     pub(crate) syncing: Mutex<()>,
@@ -118,6 +120,7 @@ impl Keeper {
             engine,
             peers,
             giving: Mutex::new(None),
+            given_up: GivenUp::default(),
             ahead: std::sync::Mutex::default(),
             scrub_every: tokio::sync::watch::Sender::new(None),
             last_scrub: std::sync::Mutex::default(),
