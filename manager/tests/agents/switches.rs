@@ -40,14 +40,30 @@ pub fn folder(world: &World, site: &str) -> PathBuf {
     world.home(site).join("agents").join(AGENT)
 }
 
-/// Says a word to a site's switch, as its supervisor.
-#[track_caller]
-fn say(world: &World, site: &str, word: &Value) {
-    let mut stream = UnixStream::connect(folder(world, site).join("net.sock")).unwrap();
-    writeln!(stream, "{word}").unwrap();
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).unwrap();
-    assert_eq!(line.trim(), "{\"ok\":null}", "{word}");
+/// A supervisor's connection to the switch of its site, which it keeps: without one the switch would begin a real one.
+pub struct Voice(BufReader<UnixStream>);
+
+impl Voice {
+    #[track_caller]
+    pub fn at(world: &World, site: &str, words: &[Value]) -> Voice {
+        let stream = UnixStream::connect(folder(world, site).join("net.sock")).unwrap();
+        let mut voice = Voice(BufReader::new(stream));
+        words.iter().for_each(|word| voice.say(word));
+        voice
+    }
+
+    #[track_caller]
+    pub fn say(&mut self, word: &Value) {
+        writeln!(self.0.get_mut(), "{word}").unwrap();
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "{\"ok\":null}", "{word}");
+    }
+}
+
+/// That the agent runs at a site, in this epoch.
+pub fn runs(world: &World, site: &str, epoch: u64) -> Voice {
+    Voice::at(world, site, &[json!({ "do": "expect" }), json!({ "do": "runs", "epoch": epoch })])
 }
 
 /// The agent's card at a site.
@@ -207,8 +223,7 @@ fn a_card_at_home_finds_its_gateway_gets_an_address_and_is_reached_by_a_forward(
     let inward = free_port();
     let world = world(inward);
     let card = Card::plug(&world, "a");
-    say(&world, "a", &json!({ "do": "expect" }));
-    say(&world, "a", &json!({ "do": "runs", "epoch": 1 }));
+    let _supervisor = runs(&world, "a", 1);
 
     let who_has =
         [&[0, 1, 8, 0, 6, 4, 0, 1][..], &card.mac, &CARD_IP.octets(), &[0; 6], &HOST.octets()].concat();
@@ -253,8 +268,7 @@ fn a_card_at_home_finds_its_gateway_gets_an_address_and_is_reached_by_a_forward(
 fn frames_follow_the_agent_and_anchored_ones_take_the_short_way() {
     let world = world(free_port());
     let at_a = Card::plug(&world, "a");
-    say(&world, "a", &json!({ "do": "expect" }));
-    say(&world, "a", &json!({ "do": "runs", "epoch": 1 }));
+    let mut supervisor = runs(&world, "a", 1);
     let (_server, address) = echo(Ipv4Addr::LOCALHOST);
     let home = seen(address);
     let (_data, data) = echo(DATA);
@@ -281,16 +295,15 @@ fn frames_follow_the_agent_and_anchored_ones_take_the_short_way() {
     at_a.echoes("after the line came back", data, b"three");
 
     // It moves: what home's gateway sends while it stands waits for it.
-    say(&world, "a", &json!({ "do": "moving", "to": "b" }));
-    say(&world, "a", &json!({ "do": "stands" }));
+    supervisor.say(&json!({ "do": "moving", "to": "b" }));
+    supervisor.say(&json!({ "do": "stands" }));
     let waiting = || world.ok("a", &["net", AGENT, "ls"])["waiting_bytes"].as_u64().unwrap();
     let before = waiting();
     at_a.send_udp(HOST, (5555, home.port()), b"who?");
     eventually("the answer is held", || waiting() > before);
     let at_b = Card::plug(&world, "b");
-    say(&world, "b", &json!({ "do": "expect" }));
-    say(&world, "b", &json!({ "do": "runs", "epoch": 2 }));
-    say(&world, "a", &json!({ "do": "left", "to": "b" }));
+    let mut other = runs(&world, "b", 2);
+    supervisor.say(&json!({ "do": "left", "to": "b" }));
     let to_5555 =
         |frame: &[u8]| content_of(frame, UDP, HOST).filter(|body| body[2..4] == 5555u16.to_be_bytes());
     let peer = at_b.asks("what came while it stood", || (), to_5555);
@@ -313,7 +326,40 @@ fn frames_follow_the_agent_and_anchored_ones_take_the_short_way() {
     let again = at_b.asks("the same connection", ask, to_5555);
     assert_eq!(again[8..], peer[8..]);
 
-    say(&world, "b", &json!({ "do": "ended" }));
+    other.say(&json!({ "do": "ended" }));
+    eventually("nothing of it is left", || {
+        world.processes("switch").is_empty() && world.processes("snowbird-gateway").is_empty()
+    });
+}
+
+/// The agent runs away from home when that is lost for good: the site that takes its place leads the agent's network from then on.
+#[test]
+fn a_running_agent_has_the_gateway_of_the_home_that_takes_the_place_of_a_lost_one() {
+    let world = world(free_port());
+    let mut supervisor = runs(&world, "a", 1);
+    supervisor.say(&json!({ "do": "moving", "to": "b" }));
+    supervisor.say(&json!({ "do": "stands" }));
+    eventually("the other site's switch is there", || folder(&world, "b").join("net.sock").exists());
+    let card = Card::plug(&world, "b");
+    let mut other = runs(&world, "b", 2);
+    supervisor.say(&json!({ "do": "left", "to": "b" }));
+    let (_server, address) = echo(Ipv4Addr::LOCALHOST);
+    card.echoes("home's gateway", seen(address), b"one");
+    let gateways = |site: &str| {
+        let all = world.processes("snowbird-gateway").into_iter();
+        all.filter(|pid| runs_at(&world, *pid, site)).collect::<Vec<_>>()
+    };
+    assert_eq!((gateways("a").len(), gateways("b").len()), (1, 0));
+
+    cut(&world, true);
+    let at_home = |pid: &i32| runs_at(&world, *pid, "a");
+    world.processes("switch").into_iter().filter(at_home).for_each(kill);
+    gateways("a").into_iter().for_each(kill);
+    let told = world.ok("b", &["home", AGENT, "--to", "b", "--force"]);
+    assert_eq!((&told["home"], &told["lost"]), (&json!("b"), &json!("a")), "{told}");
+    card.echoes("the gateway of the new home", seen(address), b"two");
+    assert_eq!((gateways("a").len(), gateways("b").len()), (0, 1));
+    other.say(&json!({ "do": "ended" }));
     eventually("nothing of it is left", || {
         world.processes("switch").is_empty() && world.processes("snowbird-gateway").is_empty()
     });

@@ -1,17 +1,16 @@
 //! A tap as the agent's gateway: what the agent sees of it, that connections survive moves by it, and that nothing of it stays. The agent
 //! is the test, with a card that it writes frames to or with the kernel's own network behind it; `network.rs` has a real one.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use manager::net::neighbour::checksum;
-use serde_json::{Value, json};
+use serde_json::json;
 use test_kit::{CARD, Stack};
 
 use crate::network::free_port;
-use crate::switches::{CARD_IP, Card, HOST, HOST6, content_of, echo, folder, seen, world};
+use crate::switches::{CARD_IP, Card, HOST, HOST6, Voice, content_of, echo, folder, runs, seen, world};
 use crate::world::{AGENT, World, eventually, kill};
 
 const UDP: u8 = 17;
@@ -29,29 +28,8 @@ fn with_tap(inward: u16) -> World {
     world
 }
 
-/// A supervisor's connection to the switch of its site, which it keeps: without one the switch would begin a real one.
-struct Voice(BufReader<UnixStream>);
-
-impl Voice {
-    #[track_caller]
-    fn at(world: &World, site: &str, words: &[Value]) -> Voice {
-        let stream = UnixStream::connect(folder(world, site).join("net.sock")).unwrap();
-        let mut voice = Voice(BufReader::new(stream));
-        words.iter().for_each(|word| voice.say(word));
-        voice
-    }
-
-    #[track_caller]
-    fn say(&mut self, word: &Value) {
-        writeln!(self.0.get_mut(), "{word}").unwrap();
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        assert_eq!(line.trim(), "{\"ok\":null}", "{word}");
-    }
-}
-
 fn runs_at_home(world: &World) -> Voice {
-    let voice = Voice::at(world, "a", &[json!({ "do": "expect" }), json!({ "do": "runs", "epoch": 1 })]);
+    let voice = runs(world, "a", 1);
     let standing = || world.ok("a", &["net", AGENT, "ls"])["gateway"].clone();
     eventually("the gateway is there", || standing() == "there");
     voice
@@ -63,7 +41,7 @@ fn moves(world: &World, voice: &mut Voice, epoch: u64, to: &str, plug: impl FnOn
     voice.say(&json!({ "do": "stands" }));
     eventually("the other site's switch is there", || folder(world, to).join("net.sock").exists());
     plug();
-    let there = Voice::at(world, to, &[json!({ "do": "expect" }), json!({ "do": "runs", "epoch": epoch })]);
+    let there = runs(world, to, epoch);
     voice.say(&json!({ "do": "left", "to": to }));
     *voice = there;
 }
