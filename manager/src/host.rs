@@ -221,7 +221,7 @@ async fn entrusted(here: &Here, name: &str, word: Settings, learnt: Option<Strin
     store.set_automatic(agent.uuid, &own, |settings| *settings = word)?;
     store.set_forwards(agent.uuid, &own, &Config::read(&folder(&here.home, name))?.forwards)?;
     if let Some(learnt) = learnt {
-        store.set_learnt(agent.uuid, &learnt)?;
+        store.set_learnt(agent.uuid, &own, &learnt)?;
     }
     if watched {
         here.daemon(crate::auto::process::COMMAND, name).await?;

@@ -109,15 +109,16 @@ impl Store {
         Ok(found.flatten())
     }
 
-    /// Keeps what was learnt.
+    /// Keeps what was learnt at site `own`. Where that is the agent's home, it travels with the agent from now on.
     ///
     /// # Errors
-    /// SQLite's.
-    pub fn set_learnt(&mut self, agent: Uuid, learnt: &str) -> Result<(), StoreError> {
-        self.db.execute(
-            "UPDATE automatic SET learnt = ?2 WHERE agent = ?1",
-            params![agent.to_string(), learnt],
-        )?;
+    /// [`StoreError`].
+    pub fn set_learnt(&mut self, agent: Uuid, own: &str, learnt: &str) -> Result<(), StoreError> {
+        let uuid = agent.to_string();
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute("UPDATE automatic SET learnt = ?2 WHERE agent = ?1", params![uuid, learnt])?;
+        carry(&transaction, &uuid, own, |word| word.learnt = serde_json::from_str(learnt).ok())?;
+        transaction.commit()?;
         Ok(())
     }
 }
@@ -140,7 +141,7 @@ mod tests {
         store.put(&agent, "{}", "created").unwrap();
         assert_eq!(store.automatic(agent.uuid).unwrap(), Settings::default());
         store.set_automatic(agent.uuid, "desk", |settings| settings.mode = Mode::Advise).unwrap();
-        store.set_learnt(agent.uuid, "7").unwrap();
+        store.set_learnt(agent.uuid, "desk", "7").unwrap();
         let compute = || vec!["big".to_owned()];
         let now = store
             .set_automatic(agent.uuid, "desk", |settings| {
@@ -151,11 +152,13 @@ mod tests {
         assert_eq!(store.automatic(agent.uuid).unwrap(), now);
         assert_eq!(store.learnt(agent.uuid).unwrap().as_deref(), Some("7"));
         let word = store.agent(&agent.name).unwrap().agent.word.unwrap();
-        assert_eq!((word.settings.as_ref(), word.changes), (Some(&now), 2));
+        assert_eq!((word.settings.as_ref(), word.changes), (Some(&now), 3));
+        assert_eq!(word.learnt, Some(7.into()));
         // What is kept at a site that is not its home is nobody's word.
         let moved = store.agent(&agent.name).unwrap().agent.with_home("big");
         store.set_document(&moved, "moved").unwrap();
         store.set_automatic(agent.uuid, "desk", |settings| *settings = Settings::default()).unwrap();
+        store.set_learnt(agent.uuid, "desk", "8").unwrap();
         assert_eq!(store.agent(&agent.name).unwrap().agent, moved);
         store.set_forwards(agent.uuid, "big", &[Forward::parse("8022:22").unwrap()]).unwrap();
         let word = store.agent(&agent.name).unwrap().agent.word.unwrap();

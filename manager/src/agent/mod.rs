@@ -26,8 +26,6 @@ use word::Word;
 /// The form of the document that this program writes; it reads that and the earlier ones. The second has `cdrom` and `uefi`, the
 /// third `front`, and counts changes.
 pub const FORMAT: u32 = 3;
-/// No description is longer.
-pub const DOCUMENT_MAX: usize = 64 << 10;
 /// The smallest and the largest memory.
 const MEMORY_BYTES: std::ops::RangeInclusive<u64> = (32 << 20)..=(4 << 40);
 /// The most virtual processors.

@@ -1,5 +1,5 @@
 //! What was said about an agent at its home, as it travels with the agent: what may be done with it unasked, and which ports of home's lead
-//! into it. (Anchors travel from switch to switch, and what was learnt is learnt again.) Pure.
+//! into it, and what was learnt of its phases and moves. (Anchors travel from switch to switch.) Pure.
 //!
 //! Home itself goes by its own list and its own switch. The word is for the site that takes the place of a home that is lost, and is what was
 //! said before the agent, or news of it, left home last. What is too long to travel is left out.
@@ -7,6 +7,7 @@
 //! Invariants: of two words the one that was said at the later home counts, and of one home's the later; a word from elsewhere is bounded.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::automatic::Settings;
 use super::{Agent, FORMAT, is_name};
@@ -14,6 +15,8 @@ use crate::net::config::{FORWARDS_MAX, Forward};
 
 /// No profile that travels is longer.
 const PROFILE_MAX_BYTES: usize = 32 << 10;
+/// Nor what was learnt.
+const LEARNT_MAX_BYTES: usize = 16 << 10;
 /// Roles, and sites that have one.
 const ROLES_MAX: usize = 64;
 
@@ -30,6 +33,9 @@ pub struct Word {
     /// Ports of home's that lead into it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forwards: Vec<Forward>,
+    /// What was learnt, as the agent's watcher keeps it; `None`: nothing, or too much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learnt: Option<Value>,
 }
 
 impl Word {
@@ -41,7 +47,9 @@ impl Word {
     /// May it be one?
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.forwards.len() <= FORWARDS_MAX && self.settings.as_ref().is_none_or(travels)
+        self.forwards.len() <= FORWARDS_MAX
+            && self.settings.as_ref().is_none_or(travels)
+            && self.learnt.as_ref().is_none_or(is_short)
     }
 }
 
@@ -53,6 +61,10 @@ fn travels(settings: &Settings) -> bool {
     profile <= PROFILE_MAX_BYTES && roles <= ROLES_MAX && names.all(|name| is_name(name))
 }
 
+fn is_short(learnt: &Value) -> bool {
+    learnt.to_string().len() <= LEARNT_MAX_BYTES
+}
+
 impl Agent {
     /// The same with something else said about it at its home.
     #[must_use]
@@ -61,6 +73,7 @@ impl Agent {
         let mut word = before.clone();
         say(&mut word);
         word.settings = word.settings.filter(travels);
+        word.learnt = word.learnt.filter(is_short);
         if word == before {
             return self.clone();
         }
@@ -105,9 +118,12 @@ mod tests {
         let said = example().saying(|word| {
             word.settings = Some(long());
             word.forwards.extend(Forward::parse("8022:22"));
+            word.learnt = Some("x".repeat(LEARNT_MAX_BYTES).into());
         });
         let word = said.word.as_ref().unwrap();
-        assert_eq!((&word.settings, word.forwards.len()), (&None, 1));
+        assert_eq!((&word.settings, word.forwards.len(), &word.learnt), (&None, 1, &None));
+        let word = Some(Word { learnt: Some("x".repeat(LEARNT_MAX_BYTES).into()), ..Word::default() });
+        assert!(Agent { word, ..example() }.check().is_err());
         let odd = Settings {
             roles: [("compute".to_owned(), vec!["../x".to_owned()])].into(),
             ..Settings::default()

@@ -218,7 +218,8 @@ impl Watcher {
             match action {
                 Action::Record(record) => self.write(&record)?,
                 Action::Keep(learnt) => {
-                    self.store.set_learnt(self.agent.uuid, &serde_json::to_string(&learnt)?)?;
+                    let learnt = serde_json::to_string(&learnt)?;
+                    self.store.set_learnt(self.agent.uuid, &self.site, &learnt)?;
                 }
                 Action::Move { to } => self.moves(to),
             }

@@ -71,8 +71,9 @@ const HOME: &str = "Examples:
   snowbird home work --to big --force           said at big: the home that was is lost for good
 
 What was said to `snowbird auto` and `stay`, and what was learnt of its moves, goes with it. Where the home is lost, the new one goes on
-with what the agent brought along of it: `auto` and `stay` (but for a profile's own commands), forwards and anchors, as they were when the
-site heard of them last; it says what it could not take over. A home that answers is not lost. One that comes back after all hears where
+with what the agent brought along of it: `auto` and `stay`, what was learnt, forwards and anchors, as they were when the site heard of them
+last; it says what it could not take over: a profile with sensors of its own (they are commands of the lost site, and none says what another
+one runs) or of more than 32 KiB (it does not travel: `snowbird auto AGENT MODE --profile FILE` says it anew), and more than 16 KiB of what was learnt, which is learnt again. A home that answers is not lost. One that comes back after all hears where
 the agent is that it is the home no longer.";
 
 const STATUS: &str = "Examples:

@@ -48,18 +48,30 @@ impl Site {
             );
             return Ok((Value::Null, missed));
         };
+        let (uuid, own) = (agent.uuid, &self.sites.name);
+        // (Of its own copy: what is said here from now on is this home's word.)
+        let learnt = word.learnt.as_ref().map(Value::to_string);
         let settings = match &word.settings {
             Some(settings) => match runs_nothing(settings) {
                 Ok(()) => {
-                    let (uuid, own) = (agent.uuid, &self.sites.name);
-                    Some(self.store()?.set_automatic(uuid, own, |known| known.clone_from(settings))?)
+                    let mut store = self.store()?;
+                    let settings = store.set_automatic(uuid, own, |known| known.clone_from(settings))?;
+                    if let Some(learnt) = &learnt {
+                        store.set_learnt(uuid, own, learnt)?;
+                    }
+                    Some(settings)
                 }
                 Err(why) => {
                     missed.push(format!("it is not moved by itself: {why}"));
                     None
                 }
             },
-            None => None,
+            None => {
+                missed.push(
+                    "what was said there to `snowbird auto`, if anything was, did not come here".to_owned(),
+                );
+                None
+            }
         };
         let mut forwards = Vec::new();
         for forward in &word.forwards {
@@ -71,7 +83,9 @@ impl Site {
                 )),
             }
         }
-        Ok((json!({ "auto": settings.map(|settings| settings.mode), "forwards": forwards }), missed))
+        let learnt = settings.is_some() && learnt.is_some();
+        let auto = settings.map(|settings| settings.mode);
+        Ok((json!({ "auto": auto, "learnt": learnt, "forwards": forwards }), missed))
     }
 }
 

@@ -149,6 +149,9 @@ fn a_home_that_is_lost_is_replaced_by_force_and_hears_so_when_it_comes_back() {
 
     // What is said there is known where the agent is.
     world.ok("b", &["auto", AGENT, "advise", "--role", "compute=a"]);
+    let uuid = Store::open(&world.home("b")).unwrap().agent(AGENT).unwrap().agent.uuid;
+    let learnt = json!({ "took_ms": { "a": { "b": [7000] } }, "decisions": 3 });
+    Store::open(&world.home("b")).unwrap().set_learnt(uuid, "b", &learnt.to_string()).unwrap();
     world.ok("b", &["net", AGENT, "forward", "tcp", "18022:22"]);
 
     let back = |more: &[&'static str]| [&["home", AGENT, "--to", "a"][..], more].concat();
@@ -158,7 +161,12 @@ fn a_home_that_is_lost_is_replaced_by_force_and_hears_so_when_it_comes_back() {
     assert!(world.fails("a", &["home", AGENT, "--to", "b", "--force"]).contains("where that is said"));
     let heir = world.ok("a", &back(&["--force"]));
     assert_eq!((&heir["lost"], &heir["missed"]), (&json!("b"), &json!([])), "{heir}");
-    assert_eq!(heir["inherited"], json!({ "auto": "advise", "forwards": ["127.0.0.1:18022"] }));
+    assert_eq!(
+        heir["inherited"],
+        json!({ "auto": "advise", "learnt": true, "forwards": ["127.0.0.1:18022"] })
+    );
+    let kept = Store::open(&world.home("a")).unwrap().learnt(uuid).unwrap().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&kept).unwrap(), learnt);
     let status = world.ok("a", &["status", AGENT]);
     assert_eq!((&status["home"], &status["auto"]["mode"]), (&json!("a"), &json!("advise")));
     assert_eq!(world.ok("a", &["net", AGENT, "ls"])["forwards"][0]["host"], "127.0.0.1:18022");
