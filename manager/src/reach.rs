@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::agent::store::Store;
 use crate::agent::{Agent, FORMAT};
-use crate::control::{AskError, Here, Request, ask_far};
+use crate::control::{self, AskError, Here, Open, Opening, PROTOCOL, Request, ask_far};
 use crate::sites::{Site, Sites};
 use crate::supervisor::phase::{End, Machine, Phase};
 
@@ -95,7 +95,8 @@ fn phase_here(here: &Here, agent: &str) -> Result<Phase, AskError> {
     Ok(machine.phase)
 }
 
-/// Asks the supervisor of an agent, wherever the agent is.
+/// Asks the supervisor of an agent, wherever the agent is. Where this site's journal says that it is elsewhere, the way there is dialled
+/// beside the question whether it still is: whoever moves it, or has it suspended, waits for one login, not for two after each other.
 ///
 /// # Errors
 /// [`AskError`].
@@ -107,8 +108,67 @@ pub async fn ask(
     patience: Duration,
     news: impl FnMut(&Value),
 ) -> Result<Value, AskError> {
-    match find(here, sites, agent).await? {
-        Place::Here(_) => here.ask(agent, request, patience, news).await,
-        Place::At(site) => ask_far(&site, agent, None, request, patience, news).await,
+    let ahead = match phase_here(here, agent)? {
+        Phase::Off(End::Left { to }) if *request != Request::Status => sites.site(&to).ok(),
+        _ => None,
+    };
+    let opening =
+        Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open: Open::Control, document: None };
+    let dials = async {
+        let stream = match ahead {
+            // One that does not come is dialled again, and says then why not.
+            Some(site) => control::open(site, &opening).await.ok().map(|stream| (&site.name, stream)),
+            None => None,
+        };
+        Ok::<_, AskError>(stream)
+    };
+    let (place, ahead) = tokio::try_join!(find(here, sites, agent), dials)?;
+    match (place, ahead) {
+        (Place::Here(_), _) => here.ask(agent, request, patience, news).await,
+        (Place::At(site), Some((there, mut stream))) if *there == site.name => {
+            control::ask(&mut stream, request, patience, news).await
+        }
+        (Place::At(site), _) => ask_far(&site, agent, None, request, patience, news).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::agent::tests::example;
+
+    /// A link answers only when there are two.
+    #[tokio::test]
+    async fn the_way_to_an_agent_is_dialled_while_it_is_asked_whether_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, at) = (folder.path().join("link"), folder.path().display());
+        let script = format!(
+            "#!/bin/sh\necho >> {at}/begun\nwhile [ $(wc -l < {at}/begun) -lt 2 ]; do sleep 0.02; done\n\
+             read opening\necho '{{\"ok\": null}}'\nread line\necho \"$line\" >> {at}/asked\n\
+             echo '{{\"ok\": {{\"site\": \"b\"}}}}'\n"
+        );
+        std::fs::write(&link, script).unwrap();
+        std::fs::set_permissions(&link, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let sites = json!({ "format": 1, "id": "x", "name": "a", "sites": [{ "name": "b",
+            "address": format!("cmd:{}", link.display()), "remote_home": null, "remote_wandisk": null,
+            "id": null, "reads_only": false }] });
+        std::fs::write(folder.path().join("site.json"), sites.to_string()).unwrap();
+        let agent = example();
+        let away = Machine { phase: Phase::Off(End::Left { to: "b".to_owned() }), ..Machine::default() };
+        let mut store = Store::open(folder.path()).unwrap();
+        store.put(&agent, &serde_json::to_string(&away).unwrap(), "left").unwrap();
+        let here = Here { home: folder.path().to_owned(), wandisk: None };
+        let sites = Sites::read(folder.path()).unwrap();
+        let patience = Duration::from_secs(60);
+        let answer = ask(&here, &sites, &agent.name, &Request::Cancel, patience, |_| ()).await.unwrap();
+        assert_eq!(answer["site"], "b");
+        let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
+        assert_eq!(asked, "{\"do\":\"status\"}\n{\"do\":\"cancel\"}\n");
+        let begun = std::fs::read_to_string(folder.path().join("begun")).unwrap();
+        assert_eq!(begun.lines().count(), 2);
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct World {
 /// A move: what was said on its way, with the time of each, and its account.
 pub(super) struct Move {
     pub(super) asked_ms: u64,
+    /// From the command's beginning to its answer.
+    pub(super) took_ms: u64,
     pub(super) news: Vec<(u64, Value)>,
     pub(super) report: Value,
 }
@@ -130,7 +132,7 @@ impl World {
         if !child.wait()?.success() {
             bail!("the agent was not moved: {report}");
         }
-        Ok(Move { asked_ms, news, report })
+        Ok(Move { asked_ms, took_ms: now_ms().saturating_sub(asked_ms), news, report })
     }
 
     /// The file with the process id of the agent's QEMU at a site.
