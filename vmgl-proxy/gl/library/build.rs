@@ -95,6 +95,17 @@ fn attributes(registry: &Registry) -> Result<String, Box<dyn Error>> {
         )?;
     }
     writeln!(o, "_ => return None, }}) }}")?;
+    writeln!(o, "/// What numbers a command gives to a generic attribute.")?;
+    writeln!(o, "pub(crate) fn numbers(command: &Command<'_>) -> Numbers {{")?;
+    writeln!(o, "match command {{")?;
+    for plan in &registry.commands {
+        let Some(form) = Form::of(plan).filter(|_| plan.variant.starts_with("VertexAttribI")) else {
+            continue;
+        };
+        let numbers = if form.letter.starts_with('u') { "Unsigned" } else { "Signed" };
+        writeln!(o, "Command::{} {{ .. }} => Numbers::{numbers},", plan.variant)?;
+    }
+    writeln!(o, "_ => Numbers::Floats, }} }}")?;
     Ok(text)
 }
 

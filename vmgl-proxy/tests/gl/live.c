@@ -103,7 +103,7 @@ static U program(const char *vertex, const char *fragment) {
 
 /* ---- fixed */
 
-static U ball, group;
+static U ball, group, tiles;
 
 static void fixed(void) {
   const F place[4] = {2, 3, 4, 1}, white[4] = {0.9f, 0.9f, 0.8f, 1}, shine[1] = {20}, plane[4] = {0.7f, 0.2f, 0, 0.1f};
@@ -130,7 +130,7 @@ static void fixed(void) {
   glEnable(0x0DE1);
   glActiveTexture(0x84C1), texture(16, 2), glTexEnvi(0x2300, 0x2200, 0x0104), glEnable(0x0DE1), glActiveTexture(0x84C0);
   glMatrixMode(0x1702), glScalef(2, 1, 1), glMatrixMode(0x1700);
-  ball = glGenLists(2), group = ball + 1;
+  ball = glGenLists(3), group = ball + 1, tiles = ball + 2;
   glNewList(ball, 0x1300);
   for (int i = 0; i < 16; i++) {
     glBegin(0x0008);
@@ -144,7 +144,20 @@ static void fixed(void) {
   }
   glEndList();
   static const F flat[][3] = {{-2, -0.6f, -1}, {2, -0.6f, -1}, {2, -0.6f, 1}, {-2, -0.6f, 1}};
-  glEnableClientState(0x8074), glVertexPointer(3, 0x1406, 0, flat);
+  /* A list that is drawn from buffers has what was in them then. */
+  static const F tile[][3] = {{9, 9, 9}, {-1.8f, 0.4f, 0.2f}, {-0.9f, 0.4f, 0}, {-1.8f, 1.2f, 0}, {-0.9f, 1.1f, 0.2f}};
+  static const unsigned short corners[] = {1, 2, 3, 2, 3, 4};
+  U held[2];
+  glGenBuffers(2, held), glBindBuffer(0x8892, held[0]), glBindBuffer(0x8893, held[1]);
+  glBufferData(0x8892, sizeof tile, tile, 0x88E4), glBufferData(0x8893, sizeof corners, corners, 0x88E4);
+  glEnableClientState(0x8074), glVertexPointer(3, 0x1406, 0, NULL);
+  glNewList(tiles, 0x1300);
+  glNormal3f(0, 0, 1), glColor3f(0.2f, 0.9f, 0.3f), glDrawElements(4, 6, 0x1403, NULL);
+  glTranslatef(0.2f, -0.5f, 0.3f), glColor3f(0.9f, 0.9f, 0.1f), glDrawArrays(4, 1, 3);
+  glEndList();
+  glBufferSubData(0x8892, 0, sizeof flat, flat), glBufferSubData(0x8893, 0, 4, tile);
+  glBindBuffer(0x8892, 0), glBindBuffer(0x8893, 0);
+  glVertexPointer(3, 0x1406, 0, flat);
   glNewList(group, 0x1300);
   glPushMatrix(), glTranslatef(1.2f, 0, 0), glColor3f(0.9f, 0.3f, 0.2f), glCallList(ball), glPopMatrix();
   glNormal3f(0, 1, 0), glColor3f(0.3f, 0.4f, 0.9f), glDrawArrays(7, 0, 4);
@@ -158,7 +171,7 @@ static void fixed_picture(int n) {
   glClear(0x4100);
   glPushMatrix();
   glRotatef((F)n * 20, 0, 1, 0);
-  glCallList(group);
+  glCallList(group), glCallList(tiles);
   glPopMatrix();
   if (n == 2) glPopMatrix(), glPopAttrib(); /* what was pushed before the renderer went */
 }

@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use vmgl_gl_stream::{Command, Data, size};
 
+use super::listed;
 use crate::core::{Cx, INVALID_ENUM, INVALID_OPERATION, INVALID_VALUE};
 use crate::raw;
 use crate::shadow::arrays::{Array, FIXED, Fixed};
 
 /// More elements of one array than this are not drawn at once: nobody has them, and a wild index would copy everything.
-const MOST: usize = 64 << 20;
+pub(super) const MOST: usize = 64 << 20;
 
 /// Elements of an array in the program's memory, one after the other.
 unsafe fn gather(array: &Array, elements: Range<usize>) -> Option<Vec<u8>> {
@@ -38,53 +39,83 @@ unsafe fn gather(array: &Array, elements: Range<usize>) -> Option<Vec<u8>> {
 /// # Safety
 /// The program's arrays hold these elements.
 unsafe fn send_arrays(cx: &mut Cx<'_>, elements: Range<usize>, instances: usize) -> Option<()> {
-    let arrays = cx.state.arrays().clone();
-    let used = |array: &Array| {
-        let divisor = usize::try_from(array.divisor).unwrap_or(usize::MAX);
-        if divisor == 0 { elements.clone() } else { 0..instances.div_ceil(divisor) }
-    };
-    for (which, array) in FIXED.into_iter().zip(&arrays.fixed).filter(|(_, array)| array.is_in_memory()) {
+    let used = Used { elements, instances };
+    used.put(
+        cx,
+        Array::is_in_memory,
         // SAFETY: the caller's.
-        let bytes = unsafe { gather(array, used(array)) }?;
-        let (size, type_, stride, pointer) = (array.size, array.kind, 0, Data::Memory(&bytes));
-        cx.send_array(&match which {
-            Fixed::Vertex => Command::VertexPointer { size, type_, stride, pointer },
-            Fixed::Normal => Command::NormalPointer { type_, stride, pointer },
-            Fixed::Color => Command::ColorPointer { size, type_, stride, pointer },
-            Fixed::Index => Command::IndexPointer { type_, stride, pointer },
-            Fixed::EdgeFlag => Command::EdgeFlagPointer { stride, pointer },
-            Fixed::FogCoord => Command::FogCoordPointer { type_, stride, pointer },
-            Fixed::SecondaryColor => Command::SecondaryColorPointer { size, type_, stride, pointer },
-        });
-    }
-    let mut unit_told = cx.state.client_active;
-    for (unit, array) in arrays.textures.iter().enumerate().filter(|(_, array)| array.is_in_memory()) {
-        // SAFETY: the caller's.
-        let bytes = unsafe { gather(array, used(array)) }?;
-        switch_unit(cx, &mut unit_told, unit);
-        let pointer = Data::Memory(&bytes);
-        cx.send_array(&Command::TexCoordPointer { size: array.size, type_: array.kind, stride: 0, pointer });
-    }
-    switch_unit(cx, &mut unit_told, cx.state.client_active);
-    for (index, array) in (0..).zip(&arrays.generic).filter(|(_, array)| array.is_in_memory()) {
-        // SAFETY: the caller's.
-        let bytes = unsafe { gather(array, used(array)) }?;
-        let (size, type_, stride, pointer) = (array.size, array.kind, 0, Data::Memory(&bytes));
-        let normalized = u32::from(array.normalized);
-        cx.send_array(&if array.integer {
-            Command::VertexAttribIPointer { index, size, type_, stride, pointer }
-        } else {
-            Command::VertexAttribPointer { index, size, type_, normalized, stride, pointer }
-        });
-    }
-    Some(())
+        |_, array, elements| unsafe { gather(array, elements) },
+        |cx, command| cx.send_array(command),
+    )
 }
 
-fn switch_unit(cx: &mut Cx<'_>, told: &mut usize, unit: usize) {
-    if *told != unit {
-        *told = unit;
-        let texture = 0x84c0 + u32::try_from(unit).unwrap_or(0);
-        cx.send_array(&Command::ClientActiveTexture { texture });
+/// What of arrays is drawn.
+pub(super) struct Used {
+    pub(super) elements: Range<usize>,
+    pub(super) instances: usize,
+}
+
+impl Used {
+    /// Puts commands that give the arrays that are `wanted` from memory, with what is `held` of each of them.
+    pub(super) fn put(
+        &self,
+        cx: &mut Cx<'_>,
+        wanted: impl Fn(&Array) -> bool,
+        held: impl Fn(&Cx<'_>, &Array, Range<usize>) -> Option<Vec<u8>>,
+        put: impl Fn(&mut Cx<'_>, &Command<'_>),
+    ) -> Option<()> {
+        let arrays = cx.state.arrays().clone();
+        let now_active = cx.state.client_active;
+        let bytes_of = |cx: &Cx<'_>, array: &Array| {
+            let divisor = usize::try_from(array.divisor).unwrap_or(usize::MAX);
+            let elements =
+                if divisor == 0 { self.elements.clone() } else { 0..self.instances.div_ceil(divisor) };
+            held(cx, array, elements)
+        };
+        for (which, array) in FIXED.into_iter().zip(&arrays.fixed).filter(|(_, array)| wanted(array)) {
+            let bytes = bytes_of(cx, array)?;
+            let (size, type_, stride, pointer) = (array.size, array.kind, 0, Data::Memory(&bytes));
+            put(
+                cx,
+                &match which {
+                    Fixed::Vertex => Command::VertexPointer { size, type_, stride, pointer },
+                    Fixed::Normal => Command::NormalPointer { type_, stride, pointer },
+                    Fixed::Color => Command::ColorPointer { size, type_, stride, pointer },
+                    Fixed::Index => Command::IndexPointer { type_, stride, pointer },
+                    Fixed::EdgeFlag => Command::EdgeFlagPointer { stride, pointer },
+                    Fixed::FogCoord => Command::FogCoordPointer { type_, stride, pointer },
+                    Fixed::SecondaryColor => Command::SecondaryColorPointer { size, type_, stride, pointer },
+                },
+            );
+        }
+        let mut unit_told = now_active;
+        let mut select = |cx: &mut Cx<'_>, unit: usize| {
+            if std::mem::replace(&mut unit_told, unit) != unit {
+                let texture = 0x84c0 + u32::try_from(unit).unwrap_or(0);
+                put(cx, &Command::ClientActiveTexture { texture });
+            }
+        };
+        for (unit, array) in arrays.textures.iter().enumerate().filter(|(_, array)| wanted(array)) {
+            let bytes = bytes_of(cx, array)?;
+            select(cx, unit);
+            let (size, type_, stride, pointer) = (array.size, array.kind, 0, Data::Memory(&bytes));
+            put(cx, &Command::TexCoordPointer { size, type_, stride, pointer });
+        }
+        select(cx, now_active);
+        for (index, array) in (0..).zip(&arrays.generic).filter(|(_, array)| wanted(array)) {
+            let bytes = bytes_of(cx, array)?;
+            let (size, type_, stride, pointer) = (array.size, array.kind, 0, Data::Memory(&bytes));
+            let normalized = u32::from(array.normalized);
+            put(
+                cx,
+                &if array.integer {
+                    Command::VertexAttribIPointer { index, size, type_, stride, pointer }
+                } else {
+                    Command::VertexAttribPointer { index, size, type_, normalized, stride, pointer }
+                },
+            );
+        }
+        Some(())
     }
 }
 
@@ -96,6 +127,7 @@ unsafe fn ready(cx: &mut Cx<'_>, first: i32, count: i32, instances: i32) -> Opti
         return None;
     };
     cx.state.note_drawing();
+    listed::keep_arrays(cx, from.checked_add(length), instances);
     let arrays = cx.state.arrays();
     if !arrays.any_in_memory() {
         return Some(first);
@@ -189,8 +221,30 @@ struct Elements {
 
 impl Elements {
     fn send(self, cx: &mut Cx<'_>, indices: Data<'_>) {
+        self.send_and_keep(cx, indices, indices);
+    }
+
+    /// A list that is recorded keeps it with other indices.
+    fn send_and_keep(self, cx: &mut Cx<'_>, indices: Data<'_>, kept: Data<'_>) {
+        cx.state.track(cx.group, &self.command(kept));
+        cx.wire.put(&self.command(indices));
+        cx.state.note_drawn();
+    }
+
+    /// Behind the last element that indices name.
+    fn end(self, indices: &[u8], width: usize, restart: Option<u32>) -> Option<usize> {
+        let Some((_, most)) = bounds(indices, width, restart) else { return Some(0) };
+        usize::try_from(i64::from(most) + i64::from(self.base.unwrap_or(0)) + 1).ok()
+    }
+
+    /// What its instances make of a number that may be wrong.
+    fn times(self) -> usize {
+        usize::try_from(self.instances.unwrap_or(1)).unwrap_or(0)
+    }
+
+    fn command(self, indices: Data<'_>) -> Command<'_> {
         let Self { mode, count, kind: type_, instances, base } = self;
-        cx.send(match (instances, base) {
+        match (instances, base) {
             (None, None) => Command::DrawElements { mode, count, type_, indices },
             (None, Some(basevertex)) => {
                 Command::DrawElementsBaseVertex { mode, count, type_, indices, basevertex }
@@ -206,8 +260,7 @@ impl Elements {
                 instancecount,
                 basevertex,
             },
-        });
-        cx.state.note_drawn();
+        }
     }
 }
 
@@ -217,24 +270,41 @@ unsafe fn elements(cx: &mut Cx<'_>, how: Elements, indices: *const u8) {
     cx.state.note_drawing();
     let arrays = cx.state.arrays();
     let (buffer, any, alone) = (arrays.elements, arrays.any_in_memory(), arrays.all_in_memory());
+    let (is_recorded, restart) = (cx.state.recording().is_some(), cx.state.restart_index());
     if buffer != 0 {
         let offset = indices.addr();
-        if any {
-            // The indices are in a buffer, the vertices are not: what the buffer holds is known here.
-            let held =
-                cx.group.stored.get(&buffer).and_then(|it| it.data.get(offset..offset.checked_add(length)?));
-            let Some(held) = held.map(<[u8]>::to_vec) else { return cx.error(INVALID_OPERATION) };
-            // SAFETY: the caller's.
-            if unsafe { vertices(cx, how, &held, width, false) }.is_none() {
+        if !any && !is_recorded {
+            return how.send(cx, Data::Offset(offset as u64));
+        }
+        // The vertices are not in a buffer, or will be in a list: what the buffer of the indices holds is known here.
+        let held =
+            cx.group.stored.get(&buffer).and_then(|it| it.data.get(offset..offset.checked_add(length)?));
+        let held = held.map(<[u8]>::to_vec);
+        if is_recorded {
+            let is_known = cx.group.stored.get(&buffer).is_some_and(|it| !it.stale);
+            let known = held.as_ref().filter(|_| is_known);
+            let end = known.and_then(|held| how.end(held, width, restart));
+            listed::keep_arrays(cx, end, how.times());
+        }
+        let Some(held) = held else {
+            if any {
                 return cx.error(INVALID_OPERATION);
             }
+            return how.send(cx, Data::Offset(offset as u64));
+        };
+        // SAFETY: the caller's.
+        if any && unsafe { vertices(cx, how, &held, width, false) }.is_none() {
+            return cx.error(INVALID_OPERATION);
         }
-        return how.send(cx, Data::Offset(offset as u64));
+        return how.send_and_keep(cx, Data::Offset(offset as u64), Data::Memory(&held));
     }
     // SAFETY: the caller's.
     let Some(held) = (unsafe { raw::bytes(indices, Some(length)) }) else {
         return cx.error(INVALID_OPERATION);
     };
+    if is_recorded {
+        listed::keep_arrays(cx, how.end(held, width, restart), how.times());
+    }
     if !any {
         return how.send(cx, Data::Memory(held));
     }
@@ -252,10 +322,10 @@ unsafe fn elements(cx: &mut Cx<'_>, how: Elements, indices: *const u8) {
 
 /// Sends the vertices that indices name, from the least one on if they may be counted anew; what that least one is.
 unsafe fn vertices(cx: &mut Cx<'_>, how: Elements, indices: &[u8], width: usize, anew: bool) -> Option<u32> {
-    let Some((least, most)) = bounds(indices, width, cx.state.restart_index()) else { return Some(0) };
+    let restart = cx.state.restart_index();
+    let Some((least, _)) = bounds(indices, width, restart) else { return Some(0) };
     let least = if anew { least } else { 0 };
-    let base = how.base.unwrap_or(0);
-    let end = usize::try_from(i64::from(most) + i64::from(base) + 1).ok()?;
+    let end = how.end(indices, width, restart)?;
     let instances = usize::try_from(how.instances.unwrap_or(1)).ok()?;
     // SAFETY: the caller's.
     unsafe { send_arrays(cx, usize::try_from(least).ok()?..end, instances) }?;

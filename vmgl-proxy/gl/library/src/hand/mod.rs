@@ -11,6 +11,7 @@ mod buffers;
 mod draws;
 mod fixed;
 mod gets;
+mod listed;
 mod misc;
 mod modes;
 mod named;

@@ -16,6 +16,15 @@ pub(crate) enum Slot {
     Generic(u32),
 }
 
+/// What a generic attribute was given as: OpenGL does not make one of the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    #[default]
+    Floats,
+    Signed,
+    Unsigned,
+}
+
 /// An integer to what it stands for: as OpenGL before 4.2 has it for attributes.
 fn scalar(value: f64, letter: &str, normalized: bool) -> f64 {
     if !normalized {
@@ -56,7 +65,7 @@ include!(concat!(env!("OUT_DIR"), "/attributes.rs"));
 mod tests {
     use vmgl_gl_stream::Command;
 
-    use super::{Slot, attribute};
+    use super::{Numbers, Slot, attribute, numbers};
 
     #[test]
     fn colours_of_any_type_are_numbers_from_zero_to_one() {
@@ -73,6 +82,13 @@ mod tests {
         assert_eq!(attribute(&texture), Some((Slot::Texture(0x84c3), [3.0, 4.0, 0.0, 1.0])));
         let generic = Command::VertexAttrib1f { index: 5, x: 2.0 };
         assert_eq!(attribute(&generic), Some((Slot::Generic(5), [2.0, 0.0, 0.0, 1.0])));
+        let signed = Command::VertexAttribI2i { index: 5, x: -2, y: i32::MAX };
+        assert_eq!(attribute(&signed), Some((Slot::Generic(5), [-2.0, f64::from(i32::MAX), 0.0, 1.0])));
+        let bytes = [1, 2, 3, 255];
+        let unsigned = Command::VertexAttribI4ubv { index: 5, v: &bytes };
+        assert_eq!(attribute(&unsigned), Some((Slot::Generic(5), [1.0, 2.0, 3.0, 255.0])));
+        let all = [numbers(&generic), numbers(&signed), numbers(&unsigned)];
+        assert_eq!(all, [Numbers::Floats, Numbers::Signed, Numbers::Unsigned]);
         assert_eq!(attribute(&Command::Vertex2i { x: 1, y: 2 }), None);
     }
 }

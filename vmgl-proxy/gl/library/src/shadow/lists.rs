@@ -88,7 +88,7 @@ impl Recording {
         }
     }
 
-    /// What the list draws lies in buffers, which may change: it cannot be kept.
+    /// What the list draws is known to the renderer only: it cannot be kept.
     pub(super) fn spoil(&mut self) {
         self.whole = None;
     }

@@ -78,6 +78,8 @@ pub(crate) struct Attributes {
     pub(crate) fog: f64,
     pub(crate) index: f64,
     pub(crate) generic: [[f64; 4]; arrays::GENERIC],
+    /// What each of the generic ones was given as.
+    pub(crate) numbers: [attributes::Numbers; arrays::GENERIC],
 }
 
 impl Default for Attributes {
@@ -89,6 +91,7 @@ impl Default for Attributes {
             fog: 0.0,
             index: 1.0,
             generic: [[0.0, 0.0, 0.0, 1.0]; arrays::GENERIC],
+            numbers: [attributes::Numbers::default(); arrays::GENERIC],
         }
     }
 }

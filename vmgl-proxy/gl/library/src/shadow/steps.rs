@@ -98,17 +98,18 @@ impl State {
         }
     }
 
-    /// A drawing is about to be recorded. What it takes out of buffers is not kept with the list.
+    /// A drawing is about to be recorded.
     pub(crate) fn note_drawing(&mut self) {
-        if self.list.is_none() {
-            return;
+        if self.list.is_some() {
+            self.switch_arrays(true);
         }
-        let arrays = self.arrays();
-        let in_buffers = arrays.elements != 0 || arrays.all().any(|array| array.enabled && array.buffer != 0);
-        if let Some(list) = self.list.as_mut().filter(|_| in_buffers) {
+    }
+
+    /// What a drawing takes out of buffers is not known here.
+    pub(crate) fn spoil_list(&mut self) {
+        if let Some(list) = &mut self.list {
             list.spoil();
         }
-        self.switch_arrays(true);
     }
 
     /// It was recorded: what is recorded next finds no array on.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use vmgl_gl_stream::Command;
 
-use super::attributes::{Slot, attribute};
+use super::attributes::{Numbers, Slot, attribute, numbers};
 use super::bindings::texture_place;
 use super::kept::{Form, form_of, switch};
 use super::lists::at_once;
 use super::matrix::{IDENTITY, Matrix, frustum, orthogonal, rotation, scaling, translation, transpose};
 use super::values::{self, slot};
-use super::{Group, State};
+use super::{Attributes, Group, State};
 
 /// Numbers of an array of the program's.
 fn floats<const N: usize>(bytes: &[u8]) -> [f64; N] {
@@ -105,7 +105,7 @@ impl State {
             return;
         }
         if let Some((slot, value)) = attribute(command) {
-            return self.set_attribute(slot, value);
+            return self.set_attribute(slot, value, numbers(command));
         }
         if self.apply_objects(group, command) || self.apply_arrays(command) {
             return;
@@ -121,7 +121,7 @@ impl State {
         Arc::make_mut(&mut self.kept).set(form, self.active, matrix, command);
     }
 
-    fn set_attribute(&mut self, slot: Slot, value: [f64; 4]) {
+    fn set_attribute(&mut self, slot: Slot, value: [f64; 4], numbers: Numbers) {
         match slot {
             Slot::Color => self.attributes.color = value,
             Slot::Secondary => self.attributes.secondary = value,
@@ -136,8 +136,9 @@ impl State {
             }
             Slot::Generic(index) => {
                 let index = usize::try_from(index).unwrap_or(usize::MAX);
-                if let Some(place) = self.attributes.generic.get_mut(index) {
-                    *place = value;
+                let Attributes { generic, numbers: all, .. } = &mut self.attributes;
+                if let (Some(place), Some(kind)) = (generic.get_mut(index), all.get_mut(index)) {
+                    (*place, *kind) = (value, numbers);
                 }
             }
         }

@@ -3,6 +3,7 @@
 use vmgl_gl_stream::Command;
 
 use super::Sink;
+use crate::shadow::attributes::Numbers;
 use crate::shadow::bindings::TARGETS;
 use crate::shadow::get::whole;
 use crate::shadow::kept::Kept;
@@ -134,10 +135,28 @@ fn attributes(old: View<'_>, new: View<'_>, sink: &mut impl Sink) {
         }
     }
     // The one of number 0 is the vertex.
-    for (index, (was, is)) in (0..).zip(was.generic.iter().zip(&is.generic)).skip(1) {
+    let was = was.generic.iter().zip(&was.numbers);
+    for (index, (was, is)) in (0..).zip(was.zip(is.generic.iter().zip(&is.numbers))).skip(1) {
         if was != is {
-            let [x, y, z, w] = is.map(single);
-            sink.put(&Command::VertexAttrib4f { index, x, y, z, w });
+            let (value, numbers) = is;
+            sink.put(&generic(index, *value, *numbers));
+        }
+    }
+}
+
+fn generic(index: u32, value: [f64; 4], numbers: Numbers) -> Command<'static> {
+    match numbers {
+        Numbers::Floats => {
+            let [x, y, z, w] = value.map(single);
+            Command::VertexAttrib4f { index, x, y, z, w }
+        }
+        Numbers::Signed => {
+            let [x, y, z, w] = value.map(|part| whole(part).cast_signed());
+            Command::VertexAttribI4i { index, x, y, z, w }
+        }
+        Numbers::Unsigned => {
+            let [x, y, z, w] = value.map(whole);
+            Command::VertexAttribI4ui { index, x, y, z, w }
         }
     }
 }

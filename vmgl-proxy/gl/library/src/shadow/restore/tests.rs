@@ -57,7 +57,7 @@ fn any(random: &mut Random) -> Vec<u8> {
     let mut out = Vec::new();
     let four: Vec<u8> = (0..4).flat_map(|_| random.part().to_le_bytes()).collect();
     let name = |random: &mut Random| random.below(4);
-    let command = match random.below(46) {
+    let command = match random.below(48) {
         0 => Command::Enable { cap: random.of(&[0x0b71, 0x0be2, 0x0b50, 0x4001, 0x0de1, 0x0c60, 0x0d97]) },
         1 => Command::Disable { cap: random.of(&[0x0b71, 0x0be2, 0x0bd0, 0x0de1, 0x0c60, 0x0d97]) },
         2 => Command::BlendFunc { sfactor: random.of(&[1, 0x302]), dfactor: random.of(&[0, 0x303]) },
@@ -124,6 +124,8 @@ fn any(random: &mut Random) -> Vec<u8> {
         44 => {
             Command::SamplerParameteri { sampler: 1 + random.below(3), pname: 0x2801, param: random.number() }
         }
+        45 => Command::VertexAttribI4i { index: 1 + random.below(3), x: -random.number(), y: 1, z: 0, w: 2 },
+        46 => Command::VertexAttribI2ui { index: 1 + random.below(3), x: u32::MAX - random.below(3), y: 7 },
         _ => Command::ListBase { base: random.below(5) },
     };
     command.encode(&mut out);
