@@ -70,7 +70,8 @@ pub(crate) const CASES: &[Case] = &[
     hack!("engine", "xscreensaver-gl", 12, "lights, quad strips"),
     hack!("flyingtoasters", "xscreensaver-gl", 12, "models in lists, textures"),
     hack!("glblur", "xscreensaver-gl", 12, "copies of the picture into textures"),
-    hack!("glmatrix", "xscreensaver-gl", 12, "blended textures"),
+    // It is black for some seconds.
+    hack!("glmatrix", "xscreensaver-gl", 300, "blended textures"),
     hack!("glplanet", "xscreensaver-gl", 12, "large textures"),
     hack!("hypertorus", "xscreensaver-gl-extra", 12, "GLSL where it is there"),
     hack!("klein", "xscreensaver-gl-extra", 12, "GLSL where it is there"),
@@ -166,8 +167,9 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "glmark2 ideas",
         "glmark2-x11",
-        &["glmark2", "-s", "300x240", "-b", "ideas:speed=duration:duration=900"],
-        How::Picture(10),
+        &["glmark2", "-s", "300x240", "-b", "ideas:speed=1.0:duration=900"],
+        // It is black for some seconds.
+        How::Picture(600),
         "many small draws",
     ),
     case(
@@ -197,6 +199,34 @@ pub(crate) const CASES: &[Case] = &[
         &["glmark2", "-s", "200x160", "-b", "refract:duration=900"],
         How::Picture(3),
         "depth and colour textures",
+    ),
+    case(
+        "glmark2 pulsar",
+        "glmark2-x11",
+        &["glmark2", "-s", "300x240", "-b", "pulsar:quads=10:texture=true:duration=900"],
+        How::Picture(60),
+        "GLSL, textures, blending",
+    ),
+    case(
+        "glmark2 conditionals",
+        "glmark2-x11",
+        &["glmark2", "-s", "300x240", "-b", "conditionals:duration=900"],
+        How::Picture(5),
+        "GLSL with conditions",
+    ),
+    case(
+        "glmark2 function",
+        "glmark2-x11",
+        &["glmark2", "-s", "300x240", "-b", "function:duration=900"],
+        How::Picture(5),
+        "GLSL with functions",
+    ),
+    case(
+        "glmark2 loop",
+        "glmark2-x11",
+        &["glmark2", "-s", "300x240", "-b", "loop:duration=900"],
+        How::Picture(5),
+        "GLSL with loops",
     ),
     case(
         "glmark2-es2 shading",

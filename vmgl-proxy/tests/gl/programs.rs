@@ -37,7 +37,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let still = folder.path().join("still.so");
         let mut cc = Command::new("cc");
-        cc.args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&still);
+        cc.args(["-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&still);
         cc.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gl/still.c")).arg("-ldl");
         assert!(cc.status().unwrap().success());
         Self { folder, still }

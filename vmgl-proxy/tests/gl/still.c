@@ -1,7 +1,8 @@
 /* Preloaded into programs of which one picture is compared with another run's: their clock goes by the pictures that they
  * have completed, their dice fall the same way each time, and before picture STILL_PICTURE + 1 is shown they stand still and
  * say so by making the file STILL_TOLD. Nobody else in the process (OpenGL's libraries, Xlib, the C library) sees another
- * clock than the real one. Whoever waits for the clock without showing a picture gets time after a while. */
+ * clock than the real one. Whoever waits for the clock without showing a picture gets time after a while. A program may be linked
+ * with the functions that show pictures, or look them up by itself in a library that it opens. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -85,13 +86,17 @@ static void behind(void) {
   asked = 0;
 }
 
+/* What a program has looked up. */
+static void *(*look_up)(void *, const char *), *(*glx_get)(const char *), *(*egl_get)(const char *);
+static void *glx_swap, *egl_swap;
+
 void glXSwapBuffers(void *display, unsigned long drawable) {
-  void (*swap)(void *, unsigned long) = dlsym(RTLD_NEXT, "glXSwapBuffers");
+  void (*swap)(void *, unsigned long) = glx_swap ? glx_swap : dlsym(RTLD_NEXT, "glXSwapBuffers");
   before(), inside++, swap(display, drawable), inside--, behind();
 }
 
 unsigned eglSwapBuffers(void *display, void *surface) {
-  unsigned (*swap)(void *, void *) = dlsym(RTLD_NEXT, "eglSwapBuffers");
+  unsigned (*swap)(void *, void *) = egl_swap ? egl_swap : dlsym(RTLD_NEXT, "eglSwapBuffers");
   before(), inside++;
   unsigned done = swap(display, surface);
   inside--, behind();
@@ -101,4 +106,27 @@ unsigned eglSwapBuffers(void *display, void *surface) {
 void SDL_GL_SwapWindow(void *window) {
   void (*swap)(void *) = dlsym(RTLD_NEXT, "SDL_GL_SwapWindow");
   before(), inside++, swap(window), inside--, behind();
+}
+
+static void *instead(const char *name, void *it);
+
+static void *from_glx(const char *name) { return instead(name, glx_get(name)); }
+
+static void *from_egl(const char *name) { return instead(name, egl_get(name)); }
+
+/* What a program gets that has looked for this name and would have found that. */
+static void *instead(const char *name, void *it) {
+  if (!it) return it;
+  if (!strcmp(name, "glXSwapBuffers")) return glx_swap = it, (void *)glXSwapBuffers;
+  if (!strcmp(name, "eglSwapBuffers")) return egl_swap = it, (void *)eglSwapBuffers;
+  if (!strcmp(name, "glXGetProcAddress") || !strcmp(name, "glXGetProcAddressARB")) return glx_get = it, (void *)from_glx;
+  if (!strcmp(name, "eglGetProcAddress")) return egl_get = it, (void *)from_egl;
+  return it;
+}
+
+/* The last call must be a jump (-O2): for RTLD_NEXT it counts who has called. */
+void *dlsym(void *restrict handle, const char *restrict name) {
+  if (!look_up) look_up = dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.34");
+  if (is_program(__builtin_return_address(0))) return instead(name, look_up(handle, name));
+  return look_up(handle, name);
 }
