@@ -43,7 +43,8 @@ enum What {
         #[arg(long, value_name = "ADDR")]
         to: Address,
     },
-    /// Programs that draw at a proxy: calls, bytes, waits, pictures a second
+    /// Programs that draw at a proxy: calls, bytes, pictures a second, and which commands each has waited for, how often and how
+    /// long; whether a compositing manager runs in the agent
     Stat {
         /// The proxy's ctl socket
         path: PathBuf,

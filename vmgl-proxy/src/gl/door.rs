@@ -91,11 +91,11 @@ async fn watch(
         socket.read_exact(&mut length).await?;
         let mut report = vec![0; seen::length(length)?];
         timeout(PATIENCE, socket.read_exact(&mut report)).await.map_err(|_| DoorError::Late)??;
-        let windows = seen::read(&report)?;
+        let report = seen::read(&report)?;
         if !is_newest() {
             return Ok(());
         }
-        renderers.seen(windows);
+        renderers.seen(report);
     }
 }
 

@@ -20,13 +20,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use thiserror::Error;
-use vmgl_gl_renderer::words::{Counts, FromRenderer, ToRenderer, hear, pair, say};
-use vmgl_gl_stream::{ClientHello, SPEC, ServerHello, Verdict};
+use vmgl_gl_renderer::words::{Counts, FromRenderer, ToRenderer, Waited, hear, pair, say};
+use vmgl_gl_stream::{ClientHello, SPEC, ServerHello, Verdict, waited_name};
 use vmgl_rfb::Framebuffer;
 
 use super::pulse::{Pulse, waits};
 use super::scene::Key;
-use super::seen::Seen;
+use super::seen::Report;
 use crate::display::Display;
 use crate::tap::Tap;
 
@@ -73,6 +73,8 @@ struct Renderer {
     line: Arc<OwnedFd>,
     began: Instant,
     counts: Counts,
+    /// What the program waited for, by the command's number.
+    waited: BTreeMap<u16, Waited>,
     pictures: VecDeque<Instant>,
     /// Since when the program has no connection.
     lost: Option<Instant>,
@@ -95,6 +97,8 @@ struct State {
     last: u64,
     ended: u64,
     watched: bool,
+    /// The watcher sees a compositing manager.
+    is_composited: bool,
     /// How many renderers a program has brought to a standstill.
     stuck: BTreeMap<u64, u32>,
 }
@@ -132,8 +136,9 @@ impl Renderers {
     }
 
     /// What the watcher sees.
-    pub fn seen(&self, windows: Vec<Seen>) {
-        self.display.lock().overlay(|scene| scene.report(windows));
+    pub fn seen(&self, report: Report) {
+        self.lock().is_composited = report.is_composited;
+        self.display.lock().overlay(|scene| scene.report(report.windows));
     }
 
     /// Gives a program's connection to its renderer, which is started if the stream is a new one. A stream that is not
@@ -192,6 +197,7 @@ impl Renderers {
                 line: Arc::clone(&line),
                 began: Instant::now(),
                 counts: Counts::default(),
+                waited: BTreeMap::new(),
                 pictures: VecDeque::new(),
                 lost: None,
             },
@@ -308,6 +314,10 @@ impl Renderers {
                     self.display.lock().overlay(|scene| scene.hide(program, false));
                 }
             }
+            FromRenderer::Waited(all) => self.note(id, |it| {
+                let known = all.into_iter().filter(|one| waited_name(one.opcode).is_some());
+                it.waited.extend(known.map(|one| (one.opcode, one)));
+            }),
             // It was taken where it is heard.
             FromRenderer::Pulse => {}
             FromRenderer::Lost => self.note(id, |it| it.lost = Some(Instant::now())),
@@ -359,6 +369,7 @@ impl Renderers {
                     "bytes": it.counts.bytes,
                     "packed_bytes": it.counts.packed_bytes,
                     "blocking": it.counts.blocking,
+                    "waits": waited_for(&it.waited),
                     "errors": it.counts.errors,
                     "frames": it.counts.swaps,
                     "frames_per_second": rate,
@@ -367,12 +378,22 @@ impl Renderers {
             .collect();
         json!({
             "watched": state.watched,
+            "composited": state.watched && state.is_composited,
             "windows": windows,
             "windows_shown": shown,
             "renderers_ended": state.ended,
             "programs": programs,
         })
     }
+}
+
+/// By command: how often and how long a program has waited for its answer.
+fn waited_for(waited: &BTreeMap<u16, Waited>) -> Value {
+    let one = |it: &Waited| {
+        let name = waited_name(it.opcode)?.to_owned();
+        Some((name, json!({ "times": it.times, "milliseconds": it.micros / 1000 })))
+    };
+    Value::Object(waited.values().filter_map(one).collect())
 }
 
 /// Tells a program that there is no renderer for it.

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! u32 bytes that follow                      all little-endian
-//! u16 windows, then for each:
+//! u16 windows   u16 bits: 0 a compositing manager runs; then for each window:
 //!   u32 window   u64 program   i16 x   i16 y   u16 width   u16 height   u16 rectangles
 //!   for each rectangle: u16 x   u16 y   u16 width   u16 height
 //! ```
@@ -17,7 +17,7 @@ use thiserror::Error;
 use vmgl_rfb::Rect;
 
 /// How a watcher's connection begins.
-pub const MAGIC: [u8; 8] = *b"VMGLWAT1";
+pub const MAGIC: [u8; 8] = *b"VMGLWAT2";
 /// Most windows of a report.
 pub const WINDOWS: usize = 256;
 /// Most bytes of a report.
@@ -42,6 +42,18 @@ pub struct Seen {
     pub rects: Vec<Rect>,
 }
 
+/// All that a watcher sees.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Windows with pictures.
+    pub windows: Vec<Seen>,
+    /// A compositing manager runs: what it makes of windows is not seen here.
+    pub is_composited: bool,
+}
+
+/// The bit of [`Report::is_composited`].
+const COMPOSITED: u16 = 1;
+
 /// The property by which a program says that it draws in a window: two items of 32 bits, the lower half of its number first.
 pub const PROPERTY: &str = "_VMGL_STREAM";
 
@@ -61,10 +73,10 @@ pub enum SeenError {
 
 /// Writes a report with its length; windows beyond [`WINDOWS`] and those that find no room are left out.
 #[must_use]
-pub fn write(windows: &[Seen]) -> Vec<u8> {
+pub fn write(report: &Report) -> Vec<u8> {
     let (mut body, mut count) = (Vec::new(), 0u16);
-    for seen in windows.iter().take(WINDOWS) {
-        if body.len() + 22 + 8 * seen.rects.len() > LONGEST - 2 {
+    for seen in report.windows.iter().take(WINDOWS) {
+        if body.len() + 22 + 8 * seen.rects.len() > LONGEST - 4 {
             continue;
         }
         count += 1;
@@ -81,10 +93,12 @@ pub fn write(windows: &[Seen]) -> Vec<u8> {
             }
         }
     }
-    let mut report = u32::try_from(body.len() + 2).unwrap_or(u32::MAX).to_le_bytes().to_vec();
-    report.extend(count.to_le_bytes());
-    report.extend(body);
-    report
+    let bits = if report.is_composited { COMPOSITED } else { 0 };
+    let mut bytes = u32::try_from(body.len() + 4).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    bytes.extend(count.to_le_bytes());
+    bytes.extend(bits.to_le_bytes());
+    bytes.extend(body);
+    bytes
 }
 
 /// How long the report is whose length these bytes say.
@@ -100,12 +114,13 @@ pub fn length(bytes: [u8; 4]) -> Result<usize, SeenError> {
 ///
 /// # Errors
 /// When it contradicts itself.
-pub fn read(body: &[u8]) -> Result<Vec<Seen>, SeenError> {
+pub fn read(body: &[u8]) -> Result<Report, SeenError> {
     let mut from = Cursor(body);
     let count = usize::from(from.u16()?);
     if count > WINDOWS {
         return Err(SeenError::TooMany(count));
     }
+    let is_composited = from.u16()? & COMPOSITED != 0;
     let mut windows = Vec::with_capacity(count);
     for _ in 0..count {
         let (window, program) = (u32::from_le_bytes(from.take()?), u64::from_le_bytes(from.take()?));
@@ -116,7 +131,7 @@ pub fn read(body: &[u8]) -> Result<Vec<Seen>, SeenError> {
             (0..rects).map(|_| Ok(Rect::new(from.u16()?, from.u16()?, from.u16()?, from.u16()?))).collect();
         windows.push(Seen { window, program, x, y, width, height, rects: rects? });
     }
-    if from.0.is_empty() { Ok(windows) } else { Err(SeenError::Length) }
+    if from.0.is_empty() { Ok(Report { windows, is_composited }) } else { Err(SeenError::Length) }
 }
 
 struct Cursor<'a>(&'a [u8]);
@@ -163,11 +178,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_report_is_read_as_it_was_written_and_no_part_of_it_is(windows in prop::collection::vec(seen(), 0..6), cut in any::<prop::sample::Index>()) {
-            let report = write(&windows);
+        fn a_report_is_read_as_it_was_written_and_no_part_of_it_is(windows in prop::collection::vec(seen(), 0..6), is_composited in any::<bool>(), cut in any::<prop::sample::Index>()) {
+            let said = Report { windows, is_composited };
+            let report = write(&said);
             let (head, body) = report.split_first_chunk::<4>().unwrap();
             prop_assert_eq!(length(*head), Ok(body.len()));
-            prop_assert_eq!(read(body), Ok(windows));
+            prop_assert_eq!(read(body), Ok(said));
             let part = &body[..cut.index(body.len())];
             prop_assert_eq!(read(part), Err(SeenError::Length));
         }

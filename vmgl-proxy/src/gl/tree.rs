@@ -1,7 +1,8 @@
 //! The window tree of an X server as its events tell it, and what is seen of each window with OpenGL pictures. Pure.
 //!
-//! A window is seen where it lies inside all its ancestors and their shapes, and where neither its own children nor
-//! windows that stand above it or above one of its ancestors cover it. Input-only windows cover nothing.
+//! A window is seen where it lies inside all its ancestors and their shapes (what they are, and what they leave to drawings), and where neither its own children nor
+//! windows that stand above it or above one of its ancestors cover it. Input-only windows cover nothing, and so does the X
+//! server's own window that a compositing manager paints on: what it shows there is the windows below.
 //!
 //! A window's place, size, stacking and whether it is mapped are followed by its parent's events alone, from the moment
 //! at which the parent was learnt; what [`Tree::learnt`] is told of a window's children was asked while no other client
@@ -96,6 +97,8 @@ struct Node {
     input_only: bool,
     /// Relative to the inner corner; `None` is the whole window with its border.
     shape: Option<Vec<Piece>>,
+    /// Of its inside, where it and what is below it may draw, in the same coordinates; `None` is all of it.
+    clip: Option<Vec<Piece>>,
     /// Whose pictures it shows.
     program: Option<u64>,
     /// Bottom first.
@@ -186,7 +189,7 @@ impl Tree {
         }
     }
 
-    /// A window was learnt: whether it only takes input, and its children, bottom first. Those that have to be learnt.
+    /// A window was learnt: whether it covers nothing (it only takes input), and its children, bottom first. Those that have to be learnt.
     ///
     /// # Errors
     /// When there are too many windows.
@@ -206,6 +209,13 @@ impl Tree {
     pub fn shaped(&mut self, window: u32, shape: Option<Vec<Piece>>) {
         if let Some(node) = self.nodes.get_mut(&window) {
             node.shape = shape;
+        }
+    }
+
+    /// Where a window may draw, from its inner corner; `None` when it may everywhere inside.
+    pub fn clipped(&mut self, window: u32, clip: Option<Vec<Piece>>) {
+        if let Some(node) = self.nodes.get_mut(&window) {
+            node.clip = clip;
         }
     }
 
@@ -233,7 +243,7 @@ impl Tree {
     fn seen_of(&mut self, window: u32, program: u64) -> Option<Seen> {
         let mut node = self.nodes.get(&window)?;
         let mut area = Area::from(node.inside());
-        if let Some(shape) = &node.shape {
+        for shape in [&node.shape, &node.clip].into_iter().flatten() {
             area.clip(shape);
         }
         self.uncover(&mut area, &node.children);
@@ -246,7 +256,7 @@ impl Tree {
             let above = parent.children.iter().position(|sibling| *sibling == at).map_or(0, |n| n + 1);
             self.uncover(&mut area, parent.children.get(above..).unwrap_or_default());
             area.clip(&[parent.inside()]);
-            if let Some(shape) = &parent.shape {
+            for shape in [&parent.shape, &parent.clip].into_iter().flatten() {
                 area.clip(shape);
             }
             seen &= parent.mapped;

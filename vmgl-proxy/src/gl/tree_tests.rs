@@ -94,6 +94,20 @@ fn shapes_cut_the_window_and_what_covers_it() {
     assert_eq!(area, 20 * 20);
 }
 
+#[test]
+fn a_window_draws_where_it_and_its_parent_may_draw() {
+    let mut tree = tree();
+    put(&mut tree, 2, ROOT, place(10, 10, 40, 40));
+    put(&mut tree, 3, 2, place(5, 5, 30, 30));
+    tree.owned(3, Some(1));
+    tree.clipped(3, Some(vec![Piece::new(0, 0, 30, 10)]));
+    assert_eq!(rects(&mut tree, 3), [Rect::new(15, 15, 30, 10)]);
+    tree.clipped(2, Some(vec![Piece::new(0, 0, 10, 40)]));
+    assert_eq!(rects(&mut tree, 3), [Rect::new(15, 15, 5, 10)]);
+    tree.clipped(3, None);
+    assert_eq!(rects(&mut tree, 3), [Rect::new(15, 15, 5, 30)]);
+}
+
 /// Paints the tree as X does: a window, then its children over it, bottom first.
 fn paint(tree: &Tree, window: u32, x: i32, y: i32, clip: &Area, screen: &mut [u32]) {
     let node = &tree.nodes[&window];
@@ -108,6 +122,9 @@ fn paint(tree: &Tree, window: u32, x: i32, y: i32, clip: &Area, screen: &mut [u3
     fill(&whole, 0, screen);
     let mut inside = whole;
     inside.clip(&[node.inside().moved(x, y)]);
+    if let Some(clip) = &node.clip {
+        inside.clip(&clip.iter().map(|piece| piece.moved(x, y)).collect::<Vec<_>>());
+    }
     fill(&inside, window, screen);
     for child in &node.children {
         paint(tree, *child, x, y, &inside, screen);
@@ -126,7 +143,7 @@ fn fill(area: &Area, with: u32, screen: &mut [u32]) {
 proptest! {
     #[test]
     fn what_is_seen_is_what_a_painter_leaves(
-        steps in prop::collection::vec((0u8..8, 2u32..12, 1u32..12, -20i16..90, -20i16..70, 1u16..60, 1u16..50, 0u16..4), 1..60)
+        steps in prop::collection::vec((0u8..9, 2u32..12, 1u32..12, -20i16..90, -20i16..70, 1u16..60, 1u16..50, 0u16..4), 1..60)
     ) {
         let mut tree = tree();
         for (what, window, other, x, y, width, height, border) in steps {
@@ -137,9 +154,14 @@ proptest! {
                 3 => Event::Mapped(window, x > 0),
                 4 => Event::Reparented { window, parent: other, x, y },
                 5 => Event::Circulated(window, x > 0),
-                6 => {
+                6 | 7 => {
                     let piece = Piece::new(x.into(), y.into(), width.into(), height.into());
-                    tree.shaped(window, (border > 0).then(|| vec![piece, piece.moved(3, 2)]));
+                    let pieces = (border > 0).then(|| vec![piece, piece.moved(3, 2)]);
+                    if what == 6 {
+                        tree.shaped(window, pieces);
+                    } else {
+                        tree.clipped(window, pieces);
+                    }
                     continue;
                 }
                 _ => Event::Destroyed(window),

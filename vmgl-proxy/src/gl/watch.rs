@@ -4,8 +4,9 @@
 //! property that the agent's OpenGL library sets on them. When all events that are there have been heard, the proxy is
 //! told once, and only if something is seen otherwise; a proxy that cannot be reached is tried again, and told at once.
 //!
-//! A compositing manager may show windows through others, or moved; the watcher says so in its log and goes on telling
-//! what the windows' own places and order say.
+//! A compositing manager may show windows through others, or moved; the watcher says so, in its log and to the proxy, and goes on
+//! telling what the windows' own places and order say. Some of them announce themselves to nobody: the server tells of the
+//! selection that each of them owns.
 //!
 //! Invariant: what is asked about a window's children is asked with the server grabbed, so no event is older than it.
 //! Fault model: the X server's end is the watcher's end. A proxy that does not read holds it up for [`PATIENCE`] at most.
@@ -22,6 +23,7 @@ use x11rb::connection::{Connection, RequestConnection};
 use x11rb::errors::{ConnectError, ConnectionError, ReplyError};
 use x11rb::protocol::Event as XEvent;
 use x11rb::protocol::shape::{ConnectionExt as _, SK};
+use x11rb::protocol::xfixes::{self, ConnectionExt as _, SelectionEventMask};
 use x11rb::protocol::xproto::{
     Atom, AtomEnum, ChangeWindowAttributesAux, ConnectionExt, EventMask, MapState, Place as Circulation,
     WindowClass,
@@ -29,7 +31,7 @@ use x11rb::protocol::xproto::{
 use x11rb::rust_connection::RustConnection;
 
 use super::area::Piece;
-use super::seen::{self, PROPERTY, Seen};
+use super::seen::{self, PROPERTY, Report};
 use super::tree::{Child, Event, Place, TooMany, Tree};
 use crate::Address;
 
@@ -71,7 +73,7 @@ pub fn run(display: Option<&str>, to: &Address) -> Result<(), WatchError> {
     let mut proxy = Proxy { to: to.clone(), stream: None, tried: None };
     loop {
         watcher.hear()?;
-        proxy.tell(&watcher.tree.seen());
+        proxy.tell(&watcher.report());
         if watcher.tree.was_cut() {
             tracing::warn!(
                 "a window is covered by so many pieces that less of its pictures is shown than is seen"
@@ -92,6 +94,9 @@ struct Watcher {
     property: Atom,
     compositor: Atom,
     manager: Atom,
+    /// Bits of a window's number that are not of the client who made it.
+    own_bits: u32,
+    is_composited: bool,
     tree: Tree,
 }
 
@@ -105,11 +110,23 @@ impl Watcher {
         if x.extension_information(x11rb::protocol::shape::X11_EXTENSION_NAME)?.is_none() {
             return Err(WatchError::NoShapes);
         }
-        let tree = Tree::new(root, width, height);
-        let mut watcher = Self { x, root, property, compositor, manager, tree };
+        if x.extension_information(xfixes::X11_EXTENSION_NAME)?.is_some() {
+            x.xfixes_query_version(1, 0)?.reply()?;
+            let all = SelectionEventMask::SET_SELECTION_OWNER
+                | SelectionEventMask::SELECTION_WINDOW_DESTROY
+                | SelectionEventMask::SELECTION_CLIENT_CLOSE;
+            x.xfixes_select_selection_input(root, compositor, all)?;
+        }
+        let (own_bits, tree) = (x.setup().resource_id_mask, Tree::new(root, width, height));
+        let mut watcher =
+            Self { x, root, property, compositor, manager, own_bits, is_composited: false, tree };
         watcher.composited()?;
         watcher.learn(vec![root])?;
         Ok(watcher)
+    }
+
+    fn report(&mut self) -> Report {
+        Report { windows: self.tree.seen(), is_composited: self.is_composited }
     }
 
     /// Hears all events that are there.
@@ -144,9 +161,10 @@ impl Watcher {
             }
             XEvent::CirculateNotify(e) => Event::Circulated(e.window, e.place == Circulation::ON_TOP),
             XEvent::PropertyNotify(e) if e.atom == self.property => return self.ask_owner(e.window),
-            XEvent::ShapeNotify(e) if e.shape_kind == SK::BOUNDING => {
+            XEvent::ShapeNotify(e) if matches!(e.shape_kind, SK::BOUNDING | SK::CLIP) => {
                 return self.ask_shape(e.affected_window);
             }
+            XEvent::XfixesSelectionNotify(e) if e.selection == self.compositor => return self.composited(),
             XEvent::ClientMessage(e) if e.type_ == self.manager => return self.composited(),
             _ => return Ok(()),
         };
@@ -208,7 +226,10 @@ impl Watcher {
             };
             children.push(Child { window, place, mapped });
         }
-        Ok(self.tree.learnt(window, attributes.class == WindowClass::INPUT_ONLY, &children)?)
+        // Of the server's own windows, which no client made, those below the root are what compositing managers paint on.
+        let is_servers = window != self.root && window & !self.own_bits == 0;
+        let covers_nothing = attributes.class == WindowClass::INPUT_ONLY || is_servers;
+        Ok(self.tree.learnt(window, covers_nothing, &children)?)
     }
 
     fn ask_owner(&mut self, window: u32) -> Result<(), WatchError> {
@@ -224,25 +245,31 @@ impl Watcher {
     }
 
     fn ask_shape(&mut self, window: u32) -> Result<(), WatchError> {
-        let (extents, rectangles) =
-            (self.x.shape_query_extents(window)?, self.x.shape_get_rectangles(window, SK::BOUNDING)?);
-        let (Some(extents), Some(reply)) = (there(extents.reply())?, there(rectangles.reply())?) else {
+        let extents = self.x.shape_query_extents(window)?;
+        let [bounding, clip] = [SK::BOUNDING, SK::CLIP].map(|kind| self.x.shape_get_rectangles(window, kind));
+        let (bounding, clip) = (bounding?, clip?);
+        let (Some(extents), Some(bounding), Some(clip)) =
+            (there(extents.reply())?, there(bounding.reply())?, there(clip.reply())?)
+        else {
             return Ok(());
         };
         let piece = |r: &x11rb::protocol::xproto::Rectangle| {
             Piece::new(r.x.into(), r.y.into(), r.width.into(), r.height.into())
         };
-        let pieces = extents.bounding_shaped.then(|| reply.rectangles.iter().map(piece).collect());
-        self.tree.shaped(window, pieces);
+        let pieces = |shaped: bool, all: &[_]| shaped.then(|| all.iter().map(piece).collect());
+        self.tree.shaped(window, pieces(extents.bounding_shaped, &bounding.rectangles));
+        self.tree.clipped(window, pieces(extents.clip_shaped, &clip.rectangles));
         Ok(())
     }
 
-    fn composited(&self) -> Result<(), WatchError> {
-        let owner = self.x.get_selection_owner(self.compositor)?.reply()?.owner;
-        if owner != x11rb::NONE {
-            tracing::warn!(
+    fn composited(&mut self) -> Result<(), WatchError> {
+        let is_composited = self.x.get_selection_owner(self.compositor)?.reply()?.owner != x11rb::NONE;
+        match (std::mem::replace(&mut self.is_composited, is_composited), is_composited) {
+            (false, true) => tracing::warn!(
                 "a compositing manager runs: OpenGL pictures are shown where the windows themselves are, without its effects"
-            );
+            ),
+            (true, false) => tracing::info!("no compositing manager runs any more"),
+            _ => {}
         }
         Ok(())
     }
@@ -263,18 +290,18 @@ impl<T: Read + Write + AsFd> Line for T {}
 struct Proxy {
     to: Address,
     /// The connection, and what was told by it last.
-    stream: Option<(Box<dyn Line>, Vec<Seen>)>,
+    stream: Option<(Box<dyn Line>, Report)>,
     tried: Option<Instant>,
 }
 
 impl Proxy {
-    fn tell(&mut self, windows: &[Seen]) {
+    fn tell(&mut self, report: &Report) {
         if self.stream.is_none() && self.tried.is_none_or(|at| at.elapsed() >= AGAIN) {
             match connect(&self.to) {
                 Ok(stream) => {
                     tracing::info!("the proxy at {} is told", self.to);
-                    self.stream = Some((stream, Vec::new()));
-                    self.say(windows);
+                    self.stream = Some((stream, Report::default()));
+                    self.say(report);
                 }
                 Err(fault) => {
                     if self.tried.is_none() {
@@ -286,15 +313,15 @@ impl Proxy {
                     self.tried = Some(Instant::now());
                 }
             }
-        } else if self.stream.as_ref().is_some_and(|(_, told)| told != windows) {
-            self.say(windows);
+        } else if self.stream.as_ref().is_some_and(|(_, told)| told != report) {
+            self.say(report);
         }
     }
 
-    fn say(&mut self, windows: &[Seen]) {
+    fn say(&mut self, report: &Report) {
         let Some((stream, told)) = &mut self.stream else { return };
-        windows.clone_into(told);
-        if let Err(fault) = stream.write_all(&seen::write(windows)) {
+        told.clone_from(report);
+        if let Err(fault) = stream.write_all(&seen::write(report)) {
             self.lose(&fault);
         }
     }

@@ -1,11 +1,14 @@
 //! A program's pictures are seen where its window is seen, and nowhere else; whatever becomes of its renderer, the rest goes on.
 
-use std::process::Command as Process;
+use std::process::{Command as Process, Stdio};
 
+use serde_json::json;
 use vmgl_gl_stream::{Command, Control, Verdict};
-use x11rb::protocol::xproto::{ConfigureWindowAux, ConnectionExt};
+use x11rb::protocol::shape::{ConnectionExt as _, SK, SO};
+use x11rb::protocol::xproto::{ClipOrdering, ConfigureWindowAux, ConnectionExt, Rectangle};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, pixel};
+use crate::peers::{Running, eventually};
 use crate::program::{Client, Program};
 
 const GEARS: u64 = 0x1122_3344_5566_7788;
@@ -55,6 +58,68 @@ fn pictures_are_where_the_window_is_under_what_covers_it_and_go_with_it() {
 }
 
 #[test]
+fn pictures_are_seen_where_their_window_may_be_drawn_in() {
+    let mut desk = Desk::new("320x240");
+    let client = Client::new(&desk.server.display);
+    client.window((0, 0, 320, 240), GREY);
+    let window = client.window((40, 30, 100, 80), BLUE);
+    client.belongs(window, GEARS);
+    let mut program = Program::open(&desk.door, GEARS, window, (100, 80));
+    assert!(program.paint(RED));
+    desk.sees("the picture", &[((40, 30), RED), ((139, 109), RED)]);
+    let set = |kind: SK, width: u16, height: u16| {
+        let whole = Rectangle { x: 0, y: 0, width, height };
+        let unsorted = ClipOrdering::UNSORTED;
+        client.x.shape_rectangles(SO::SET, kind, unsorted, window, 0, 0, &[whole]).unwrap();
+        client.sync();
+    };
+    set(SK::CLIP, 50, 80);
+    desk.viewer.sees("its left half", |shown| {
+        pixel(shown, 40, 30) == RED && pixel(shown, 89, 109) == RED && pixel(shown, 90, 30) != RED
+    });
+    set(SK::BOUNDING, 100, 40);
+    desk.sees(
+        "the upper half of that",
+        &[((40, 30), RED), ((89, 69), RED), ((40, 70), GREY), ((90, 70), GREY)],
+    );
+    client.x.shape_mask(SO::SET, SK::CLIP, window, 0, 0, x11rb::NONE).unwrap();
+    client.sync();
+    desk.sees("all of the upper half", &[((40, 30), RED), ((139, 69), RED), ((139, 70), GREY)]);
+}
+
+#[test]
+fn a_compositing_manager_is_told_and_hides_no_pictures() {
+    let mut desk = Desk::new("320x240");
+    let client = Client::new(&desk.server.display);
+    client.window((0, 0, 320, 240), GREY);
+    let window = client.window((40, 30, 100, 80), 0);
+    client.belongs(window, GEARS);
+    let mut program = Program::open(&desk.door, GEARS, window, (100, 80));
+    let told = |desk: &Desk, wanted: bool| {
+        eventually("whether there is one", || (desk.stat()["composited"] == wanted).then_some(()));
+    };
+    // The first announces itself to nobody, the second paints on the server's own window above all others.
+    for words in [&["xcompmgr"][..], &["picom", "--backend", "xrender", "--config", "/dev/null"]] {
+        told(&desk, false);
+        assert!(program.paint(RED));
+        desk.sees("the picture", &[((40, 30), RED), ((139, 109), RED)]);
+        let mut manager = Process::new(words[0]);
+        manager.args(&words[1..]).env("DISPLAY", &desk.server.display).stdout(Stdio::null());
+        let manager = Running(manager.stderr(Stdio::null()).spawn().expect("it is installed by xtask setup"));
+        told(&desk, true);
+        assert!(program.paint(RED ^ BLUE));
+        desk.sees(words[0], &[((40, 30), RED ^ BLUE), ((139, 109), RED ^ BLUE), ((140, 109), GREY)]);
+        let over = client.window((100, 80, 100, 80), BLUE);
+        desk.sees("what covers it", &[((100, 80), BLUE), ((99, 80), RED ^ BLUE), ((139, 79), RED ^ BLUE)]);
+        client.x.destroy_window(over).unwrap();
+        client.sync();
+        desk.sees("it whole", &[((40, 30), RED ^ BLUE), ((139, 109), RED ^ BLUE)]);
+        drop(manager);
+    }
+    told(&desk, false);
+}
+
+#[test]
 fn each_swap_that_is_seen_is_an_update_for_the_sensors() {
     let mut desk = Desk::new("320x240");
     let client = Client::new(&desk.server.display);
@@ -67,7 +132,7 @@ fn each_swap_that_is_seen_is_an_update_for_the_sensors() {
     // The same picture again is nothing new to see.
     assert!(program.paint(20));
     desk.sees("the last picture", &[((95, 63), 20)]);
-    crate::peers::eventually("20 updates", || (desk.updates(96 * 64) == 20).then_some(()));
+    eventually("20 updates", || (desk.updates(96 * 64) == 20).then_some(()));
 }
 
 #[test]
@@ -149,6 +214,16 @@ fn nonsense_in_a_stream_costs_the_program_its_renderer_and_nobody_else_anything(
     assert!(odd.hears("Pong"));
     assert!(odd.hears("error: 1282"), "{:?}", odd.heard);
     assert!(odd.paint(RED), "it goes on");
+    // What it says to have waited for is told by its name, and what is no command is not.
+    let opcode = Command::CheckFramebufferStatus { reply: 0, target: 0 }.opcode();
+    for opcode in [0xffff_ffff, 3, opcode.into(), opcode.into()] {
+        odd.say(&[Command::Control(Control::Waited { opcode, micros: 2500 })]);
+    }
+    let waits = json!({ "glCheckFramebufferStatus": { "times": 2, "milliseconds": 5 } });
+    eventually("what was waited for", || {
+        let stat = desk.stat();
+        stat["programs"].as_array()?.iter().any(|it| it["waits"] == waits).then_some(())
+    });
     // Who asks what makes no sense waits for an answer all the same.
     odd.say(&[
         Command::GetUniformiv { reply: 5, program: 77, location: 0, params_cap: 4 },

@@ -118,6 +118,8 @@ pub(super) const PACKAGES: &[Package] = &[
         "a window that has the keyboard, when traces are recorded",
         Sign::Program("evilwm"),
     ),
+    package("xcompmgr", For::Test, "a compositing manager", Sign::Program("xcompmgr")),
+    package("picom", For::Test, "a compositing manager of another kind", Sign::Program("picom")),
     package("vim-tiny", For::Test, "an editor in a terminal", Sign::Program("vi")),
     package("imagemagick", For::Test, "pictures on an X screen", Sign::Program("import")),
     package("chromium", For::Test, "a browser as a viewer", Sign::Program("chromium")),
@@ -146,6 +148,7 @@ pub(super) const PACKAGES: &[Package] = &[
     package("xfsprogs", For::Test, "a second file system on the disk", Sign::Program("mkfs.xfs")),
     package("mesa-utils-extra", For::Gl, "programs of OpenGL ES", Sign::Program("es2gears_x11")),
     package("glmark2-x11", For::Gl, "scenes of OpenGL 2", Sign::Program("glmark2")),
+    package("glmark2-es2-x11", For::Gl, "scenes of OpenGL ES 2", Sign::Program("glmark2-es2")),
     package(
         "xscreensaver-gl",
         For::Gl,

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use vmgl_gl_stream::{Caps, Command, Control, Data, Shelved, limits};
 
@@ -112,12 +113,18 @@ impl Wire {
         self.next_reply
     }
 
-    /// Waits for an answer; the program does, too. None if the renderer is lost: see [`Wire::is_unanswered`].
-    pub(crate) fn wait(&mut self, reply: u32) -> Option<Answer> {
+    /// Waits for the answer to a command of that number; the program does, too, and the desk is told of it. None if the
+    /// renderer is lost: see [`Wire::is_unanswered`].
+    pub(crate) fn wait(&mut self, reply: u32, opcode: u16) -> Option<Answer> {
         self.flush();
         self.waits += 1;
+        let began = Instant::now();
         let answer = self.link.answer(reply);
         self.unanswered |= answer.is_none() && self.link.is_lost();
+        if answer.is_some() {
+            let micros = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
+            self.put(&Command::Control(Control::Waited { opcode: opcode.into(), micros }));
+        }
         answer
     }
 }
@@ -326,8 +333,9 @@ impl Cx<'_> {
     /// Sends a question and waits for the answer; none if the renderer is gone.
     pub(crate) fn ask<'c>(&mut self, question: impl FnOnce(u32) -> Command<'c>) -> Option<Answer> {
         let reply = self.wire.reply();
-        self.wire.put(&question(reply));
-        self.wire.wait(reply)
+        let question = question(reply);
+        self.wire.put(&question);
+        self.wire.wait(reply, question.opcode())
     }
 
     /// OpenGL's error: the first one stays until it is asked for.

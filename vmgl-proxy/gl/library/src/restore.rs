@@ -129,11 +129,12 @@ impl Program {
         let none = HashSet::new();
         let asked = objects(group, drawn.unwrap_or(&none), wire, lost);
         let mut any_moved = false;
-        for (name, reply) in asked {
-            let Some(answer) = wire.wait(reply) else { return false };
+        for (program, reply) in asked {
+            let opcode = Control::Reflect { program, reply }.opcode();
+            let Some(answer) = wire.wait(reply, opcode) else { return false };
             let known = Reflection::decode(&answer.data).ok();
-            if let Some(program) = group.program(name) {
-                any_moved |= uniforms(name, program, known.as_ref(), wire);
+            if let Some(it) = group.program(program) {
+                any_moved |= uniforms(program, it, known.as_ref(), wire);
             }
         }
         group.any_moved = any_moved;

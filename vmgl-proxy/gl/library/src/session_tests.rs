@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use vmgl_gl_stream::{
     Assembler, Caps, ClientHello, Command, Commands, Control, Event, Incoming, Outgoing, Reflection, SPEC,
-    ServerHello, Uniform, Verdict, put_out,
+    ServerHello, Uniform, Verdict, put_out, waited_name,
 };
 
 use crate::core::{begin, enter, with_program};
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Default)]
 struct Seen {
     commands: Mutex<Vec<String>>,
+    /// The numbers of the commands that the program says to have waited for.
+    waited: Mutex<Vec<u32>>,
     changed: Condvar,
 }
 
@@ -41,6 +43,13 @@ impl Seen {
             commands = self.changed.wait_timeout(commands, Duration::from_millis(100)).unwrap().0;
         }
         commands.clone()
+    }
+
+    fn note(&self, command: &Command<'_>) {
+        match *command {
+            Command::Control(Control::Waited { opcode, .. }) => self.waited.lock().unwrap().push(opcode),
+            ref command => self.commands.lock().unwrap().push(format!("{command:?}")),
+        }
     }
 }
 
@@ -94,7 +103,7 @@ fn serve(
         let (mut commands, mut events) = (Commands::new(&frame.payload), Vec::new());
         while let Some(command) = assembler.next(&mut commands).unwrap() {
             answer(&command, &mut events);
-            seen.commands.lock().unwrap().push(format!("{command:?}"));
+            seen.note(&command);
         }
         seen.changed.notify_all();
         if events.is_empty() {
@@ -288,6 +297,26 @@ fn a_programs_uniforms_are_asked_for_once() {
 }
 
 #[test]
+fn what_the_program_has_waited_for_is_told_by_its_number() {
+    let (seen, _folder) = session(&[]);
+    let shader = gl!("glCreateShader"(0x8b31 => u32) -> u32);
+    let program = gl!("glCreateProgram"() -> u32);
+    gl!("glCompileShader"(shader => u32));
+    gl!("glLinkProgram"(program => u32));
+    let mut status = 0;
+    gl!("glGetShaderiv"(shader => u32, 0x8b81 => u32, &raw mut status => *mut i32));
+    gl!("glGetProgramiv"(program => u32, 0x8b82 => u32, &raw mut status => *mut i32));
+    gl!("glBindFramebuffer"(0x8d40 => u32, 1 => u32));
+    gl!("glCheckFramebufferStatus"(0x8d40 => u32) -> u32);
+    gl!("glStencilMask"(1 => u32));
+    flush();
+    seen.until("StencilMask { mask: 1 }");
+    let names = |opcode: &u32| waited_name(u16::try_from(*opcode).unwrap()).unwrap();
+    let waited: Vec<_> = seen.waited.lock().unwrap().iter().map(names).collect();
+    assert_eq!(waited, ["glCompileShader", "glLinkProgram", "glCheckFramebufferStatus"]);
+}
+
+#[test]
 fn a_framebuffers_status_is_asked_again_only_after_a_change() {
     let (_seen, _folder) = session(&[]);
     gl!("glBindFramebuffer"(0x8d40 => u32, 1 => u32));
@@ -405,7 +434,7 @@ fn forgetful(listener: &UnixListener, seen: &Seen) {
                 let mut commands = Commands::new(&frame.payload);
                 while let Some(command) = assembler.next(&mut commands).unwrap() {
                     asked |= matches!(command, Command::CheckFramebufferStatus { .. });
-                    seen.commands.lock().unwrap().push(format!("{command:?}"));
+                    seen.note(&command);
                 }
             }
         }

@@ -30,6 +30,7 @@ mod resolve;
 mod room;
 mod run;
 mod session;
+mod waited;
 
 pub use run::{RunError, run};
 pub use session::SessionError;

@@ -228,6 +228,10 @@ impl Line {
         }
         self.pulse.rest();
         self.outgoing.acked(self.incoming.acked());
+        let waited = session.waits.take();
+        if !waited.is_empty() {
+            say(&self.proxy, &FromRenderer::Waited(waited), None)?;
+        }
         if session.counts.commands >= self.told.commands + 1000 {
             self.count(session.counts)?;
         }

@@ -28,6 +28,7 @@ use crate::hands::{Answer, Hands, State};
 use crate::names::{Class, Names};
 use crate::reflect;
 use crate::room::Room;
+use crate::waited::Waits;
 use crate::words::Counts;
 
 /// Most contexts, and most drawables.
@@ -111,6 +112,8 @@ pub(crate) struct Session {
     restoring: bool,
     /// What was done.
     pub(crate) counts: Counts,
+    /// What the program waited for.
+    pub(crate) waits: Waits,
 }
 
 impl Session {
@@ -139,6 +142,7 @@ impl Session {
             lines: 0,
             restoring: false,
             counts: Counts::default(),
+            waits: Waits::default(),
         };
         Ok((session, caps))
     }
@@ -230,7 +234,6 @@ impl Session {
     }
 
     fn answer(&mut self, Answer { reply, value, outs }: Answer) {
-        self.counts.blocking += 1;
         let mut data = Vec::new();
         outs.iter().for_each(|out| put_out(&mut data, out));
         Event::put_reply(&mut self.events, reply, value, &data);
@@ -264,7 +267,6 @@ impl Session {
             Control::Swap { drawable, serial, interval } => self.swap(drawable, serial, interval, outlet)?,
             Control::Front { drawable } => self.present(drawable, outlet)?,
             Control::Ping { serial } => {
-                self.counts.blocking += 1;
                 Event::Pong { serial }.encode(&mut self.events);
                 self.flush(outlet)?;
                 Ok(())
@@ -275,6 +277,11 @@ impl Session {
                 self.late_errors();
                 self.restoring = begin != 0;
                 Ok(())
+            }
+            Control::Waited { opcode, micros } => {
+                let is_known = self.waits.add(opcode, micros);
+                self.counts.blocking += u64::from(is_known);
+                if is_known { Ok(()) } else { Err(Fault::Value) }
             }
             Control::Part { .. } | Control::Keep { .. } | Control::Take { .. } | Control::Clear { .. } => {
                 Err(Fault::NotHere)
@@ -546,7 +553,6 @@ impl Session {
     }
 
     fn shader_status(&mut self, shader: u32, reply: u32) -> Result<(), Fault> {
-        self.counts.blocking += 1;
         let real = self.real(Class::Shader, shader);
         let (compiled, log) = real.map(|real| reflect::shader(&self.gl, real)).unwrap_or_default();
         Event::put_reply(&mut self.events, reply, u64::from(compiled), &log);

@@ -28,7 +28,7 @@ pub struct Counts {
     pub bytes: u64,
     /// Bytes that came by the connection.
     pub packed_bytes: u64,
-    /// Commands for whose answer the program waited.
+    /// Times that the program waited for an answer, as it says itself.
     pub blocking: u64,
     /// Pictures that were shown.
     pub swaps: u64,
@@ -36,8 +36,19 @@ pub struct Counts {
     pub errors: u64,
 }
 
-/// What a renderer says.
+/// How often and how long a program has waited for the answers to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waited {
+    /// The command's number on the wire.
+    pub opcode: u16,
+    /// So often.
+    pub times: u64,
+    /// So long, all together.
+    pub micros: u64,
+}
+
+/// What a renderer says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FromRenderer {
     /// Room for two pictures of a window, one after the other, in the file that comes along. Each is row by row from
@@ -66,6 +77,8 @@ pub enum FromRenderer {
     },
     /// What was done so far.
     Counts(Counts),
+    /// What the program has waited for so far, of commands of which that has changed.
+    Waited(Vec<Waited>),
     /// The program's connection ended; another may go on with its stream.
     Lost,
     /// The file that comes along has a number that is odd while a command is carried out, and another for each.

@@ -1,6 +1,6 @@
 //! The commands, generated from the registry by `build.rs`.
 
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::wire::{self, halves};
 use crate::{DecodeError, Reader, size};
 
@@ -31,4 +31,13 @@ include!(concat!(env!("OUT_DIR"), "/command.rs"));
 pub fn opcode_name(opcode: u16) -> &'static str {
     let index = opcode.checked_sub(FIRST_OPCODE).map(usize::from);
     index.and_then(|index| COMMANDS.get(index)).copied().unwrap_or("a command of the stream")
+}
+
+/// What a program waited for, by the number of what was answered; none if there is no such command.
+pub fn waited_name(opcode: u16) -> Option<&'static str> {
+    match opcode {
+        control::REFLECT => Some("glLinkProgram"),
+        control::SHADER_STATUS => Some("glCompileShader"),
+        _ => COMMANDS.get(usize::from(opcode.checked_sub(FIRST_OPCODE)?)).copied(),
+    }
 }

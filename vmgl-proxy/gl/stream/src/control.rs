@@ -9,6 +9,9 @@ pub(crate) const PART: u16 = 9;
 pub(crate) const KEEP: u16 = 14;
 pub(crate) const TAKE: u16 = 15;
 pub(crate) const CLEAR: u16 = 16;
+/// Of questions of the stream's own that programs wait for.
+pub(crate) const REFLECT: u16 = 10;
+pub(crate) const SHADER_STATUS: u16 = 11;
 /// Numbers up to here are the stream's own.
 pub(crate) const LAST: u16 = 255;
 
@@ -135,6 +138,13 @@ pub enum Control<'a> {
         /// Below [`limits::PLACES`].
         place: u32,
     },
+    /// The program has waited for an answer, which it has by now.
+    Waited {
+        /// The number of the command that was answered.
+        opcode: u32,
+        /// How long.
+        micros: u32,
+    },
 }
 
 fn side(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
@@ -163,13 +173,14 @@ impl<'a> Control<'a> {
             Self::Swap { .. } => 7,
             Self::Ping { .. } => 8,
             Self::Part { .. } => PART,
-            Self::Reflect { .. } => 10,
-            Self::ShaderStatus { .. } => 11,
+            Self::Reflect { .. } => REFLECT,
+            Self::ShaderStatus { .. } => SHADER_STATUS,
             Self::Restore { .. } => 12,
             Self::Front { .. } => 13,
             Self::Keep { .. } => KEEP,
             Self::Take { .. } => TAKE,
             Self::Clear { .. } => CLEAR,
+            Self::Waited { .. } => 17,
         }
     }
 
@@ -194,6 +205,7 @@ impl<'a> Control<'a> {
             &Self::Restore { begin } => &[begin],
             &Self::Keep { place } | &Self::Clear { place } => &[place],
             &Self::Take { place, length } => &[place, length],
+            &Self::Waited { opcode, micros } => &[opcode, micros],
             Self::Part { data } => {
                 put_array(out, data);
                 &[]
@@ -231,13 +243,14 @@ impl<'a> Control<'a> {
             7 => Self::Swap { drawable: r.u32()?, serial: r.u32()?, interval: r.u32()? },
             8 => Self::Ping { serial: r.u32()? },
             PART => Self::Part { data: r.array()? },
-            10 => Self::Reflect { program: r.u32()?, reply: r.u32()? },
-            11 => Self::ShaderStatus { shader: r.u32()?, reply: r.u32()? },
+            REFLECT => Self::Reflect { program: r.u32()?, reply: r.u32()? },
+            SHADER_STATUS => Self::ShaderStatus { shader: r.u32()?, reply: r.u32()? },
             12 => Self::Restore { begin: r.u32()? },
             13 => Self::Front { drawable: r.u32()? },
             KEEP => Self::Keep { place: r.u32()? },
             TAKE => Self::Take { place: r.u32()?, length: r.u32()? },
             CLEAR => Self::Clear { place: r.u32()? },
+            17 => Self::Waited { opcode: r.u32()?, micros: r.u32()? },
             _ => return Err(DecodeError::Opcode(opcode)),
         })
     }

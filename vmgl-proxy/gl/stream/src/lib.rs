@@ -29,7 +29,7 @@ pub mod wire;
 
 pub use assembler::{Assembler, Commands};
 pub use caps::{Caps, DRAWABLE_SAMPLES, FLOATS, INTEGERS, STRINGS};
-pub use command::{COMMANDS, Command, Data, SPEC, opcode_name};
+pub use command::{COMMANDS, Command, Data, SPEC, opcode_name, waited_name};
 pub use control::Control;
 pub use event::{Event, Outs, put_out};
 pub use frame::{Frame, FrameError, HEADER, Incoming, Outgoing};

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Arguments;
 use super::programs::{Pace, Program};
-use super::world::{Pixels, Seen, World};
+use super::world::{Pixels, Seen, Waited, World};
 use crate::bench::display::bar::{Bar, median};
 
 /// Frames a second of the screen.
@@ -17,7 +17,7 @@ const SHARE: f64 = 0.98;
 const BEFORE: Duration = Duration::from_millis(500);
 
 /// What VMGL gives.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Drawn {
     /// Frames a second that were given to the proxy.
     rate: f64,
@@ -26,6 +26,8 @@ struct Drawn {
     /// Bytes a frame on the line, both ways, headers and all.
     line: f64,
     waits: f64,
+    /// For what, all together.
+    waited: Waited,
     seen: Seen,
 }
 
@@ -37,7 +39,7 @@ struct Far {
 }
 
 /// A run of one program in all ways.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Run {
     drawn: Drawn,
     /// Frames a second of software in the agent when nobody looks.
@@ -97,9 +99,16 @@ fn drawn(world: &World, program: &Program, time: Duration) -> Result<Drawn> {
     let playing = world.travelling(program, Pace::Screen)?;
     let looking = world.looking(&world.proxy.at, Pixels::Raw, (BEFORE, time), None)?;
     std::thread::sleep(BEFORE);
+    let waited_before = world.waited(&playing)?;
     let (before, line, began) = (world.stat(&playing)?, world.line_bytes()?, Instant::now());
     std::thread::sleep(time);
     let (after, line_after, passed) = (world.stat(&playing)?, world.line_bytes()?, began.elapsed());
+    let mut waited = world.waited(&playing)?;
+    for (name, (times, ms)) in &mut waited {
+        let (times_before, ms_before) = waited_before.get(name).copied().unwrap_or_default();
+        (*times, *ms) = (*times - times_before, *ms - ms_before);
+    }
+    waited.retain(|_, (times, _)| *times > 0);
     let frames = after.frames - before.frames;
     let of = |count: f64| count / frames.max(1.0);
     Ok(Drawn {
@@ -107,6 +116,7 @@ fn drawn(world: &World, program: &Program, time: Duration) -> Result<Drawn> {
         bytes: of(after.bytes - before.bytes),
         line: of(line_after - line),
         waits: of(after.waits - before.waits),
+        waited,
         seen: looking.done()?,
     })
 }
@@ -152,6 +162,10 @@ fn tell(rtt_ms: u64, program: &Program, runs: &[Run]) -> Bar {
         middle(&|run| run.proxied.rate),
         middle(&|run| run.proxied.line),
     );
+    for run in runs.iter().filter(|run| !run.drawn.waited.is_empty()) {
+        let each = |(name, (times, ms)): (&String, &(u64, u64))| format!("{name} {times} times, {ms} ms");
+        println!("    waited: {}", run.drawn.waited.iter().map(each).collect::<Vec<_>>().join("; "));
+    }
     let what = format!("{}, {rtt_ms} ms: FPS of min(60, software)", program.name);
     Bar::at_least(what, ratio, SHARE)
 }

@@ -7,6 +7,7 @@
 mod again;
 mod cost;
 mod fps;
+mod guest;
 mod lag;
 pub(crate) mod programs;
 mod restore;
@@ -30,9 +31,10 @@ use world::{Built, World};
   cargo xtask bench gl --rows fps --rtts 100 --programs gears,vtk --runs 1
   cargo xtask bench gl --rows cost,trace --programs glmark2
   cargo xtask bench gl --rows restore --rtts 100 --state 64
-  cargo xtask bench gl --rows restore --rtts 10 --state 2 --runs 1")]
+  cargo xtask bench gl --rows restore --rtts 10 --state 2 --runs 1
+  cargo xtask bench gl --rows guest --seconds 5")]
 pub(crate) struct Arguments {
-    /// These rows only; by default all but the last two.
+    /// These rows only; by default all but the last three.
     #[arg(long, value_delimiter = ',')]
     rows: Vec<Row>,
     /// Only programs whose names have one of these words in them; by default each row's own choice.
@@ -68,6 +70,8 @@ enum Row {
     Restore,
     /// Bytes a frame of textures that are given anew with each picture, over the longest line.
     Again,
+    /// Frames a second of programs in a guest that is translated, beside its own software; one run.
+    Guest,
 }
 
 impl Arguments {
@@ -122,6 +126,9 @@ pub(super) fn measure(arguments: &Arguments) -> Result<()> {
         if named(Row::Again) {
             again::measure(&world, arguments)?;
         }
+    }
+    if named(Row::Guest) {
+        bars.extend(guest::measure(&built, arguments)?);
     }
     println!();
     bars.iter().for_each(|bar| println!("{}", Bar::line(bar)));

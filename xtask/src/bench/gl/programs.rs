@@ -17,7 +17,7 @@ pub(crate) struct Program {
 
 #[derive(Debug)]
 enum Kind {
-    /// Its words; `SIZE` in them stands for the window's.
+    /// Its words; `SIZE`, `WIDTH` and `HEIGHT` in them stand for the window's, `SCENES/` for the folder of scenes.
     Plain(&'static [&'static str]),
     /// A scene of glmark2's: it says itself whether it waits for the screen.
     Glmark(&'static str),
@@ -67,6 +67,24 @@ pub(crate) static PROGRAMS: &[Program] = &[
     plain("dangerball", &["/usr/libexec/xscreensaver/dangerball", "-geometry", "SIZE"]),
     plain("atlantis", &["/usr/libexec/xscreensaver/atlantis", "-geometry", "SIZE"]),
     Program { name: "vtk isosurface", kind: Kind::Vtk(50), raster: false },
+    plain(
+        "pymol",
+        &[
+            "/usr/bin/python3",
+            "-m",
+            "pymol",
+            "-q",
+            "-x",
+            "-i",
+            "-W",
+            "WIDTH",
+            "-H",
+            "HEIGHT",
+            "SCENES/molecule.pml",
+        ],
+    ),
+    plain("neverball", &["/usr/games/neverball"]),
+    plain("extreme tux racer", &["/usr/games/etr"]),
 ];
 
 impl Program {
@@ -82,7 +100,12 @@ impl Program {
             Kind::Plain(words) => {
                 let word = |word: &&str| match *word {
                     "SIZE" => format!("{width}x{height}+0+0"),
-                    word => word.to_owned(),
+                    "WIDTH" => width.to_string(),
+                    "HEIGHT" => height.to_string(),
+                    word => match word.strip_prefix("SCENES/") {
+                        Some(name) => scene.with_file_name(name).display().to_string(),
+                        None => word.to_owned(),
+                    },
                 };
                 words.iter().map(word).collect()
             }
@@ -118,6 +141,12 @@ mod tests {
         let words = |pace| program.words(Path::new("/scene"), pace).join(" ");
         assert!(words(Pace::Screen).contains("--swap-mode fifo --size 400x300"));
         assert!(words(Pace::Free).contains("immediate"));
+    }
+
+    #[test]
+    fn scenes_are_found_beside_vtks() {
+        let words = Program::named("pymol").unwrap().words(Path::new("/scenes/vtk.py"), Pace::Free);
+        assert!(words.ends_with(&["-H".to_owned(), "300".to_owned(), "/scenes/molecule.pml".to_owned()]));
     }
 
     #[test]

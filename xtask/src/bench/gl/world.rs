@@ -3,6 +3,7 @@
 //! The proxy shows the agent's first screen; nobody but a plain viewer looks at the second, so that the two never share the line.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,26 @@ impl Built {
         })
     }
 
+    /// The proxy's program.
+    pub(super) fn proxy(&self) -> &Path {
+        &self.proxy
+    }
+
+    /// What viewers are made of.
+    pub(super) fn bench(&self) -> &Path {
+        &self.bench
+    }
+
+    /// The folder with the agent's library.
+    pub(super) fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// VTK's scene.
+    pub(super) fn scene(&self) -> &Path {
+        &self.scene
+    }
+
     /// A path that is not used yet.
     pub(super) fn path(&self) -> PathBuf {
         self.made.set(self.made.get() + 1);
@@ -155,10 +176,13 @@ pub(super) struct Stat {
     pub(super) frames: f64,
     /// Packed, as they came.
     pub(super) bytes: f64,
-    /// Commands that the program may have waited for.
+    /// Times that the program has waited for an answer.
     pub(super) waits: f64,
     pub(super) renderer: u32,
 }
+
+/// By command how often, and how many milliseconds.
+pub(super) type Waited = BTreeMap<String, (u64, u64)>;
 
 /// What a viewer saw.
 #[derive(Debug, Clone, Copy)]
@@ -236,6 +260,9 @@ impl World {
         let rates = self.built.path();
         fs::create_dir_all(&rates)?;
         command.args(words).stdout(Stdio::null());
+        // Some keep settings in the user's folders: here they have none, and make none there.
+        command.env("HOME", &self.built.folder).env("XDG_CONFIG_HOME", &self.built.folder);
+        command.env("SDL_AUDIODRIVER", "dummy");
         command.env("XDG_RUNTIME_DIR", &self.built.folder).env("GALLIUM_HUD", "fps");
         command.env("GALLIUM_HUD_PERIOD", TELLS).env("GALLIUM_HUD_VISIBLE", "false");
         command.env("GALLIUM_HUD_DUMP_DIR", &rates);
@@ -283,15 +310,28 @@ impl World {
         self.start(&mut command, program.words(&self.built.scene, pace), pace)
     }
 
-    /// What the proxy counts of a program of [`World::travelling`].
-    pub(super) fn stat(&self, playing: &Playing) -> Result<Stat> {
+    /// What the proxy says of a program of [`World::travelling`].
+    fn told_of(&self, playing: &Playing) -> Result<Value> {
         let told = self.told()?;
         let programs = told["programs"].as_array().context("no programs")?;
         // Of a renderer that was lost something may be left.
         let own = |program: &&Value| {
             program["connected"] == true && program["pid"].as_u64() == Some(playing.running.id().into())
         };
-        let own = programs.iter().find(own).context("the proxy does not know the program")?;
+        programs.iter().find(own).cloned().context("the proxy does not know the program")
+    }
+
+    /// For which commands it has waited so far: how often, and how many milliseconds.
+    pub(super) fn waited(&self, playing: &Playing) -> Result<Waited> {
+        let own = self.told_of(playing)?;
+        let number = |it: &Value, name: &str| it[name].as_u64().unwrap_or(0);
+        let all = own["waits"].as_object().context("no waits")?.iter();
+        Ok(all.map(|(name, it)| (name.clone(), (number(it, "times"), number(it, "milliseconds")))).collect())
+    }
+
+    /// What the proxy counts of it.
+    pub(super) fn stat(&self, playing: &Playing) -> Result<Stat> {
+        let own = self.told_of(playing)?;
         let number = |name: &str| own[name].as_f64().with_context(|| format!("no {name}"));
         Ok(Stat {
             frames: number("frames")?,

@@ -83,7 +83,7 @@ pub(super) fn known_shader<'c>(cx: &'c mut Cx<'_>, shader: u32) -> Option<&'c mu
         },
     };
     if let Some(reply) = asked {
-        let answer = cx.wire.wait(reply);
+        let answer = cx.wire.wait(reply, Control::ShaderStatus { shader, reply }.opcode());
         if cx.wire.is_unanswered() {
             return None;
         }
@@ -109,7 +109,7 @@ pub(super) fn reflection<'c>(cx: &'c mut Cx<'_>, program: u32) -> Option<&'c Ref
         },
     };
     if let Some(reply) = asked {
-        let answer = cx.wire.wait(reply);
+        let answer = cx.wire.wait(reply, Control::Reflect { program, reply }.opcode());
         if cx.wire.is_unanswered() {
             return None;
         }

@@ -125,7 +125,9 @@ fn asked(cx: &mut Cx<'_>, id: u32, target: u32) -> u32 {
 
 /// Waits for an answer; none if the call is made again. A renderer that is gone for good answers with nothing.
 fn wait(cx: &mut Cx<'_>, reply: u32) -> Option<Answer> {
-    let answer = cx.wire.wait(reply);
+    // Which of the two forms it was makes no difference to whoever looks what is waited for.
+    let opcode = Command::GetQueryObjectuiv { reply, id: 0, pname: 0, params_cap: 0 }.opcode();
+    let answer = cx.wire.wait(reply, opcode);
     if cx.wire.is_unanswered() { None } else { Some(answer.unwrap_or_default()) }
 }
 
