@@ -68,7 +68,8 @@ pub(crate) const CASES: &[Case] = &[
     hack!("boing", "xscreensaver-gl", 12, "lines and quads"),
     hack!("bouncingcow", "xscreensaver-gl", 12, "interleaved arrays in lists"),
     hack!("engine", "xscreensaver-gl", 12, "lights, quad strips"),
-    hack!("flyingtoasters", "xscreensaver-gl", 12, "models in lists, textures"),
+    // They fly in from afar.
+    hack!("flyingtoasters", "xscreensaver-gl", 150, "models in lists, textures"),
     hack!("glblur", "xscreensaver-gl", 12, "copies of the picture into textures"),
     // It is black for some seconds.
     hack!("glmatrix", "xscreensaver-gl", 300, "blended textures"),
