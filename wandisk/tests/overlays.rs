@@ -40,12 +40,12 @@ fn overlaid(site: &Site) -> u64 {
 fn a_write_to_a_part_does_not_wait_for_the_rest_and_outlives_its_keeper() {
     let pair = Away::new();
     pair.link.cut();
-    let export = pair.b.attach_with("d", &["--fetch-timeout", "2s"]);
+    let export = pair.b.attach_with("d", &["--fetch-timeout", "6s"]);
     let began = std::time::Instant::now();
     export.write(4, BLOCK, BLOCK);
     export.flush();
     export.write(5, 3 * BLOCK, BLOCK);
-    assert!(began.elapsed().as_millis() < 1900, "it waited: {:?}", began.elapsed());
+    assert!(began.elapsed().as_millis() < 5900, "it waited: {:?}", began.elapsed());
     // What was written is read without the rest; the rest is waited for, and never made up.
     export.reads(4, BLOCK, BLOCK);
     assert!(!export.can_read(2 * BLOCK, BLOCK));

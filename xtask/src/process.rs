@@ -71,15 +71,11 @@ pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result
     Ok(child.wait()?.success())
 }
 
-/// Runs the command and shows each line of its two outputs, joined, as it comes; `each` sees them too.
-/// Whether it succeeded.
-pub(crate) fn shown(command: &mut Command, mut each: impl FnMut(&str)) -> Result<bool> {
+/// Runs the command and gives each line of its two outputs, joined, to `each` as it comes. Whether it succeeded.
+pub(crate) fn all_lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result<bool> {
     let (mut child, reader) = joined(command)?;
     for line in BufReader::new(reader).split(b'\n') {
-        let line = line?;
-        let line = String::from_utf8_lossy(&line);
-        println!("{line}");
-        each(&line);
+        each(&String::from_utf8_lossy(&line?));
     }
     Ok(child.wait()?.success())
 }

@@ -38,7 +38,7 @@ pub const CHUNK: u64 = 128 * KIB;
 /// The distribution's tools, which know of each other: another Python of this user may lack libnbd.
 pub const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
 /// For what must happen soon; only a failure takes that long.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// Waits until `cond` holds.
 #[track_caller]

@@ -1,7 +1,7 @@
 //! KVM where it really boots our kernel, emulation elsewhere.
 //!
 //! `/dev/kvm` says little: nested virtualisation may be there and not boot. So a short command is run
-//! once, and the answer kept until kernel, QEMU or machine change.
+//! once with each kernel, and the answer kept until kernel, QEMU or machine change.
 
 use std::process::Command;
 use std::time::Duration;
@@ -51,14 +51,15 @@ pub(super) fn choose(kernel: &Kernel) -> Result<Accelerator> {
     let question =
         [kernel.release(), version.lines().next().unwrap_or_default(), host.trim(), boot_id.trim()];
     let question = question.join(" / ");
-    let file = workspace::guest().join("accelerator");
+    let file = workspace::guest().join(format!("accelerator-{}", kernel.release()));
     if let Ok(kept) = std::fs::read_to_string(&file)
         && let Some((about, answer)) = kept.trim_end().rsplit_once(": ")
         && about == question
     {
         return Ok(if answer == Accelerator::Kvm.name() { Accelerator::Kvm } else { Accelerator::Emulation });
     }
-    let options = Options { scratch_bytes: 0, memory_mib: 512, limit: TRIAL, ..Options::default() };
+    let options =
+        Options { scratch_bytes: 0, memory_mib: 512, limit: TRIAL, shown: false, ..Options::default() };
     let answer = match boot(kernel, Accelerator::Kvm, &["true".to_owned()], &options) {
         Ok(0) => Accelerator::Kvm,
         Ok(_) | Err(_) => Accelerator::Emulation,

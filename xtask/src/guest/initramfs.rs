@@ -44,7 +44,7 @@ fn base(kernel: &Kernel) -> Result<Vec<u8>> {
 
 /// The static init, compiled when its source is newer. It has a target folder of its own, so that a
 /// guest can be started while another cargo builds the workspace.
-fn init() -> Result<PathBuf> {
+pub(super) fn init() -> Result<PathBuf> {
     let folder = workspace::guest().join("init");
     let binary = folder.join("release/guest-init");
     let source = workspace::root().join("xtask/init");

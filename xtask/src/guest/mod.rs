@@ -6,7 +6,7 @@
 //! `/share` (a folder of the host) and on disks of the caller.
 //!
 //! Invariants: a run ends by its time limit; a run that ends without a status of the command is an
-//! error with the kernel's last words; no QEMU outlives this process.
+//! error with the kernel's last words; no QEMU outlives this process, nor the thread that started it.
 
 mod accelerator;
 pub(crate) mod cpio;
@@ -49,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) cwd: Option<PathBuf>,
     /// A file that gets both outputs too.
     pub(crate) log: Option<PathBuf>,
+    /// Whether both outputs, and QEMU's own words, go to this process's as they come.
+    pub(crate) shown: bool,
     /// Connect the command to this terminal.
     pub(crate) interactive: bool,
     /// The kernel it boots.
@@ -69,6 +71,7 @@ impl Default for Options {
             limit: Duration::from_secs(600),
             cwd: None,
             log: None,
+            shown: true,
             interactive: false,
             kernel: Series::default(),
             qemu: Vec::new(),
@@ -76,7 +79,14 @@ impl Default for Options {
     }
 }
 
-/// Runs a command in a guest, its output going to this process's as it comes; the command's exit code.
+/// Does what the first run of a guest with this kernel would do before it boots.
+pub(crate) fn prepare(series: Series) -> Result<()> {
+    kernel::ensure(series)?;
+    initramfs::init()?;
+    accelerator::choose(&Kernel::installed(series)?).map(drop)
+}
+
+/// Runs a command in a guest; the command's exit code.
 pub(crate) fn run(command: &[String], options: &Options) -> Result<i32> {
     kernel::ensure(options.kernel)?;
     let kernel = Kernel::installed(options.kernel)?;
@@ -109,17 +119,19 @@ fn boot(kernel: &Kernel, accelerator: Accelerator, command: &[String], options: 
     initramfs::write(kernel, &job, &folder.path("initramfs"))?;
     let command = qemu::command(kernel, accelerator, options, &folder, &disks)?;
     let left = options.limit.saturating_sub(started.elapsed());
-    let end = if options.interactive {
-        stream::interactive(command, &folder.path("frames"))?
+    let (end, qemu_said) = if options.interactive {
+        (stream::interactive(command, &folder.path("frames"))?, String::new())
     } else {
-        stream::run(command, left, options.log.as_deref())?
+        stream::run(command, left, options.log.as_deref(), options.shown)?
     };
-    match end {
-        stream::End::Exit(code) => Ok(code),
-        stream::End::Broken(why) => bail!("the guest did not come up: {why}\n{}", folder.last_words()),
-        stream::End::Died => bail!("the guest ended before its command did\n{}", folder.last_words()),
-        stream::End::TimeLimit => {
-            bail!("the guest was ended after {} s\n{}", options.limit.as_secs(), folder.last_words())
-        }
-    }
+    let why = match end {
+        stream::End::Exit(code) => return Ok(code),
+        stream::End::Broken(why) => format!("the guest did not come up: {why}"),
+        stream::End::Stopped => "QEMU has stopped the guest".to_owned(),
+        stream::End::Died => "the guest ended before its command did".to_owned(),
+        stream::End::TimeLimit => format!("the guest was ended after {} s", options.limit.as_secs()),
+    };
+    // What was shown is not said twice.
+    let qemu_said = if options.shown { "" } else { qemu_said.as_str() };
+    bail!("{why}\n{qemu_said}{}", folder.last_words())
 }

@@ -30,7 +30,8 @@ pub(crate) struct Check {
     pub(crate) name: &'static str,
     /// Runs it.
     pub(crate) run: fn() -> Result<Vec<String>>,
-    compiles: bool,
+    /// It needs a compiler, and minutes.
+    pub(crate) compiles: bool,
 }
 
 const fn check(name: &'static str, run: fn() -> Result<Vec<String>>) -> Check {

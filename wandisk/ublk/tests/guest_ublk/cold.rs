@@ -24,7 +24,7 @@ fn a_request_that_waits_holds_up_no_other_and_another_thread_wakes_it() {
     lab.disk.release();
     assert_eq!(cold.join().unwrap().unwrap(), [0; 4096]);
     // The ring would have looked by itself only after 20 s.
-    assert!(released.elapsed() < Duration::from_secs(5), "{:?}", released.elapsed());
+    assert!(released.elapsed() < Duration::from_secs(15), "{:?}", released.elapsed());
     assert_eq!(lab.disk.asked(), [Asked::Begin(Op::Read, CHUNK, 4096)]);
 }
 
@@ -93,7 +93,7 @@ fn a_disk_whose_first_chunk_is_far_away_starts_and_has_its_partitions_later() {
     let begun = Instant::now();
     let device = Device::add(std::sync::Arc::clone(&disk), patient).unwrap();
     assert!(device.scan_cut_short());
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     let partition = format!("{}p1", device.path().display());
     assert!(!std::path::Path::new(&partition).exists());
 

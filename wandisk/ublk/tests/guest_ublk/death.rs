@@ -6,7 +6,6 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 use wandisk_ublk::{Device, DeviceState, UblkError, delete_orphan, device_info, find};
@@ -194,7 +193,7 @@ fn an_orphan_is_found_by_its_mark_and_its_users_get_errors_when_it_goes() {
     assert_eq!(found, [id]);
     assert!(find(MARK + 1).unwrap().is_empty());
     assert!(matches!(delete_orphan(id, MARK + 1, LONG), Err(UblkError::OtherDisk(_))));
-    delete_orphan(id, MARK, Duration::from_secs(5)).unwrap();
+    delete_orphan(id, MARK, LONG).unwrap();
     assert!(reader.join().unwrap());
     assert!(device_info(id).unwrap().is_none());
     assert!(delete_orphan(id, MARK, LONG).unwrap(), "it is gone already");

@@ -233,7 +233,7 @@ impl Drop for Lab {
         if let Some(device) = self.device.take() {
             self.disk.set_cold(Cold::Open);
             self.disk.release();
-            let stopped = device.stop(Duration::from_secs(10));
+            let stopped = device.stop(LONG);
             assert!(std::thread::panicking() || stopped.is_ok(), "{stopped:?}");
         }
     }
