@@ -112,7 +112,9 @@ fn at_once<'a>(programs: &'a [Program], built: Option<&'a Built>) -> Vec<Step<'a
     for check in tidy::CHECKS.iter().filter(|check| check.compiles) {
         steps.push(Step::new(check.name, compiles, move |output| checked(check, output)));
     }
-    steps.push(Step::new("documentation tests", compiles, |output| documentation_tests(programs, output)));
+    steps.push(Step::new("documentation tests", compiles, move |output| {
+        documentation_tests(programs, output)
+    }));
     let alone = host(Kind::Alone);
     steps.push(Step::new("tests that want the machine for themselves", alone, move |output| {
         host_tests::run(Part::Heavy, built()?, output)

@@ -25,7 +25,7 @@ use wandisk_nbd::{Address, Handle, Server};
 pub const CHUNK: u32 = 128 << 10;
 pub const MIB: u64 = 1 << 20;
 /// For what must happen soon; only a failure takes that long.
-pub const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// A disk that is served at a socket of its own until this is dropped.
 pub struct Served {
