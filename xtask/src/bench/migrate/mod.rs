@@ -158,7 +158,7 @@ impl Row {
         let last_ms = last / rate * 1e3;
         let (besides, may) = (stood - last_ms, 3.0 * self.rtt_ms + 150.0);
         // What the command does before the move begins, where the agent is elsewhere, is waited for, too.
-        let took = self.account.took_ms as f64;
+        let took = self.account.took_ms();
         let due_ms = (self.memory.packed + self.dirty) as f64 / rate * 1.15 * 1e3 + 2000.0;
         let gap_may = stood + self.rtt_ms + 200.0;
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);

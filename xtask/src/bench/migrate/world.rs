@@ -35,8 +35,6 @@ pub(super) struct World {
 /// A move: what was said on its way, with the time of each, and its account.
 pub(super) struct Move {
     pub(super) asked_ms: u64,
-    /// From the command's beginning to its answer.
-    pub(super) took_ms: u64,
     pub(super) news: Vec<(u64, Value)>,
     pub(super) report: Value,
 }
@@ -51,6 +49,13 @@ impl Move {
             .iter()
             .map(|(at, phase)| format!("{phase} from {} ms on", at.saturating_sub(self.asked_ms)))
             .collect()
+    }
+
+    /// From the command's beginning until the agent ran at the other site. (Its answer comes when what it left behind has ended.)
+    pub(super) fn took_ms(&self) -> f64 {
+        let there = |news: &Value| news["phase"].as_str().is_some_and(|phase| phase.starts_with("at site"));
+        let at = self.news.iter().find(|(_, news)| there(news)).map(|(at, _)| *at);
+        at.map_or(f64::NAN, |at| at.saturating_sub(self.asked_ms) as f64)
     }
 
     /// When the agent came to a stand.
@@ -132,7 +137,7 @@ impl World {
         if !child.wait()?.success() {
             bail!("the agent was not moved: {report}");
         }
-        Ok(Move { asked_ms, took_ms: now_ms().saturating_sub(asked_ms), news, report })
+        Ok(Move { asked_ms, news, report })
     }
 
     /// The file with the process id of the agent's QEMU at a site.
