@@ -1,6 +1,6 @@
 //! `ctl`: a unix socket (mode 0600) that takes one line of JSON a question and gives one a answer.
 //!
-//! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"gl"}`, `{"do":"glrenew"}`, `{"do":"prepare","to":ADDR}`, `{"do":"hold"}`, `{"do":"rehome"}` (with
+//! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"gl"}`, `{"do":"glrenew"}`, `{"do":"glopen","at":ADDR}`, `{"do":"glshut"}`, `{"do":"prepare","to":ADDR}`, `{"do":"hold"}`, `{"do":"rehome"}` (with
 //! `"to"`, or to what is prepared), `{"do":"cancel"}`. Answers are `{"ok":…}` or `{"error":"…"}`; prepare and rehome
 //! answer when they are done.
 
@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use crate::address::{Address, Listener};
-use crate::gl::renderers::Renderers;
+use crate::gl::entrance::Entrance;
 use crate::hub::{Ask, Ways};
 use crate::link::Means;
 use crate::rehome::Event;
@@ -37,6 +37,13 @@ pub enum Command {
     Gl {},
     /// Have them take other renderers.
     GlRenew {},
+    /// Listen for such programs, and for the watcher of their windows.
+    GlOpen {
+        /// Where, if no door is open yet.
+        at: String,
+    },
+    /// Listen for them no longer.
+    GlShut {},
     /// Load ahead.
     Prepare {
         /// The new server.
@@ -61,11 +68,9 @@ pub struct Doors {
     pub listening: String,
     /// What to type into a browser.
     pub browse: Option<String>,
-    /// Where OpenGL programs of the agent come in.
-    pub gl_listening: Option<String>,
-    /// Programs that draw here, where the proxy listens for them.
+    /// Where OpenGL programs of the agent come in, and who draws for them.
     #[serde(skip)]
-    pub gl: Option<Renderers>,
+    pub gl: Option<Entrance>,
 }
 
 /// Answers at `path` until accepting fails.
@@ -116,16 +121,17 @@ async fn answer_all(listener: Listener, doors: Doors, ways: Ways, means: Means) 
 
 async fn answer(command: Command, doors: &Doors, ways: &Ways, means: &Means) -> Result<Value, String> {
     let parse = |to: String| to.parse::<Address>().map_err(|fault| fault.to_string());
+    let gl = || doors.gl.as_ref().ok_or_else(|| "this proxy draws no OpenGL".to_owned());
     let ask = match command {
         Command::Viewers {} => return Ok(viewers(means)),
-        Command::Gl {} => {
-            let no = "this proxy was started without --gl-listen".to_owned();
-            return doors.gl.as_ref().map(Renderers::told).ok_or(no);
+        Command::Gl {} => return Ok(gl()?.renderers().told()),
+        Command::GlRenew {} => return Ok(json!({ "told": gl()?.renderers().renew() })),
+        Command::GlOpen { at } => {
+            let at = parse(at)?;
+            let open = gl()?.open(&at).await.map_err(|fault| format!("listening at {at}: {fault}"))?;
+            return Ok(json!({ "at": open }));
         }
-        Command::GlRenew {} => {
-            let no = "this proxy was started without --gl-listen".to_owned();
-            return doors.gl.as_ref().map(|gl| json!({ "told": gl.renew() })).ok_or(no);
-        }
+        Command::GlShut {} => return Ok(json!({ "was_open": gl()?.shut() })),
         Command::Status {} => Ask::Status,
         Command::Hold {} => Ask::Hold,
         Command::Prepare { to } => Ask::Change(Event::Prepare(parse(to)?)),
@@ -141,7 +147,7 @@ async fn answer(command: Command, doors: &Doors, ways: &Ways, means: &Means) -> 
         let shown = means.display.lock();
         fields.insert("listening".to_owned(), doors.listening.clone().into());
         fields.insert("browse".to_owned(), doors.browse.clone().into());
-        fields.insert("gl_listening".to_owned(), doors.gl_listening.clone().into());
+        fields.insert("gl_listening".to_owned(), doors.gl.as_ref().and_then(Entrance::at).into());
         fields.insert("viewers".to_owned(), shown.viewers.len().into());
         fields.insert("last_viewer_end".to_owned(), shown.viewer_end.clone().into());
         drop(shown);

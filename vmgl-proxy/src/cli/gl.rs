@@ -22,7 +22,9 @@ use super::install;
   vmgl-proxy gl install --remove
   vmgl-proxy gl watch --to unix:/run/vmgl/gl.sock       # in the agent, beside its X server
   vmgl-proxy gl stat /run/proxy.ctl                     # at the desk
-  vmgl-proxy gl renew /run/proxy.ctl                    # at the desk, before its renderers are replaced")]
+  vmgl-proxy gl renew /run/proxy.ctl                    # at the desk, before its renderers are replaced
+  vmgl-proxy gl open /run/proxy.ctl tcp:127.0.0.1:7300  # at the desk: a proxy that runs draws from now on
+  vmgl-proxy gl shut /run/proxy.ctl")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -51,6 +53,18 @@ enum What {
     },
     /// Have all programs bring home what only their renderers hold (pictures drawn into textures), and take other renderers
     Renew {
+        /// The proxy's ctl socket
+        path: PathBuf,
+    },
+    /// Have a proxy that runs listen for programs; says where, which is the place of an open door if there is one
+    Open {
+        /// The proxy's ctl socket
+        path: PathBuf,
+        /// As --gl-listen
+        at: Address,
+    },
+    /// Have it listen for them no longer; those that are drawn for go on
+    Shut {
         /// The proxy's ctl socket
         path: PathBuf,
     },
@@ -112,6 +126,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
         }
         What::Renew { path } => {
             println!("{:#}", ctl::ask(&path, &Command::GlRenew {}).await?);
+            Ok(())
+        }
+        What::Open { path, at } => {
+            println!("{:#}", ctl::ask(&path, &Command::GlOpen { at: at.to_string() }).await?);
+            Ok(())
+        }
+        What::Shut { path } => {
+            println!("{:#}", ctl::ask(&path, &Command::GlShut {}).await?);
             Ok(())
         }
         What::Soft { stay: false } => soft_beside(),

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use vmgl_proxy::address::Listener;
 use vmgl_proxy::display::Display;
-use vmgl_proxy::gl::door;
+use vmgl_proxy::gl::entrance::Entrance;
 use vmgl_proxy::gl::renderers::Renderers;
 use vmgl_proxy::link::Means;
 use vmgl_proxy::reception::Reception;
@@ -31,7 +30,7 @@ pub(super) struct Arguments {
     /// Socket for `vmgl-proxy ctl`
     #[arg(long, value_name = "PATH")]
     ctl: Option<PathBuf>,
-    /// Where the agent's OpenGL programs, and the watcher of their windows, connect: what they draw is drawn here
+    /// Where the agent's OpenGL programs, and the watcher of their windows, connect: what they draw is drawn here (`gl open` does it later)
     #[arg(long, value_name = "ADDR")]
     gl_listen: Option<Address>,
     /// A command of OpenGL's that takes longer ends its renderer: a shader without an end would hold its program for ever
@@ -64,29 +63,16 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
     let known = read(arguments.password_file)?;
     let listener = listen.listen().await.with_context(|| format!("listening at {listen}"))?;
     let front = browsers.open(known.is_some()).await?;
-    let gl = match gl_listen {
-        Some(at) => Some(at.listen().await.with_context(|| format!("listening at {at}"))?),
-        None => None,
-    };
+    let limit = Duration::from_secs(arguments.gl_limit.into());
+    let gl = Entrance::new(Renderers::new(means.display.clone(), means.tap.clone(), limit));
+    if let Some(at) = gl_listen {
+        gl.open(&at).await.with_context(|| format!("listening at {at}"))?;
+    }
     let ways = Hub::start(upstream, means.clone());
     let reception = Reception::new(means.display.clone(), ways.said.clone(), known, view_only);
     let listening = listener.address()?;
     println!("listening {listening}");
-    let gl_listening = gl.as_ref().map(Listener::address).transpose()?;
-    let limit = Duration::from_secs(arguments.gl_limit.into());
-    let renderers = gl.map(|door| (door, Renderers::new(means.display.clone(), means.tap.clone(), limit)));
-    let doors = ctl::Doors {
-        listening,
-        browse: front.as_ref().map(|front| front.url.clone()),
-        gl_listening,
-        gl: renderers.as_ref().map(|(_, renderers)| renderers.clone()),
-    };
-    let drawn = async {
-        match renderers {
-            Some((listener, renderers)) => door::open(listener, renderers).await,
-            None => std::future::pending().await,
-        }
-    };
+    let doors = ctl::Doors { listening, browse: front.as_ref().map(|front| front.url.clone()), gl: Some(gl) };
     let answers = async {
         match ctl {
             Some(path) => {
@@ -110,7 +96,6 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
         ended = answers => ended,
         never = reception.door(listener) => match never {},
         never = pages => match never {},
-        never = drawn => match never {},
         ended = tokio::signal::ctrl_c() => ended.context("waiting for the interrupt"),
     }
 }

@@ -1,6 +1,6 @@
 //! The agent's OpenGL, drawn at the desk: its pictures are laid over what the VNC server shows, at the place of their windows.
 //!
-//! Programs in the agent connect to the [`door`], and each is drawn for by a process of its own ([`renderers`], which is
+//! Programs in the agent connect to the [`door`], which is opened and shut by [`entrance`], and each is drawn for by a process of its own ([`renderers`], which is
 //! `vmgl-gl-renderer`). [`scene`] says which pixels of the screen are theirs, from what the watcher in the agent tells
 //! ([`seen`] is how); the watcher is [`watch`], over [`tree`] and [`area`]. What decides is pure: `scene`, `tree`,
 //! `area`, `seen`. [`soft`] is what a program in the agent gets that finds no desk.
@@ -14,6 +14,7 @@
 pub mod area;
 pub mod check;
 pub mod door;
+pub mod entrance;
 pub mod install;
 mod pulse;
 pub mod renderers;
