@@ -57,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) kernel: Series,
     /// Further arguments of QEMU.
     pub(crate) qemu: Vec<String>,
+    /// Its instructions are translated, whatever this machine can do.
+    pub(crate) translated: bool,
 }
 
 impl Default for Options {
@@ -75,6 +77,7 @@ impl Default for Options {
             interactive: false,
             kernel: Series::default(),
             qemu: Vec::new(),
+            translated: false,
         }
     }
 }
@@ -90,7 +93,7 @@ pub(crate) fn prepare(series: Series) -> Result<()> {
 pub(crate) fn run(command: &[String], options: &Options) -> Result<i32> {
     kernel::ensure(options.kernel)?;
     let kernel = Kernel::installed(options.kernel)?;
-    let accelerator = accelerator::choose(&kernel)?;
+    let accelerator = if options.translated { Accelerator::Emulation } else { accelerator::choose(&kernel)? };
     boot(&kernel, accelerator, command, options)
 }
 

@@ -87,6 +87,7 @@ pub(super) fn measure(built: &Built, arguments: &Arguments) -> Result<Vec<Bar>> 
         scratch_bytes: 0,
         share,
         limit: LIMIT,
+        translated: true,
         qemu: ["-netdev", &network, "-device", "virtio-net-pci,netdev=net"].map(str::to_owned).to_vec(),
         ..Options::default()
     };
