@@ -60,11 +60,15 @@ const VIEW: &str = "Examples:
   snowbird view work --guest                   a VNC server inside the agent: the first that answers, ports 5900 to 5909
   snowbird view work --guest=5931
   snowbird view work --machine                 the machine's own screen again
+  snowbird view work --gl                      its OpenGL programs are drawn here; --gl=7300 names the port, --no-gl ends it
 
 Which screen is shown is remembered. A server inside the agent must be reachable from outside it (Xvnc -localhost=0); it is
 reached through the agent's network at its home, and its connection survives moves.
 The address stays the same while the agent moves, and viewers stay connected; every user of this machine can connect to it.
-The proxy behind it ends when the agent is off.";
+The proxy behind it ends when the agent is off.
+With --gl, said at the agent's home and remembered, the agent's programs are drawn by way of tcp:10.0.2.2:PORT wherever it is.
+In it, install VMGL's library once (vmgl-proxy gl install --to tcp:10.0.2.2:PORT), and run `vmgl-proxy gl watch --to …` in
+the session that is looked at. Every user of this machine can connect to that port, too, and have things drawn.";
 
 const HOME: &str = "Examples:
   snowbird home work --to laptop
@@ -293,6 +297,19 @@ pub(super) struct ViewArgs {
     /// Show the machine's own screen.
     #[arg(long)]
     pub(super) machine: bool,
+    /// Draw the agent's OpenGL programs here, at its home; by this port of its loopback, else the last one, else a free one.
+    #[arg(
+        long,
+        value_name = "PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0",
+        conflicts_with = "no_gl"
+    )]
+    pub(super) gl: Option<u16>,
+    /// Draw them here no longer; those that run go on.
+    #[arg(long)]
+    pub(super) no_gl: bool,
 }
 
 /// Who is to run the instructions.

@@ -1,6 +1,7 @@
 //! `snowbird view`: starts what leads to an agent's screen, and becomes the viewer.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -11,13 +12,17 @@ use super::told::{Told, print};
 use crate::agent::store::Kept;
 use crate::control::{Here, folder};
 use crate::display::guest::{self, Screen};
-use crate::display::{self, OpenError, ProxyError};
+use crate::display::{self, OpenError, ProxyError, opengl};
+use crate::sites::Sites;
 
 /// The viewer, unless another one is named.
 const VIEWER: &str = "vncviewer";
 
 pub(super) async fn view(here: &Here, kept: &Kept, args: &ViewArgs, json: bool) -> Result<()> {
     let name = &kept.agent.name;
+    if args.gl.is_some() {
+        drawn_at_home(here, kept)?;
+    }
     let wanted = match args.guest {
         // The machine must run for anybody to answer; whether it does is said by what opens its screen.
         Some(port) => {
@@ -40,11 +45,17 @@ pub(super) async fn view(here: &Here, kept: &Kept, args: &ViewArgs, json: bool) 
         }
         _ => Told::from(&error).hint(format!("`snowbird status {name}` tells how it stands")),
     })?;
+    let gl = door(&folder, args).await?;
     if args.print || json {
         let screen = Screen::read(&folder);
-        let told =
+        let mut told =
             json!({ "agent": name, "address": address, "uri": format!("vnc://{address}"), "screen": screen });
-        print(json, &told, || address.clone())?;
+        if let Some(gl) = &gl {
+            told["gl"] = gl.as_str().into();
+        }
+        print(json, &told, || gl.iter().fold(address.clone(), |text, gl| format!("{text}\n{gl}")))?;
+    } else if let Some(gl) = &gl {
+        print(false, &Value::Null, || for_the_agent(gl))?;
     }
     if args.print {
         return Ok(());
@@ -56,6 +67,40 @@ pub(super) async fn view(here: &Here, kept: &Kept, args: &ViewArgs, json: bool) 
     let error = Command::new(program).args(more).arg(for_viewers(&address)).exec();
     let told = Told::new(format!("the viewer {program:?} cannot be started: {error}"));
     Err(told.hint("name another one with $SNOWBIRD_VIEWER, or use --print").into())
+}
+
+/// The agent's programs reach the loopback of its home, and no other.
+fn drawn_at_home(here: &Here, kept: &Kept) -> Result<(), Told> {
+    let own = Sites::read(&here.home).map_err(Told::of_site)?.name;
+    let (name, home) = (&kept.agent.name, &kept.agent.home);
+    if *home == own {
+        return Ok(());
+    }
+    let told =
+        Told::new(format!("what {name} draws with OpenGL is drawn at its home, which is site {home:?}"));
+    Err(told.hint(format!("say it there, or make this site its home: snowbird home {name} --to {own}")))
+}
+
+/// Opens or shuts the door for the agent's OpenGL, as is said; where the agent finds it, if it was opened.
+async fn door(folder: &Path, args: &ViewArgs) -> Result<Option<String>, Told> {
+    if args.no_gl {
+        opengl::shut(folder).await.map_err(|error| Told::from(&error))?;
+    }
+    let Some(port) = args.gl else { return Ok(None) };
+    match opengl::open(folder, Some(port).filter(|port| *port > 0)).await {
+        Ok(port) => Ok(Some(opengl::inside(port))),
+        Err(error) => {
+            Err(Told::from(&error).hint("if the port is somebody else's, name another one: --gl=PORT"))
+        }
+    }
+}
+
+/// What is to be done in the agent.
+fn for_the_agent(gl: &str) -> String {
+    format!(
+        "its OpenGL programs are drawn here; once, as root in the agent: vmgl-proxy gl install --to {gl}\n\
+         and in the session that is looked at:                          vmgl-proxy gl watch --to {gl}"
+    )
 }
 
 /// VNC's programs take a number after one colon for a display's, after two for a port's.
@@ -72,6 +117,9 @@ pub(super) fn line(view: &Value) -> String {
     ];
     if view["phase"] == "away" {
         words.push("its screen cannot be reached now".to_owned());
+    }
+    if let Some(gl) = view["gl"].as_str() {
+        words.push(format!("OpenGL by {gl}"));
     }
     for (name, unit) in [("inputs", "inputs in 10 s"), ("fps", "frames/s"), ("response", "ms to an answer")] {
         if let Some(value) = view[name].as_f64() {

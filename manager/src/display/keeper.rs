@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::guide::{Action, Guide, Sight};
+use super::opengl;
 use super::proxy::{Proxy, ProxyError, ask_within, tell};
 use super::way::{Ways, wanted};
 use crate::agent::store::StoreError;
@@ -105,7 +106,7 @@ impl Keeper {
                 (proxy, guide)
             }
             None => {
-                let proxy = Proxy::start(Path::new(FOLDER), &ways.address(&site)?).await?;
+                let proxy = begin_proxy(&ways.address(&site)?).await?;
                 (proxy, Guide::of(site, None, false))
             }
         };
@@ -141,7 +142,7 @@ impl Keeper {
                         bail!("the display proxy ends again and again");
                     }
                     let shown = self.guide.shown().to_owned();
-                    self.proxy = Proxy::start(Path::new(FOLDER), &self.ways.address(&shown)?).await?;
+                    self.proxy = begin_proxy(&self.ways.address(&shown)?).await?;
                     self.guide = Guide::of(shown, None, false);
                     since = Instant::now();
                 }
@@ -159,6 +160,15 @@ impl Keeper {
             Action::Cancel | Action::End => json!({ "do": "cancel" }),
         })
     }
+}
+
+/// A new proxy, with what the user wants of each.
+async fn begin_proxy(upstream: &str) -> Result<Proxy, ProxyError> {
+    let folder = Path::new(FOLDER);
+    let proxy = Proxy::start(folder, upstream).await?;
+    // Where its port is somebody else's now, the screen is there all the same; `view --gl` says why OpenGL is not.
+    opengl::open_again(folder).await.ok();
+    Ok(proxy)
 }
 
 /// What a proxy has that was found, and the ways to it.

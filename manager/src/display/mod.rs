@@ -7,7 +7,7 @@
 //!
 //! `snowbird view` starts a keeper ([`keeper`], one process an agent and site, by a lock that dies with it). It starts the
 //! proxy, brings it the display of the site where the agent runs (`way`), and hears from the agent's supervisor when that
-//! changes. In the place of the machine's screen a VNC server's inside the agent may be shown ([`guest`]). [`guide`] says what the proxy is told then, and is pure. [`proxy`] is the proxy as a program that is asked.
+//! changes. In the place of the machine's screen a VNC server's inside the agent may be shown ([`guest`]), and what its OpenGL programs draw may be drawn here ([`opengl`]). [`guide`] says what the proxy is told then, and is pure. [`proxy`] is the proxy as a program that is asked.
 //!
 //! Fault model: the keeper and the proxy are two processes, and either may die. Without a keeper viewers stay; where the agent
 //! runs at another site they see what they saw, until the next keeper goes on with the same proxy. Without a proxy the keeper
@@ -24,6 +24,7 @@ use crate::control::{AskError, Here, folder};
 pub mod guest;
 pub mod guide;
 pub mod keeper;
+pub mod opengl;
 pub mod proxy;
 mod way;
 
@@ -83,7 +84,7 @@ pub async fn open(here: &Here, agent: &str) -> Result<String, OpenError> {
 }
 
 /// What is known of the display that is kept at this site: `address`, `viewers`, `phase` of the proxy and whether it
-/// holds input back, and the sensors' readings.
+/// holds input back, where the agent's OpenGL programs find it (`gl`), and the sensors' readings.
 /// `None` if none is kept.
 ///
 /// # Errors
@@ -98,6 +99,7 @@ pub async fn shown(home: &Path, agent: &str) -> Result<Option<Value>, ProxyError
     Ok(Some(json!({
         "address": proxy::address_of(&status),
         "browse": status["browse"],
+        "gl": opengl::of_status(&status),
         "screen": way::screen(status["upstream"].as_str().unwrap_or_default()),
         "viewers": status["viewers"],
         "phase": status["phase"],
