@@ -1,5 +1,9 @@
 //! What one I/O costs its server, counted by the kernel: system calls, ring entries, hand-overs to a worker thread,
-//! copies of the data, context switches. Unlike speed, these do not depend on what else the machine does.
+//! copies of the data, context switches.
+//!
+//! Entries, workers and copies are the server's own. How many calls and switches there are also turns on how many requests have
+//! come by the time it is awake, which differs from one run of the same server to the next: so the peers take turns, and a ratio
+//! has its interval.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +11,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use serde_json::Value;
+
 use super::fio::{Peer, Row};
+use super::ratio::{Ratio, mean};
 use crate::process;
 
 const TRACING: &str = "/sys/kernel/tracing";
@@ -22,6 +29,9 @@ const EVENTS: [(&str, &str); 6] = [
     ("task-clock", "cpu us"),
     ("", "copies"),
 ];
+
+/// I/Os of a turn.
+const TURN: u64 = 4000;
 
 /// Functions of the kernel that move a request's bytes once: between request and server, out of the page cache, into it.
 const COPIES: [&str; 3] = ["ublk_copy_user_pages", "filemap_read", "generic_perform_write"];
@@ -58,21 +68,40 @@ pub(super) fn process_of(program: &Path) -> Result<String> {
     bail!("no process runs {}", program.display())
 }
 
-/// Counts a row for every peer, named with its process, and prints what one I/O cost.
-pub(super) fn compare(peers: &[(Peer, String)], rows: &[Row], requests: u64) -> Result<()> {
-    let head = EVENTS.map(|(_, head)| format!("{head:>10}")).concat();
-    println!("\n{:<36}{:<14}{head}   (an I/O, {requests} I/Os)", "", "");
+/// What one I/O cost, by event.
+type Costs = [f64; EVENTS.len()];
+
+/// Counts each row for ours and a peer in turn, both named with their processes, and prints what one I/O cost.
+pub(super) fn compare(peers: &[(Peer, String); 2], rows: &[Row], turns: usize) -> Result<()> {
+    let head = EVENTS.map(|(_, head)| format!("{head:>18}")).concat();
+    println!(
+        "\n{:<36}{:<14}{head}   (an I/O, {turns} turns of {TURN} I/Os; ratios with their 95 % intervals)",
+        "", ""
+    );
     for &row in rows {
-        for (peer, pid) in peers {
-            let costs = cost(peer, pid, row, requests)?;
-            let shown = costs.map(|cost| format!("{cost:>10.2}")).concat();
-            println!("{:<36}{:<14}{shown}", row.name, peer.name);
+        let mut costs: [Vec<Costs>; 2] = [const { Vec::new() }; 2];
+        for turn in 0..turns {
+            // Who was first in one turn is second in the next.
+            for at in [turn % 2, 1 - turn % 2] {
+                let (peer, pid) = &peers[at];
+                costs[at].push(cost(peer, pid, row)?);
+            }
         }
+        let of = |at: usize, event: usize| costs[at].iter().map(|costs| costs[event]).collect::<Vec<f64>>();
+        let shown = |show: &dyn Fn(usize) -> String| {
+            (0..EVENTS.len()).map(|event| format!("{:>18}", show(event))).collect::<String>()
+        };
+        for (at, (peer, _)) in peers.iter().enumerate() {
+            let means = shown(&|event| format!("{:.2}", mean(&of(at, event))));
+            println!("{:<36}{:<14}{means}", row.name, peer.name);
+        }
+        let ratio = shown(&|event| Ratio::of_means(&of(0, event), &of(1, event)).to_string());
+        println!("{:<36}{:<14}{ratio}", "", "ratio");
     }
     Ok(())
 }
 
-fn cost(peer: &Peer, pid: &str, row: Row, requests: u64) -> Result<[f64; EVENTS.len()]> {
+fn cost(peer: &Peer, pid: &str, row: Row) -> Result<Costs> {
     let copies: Vec<String> = COPIES.iter().map(|function| format!("copies:{function}")).collect();
     let events: Vec<&str> = EVENTS
         .iter()
@@ -83,19 +112,17 @@ fn cost(peer: &Peer, pid: &str, row: Row, requests: u64) -> Result<[f64; EVENTS.
     let said = Path::new("/run/counted");
     let mut perf = Command::new("perf");
     perf.args(["stat", "-x", ",", "-e", &events.join(","), "-p", pid, "-o"]).arg(said).arg("--");
-    perf.args(["fio", "--name=bench"])
-        .args(row.words())
-        .arg(format!("--number_ios={requests}"))
-        .args(&peer.words);
-    process::output(&mut perf)?;
+    perf.args(["fio", "--output-format=json", "--name=bench"]).args(row.words());
+    // More than the disk's size goes round it again; a number of I/Os would end there.
+    perf.arg(format!("--io_size={}k", TURN * row.block_kib())).args(&peer.words);
+    let ran = process::output(&mut perf)?;
+    let requests = requests(&ran)?;
     let text = fs::read_to_string(said)?;
     let count = |event: &str| -> Result<f64> {
         let line = text.lines().find(|line| line.contains(event));
         let value = line.and_then(|line| line.split(',').next()).and_then(|value| value.parse::<f64>().ok());
         value.with_context(|| format!("perf did not count {event}: {text}"))
     };
-    #[expect(clippy::cast_precision_loss, reason = "thousands")]
-    let requests = requests as f64;
     let mut costs = [0.0; EVENTS.len()];
     for ((event, _), cost) in EVENTS.iter().zip(&mut costs) {
         *cost = match *event {
@@ -105,4 +132,15 @@ fn cost(peer: &Peer, pid: &str, row: Row, requests: u64) -> Result<[f64; EVENTS.
         } / requests;
     }
     Ok(costs)
+}
+
+/// How many I/Os fio did.
+fn requests(said: &str) -> Result<f64> {
+    let json: Value = serde_json::from_str(&said[said.find('{').context("fio gave no JSON")?..])?;
+    let of = |way: &str| json["jobs"][0][way]["total_ios"].as_f64().unwrap_or(0.0);
+    let requests = of("read") + of("write");
+    if requests < 1.0 {
+        bail!("fio told of no I/O");
+    }
+    Ok(requests)
 }

@@ -14,9 +14,6 @@ use crate::{guest, process, setup, workspace};
 
 const SIZE: &str = "1G";
 
-/// I/Os of a row that is counted: many, beside what a server does by the clock.
-const COUNTED: u64 = 20_000;
-
 /// How rublk opens and moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Mode {
@@ -129,7 +126,7 @@ fn compare(here: &Here, ours: &Peer) -> Result<()> {
     }
     let pid = |name: &str| counts::process_of(&here.dir.join(name));
     let peers = [(ours.clone(), pid("wandisk")?), (theirs, pid("rublk")?)];
-    counts::compare(&peers, &fio::rows(&here.disk.runs.rows), COUNTED)
+    counts::compare(&peers, &fio::rows(&here.disk.runs.rows), here.disk.runs.runs)
 }
 
 fn peer(name: &str, device: &str) -> Peer {

@@ -14,7 +14,7 @@ use crate::{process, workspace};
 pub(super) struct Row {
     pub(super) name: &'static str,
     mode: &'static str,
-    block: &'static str,
+    block_kib: u64,
     depth: u32,
     /// Writes between two fsyncs; 0: none.
     fsync: u32,
@@ -23,35 +23,40 @@ pub(super) struct Row {
 impl Row {
     /// fio's words for it, but for its name, where, and how long.
     pub(super) fn words(&self) -> Vec<String> {
-        let Row { mode, block, depth, fsync, .. } = self;
+        let Row { mode, block_kib, depth, fsync, .. } = self;
         vec![
             "--randrepeat=1".to_owned(),
             format!("--rw={mode}"),
-            format!("--bs={block}"),
+            format!("--bs={block_kib}k"),
             format!("--iodepth={depth}"),
             format!("--fsync={fsync}"),
         ]
     }
+
+    /// KiB of one of its I/Os.
+    pub(super) fn block_kib(&self) -> u64 {
+        self.block_kib
+    }
 }
 
-const fn row(name: &'static str, mode: &'static str, block: &'static str, depth: u32) -> Row {
-    Row { name, mode, block, depth, fsync: 0 }
+const fn row(name: &'static str, mode: &'static str, block_kib: u64, depth: u32) -> Row {
+    Row { name, mode, block_kib, depth, fsync: 0 }
 }
 
 const fn durable(name: &'static str, depth: u32, fsync: u32) -> Row {
-    Row { name, mode: "randwrite", block: "4k", depth, fsync }
+    Row { name, mode: "randwrite", block_kib: 4, depth, fsync }
 }
 
 /// The rows of both benchmarks.
 const ROWS: [Row; 11] = [
-    row("4 KiB random read, depth 1", "randread", "4k", 1),
-    row("4 KiB random read, depth 16", "randread", "4k", 16),
-    row("4 KiB random read, depth 64", "randread", "4k", 64),
-    row("4 KiB random write, depth 1", "randwrite", "4k", 1),
-    row("4 KiB random write, depth 16", "randwrite", "4k", 16),
-    row("4 KiB random write, depth 64", "randwrite", "4k", 64),
-    row("128 KiB sequential read, depth 16", "read", "128k", 16),
-    row("128 KiB sequential write, depth 16", "write", "128k", 16),
+    row("4 KiB random read, depth 1", "randread", 4, 1),
+    row("4 KiB random read, depth 16", "randread", 4, 16),
+    row("4 KiB random read, depth 64", "randread", 4, 64),
+    row("4 KiB random write, depth 1", "randwrite", 4, 1),
+    row("4 KiB random write, depth 16", "randwrite", 4, 16),
+    row("4 KiB random write, depth 64", "randwrite", 4, 64),
+    row("128 KiB sequential read, depth 16", "read", 128, 16),
+    row("128 KiB sequential write, depth 16", "write", 128, 16),
     durable("4 KiB random write, fsync each 1", 1, 1),
     durable("4 KiB random write, fsync each 8", 8, 8),
     durable("4 KiB random write, fsync each 64", 16, 64),

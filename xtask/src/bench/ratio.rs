@@ -28,6 +28,11 @@ impl Ratio {
         Ratio::of_pairs(ours, theirs, all)
     }
 
+    /// Of the means of runs in pairs.
+    pub(super) fn of_means(ours: &[f64], theirs: &[f64]) -> Ratio {
+        Ratio::of_pairs(ours, theirs, mean)
+    }
+
     fn of_pairs(ours: &[f64], theirs: &[f64], figure: impl Fn(&[f64]) -> f64) -> Ratio {
         let pairs: Vec<(f64, f64)> = ours.iter().copied().zip(theirs.iter().copied()).collect();
         let of = |pairs: &[(f64, f64)]| {
@@ -73,6 +78,12 @@ pub(super) fn all(rates: &[f64]) -> f64 {
     rates.len() as f64 / rates.iter().map(|rate| 1.0 / rate).sum::<f64>()
 }
 
+/// The mean.
+#[expect(clippy::cast_precision_loss, reason = "some runs")]
+pub(super) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
 /// The middle one; between the two in the middle.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -103,6 +114,13 @@ mod tests {
     fn runs_together_have_the_rate_of_their_whole_time() {
         assert!((all(&[10.0, 30.0]) - 15.0).abs() < 1e-9);
         assert_eq!(Ratio::of_all(&[10.0, 30.0], &[5.0, 15.0]).to_string(), "2.00 (2.00-2.00)");
+    }
+
+    #[test]
+    fn a_ratio_of_means_has_every_run_in_it_and_nothing_beside_nothing_is_nothing() {
+        assert!((mean(&[1.0, 5.0]) - 3.0).abs() < 1e-9);
+        assert_eq!(Ratio::of_means(&[2.0, 10.0], &[1.0, 5.0]).to_string(), "2.00 (2.00-2.00)");
+        assert_eq!(Ratio::of_means(&[0.0], &[0.0]).to_string(), "0.00 (0.00-0.00)");
     }
 
     #[test]
