@@ -75,8 +75,11 @@ fn status_has_every_field_and_its_totals_add_up() {
         }
         CHUNKS.iter().for_each(|f| assert!(status["chunks"][f].is_u64(), "chunks.{f}"));
         FETCH.iter().for_each(|f| assert!(status["fetch"][f].is_u64(), "fetch.{f}"));
-        for field in ["reads", "writes", "flushes", "metadata_commits"] {
+        for field in ["reads", "writes", "flushes", "metadata_commits", "syncs"] {
             assert!(status["io"][field].is_u64(), "io.{field}");
+        }
+        for field in ["syncs_ms", "longest_sync_ms"] {
+            assert!(status["io"][field].is_f64(), "io.{field}");
         }
         for field in ["name", "reachable", "rtt_ms", "complete", "missing_chunks", "synced_at"] {
             assert!(status["sites"][0].get(field).is_some(), "sites.{field}");
@@ -101,6 +104,24 @@ fn status_has_every_field_and_its_totals_add_up() {
     assert_eq!(number(&last["chunks"]["held"]), number(&last["chunks"]["written"]), "{last}");
     assert_eq!(last["attached"], true);
     assert_eq!(last["sites"][0]["reachable"], true);
+}
+
+#[test]
+fn a_move_tells_which_syncs_writes_were_held_for() {
+    let world = World::new();
+    let (a, b) = world.pair();
+    a.ok(["create", "d", "--size", "8M"]);
+    a.attach("d").write(7, 0, CHUNK);
+    a.detach("d");
+    let moved = a.json(["move", "d", "--to", "b"]);
+    let syncs = |key: &str| moved[key].as_array().unwrap().iter().map(|ms| ms.as_f64().unwrap()).collect();
+    let (here, there): (Vec<f64>, Vec<f64>) = (syncs("syncs_ms"), syncs("far_syncs_ms"));
+    // The image, the table and the release; the table with its last rows, and the grant.
+    assert!(here.len() >= 3 && there.len() >= 2, "{moved}");
+    assert!(here.iter().chain(&there).sum::<f64>() < moved["freeze_ms"].as_f64().unwrap(), "{moved}");
+    assert!(moved["held_bytes"].as_u64() < moved["bytes"].as_u64(), "{moved}");
+    let said = b.ok(["move", "d", "--to", "a"]);
+    assert!(said.contains("syncs in it took"), "{said}");
 }
 
 #[test]

@@ -240,8 +240,13 @@ async fn attach(cli: &Cli, args: &AttachArgs) -> Result<(), Failure> {
 
 fn show_move(value: &Value) -> String {
     let report: MoveReport = serde_json::from_value(value.clone()).unwrap_or_default();
+    let syncs = match report.syncs() {
+        (0, _) => String::new(),
+        (1, took_ms) => format!(" (a sync in it took {took_ms:.0} ms)"),
+        (syncs, took_ms) => format!(" ({syncs} syncs in it took {took_ms:.0} ms)"),
+    };
     format!(
-        "resident at {} (epoch {}): {} rows, {}, writes held {:.0} ms, {:.0} ms in all",
+        "resident at {} (epoch {}): {} rows, {}, writes held {:.0} ms{syncs}, {:.0} ms in all",
         report.to,
         report.epoch,
         report.rows,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wandisk_io::ChunkState;
-use wandisk_store::{Batch, Image, Intent, Store, Table};
+use wandisk_store::{Batch, Image, Intent, Store, Syncs, Table};
 
 use super::{Engine, EngineError};
 
@@ -77,7 +77,7 @@ impl<S: Store> Engine<S> {
             )
         };
         let mut taken = self.taken(Vec::new(), overlays.iter().map(|(chunk, _)| *chunk).collect());
-        if let Err(e) = S::blocking(|| self.data.sync()) {
+        if let Err(e) = S::blocking(|| self.syncs().timed(|| self.data.sync())) {
             // Whatever it says, even "no space": what was written may be lost, and the next sync would not tell.
             let error = EngineError::SyncFailed(e);
             self.poison(&error);
@@ -187,5 +187,11 @@ impl<S: Store> Engine<S> {
     #[must_use]
     pub fn metadata_commits(&self) -> u64 {
         self.committer.commits()
+    }
+
+    /// How long the disk's syncs took.
+    #[must_use]
+    pub fn syncs(&self) -> &Syncs {
+        self.committer.syncs()
     }
 }

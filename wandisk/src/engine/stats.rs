@@ -34,6 +34,12 @@ pub struct IoStats {
     pub flushes: u64,
     /// Transactions of the chunk table.
     pub metadata_commits: u64,
+    /// Waits for the medium: for the image, and for the table's transactions.
+    pub syncs: u64,
+    /// Their time together, in milliseconds.
+    pub syncs_ms: f64,
+    /// The longest of them, in milliseconds.
+    pub longest_sync_ms: f64,
 }
 
 /// Fetching, in both directions. Counters only grow while the keeper runs.
@@ -99,6 +105,7 @@ impl<S: Store> Engine<S> {
         let sum = |field: fn(&LaneStats) -> &AtomicU64| {
             self.lanes.iter().map(|lane| field(lane).load(Ordering::Relaxed)).sum()
         };
+        let syncs = self.syncs().totals();
         IoStats {
             reads: sum(|l| &l.reads),
             writes: sum(|l| &l.writes),
@@ -106,6 +113,9 @@ impl<S: Store> Engine<S> {
             bytes_written: sum(|l| &l.bytes_written),
             flushes: sum(|l| &l.flushes),
             metadata_commits: self.metadata_commits(),
+            syncs: syncs.count,
+            syncs_ms: syncs.time.as_secs_f64() * 1e3,
+            longest_sync_ms: syncs.longest.as_secs_f64() * 1e3,
         }
     }
 }

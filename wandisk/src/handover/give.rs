@@ -16,7 +16,7 @@ use crate::engine::{Access, MetaError};
 use crate::keeper::{Keeper, Report, not_frozen};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::learn;
-use crate::peer::message::{Answer, Ask, Facts, MoveReport, PrepareReport, Progress, Standing};
+use crate::peer::message::{Answer, Ask, Facts, MoveReport, PrepareReport, Progress, Standing, SyncTimes};
 
 /// Passes over changed rows before writes are held.
 const PASSES_MAX: u32 = 4;
@@ -36,8 +36,9 @@ pub struct Prepared {
     pub attempt: Attempt,
     frozen: Instant,
     began: Instant,
-    rows: u64,
-    bytes: u64,
+    sent: Sent,
+    /// Bytes of rows that went before writes were held.
+    bytes_before: u64,
     told: PrepareReport,
     lease: Option<AbortHandle>,
 }
@@ -231,7 +232,7 @@ impl Keeper {
                 break;
             }
         }
-        let frozen = Instant::now();
+        let (frozen, bytes_before) = (Instant::now(), sent.bytes);
         self.freeze_for_hand_over().await?;
         let held = Instant::now();
         match self.send_final(to, &mut sent, report).await {
@@ -244,8 +245,7 @@ impl Keeper {
                     freeze_ms: ms(held - frozen),
                     answer_ms: ms(held.elapsed()),
                 };
-                let (rows, bytes) = (sent.rows, sent.bytes);
-                Ok(Prepared { attempt, frozen, began, rows, bytes, told, lease: None })
+                Ok(Prepared { attempt, frozen, began, sent, bytes_before, told, lease: None })
             }
             Err(e) => {
                 self.engine.thaw().await;
@@ -329,35 +329,41 @@ impl Keeper {
         let granted = self.offer_grant(attempt).await;
         // It is the target's now; what is noted here after that keeps nobody waiting.
         let freeze_ms = ms(prepared.frozen.elapsed());
+        let syncs_ms = self.engine.syncs().since(prepared.frozen).into_iter().map(ms).collect();
         if standby {
             self.device_stays().await;
         } else {
             self.device_is_dead().await;
         }
-        granted?;
+        let far_syncs = granted?;
         self.note_granted(attempt).await?;
+        let sent = &prepared.sent;
         Ok(MoveReport {
             to: self.site_name(attempt.to),
             epoch: attempt.epoch.0,
-            rows: prepared.rows,
-            bytes: prepared.bytes,
+            rows: sent.rows,
+            bytes: sent.bytes,
             freeze_ms,
             total_ms: ms(prepared.began.elapsed()),
+            held_bytes: sent.bytes - prepared.bytes_before,
+            syncs_ms,
+            far_syncs_ms: sent.far_syncs.ms().chain(far_syncs.ms()).collect(),
         })
     }
 
     /// Offers the grant until it is taken, and notes that; it may be repeated for ever.
     pub async fn grant(&self, attempt: Attempt) -> Result<(), Refusal> {
-        self.offer_grant(attempt).await?;
+        self.offer_grant(attempt).await.map(drop)?;
         self.note_granted(attempt).await
     }
 
-    async fn offer_grant(&self, attempt: Attempt) -> Result<(), Refusal> {
+    /// What the target's syncs for it took.
+    async fn offer_grant(&self, attempt: Attempt) -> Result<SyncTimes, Refusal> {
         let patience = Instant::now() + GRANT_PATIENCE;
         loop {
             let asked = self.peers.ask(attempt.to, Ask::Grant { attempt }, Bytes::new()).await;
             match asked {
-                Ok((Answer::Done, _)) => return Ok(()),
+                Ok((Answer::Done { syncs_us }, _)) => return Ok(syncs_us),
                 Ok(_) => {
                     return Err(Refusal::failed(&PeerError::Confused { site: self.site_name(attempt.to) }));
                 }

@@ -113,7 +113,7 @@ impl Keeper {
         if let Some(number) = self.engine.meta().site_number(site) {
             self.engine.note_dropped(number, pairs.as_deref());
         }
-        Ok(Answer::Done)
+        Ok(Answer::done())
     }
 
     /// Answers [`Ask::Holds`].

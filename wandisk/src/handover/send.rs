@@ -9,18 +9,20 @@ use super::apply::named;
 use super::rules;
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
-use crate::peer::message::{Answer, Ask, Facts, Progress, WholeTable};
+use crate::peer::message::{Answer, Ask, Facts, Progress, SyncTimes, WholeTable};
 use crate::peer::rows::{self, ROWS_MAX};
 
 /// For so long it is believed that nobody but this site changed another one's replica.
 const AHEAD_MAX: Duration = Duration::from_secs(600);
 
 /// What was sent so far.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Sent {
     pub(super) upto: u64,
     pub(super) rows: u64,
     pub(super) bytes: u64,
+    /// What the target's syncs took since writes are held.
+    pub(super) far_syncs: SyncTimes,
 }
 
 /// What a site has of the table since an attempt that it answered *prepared*: a VM manager prepares twice, long before the VM
@@ -96,7 +98,10 @@ impl Keeper {
         let facts = Facts::of(&meta, self.engine.dir().name());
         let asked = self.peers.ask(to, Ask::Final { attempt, facts: facts.clone(), whole: None }, body).await;
         match asked.map_err(|e| Refusal::failed(&e))?.0 {
-            Answer::Prepared { attempt: id, digest: there } if rules::answers(&attempt, id, there) => {
+            Answer::Prepared { attempt: id, digest: there, syncs_us }
+                if rules::answers(&attempt, id, there) =>
+            {
+                sent.far_syncs = syncs_us;
                 Ok(attempt)
             }
             Answer::Differs { digest: there } => {
@@ -126,7 +131,10 @@ impl Keeper {
         let whole = Some(WholeTable { digest: attempt.digest });
         let asked = self.peers.ask(to, Ask::Final { attempt, facts, whole }, Bytes::from(body)).await;
         match asked.map_err(|e| Refusal::failed(&e))?.0 {
-            Answer::Prepared { attempt: id, digest } if rules::answers(&attempt, id, digest) => Ok(attempt),
+            Answer::Prepared { attempt: id, digest, syncs_us } if rules::answers(&attempt, id, digest) => {
+                sent.far_syncs = syncs_us;
+                Ok(attempt)
+            }
             _ => Err(Refusal::new(Code::Failed, "the table could not be brought across whole")
                 .hint("run `wandisk verify` at both sites")),
         }
@@ -141,7 +149,7 @@ impl Keeper {
 
     async fn expect_done(&self, to: SiteId, ask: Ask, body: Bytes) -> Result<(), Refusal> {
         match self.peers.ask(to, ask, body).await.map_err(|e| Refusal::failed(&e))?.0 {
-            Answer::Done => Ok(()),
+            Answer::Done { .. } => Ok(()),
             _ => Err(Refusal::failed(&PeerError::Confused { site: self.site_name(to) })),
         }
     }

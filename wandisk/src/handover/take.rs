@@ -2,6 +2,7 @@
 //! disk.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use bytes::Bytes;
 use wandisk_store::{Attempt, AttemptId, SiteId};
@@ -12,7 +13,7 @@ use super::steps::{self, Step};
 use crate::keeper::{Keeper, Report};
 use crate::peer::error::{Code, PeerError, Refusal};
 use crate::peer::facts::{learn, numbers_of};
-use crate::peer::message::{Answer, Ask, Facts, MoveReport, Standing, WholeTable};
+use crate::peer::message::{Answer, Ask, Facts, MoveReport, Standing, SyncTimes, WholeTable};
 use crate::peer::rows;
 
 /// Sites that a `move` asks one after the other for where the disk is.
@@ -53,7 +54,7 @@ impl Keeper {
         let rows = rows::unpack(body, &numbers).ok_or_else(senseless)?;
         self.receive(facts).await?;
         self.engine.adopt_rows_of(self.lineage_of(facts), &rows).await.map_err(|e| Refusal::failed(&e))?;
-        Ok(Answer::Done)
+        Ok(Answer::done())
     }
 
     /// Makes this site fit to take rows in; a table of an epoch that has passed is not the table (law L1).
@@ -76,6 +77,7 @@ impl Keeper {
         whole: Option<WholeTable>,
         body: &[u8],
     ) -> Result<Answer, Refusal> {
+        let began = Instant::now();
         if whole.is_some() {
             self.receive(facts).await?;
             let theirs = rows::unpack_ranges(body, self.engine.meta().chunks()).ok_or_else(senseless)?;
@@ -95,7 +97,11 @@ impl Keeper {
             Ok(())
         });
         match prepared.await {
-            Ok(()) => Ok(Answer::Prepared { attempt: attempt.id, digest: attempt.digest }),
+            Ok(()) => Ok(Answer::Prepared {
+                attempt: attempt.id,
+                digest: attempt.digest,
+                syncs_us: self.syncs_since(began),
+            }),
             Err(Failed::Refused(Refused::OtherTable { here })) => Ok(Answer::Differs { digest: here }),
             Err(e) => Err(e.named(&self.engine.meta())),
         }
@@ -107,6 +113,7 @@ impl Keeper {
 
     /// Answers [`Ask::Grant`]: resident, durably, before *done* is said.
     pub(crate) async fn take_grant(&self, attempt: Attempt) -> Result<Answer, Refusal> {
+        let began = Instant::now();
         let engine = &self.engine;
         let granted = apply_named(engine, move |meta| {
             let granted = rules::grant(meta, attempt, engine.table_mark().0)?;
@@ -120,7 +127,12 @@ impl Keeper {
             self.engine.thaw().await;
             self.promote().await;
         }
-        Ok(Answer::Done)
+        Ok(Answer::Done { syncs_us: self.syncs_since(began) })
+    }
+
+    /// For whoever waits with writes held.
+    fn syncs_since(&self, moment: Instant) -> SyncTimes {
+        SyncTimes::of(&self.engine.syncs().since(moment))
     }
 
     /// Answers [`Ask::Abort`].
@@ -130,7 +142,7 @@ impl Keeper {
             Ok(())
         })
         .await?;
-        Ok(Answer::Done)
+        Ok(Answer::done())
     }
 
     /// Moves the disk to a site, from wherever it is; finishes what an earlier `move` began.

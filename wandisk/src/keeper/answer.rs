@@ -84,12 +84,12 @@ impl Keeper {
             }
             Ask::Thaw => {
                 self.let_writes_go().await;
-                Ok(plain(Answer::Done))
+                Ok(plain(Answer::done()))
             }
             Ask::NoteSynced { counter, at } => self.note_synced(from, counter, at).await.map(plain),
             Ask::Hashes { start, max } => self.give_hashes(start, max).await,
             Ask::Trace => Ok(self.give_trace()),
-            Ask::Resize { size_bytes } => self.resize(size_bytes).await.map(|()| plain(Answer::Done)),
+            Ask::Resize { size_bytes } => self.resize(size_bytes).await.map(|()| plain(Answer::done())),
         }
     }
 
@@ -258,6 +258,6 @@ impl Keeper {
         if let Some(number) = meta.site_number(site) {
             self.engine.note_holder(number, counter);
         }
-        Ok(Answer::Done)
+        Ok(Answer::done())
     }
 }

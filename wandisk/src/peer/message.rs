@@ -3,9 +3,12 @@
 //! Every request names the site it is for and the sites that passed it on, so that one that cannot reach an owner is
 //! relayed by one that can, and nothing goes round in circles.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use wandisk_store::{
-    Attempt, AttemptId, DiskId, DiskMeta, Epoch, Fork, LineageId, Residency, SiteId, TableDigest, Version,
+    Attempt, AttemptId, DiskId, DiskMeta, Epoch, Fork, LineageId, Residency, SYNCS_KEPT, SiteId, TableDigest,
+    Version,
 };
 
 use super::error::tame;
@@ -281,6 +284,9 @@ pub enum Answer {
         attempt: AttemptId,
         /// The digest of the table there.
         digest: TableDigest,
+        /// How long each sync took that it needed.
+        #[serde(default, skip_serializing_if = "SyncTimes::is_none")]
+        syncs_us: SyncTimes,
     },
     /// The table there differs after the final rows: send it whole.
     Differs {
@@ -311,7 +317,42 @@ pub enum Answer {
     /// What is held of what was asked. Body: a bit a pair, in order, the lowest bit first.
     Holds,
     /// It is done.
-    Done,
+    Done {
+        /// Of a grant: how long each sync took that it needed.
+        #[serde(default, skip_serializing_if = "SyncTimes::is_none")]
+        syncs_us: SyncTimes,
+    },
+}
+
+impl Answer {
+    /// It is done.
+    #[must_use]
+    pub fn done() -> Answer {
+        Answer::Done { syncs_us: SyncTimes::default() }
+    }
+}
+
+/// How long a site's syncs took, one by one, in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SyncTimes(Vec<u64>);
+
+impl SyncTimes {
+    /// Of these.
+    #[must_use]
+    pub fn of(syncs: &[Duration]) -> SyncTimes {
+        let us = |sync: &Duration| u64::try_from(sync.as_micros()).unwrap_or(u64::MAX);
+        SyncTimes(syncs.iter().map(us).collect())
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// In milliseconds; no more of them than a site remembers.
+    pub fn ms(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().take(SYNCS_KEPT).map(|us| Duration::from_micros(*us).as_secs_f64() * 1e3)
+    }
 }
 
 /// How a disk stands at a site.
@@ -350,6 +391,24 @@ pub struct MoveReport {
     pub freeze_ms: f64,
     /// How long all of it took, in milliseconds.
     pub total_ms: f64,
+    /// Bytes of rows that were sent while writes were held.
+    #[serde(default)]
+    pub held_bytes: u64,
+    /// How long each sync took that was made at the source while writes were held, in milliseconds.
+    #[serde(default)]
+    pub syncs_ms: Vec<f64>,
+    /// The same at the site that has the disk now.
+    #[serde(default)]
+    pub far_syncs_ms: Vec<f64>,
+}
+
+impl MoveReport {
+    /// How many syncs were made while writes were held, at both sites, and how long they took together, in milliseconds.
+    #[must_use]
+    pub fn syncs(&self) -> (usize, f64) {
+        let all = self.syncs_ms.iter().chain(&self.far_syncs_ms);
+        (all.clone().count(), all.sum())
+    }
 }
 
 /// What a prepared hand-over is known by, and where the time of preparing it went.
@@ -443,5 +502,29 @@ impl HelloFields {
             return Err("the far side's hello has a name or a version that cannot be one");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_tells_of_no_sync_is_what_it_was_before_they_were_told() {
+        assert_eq!(serde_json::to_string(&Answer::done()).unwrap(), r#"{"answer":"done"}"#);
+        let old = serde_json::from_str(r#"{"answer":"done"}"#).unwrap();
+        let Answer::Done { syncs_us } = old else { panic!("{old:?}") };
+        assert!(syncs_us.is_none());
+    }
+
+    #[test]
+    fn syncs_are_told_and_no_more_of_them_than_a_site_remembers() {
+        let told = Answer::Done { syncs_us: SyncTimes::of(&[Duration::from_micros(1500); 3 * SYNCS_KEPT]) };
+        let heard = serde_json::from_slice(&serde_json::to_vec(&told).unwrap()).unwrap();
+        let Answer::Done { syncs_us } = heard else { panic!("{heard:?}") };
+        assert_eq!(syncs_us.ms().collect::<Vec<_>>(), [1.5; SYNCS_KEPT]);
+        let told = r#"{"answer":"done","syncs_us":[18446744073709551615]}"#;
+        let Answer::Done { syncs_us } = serde_json::from_str(told).unwrap() else { panic!("{told}") };
+        assert!(syncs_us.ms().all(f64::is_finite));
     }
 }

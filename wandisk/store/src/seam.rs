@@ -19,6 +19,7 @@ use crate::disk_dir::DiskDir;
 use crate::intent::{Intent, IntentMap, Left};
 use crate::moment::MomentError;
 use crate::overlay::Sectors;
+use crate::syncs::Syncs;
 
 /// What holds one disk's bytes and records at one site.
 pub trait Store: Sized + Send + Sync + 'static {
@@ -132,6 +133,9 @@ pub trait Table: Send + Sync + 'static {
     /// How many transactions were committed since the table was opened.
     fn commits(&self) -> u64;
 
+    /// How long the disk's syncs take. Commits are noted here; whoever syncs its image notes that, too.
+    fn syncs(&self) -> &Syncs;
+
     /// Commits a batch and waits for it.
     fn commit(&self, batch: Batch) -> impl Future<Output = CommitResult> + Send {
         let heard = self.submit(batch);
@@ -199,5 +203,8 @@ impl Table for Committer {
     }
     fn commits(&self) -> u64 {
         Committer::commits(self)
+    }
+    fn syncs(&self) -> &Syncs {
+        Committer::syncs(self)
     }
 }

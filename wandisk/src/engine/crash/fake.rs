@@ -12,7 +12,7 @@ use futures::channel::oneshot;
 use wandisk_store::db::CommitResult;
 use wandisk_store::moment::MomentError;
 use wandisk_store::{
-    Batch, DbError, DiskDir, HashRow, Image, Intent, Intents, Opened, Sectors, Store, Table,
+    Batch, DbError, DiskDir, HashRow, Image, Intent, Intents, Opened, Sectors, Store, Syncs, Table,
 };
 
 use super::machine::{Machine, PER_CHUNK, SECTOR, Sector, bytes_of, first_sector, sector_values, values_of};
@@ -114,7 +114,7 @@ impl Site {
             left: inner.machine.intents_left(),
             image: FakeImage(Arc::clone(self)),
             intents: FakeIntents(Arc::clone(self)),
-            table: FakeTable(Arc::clone(self)),
+            table: FakeTable(Arc::clone(self), Syncs::default()),
             lock: (),
         }
     }
@@ -369,7 +369,7 @@ impl Intents for FakeIntents {
     }
 }
 
-pub(super) struct FakeTable(Arc<Site>);
+pub(super) struct FakeTable(Arc<Site>, Syncs);
 
 impl Table for FakeTable {
     fn submit(&self, batch: Batch) -> oneshot::Receiver<CommitResult> {
@@ -393,5 +393,9 @@ impl Table for FakeTable {
 
     fn commits(&self) -> u64 {
         self.0.lock().commits
+    }
+
+    fn syncs(&self) -> &Syncs {
+        &self.1
     }
 }

@@ -12,6 +12,7 @@ use super::{Batch, DbError, HashRow, sql_int};
 use crate::failpoint::pass;
 use crate::ids::Version;
 use crate::reserve::Reserve;
+use crate::syncs::Syncs;
 
 /// Batches that one transaction takes at most, so that its receivers do not wait for ever.
 const GROUP_MAX: usize = 256;
@@ -30,19 +31,26 @@ enum Job {
 pub struct Committer {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<std::thread::JoinHandle<()>>,
-    commits: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+/// What the thread tells of itself.
+#[derive(Debug, Default)]
+struct Shared {
+    commits: AtomicU64,
+    syncs: Syncs,
 }
 
 impl Committer {
     pub(super) fn start(db: Connection, reserve: Option<Reserve>) -> Committer {
         let (jobs, queue) = mpsc::channel();
-        let commits = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&commits);
+        let shared = Arc::new(Shared::default());
+        let telling = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("wandisk-table".to_owned())
-            .spawn(move || run(db, reserve, &queue, &counter))
+            .spawn(move || run(db, reserve, &queue, &telling))
             .ok();
-        Committer { jobs: Some(jobs), thread, commits }
+        Committer { jobs: Some(jobs), thread, shared }
     }
 
     /// Commits a batch; the receiver hears when it is durable. Batches commit in the order submitted.
@@ -91,7 +99,13 @@ impl Committer {
     /// How many transactions were committed since the table was opened.
     #[must_use]
     pub fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
+        self.shared.commits.load(Ordering::Relaxed)
+    }
+
+    /// How long commits took, and what else of the disk is synced and noted here.
+    #[must_use]
+    pub fn syncs(&self) -> &Syncs {
+        &self.shared.syncs
     }
 }
 
@@ -104,7 +118,7 @@ impl Drop for Committer {
     }
 }
 
-fn run(mut db: Connection, mut reserve: Option<Reserve>, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
+fn run(mut db: Connection, mut reserve: Option<Reserve>, queue: &mpsc::Receiver<Job>, shared: &Shared) {
     while let Ok(first) = queue.recv() {
         let mut group = Vec::new();
         let mut copy = None;
@@ -120,10 +134,10 @@ fn run(mut db: Connection, mut reserve: Option<Reserve>, queue: &mpsc::Receiver<
             next = if group.len() < GROUP_MAX && copy.is_none() { queue.try_recv().ok() } else { None };
         }
         if !group.is_empty() {
-            let result =
-                commit_group(&mut db, group.iter().map(|(batch, _)| batch.as_ref())).map_err(Arc::new);
+            let batches = group.iter().map(|(batch, _)| batch.as_ref());
+            let result = commit_group(&mut db, batches, &shared.syncs).map_err(Arc::new);
             if result.is_ok() {
-                commits.fetch_add(1, Ordering::Relaxed);
+                shared.commits.fetch_add(1, Ordering::Relaxed);
             }
             for (_, tell) in group {
                 tell.send(result.clone()).ok();
@@ -148,14 +162,18 @@ fn write_copy(db: &Connection, path: &Path) -> Result<(), DbError> {
     Ok(())
 }
 
-fn commit_group<'a>(db: &mut Connection, group: impl Iterator<Item = &'a Batch>) -> Result<(), DbError> {
+fn commit_group<'a>(
+    db: &mut Connection,
+    group: impl Iterator<Item = &'a Batch>,
+    syncs: &Syncs,
+) -> Result<(), DbError> {
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     pass();
     for batch in group {
         apply(&tx, batch)?;
         pass();
     }
-    tx.commit()?;
+    syncs.timed(|| tx.commit())?;
     pass();
     Ok(())
 }
