@@ -115,6 +115,40 @@ fn a_reader_in_order_finds_more_on_its_way_only_where_the_trace_ends() {
     export.is_identical_to(&image);
 }
 
+/// Nothing of any trace came for ten seconds where one of the sites was down.
+#[test]
+fn a_site_that_says_nothing_holds_up_no_other_sites_trace_and_its_own_joins() {
+    const LATER: [u64; 2] = [120, 45];
+    let world = World::new();
+    let (a, b) = world.pair();
+    let c = world.site("c");
+    let image = Image::noise(&world, "i", 16 * MIB, 16, 91);
+    a.knows(&c);
+    c.knows(&a);
+    c.knows(&b);
+    let to_c = world.link(&b, &c);
+    a.ok(["create", "d", "--from", image.name()]);
+    read(&a.attach("d"), &READ);
+    a.detach("d");
+    a.ok(["move", "d", "--to", "c"]);
+    read(&c.attach_with("d", &["--prefetch", "off"]), &LATER);
+    c.detach("d");
+    c.ok(["move", "d", "--to", "b"]);
+    // From now on it is reached over the link alone, which carries nothing.
+    c.kill_keeper("d");
+    to_c.stall();
+    let export = b.attach("d");
+    eventually("what a tells has come", SOON, || fetched(&b, "prefetched") == READ.len() as u64);
+    eventually("c is dialled", SOON, || to_c.dials() > 0);
+    assert_eq!(to_c.bytes(), (0, 0), "c has heard nothing");
+    to_c.mend();
+    let all = (READ.len() + LATER.len()) as u64;
+    eventually("what c tells has come, too", SOON, || fetched(&b, "prefetched") == all);
+    read(&export, &LATER);
+    assert_eq!(fetched(&b, "demand"), 0);
+    export.is_identical_to(&image);
+}
+
 #[test]
 fn a_trace_outlives_its_keeper() {
     let world = World::new();

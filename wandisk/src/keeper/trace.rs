@@ -1,20 +1,23 @@
 //! What was wanted in earlier runs, of this site or another, is brought at an arrival before it is wanted again.
 //!
 //! The trace is a hint: it is kept beside the disk from time to time and when the disk leaves, asked of the other sites when
-//! it comes, and no request ever waits for any of it.
+//! it comes, and no request ever waits for any of it. Nor does what one site tells wait for what another may tell: the first that
+//! is told is replayed, and what comes later joins.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::future::{BoxFuture, Fuse, FusedFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
 use wandisk_store::trace::TRACE_BYTES_MAX;
-use wandisk_store::{Epoch, Trace};
+use wandisk_store::{Epoch, SiteId, Trace};
 
 use super::Keeper;
 use crate::peer::message::{Answer, Ask};
 
-/// A site that does not tell its trace by then is not waited for.
-const ASK_SITE: Duration = Duration::from_secs(10);
+/// If no other site has told its trace by then, the one that is kept here is replayed.
+const FOR_OTHERS: Duration = Duration::from_secs(10);
 /// How often it looks what was wanted: as well as that the order of chunks that were here is known.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Where nothing new is wanted it looks half as often each time, and at last so often: what a disk does that has all it works with
@@ -78,8 +81,7 @@ impl Keeper {
         let replay = tokio::spawn(async move {
             keeper.engine.opened().await;
             if keeper.engine.missing_count().0 > 0 {
-                let trace = keeper.trace_of_all().await;
-                keeper.engine.bring_before_wanted(trace.chunks).await;
+                keeper.replay_what_is_told().await;
             }
         });
         self.end_replay(Some(replay.abort_handle()));
@@ -93,23 +95,51 @@ impl Keeper {
         }
     }
 
-    /// The traces of every site that tells its own, that of the newest residency first.
-    async fn trace_of_all(self: &Arc<Self>) -> Trace {
+    /// Replays this site's trace and those of the others, from when the first of them is told. With each one that comes later the
+    /// replay begins anew, with all that are known by then: what has come or is on its way is not asked for twice.
+    async fn replay_what_is_told(self: &Arc<Self>) {
         let meta = self.engine.meta();
         let others =
             meta.sites.iter().map(|site| site.id).filter(|id| *id != meta.here && !meta.lost.contains(id));
-        let asked = others.map(|site| async move {
-            let answer = self.peers.ask(site, Ask::Trace, Bytes::new());
-            match tokio::time::timeout(ASK_SITE, answer).await {
-                Ok(Ok((Answer::Trace { epoch }, bytes))) => told(epoch, &bytes, self.engine.meta().chunks()),
-                _ => None,
+        let mut asked: FuturesUnordered<_> = others.map(|site| self.trace_of(site)).collect();
+        let mut known = vec![tokio::task::block_in_place(|| self.trace())];
+        let mut for_others = std::pin::pin!(tokio::time::sleep(FOR_OTHERS).fuse());
+        let mut replayed = None;
+        let mut replay: Fuse<BoxFuture<'static, ()>> = Fuse::terminated();
+        loop {
+            if !asked.is_empty() || replayed.is_some() {
+                tokio::select! {
+                    Some(told) = asked.next(), if !asked.is_empty() => known.extend(told),
+                    () = &mut for_others, if replayed.is_none() => {}
+                    () = &mut replay, if !replay.is_terminated() => continue,
+                    else => return,
+                }
             }
-        });
-        let mut traces: Vec<Trace> = futures::future::join_all(asked).await.into_iter().flatten().collect();
-        traces.push(tokio::task::block_in_place(|| self.trace()));
-        traces.sort_by_key(|trace| trace.epoch);
-        traces.into_iter().reduce(|older, newer| older.after(newer.chunks, newer.epoch)).unwrap_or_default()
+            let is_told = known.len() > 1 || asked.is_empty() || for_others.is_terminated();
+            let chunks = in_one(&known);
+            if is_told && replayed.as_ref() != Some(&chunks) {
+                let engine = Arc::clone(&self.engine);
+                replayed = Some(chunks.clone());
+                replay = async move { engine.bring_before_wanted(chunks).await }.boxed().fuse();
+            }
+        }
     }
+
+    /// What another site knows to have been wanted, if it tells.
+    async fn trace_of(self: &Arc<Self>, site: SiteId) -> Option<Trace> {
+        match self.peers.ask(site, Ask::Trace, Bytes::new()).await {
+            Ok((Answer::Trace { epoch }, bytes)) => told(epoch, &bytes, self.engine.meta().chunks()),
+            _ => None,
+        }
+    }
+}
+
+/// The chunks of several sites' traces, those of the newest residency first.
+fn in_one(traces: &[Trace]) -> Vec<u64> {
+    let mut traces: Vec<&Trace> = traces.iter().collect();
+    traces.sort_by_key(|trace| trace.epoch);
+    let together = |older: Trace, newer: &Trace| older.after(newer.chunks.iter().copied(), newer.epoch);
+    traces.into_iter().fold(Trace::default(), together).chunks
 }
 
 /// What another site told, if it makes sense.
@@ -118,4 +148,18 @@ fn told(epoch: Epoch, bytes: &[u8], chunks_of_disk: u64) -> Option<Trace> {
         return None;
     }
     Trace::decode(epoch, bytes, chunks_of_disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_newest_residency_wanted_comes_first_whoever_told_first() {
+        let trace = |epoch, chunks: &[u64]| Trace { epoch: Epoch(epoch), chunks: chunks.to_vec() };
+        let (older, newer) = (trace(2, &[1, 2, 3]), trace(5, &[9, 2]));
+        assert_eq!(in_one(&[older.clone(), newer.clone()]), [9, 2, 1, 3]);
+        assert_eq!(in_one(&[newer, Trace::default(), older]), [9, 2, 1, 3]);
+        assert_eq!(in_one(&[]), [0; 0]);
+    }
 }
