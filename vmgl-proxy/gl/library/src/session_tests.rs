@@ -194,6 +194,7 @@ macro_rules! gl {
     };
 }
 
+mod pictures;
 mod queries;
 
 fn flush() {

@@ -40,7 +40,7 @@ impl Drawable {
     }
 }
 
-const WINDOW: u32 = 0;
+pub(crate) const WINDOW: u32 = 0;
 const PBUFFER: u32 = 1;
 
 fn clamp(size: Geometry) -> Geometry {
@@ -107,7 +107,7 @@ impl Program {
         }
     }
 
-    fn add(&mut self, xid: u64, kind: u32, size: Geometry, config: Option<&Config>) -> u32 {
+    pub(crate) fn add(&mut self, xid: u64, kind: u32, size: Geometry, config: Option<&Config>) -> u32 {
         self.last_drawable += 1;
         let drawable = self.last_drawable;
         let it = Drawable {
@@ -144,15 +144,16 @@ impl Program {
         Some(xid)
     }
 
-    /// A picture is complete. The drawable and the picture's number, for whoever then waits.
-    pub(super) fn swap(&mut self, xid: u64) -> Option<(u32, u32)> {
+    /// A picture is complete, and sent. The drawable, for whoever then waits.
+    pub(crate) fn swap(&mut self, xid: u64) -> Option<u32> {
         let it = self.drawables.get_mut(&xid).filter(|it| it.double && it.is_window)?;
         it.serial = it.serial.wrapping_add(1);
         let (drawable, serial, interval) = (it.id, it.serial, it.interval);
+        self.wire.link.goes(drawable, serial);
         self.wire.put(&Command::Control(Control::Swap { drawable, serial, interval }));
         self.wire.flush();
         self.fresh = true;
         self.wire.pictures += 1;
-        Some((drawable, serial))
+        Some(drawable)
     }
 }

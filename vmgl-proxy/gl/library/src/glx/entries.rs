@@ -282,12 +282,10 @@ unsafe extern "C" fn swap_buffers(_display: *mut Display, drawable: c_ulong) {
 /// A picture of a drawable is complete: sends it, and waits if enough are on their way.
 pub(crate) fn swap(drawable: u64) {
     // Who waits here keeps nobody else from working.
-    let sent: Option<(Link, u32, u32)> = with_program(|program| {
-        let (drawable, serial) = program.swap(drawable)?;
-        Some((program.wire.link.clone(), drawable, serial))
-    });
-    if let Some((link, drawable, serial)) = sent {
-        guard(|| link.swap(drawable, serial));
+    let sent: Option<(Link, u32)> =
+        with_program(|program| program.swap(drawable).map(|drawable| (program.wire.link.clone(), drawable)));
+    if let Some((link, drawable)) = sent {
+        guard(|| link.swap(drawable));
     }
 }
 

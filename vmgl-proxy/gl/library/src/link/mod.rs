@@ -274,15 +274,24 @@ impl Link {
         }
     }
 
-    /// A picture of a drawable goes off: waits until few enough are on their way.
-    pub(crate) fn swap(&self, drawable: u32, serial: u32) {
+    /// A picture of a drawable is about to be sent. It is counted before, since that it was shown may be heard before
+    /// whoever drew it comes to [`Link::swap`].
+    pub(crate) fn goes(&self, drawable: u32, serial: u32) {
+        let mut inbox = lock(&self.0.inbox);
+        // What nobody gets is told of by nobody.
+        if inbox.phase == Phase::Live {
+            inbox.paces.entry(drawable).or_default().sent(serial, Instant::now());
+        }
+    }
+
+    /// A picture of a drawable was sent: waits until few enough are on their way.
+    pub(crate) fn swap(&self, drawable: u32) {
         let mut inbox = lock(&self.0.inbox);
         if inbox.phase == Phase::Lost {
             // It was dropped. Who draws waits until something is drawn.
             return drop(self.live(inbox));
         }
         let round_trip = inbox.round_trip.unwrap_or_default();
-        inbox.paces.entry(drawable).or_default().sent(serial, Instant::now());
         while inbox.phase == Phase::Live
             && inbox.paces.get(&drawable).is_some_and(|pace| !pace.may_go_on(round_trip))
         {

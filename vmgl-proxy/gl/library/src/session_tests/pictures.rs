@@ -1,0 +1,38 @@
+//! Pictures that go off, and how many of them are waited for.
+
+use std::sync::mpsc::channel;
+
+use vmgl_gl_stream::{Command, Control};
+
+use super::{PATIENCE, session};
+use crate::core::with_program;
+use crate::glx::drawable::WINDOW;
+use crate::glx::x::Geometry;
+
+/// The window, for X.
+const WINDOW_ID: u64 = 7;
+
+#[test]
+fn a_picture_that_was_shown_before_its_program_waits_is_not_waited_for() {
+    let (_seen, _folder) = session(&[]);
+    let (link, drawable) = with_program(|program| {
+        let drawable = program.add(WINDOW_ID, WINDOW, Geometry { width: 8, height: 8 }, None);
+        Some((program.wire.link.clone(), drawable))
+    })
+    .unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for serial in 1..=4 {
+            with_program(|program| {
+                program.swap(WINDOW_ID);
+                program.wire.put(&Command::Control(Control::Ping { serial }));
+                program.wire.flush();
+            });
+            // Answers come in order: by now it was heard that the picture is there.
+            assert!(link.pong(serial));
+            link.swap(drawable);
+        }
+        tell.send(()).unwrap();
+    });
+    told.recv_timeout(PATIENCE).expect("the program goes on");
+}
