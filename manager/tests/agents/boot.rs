@@ -1,7 +1,29 @@
 //! What the agent boots: the test guest's kernel, and a first root with a static init and a few modules.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// A file or a folder of a first root, beside what every agent has.
+#[derive(Debug)]
+pub struct Extra {
+    /// From the root.
+    pub path: PathBuf,
+    /// Who may do what with a file.
+    pub mode: u32,
+    /// A file's; a folder has none.
+    pub content: Option<Vec<u8>>,
+}
+
+impl Extra {
+    pub fn file(path: impl Into<PathBuf>, mode: u32, content: Vec<u8>) -> Extra {
+        Extra { path: path.into(), mode, content: Some(content) }
+    }
+
+    pub fn folder(path: &str) -> Extra {
+        Extra { path: path.into(), mode: 0o755, content: None }
+    }
+}
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -14,8 +36,8 @@ pub fn kernel() -> PathBuf {
     kernel
 }
 
-/// Writes the first root to `file`.
-pub fn initramfs(file: &Path) {
+/// Writes the first root, with more in it, to `file`.
+pub fn initramfs(file: &Path, extras: &[Extra]) {
     let target = workspace().join("target/guest/agent-init");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(workspace()).args(["rustc", "--quiet", "--release", "--package", "agent-init"]);
@@ -42,6 +64,21 @@ pub fn initramfs(file: &Path) {
         let file = release.join(format!("kernel/{module}.ko.xz"));
         let name = format!("modules/{}", file.file_name().unwrap().to_str().unwrap());
         entry(&mut archive, &name, 0o100_644, &std::fs::read(file).unwrap());
+    }
+    let mut folders: BTreeSet<_> = ["dev", "modules", "proc"].map(PathBuf::from).into();
+    for Extra { path, mode, content } in extras {
+        let path = path.strip_prefix("/").unwrap();
+        // The kernel makes no folder by itself; the outer ones come first.
+        let mut above: Vec<_> = path.ancestors().skip(usize::from(content.is_some())).collect();
+        above.reverse();
+        for folder in above.into_iter().filter(|folder| *folder != Path::new("")) {
+            if folders.insert(folder.to_owned()) {
+                entry(&mut archive, folder.to_str().unwrap(), 0o040_755, &[]);
+            }
+        }
+        if let Some(content) = content {
+            entry(&mut archive, path.to_str().unwrap(), 0o100_000 | mode, content);
+        }
     }
     entry(&mut archive, "TRAILER!!!", 0, &[]);
     std::fs::write(file, archive).unwrap();

@@ -23,6 +23,7 @@ mod inside;
 mod matrix;
 mod moves;
 mod network;
+mod opengl;
 mod pauses;
 mod refusals;
 mod setup;

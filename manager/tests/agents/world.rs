@@ -95,9 +95,19 @@ impl World {
         world.launch()
     }
 
+    /// A new world's agent at `a`, which runs, has so much memory, and has more in its first root.
+    pub fn with_agent_that_has(self, extras: &[boot::Extra], memory: &str) -> World {
+        self.create_with(memory, &["--size", "8M"], "", extras);
+        self.launch()
+    }
+
     fn create(&self, memory: &str, source: &[&str], words: &str) {
+        self.create_with(memory, source, words, &[]);
+    }
+
+    fn create_with(&self, memory: &str, source: &[&str], words: &str, extras: &[boot::Extra]) {
         let root = self.file("root.cpio");
-        boot::initramfs(&root);
+        boot::initramfs(&root, extras);
         let kernel = self.file("vmlinuz");
         std::fs::copy(boot::kernel(), &kernel).unwrap();
         let (kernel, root) = (kernel.to_str().unwrap(), root.to_str().unwrap());
@@ -401,6 +411,13 @@ impl Judge {
     /// The agent said this line there.
     pub fn said(&self, site: &str, line: &str) -> bool {
         self.told.lock().unwrap().lines.contains(&format!("{site}: {line}"))
+    }
+
+    /// The first line that it said there and that begins so.
+    pub fn begins(&self, site: &str, word: &str) -> Option<String> {
+        let (told, begins) = (self.told.lock().unwrap(), format!("{site}: {word}"));
+        let line = told.lines.iter().find(|line| line.starts_with(&begins))?;
+        line.split_once(": ").map(|(_, said)| said.to_owned())
     }
 
     /// How often it said that it had a far block.

@@ -11,6 +11,7 @@
 )]
 
 #[path = "../agents/boot.rs"]
+#[allow(dead_code, reason = "the tests of agents bring more into one")]
 mod boot;
 mod door;
 mod many;
