@@ -110,6 +110,34 @@ fn a_move_back_cut_anywhere_is_as_safe() {
 }
 
 #[test]
+fn a_released_front_end_is_gone_though_no_answer_to_the_grant_comes() {
+    // Less than a grant is offered again for: it is not that which ends the front-end.
+    const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(10);
+    let pair = Pair::new();
+    pair.a.ok(["move", "d", "--to", "b"]);
+    pair.b.attach("d");
+    let before = pair.link.bytes().1;
+    pair.a.ok(["move", "d", "--to", "a", "--force"]);
+    let conversation = pair.link.bytes().1 - before;
+    let mut released = 0;
+    for n in (conversation.saturating_sub(1000)..conversation).step_by(100) {
+        pair.a.ok(["move", "d", "--to", "b"]);
+        pair.b.attach("d");
+        pair.link.cut_after(Way::Back, n);
+        pair.a.run(["move", "d", "--to", "a", "--force"]);
+        pair.link.cut();
+        if pair.b.status("d")["residency"] == "released" {
+            released += 1;
+            eventually("the front-end is gone", AT_ONCE, || pair.b.status("d")["attached"] == false);
+        }
+        pair.link.mend();
+        pair.a.run(["move", "d", "--to", "a", "--force"]);
+        assert_eq!(pair.residents(), ["a"], "{n}");
+    }
+    assert!(released > 0, "no cut came between a release and its grant");
+}
+
+#[test]
 fn a_sync_cut_anywhere_goes_on_and_ends_complete() {
     let measured = Pair::new();
     measured.a.ok(["sync", "d", "--site", "b"]);

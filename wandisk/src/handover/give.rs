@@ -326,15 +326,21 @@ impl Keeper {
             // Whether it is durable is not known: the disk stays shut until its next keeper reads what is.
             Err(e) => return Err(e.named(&self.engine.meta())),
         }
-        let granted = self.offer_grant(attempt).await;
         // It is the target's now; what is noted here after that keeps nobody waiting.
-        let freeze_ms = ms(prepared.frozen.elapsed());
-        let syncs_ms = self.engine.syncs().since(prepared.frozen).into_iter().map(ms).collect();
-        if standby {
-            self.device_stays().await;
-        } else {
-            self.device_is_dead().await;
-        }
+        let granting = async {
+            let granted = self.offer_grant(attempt).await;
+            let syncs_ms = self.engine.syncs().since(prepared.frozen).into_iter().map(ms).collect();
+            (granted, ms(prepared.frozen.elapsed()), syncs_ms)
+        };
+        // Beside the grant, not after it (law L15): its answer may be lost, and the disk be back and attached anew before another comes.
+        let ending = async {
+            if standby {
+                self.device_stays().await;
+            } else {
+                self.device_is_dead().await;
+            }
+        };
+        let ((granted, freeze_ms, syncs_ms), ()) = tokio::join!(granting, ending);
         let far_syncs = granted?;
         self.note_granted(attempt).await?;
         let sent = &prepared.sent;

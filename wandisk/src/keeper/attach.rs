@@ -266,8 +266,9 @@ impl Keeper {
 
     /// After a release: the old device is gone, whoever holds it gets errors.
     pub(crate) async fn device_is_dead(&self) {
-        let attached = self.attached.lock().await.take();
-        match attached {
+        // Held until it is gone: whoever attaches the disk when it is back waits for that.
+        let mut attached = self.attached.lock().await;
+        match attached.take() {
             Some(attached) => self.stop(attached).await,
             None => drop(self.clear_orphans().await),
         }
