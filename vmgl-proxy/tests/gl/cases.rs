@@ -108,6 +108,13 @@ pub(crate) const CASES: &[Case] = &[
         "OpenGL 2, GLSL, framebuffers",
     ),
     case("gmsh", "gmsh", &["gmsh", "SCENES/solids.geo"], How::Rest, "OpenGL 1, arrays, texts as pixels"),
+    case(
+        "MeshLab",
+        "meshlab",
+        &["meshlab", "SCENES/spindle.off"],
+        How::Rest,
+        "OpenGL 2, lists, Qt's texts by OpenGL",
+    ),
     case("Neverball", "neverball", &["/usr/games/neverball"], How::Picture(30), "OpenGL 1.5, buffers, SDL"),
     case(
         "Extreme Tux Racer",

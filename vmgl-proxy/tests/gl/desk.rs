@@ -77,6 +77,13 @@ impl Desk {
         programs.iter().find(|program| program["connected"] == true).cloned().unwrap_or_default()
     }
 
+    /// How many pictures the program with that process has completed.
+    pub(crate) fn frames(&self, pid: u32) -> u64 {
+        let stat = self.stat();
+        let own = stat["programs"].as_array().unwrap().iter().filter(|program| program["pid"] == pid);
+        own.filter_map(|program| program["frames"].as_u64()).max().unwrap_or(0)
+    }
+
     /// Waits until the viewer has these colours at these places.
     pub(crate) fn sees(&mut self, what: &str, places: &[((u16, u16), u32)]) {
         self.viewer.sees(what, |shown| places.iter().all(|((x, y), colour)| pixel(shown, *x, *y) == *colour));

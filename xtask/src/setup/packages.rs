@@ -168,6 +168,7 @@ pub(super) const PACKAGES: &[Package] = &[
         Sign::File("/usr/lib/python3/dist-packages/vtkmodules/__init__.py"),
     ),
     package("gmsh", For::Gl, "a program of OpenGL 1 with texts", Sign::Program("gmsh")),
+    package("meshlab", For::Gl, "a program of OpenGL 2 with Qt", Sign::Program("meshlab")),
     package("pymol", For::Gl, "a program of OpenGL 2", Sign::Program("pymol")),
     package("neverball", For::Gl, "a game", Sign::File("/usr/games/neverball")),
     package("extremetuxracer", For::Gl, "a game", Sign::File("/usr/games/etr")),

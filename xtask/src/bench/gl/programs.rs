@@ -87,6 +87,15 @@ pub(crate) static PROGRAMS: &[Program] = &[
     plain("extreme tux racer", &["/usr/games/etr"]),
 ];
 
+/// Where Neverball looks for its settings in its user's folder, and what they are: a window like the others', and nothing that
+/// software draws too slowly for a rate to be seen.
+pub(crate) fn settings() -> (&'static str, String) {
+    let (width, height) = SIZE;
+    let file =
+        format!("fullscreen 0\nwidth {width}\nheight {height}\nreflection 0\nshadow 0\nbackground 0\n");
+    (".neverball/neverballrc", file)
+}
+
 impl Program {
     /// One by its name.
     pub(crate) fn named(name: &str) -> Option<&'static Program> {

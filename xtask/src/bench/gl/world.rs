@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::programs::{Pace, Program};
+use super::programs::{Pace, Program, settings};
 use crate::bench::display::stage::{Running, ask, wait};
 use crate::rig::Scratch;
 use crate::wan::{Side, Tunnel, Wan};
@@ -71,6 +71,10 @@ impl Built {
             "ICD": { "library_path": library.join("libEGL_vmgl.so.0") },
         });
         fs::write(library.join("vmgl.json"), vendor.to_string())?;
+        let (file, settings) = settings();
+        let file = folder.join(file);
+        fs::create_dir_all(file.parent().unwrap_or(folder))?;
+        fs::write(file, settings)?;
         Ok(Self {
             folder: folder.to_owned(),
             proxy: built("vmgl-proxy"),
@@ -262,7 +266,8 @@ impl World {
         command.args(words).stdout(Stdio::null());
         // Some keep settings in the user's folders: here they have none, and make none there.
         command.env("HOME", &self.built.folder).env("XDG_CONFIG_HOME", &self.built.folder);
-        command.env("SDL_AUDIODRIVER", "dummy");
+        // Without a card for sound some complain of it so fast that they fill the disk, and take a processor.
+        command.env("SDL_AUDIODRIVER", "dummy").env("ALSOFT_DRIVERS", "null");
         command.env("XDG_RUNTIME_DIR", &self.built.folder).env("GALLIUM_HUD", "fps");
         command.env("GALLIUM_HUD_PERIOD", TELLS).env("GALLIUM_HUD_VISIBLE", "false");
         command.env("GALLIUM_HUD_DUMP_DIR", &rates);
