@@ -14,6 +14,9 @@
 //!
 //! `files` has it write into the file `slots` of the ext4 file system on its disk, and unmount that at its end (`unmounted`).
 //!
+//! `root=DEVICE` makes it the first root of another system, as a distribution's initramfs is: it loads the modules, and that system's own
+//! init goes on ([`root`]).
+//!
 //! A line `look` makes it read the next of the far blocks (after the last the first) and say its number (`far 1001`); `off` ends the machine in order;
 //! `work` has it compute beside that, `rest` no more; `job` runs the program that `/job` names (a word a line), and the port
 //! says when it begins and ends. Not as PID 1 it is a program of such jobs ([`aside`]). Two copies that run would both say `at` of one number.
@@ -23,6 +26,7 @@
 mod aside;
 mod load;
 mod net;
+mod root;
 mod server;
 
 use std::fs::{File, OpenOptions};
@@ -71,6 +75,10 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     let open = |path: &str| OpenOptions::new().read(true).write(true).open(path);
     let serial = port.insert(open("/dev/ttyS0")?);
     load_modules()?;
+    if let Some(place) = root::named() {
+        drop(device(&place)?);
+        return Err(root::enter(&place));
+    }
     network(open("/dev/ttyS0")?)?;
     let (typed, inside) = (screen()?, server::begin());
     let files = said("files");
@@ -229,11 +237,16 @@ fn load_modules() -> io::Result<()> {
     Ok(())
 }
 
-/// The disk, once the kernel has found it.
+/// The disk.
 fn disk() -> io::Result<File> {
+    device("/dev/vda")
+}
+
+/// A device, once the kernel has found it.
+fn device(path: &str) -> io::Result<File> {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
-        match OpenOptions::new().read(true).write(true).open("/dev/vda") {
+        match OpenOptions::new().read(true).write(true).open(path) {
             Ok(disk) => return Ok(disk),
             Err(error) if Instant::now() > end => return Err(error),
             Err(_) => std::thread::sleep(Duration::from_millis(20)),

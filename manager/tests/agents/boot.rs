@@ -36,6 +36,41 @@ pub fn kernel() -> PathBuf {
     kernel
 }
 
+/// The disk of an agent that is a whole Debian.
+pub fn debian() -> PathBuf {
+    let disk = workspace().join("target/guest/debian/disk.raw");
+    assert!(disk.exists(), "the Debian of agents is missing: cargo xtask setup, as root");
+    disk
+}
+
+/// The modules without which that Debian has neither its root nor its power button, before the others.
+pub fn for_debian() -> Vec<Extra> {
+    let modules = [
+        "crypto/crc32c_generic",
+        "lib/crc16",
+        "fs/mbcache",
+        "fs/jbd2/jbd2",
+        "fs/ext4/ext4",
+        "drivers/acpi/button",
+        "drivers/input/evdev",
+    ];
+    let file = |(place, module): (usize, &str)| {
+        let (name, content) = self::module(module);
+        Extra::file(format!("/modules/{place}-{name}"), 0o644, content)
+    };
+    modules.into_iter().enumerate().map(file).collect()
+}
+
+/// The name and the content of a module's file.
+fn module(path: &str) -> (String, Vec<u8>) {
+    let modules = workspace().join("target/guest/kernel/lib/modules");
+    let release = std::fs::read_dir(modules).unwrap().next().unwrap().unwrap().path();
+    let file = release.join(format!("kernel/{path}.ko.xz"));
+    let content =
+        std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}: cargo xtask setup", file.display()));
+    (file.file_name().unwrap().to_str().unwrap().to_owned(), content)
+}
+
 /// Writes the first root, with more in it, to `file`.
 pub fn initramfs(file: &Path, extras: &[Extra]) {
     let target = workspace().join("target/guest/agent-init");
@@ -45,8 +80,6 @@ pub fn initramfs(file: &Path, extras: &[Extra]) {
     cargo.args(["--", "-C", "target-feature=+crt-static"]);
     assert!(cargo.status().unwrap().success(), "the agent's init could not be built");
     let init = std::fs::read(target.join("release/agent-init")).unwrap();
-    let modules = workspace().join("target/guest/kernel/lib/modules");
-    let release = std::fs::read_dir(modules).unwrap().next().unwrap().unwrap().path();
     // They are loaded in the order of their names, which is that of what they need.
     let modules = [
         "net/core/failover",
@@ -60,10 +93,9 @@ pub fn initramfs(file: &Path, extras: &[Extra]) {
         entry(&mut archive, folder, 0o040_755, &[]);
     }
     entry(&mut archive, "init", 0o100_755, &init);
-    for module in modules {
-        let file = release.join(format!("kernel/{module}.ko.xz"));
-        let name = format!("modules/{}", file.file_name().unwrap().to_str().unwrap());
-        entry(&mut archive, &name, 0o100_644, &std::fs::read(file).unwrap());
+    for path in modules {
+        let (name, content) = module(path);
+        entry(&mut archive, &format!("modules/{name}"), 0o100_644, &content);
     }
     let mut folders: BTreeSet<_> = ["dev", "modules", "proc"].map(PathBuf::from).into();
     for Extra { path, mode, content } in extras {

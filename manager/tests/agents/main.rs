@@ -19,6 +19,7 @@
 
 mod alone;
 mod boot;
+mod debian;
 mod inside;
 mod matrix;
 mod moves;

@@ -23,10 +23,15 @@ pub const SOON: Duration = Duration::from_secs(60);
 pub const AGENT: &str = "vm";
 
 #[track_caller]
-pub fn eventually(what: &str, mut cond: impl FnMut() -> bool) {
-    let end = Instant::now() + SOON;
+pub fn eventually(what: &str, cond: impl FnMut() -> bool) {
+    eventually_within(SOON, what, cond);
+}
+
+#[track_caller]
+pub fn eventually_within(limit: Duration, what: &str, mut cond: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
     while !cond() {
-        assert!(Instant::now() < end, "not within {SOON:?}: {what}");
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -105,7 +110,8 @@ impl World {
         self.create_with(memory, source, words, &[]);
     }
 
-    fn create_with(&self, memory: &str, source: &[&str], words: &str, extras: &[boot::Extra]) {
+    /// An agent at `a` that has so much memory, the disk that `source` says, and more on its kernel's command line and in its first root.
+    pub fn create_with(&self, memory: &str, source: &[&str], words: &str, extras: &[boot::Extra]) {
         let root = self.file("root.cpio");
         boot::initramfs(&root, extras);
         let kernel = self.file("vmlinuz");

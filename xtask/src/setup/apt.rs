@@ -28,6 +28,17 @@ pub(super) fn install(names: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// What Debian's archives are signed with; installed if it is missing.
+///
+/// # Errors
+/// When it cannot be.
+pub(super) fn keyring() -> Result<&'static str> {
+    if !Path::new(KEYRING).exists() {
+        install(&["debian-archive-keyring"])?;
+    }
+    Ok(KEYRING)
+}
+
 /// The command to type.
 fn by_hand(names: &[&str]) -> String {
     format!("apt-get install --no-install-recommends {}", names.join(" "))
@@ -64,7 +75,8 @@ fn try_install(names: &[&str]) -> Result<bool> {
     Ok(success)
 }
 
-fn is_root() -> Result<bool> {
+/// Whether this is root.
+pub(super) fn is_root() -> Result<bool> {
     Ok(process::output(Command::new("id").arg("-u"))?.trim() == "0")
 }
 
@@ -115,10 +127,8 @@ impl Source {
     /// # Errors
     /// When they cannot be reached or their signature cannot be checked.
     pub(super) fn backports(release: &str, folder: &Path) -> Result<Self> {
-        if !Path::new(KEYRING).exists() {
-            install(&["debian-archive-keyring"])?;
-        }
-        let line = format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian {release}-backports main");
+        let keyring = keyring()?;
+        let line = format!("deb [signed-by={keyring}] http://deb.debian.org/debian {release}-backports main");
         Self::private(&folder.join("state"), &line)
     }
 

@@ -3,9 +3,11 @@
 //! Each need is first looked for as a file, so that a second run takes no time and asks no network.
 //! As root on Debian or Ubuntu, missing packages are installed with apt; elsewhere the command that
 //! would do it is printed. Peers written in Python go below `target/peers`, noVNC below `target/npm`. The guest's kernel
-//! and a newer QEMU are unpacked below `target/guest`: neither is installed and apt's sources stay as they are.
+//! and a newer QEMU are unpacked below `target/guest`, and a Debian for agents is made there: none is installed and apt's
+//! sources stay as they are.
 
 mod apt;
+pub(crate) mod debian;
 pub(crate) mod kernel;
 mod module_tree;
 mod npm;
@@ -61,11 +63,20 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         if let Err(error) = &qemu {
             println!("missing: {error:#}");
         }
-        let there =
-            missing.is_empty() && peers.is_empty() && kernel.is_ok() && qemu.is_ok() && npm::has_novnc();
+        let debian = debian::disk();
+        if let Err(error) = &debian {
+            println!("missing: {error:#}");
+        }
+        let there = missing.is_empty()
+            && peers.is_empty()
+            && kernel.is_ok()
+            && qemu.is_ok()
+            && debian.is_ok()
+            && npm::has_novnc();
         return Ok(if there { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     ensure_all()?;
+    debian::ensure()?;
     if arguments.gl {
         ensure(&[For::Gl])?;
     }
@@ -76,7 +87,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Everything for `cargo xtask test`.
+/// Everything for `cargo xtask test`, but for the Debian of agents, which is made while all is compiled.
 pub(crate) fn ensure_all() -> Result<()> {
     ensure(&[For::Build, For::Guest, For::Test])?;
     python::ensure()?;

@@ -74,6 +74,9 @@ pub(super) const WANTED: &[&str] = &[
     "virtio_rng",
     "virtio_balloon",
     "uinput",
+    // How a Debian in an agent hears that it is to be shut down.
+    "button",
+    "evdev",
     // Check sums that file systems ask for by name.
     "crc32c_generic",
     "crc32c-intel",

@@ -133,6 +133,7 @@ pub(super) const PACKAGES: &[Package] = &[
         "folders, for the server of that dataset",
         Sign::File("/usr/lib/*/ganesha/libfsalvfs.so"),
     ),
+    package("mmdebstrap", For::Test, "an agent that is a whole Debian", Sign::Program("mmdebstrap")),
     package("nftables", For::Test, "agents with a tap", Sign::Program("nft")),
     package("dnsmasq-base", For::Test, "agents with a tap", Sign::Program("dnsmasq")),
     package("iperf3", For::Test, "measuring the WAN of the tests", Sign::Program("iperf3")),

@@ -84,14 +84,23 @@ fn every_step(report: &mut Report) {
     }
     let mut programs = Vec::new();
     let mut built = None;
-    report.step("build of all tests", |_| {
+    report.step("build of all tests", |output| {
         programs = guest_tests::find(&[])?;
         let boots = guest_tests::boots(&programs);
-        built = Some(std::thread::scope(|scope| {
+        let (all, debian) = std::thread::scope(|scope| {
             scope.spawn(|| guest_tests::prepare(&boots));
-            builds::all(&programs)
-        })?);
-        Ok(true)
+            let debian = scope.spawn(setup::debian::ensure);
+            (builds::all(&programs), debian.join())
+        });
+        built = Some(all?);
+        match debian {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(error)) => {
+                output.text(&format!("{error:#}"));
+                Ok(false)
+            }
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     });
     runner::run(at_once(&programs, built.as_ref()), memory_mib(), report);
 }
