@@ -19,6 +19,8 @@ use crate::boot;
 
 /// Only a failure takes so long.
 pub const SOON: Duration = Duration::from_secs(60);
+/// Bytes of memory that a link carries before it is held.
+const SOME: u64 = 1 << 20;
 /// The agent's name.
 pub const AGENT: &str = "vm";
 
@@ -62,8 +64,15 @@ pub struct World {
     /// Ends what was started here when the test cannot.
     _guard: Guard,
     dir: TempDir,
-    /// Where a site's QEMU is, if it is not the machine's own.
-    qemu: Option<(&'static str, PathBuf)>,
+    /// Sites that have QEMU 10; the others have the machine's own.
+    newer: &'static [&'static str],
+}
+
+/// The folder of QEMU 10. (Before 9 a translated machine stands while its memory is copied.)
+fn newer_qemu() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/guest/qemu-10/bin");
+    assert!(folder.is_dir(), "QEMU 10 is missing: cargo xtask setup");
+    folder
 }
 
 impl World {
@@ -132,25 +141,25 @@ impl World {
     }
 
     pub fn new() -> World {
-        World::make(None)
+        World::with_newer_qemu(&[])
     }
 
-    /// The site has the QEMU of this folder.
-    pub fn with_qemu(site: &'static str, folder: &Path) -> World {
-        World::make(Some((site, folder.to_owned())))
-    }
-
-    fn make(qemu: Option<(&'static str, PathBuf)>) -> World {
+    /// These sites have QEMU 10; where both have, an agent goes on while its memory is copied.
+    pub fn with_newer_qemu(newer: &'static [&'static str]) -> World {
         let dir = tempfile::Builder::new().prefix("s").rand_bytes(5).tempdir().unwrap();
         let at = dir.path().display().to_string();
-        // The link, which can be cut, or held after some megabytes, and what stands before each site's wandisk.
-        let held =
-            format!("dd bs=64k count=64 status=none; while [ -e {at}/hold ]; do sleep 0.05; done; cat");
+        // The link, which can be cut, and what stands before each site's wandisk. Of an agent's memory it can be had to carry some and
+        // then no more; what is said first tells whether it is that.
+        let some = format!("head -c {SOME}; while [ -e {at}/hold ]; do sleep 0.05; done");
         script(
             &dir.path().join("link"),
             &format!(
                 "[ -e {at}/cut ] && exit 1\necho $$ >> {at}/links\n\
-                 [ -e {at}/hold ] || exec \"$@\"\n{{ {held}; }} | \"$@\""
+                 case \"$*\" in *' host '*) ;; *) exec \"$@\" ;; esac\n[ -e {at}/hold ] || exec \"$@\"\n\
+                 mkfifo {at}/held.$$ && exec 3<&0\n\
+                 {{ read -r first; printf '%s\\n' \"$first\"; case \"$first\" in *'\"open\":\"memory\"'*) {some} ;; esac; exec cat; }} \
+                 <&3 > {at}/held.$$ &\n\
+                 echo $! >> {at}/links\nexec \"$@\" < {at}/held.$$ 3<&-"
             ),
         );
         for site in ["a", "b"] {
@@ -162,7 +171,7 @@ impl World {
             script(&dir.path().join(format!("wandisk-{site}")), &text);
         }
         let (judge, guard) = (Judge::listen(dir.path()), Guard::of(dir.path()).unwrap());
-        let world = World { judge, _guard: guard, dir, qemu };
+        let world = World { judge, _guard: guard, dir, newer };
         for (site, other) in [("a", "b"), ("b", "a")] {
             world.wandisk(site, &["init", "--site", site]);
             let path = world.path(other).map_or(String::new(), |path| format!(" PATH={path}"));
@@ -233,9 +242,11 @@ impl World {
 
     /// Where a site's programs are, if they are not where this machine's are.
     fn path(&self, site: &str) -> Option<String> {
+        if self.newer.is_empty() {
+            return None;
+        }
         let own = std::env::var("PATH").unwrap();
-        let (newer, folder) = self.qemu.as_ref()?;
-        Some(if *newer == site { format!("{}:{own}", folder.display()) } else { own })
+        Some(if self.newer.contains(&site) { format!("{}:{own}", newer_qemu().display()) } else { own })
     }
 
     pub fn run(&self, site: &str, args: &[&str]) -> Output {
@@ -277,6 +288,20 @@ impl World {
         } else {
             std::fs::remove_file(self.file("cut")).unwrap();
         }
+    }
+
+    /// A part of an agent's memory goes over each link that is made from now on, and no more; or all of it.
+    pub fn hold(&self, hold: bool) {
+        let file = self.file("hold");
+        if hold { std::fs::write(file, "").unwrap() } else { std::fs::remove_file(file).unwrap() }
+    }
+
+    /// From a site memory is being copied for the first time, some of it is at the other one, and the agent does not stand for it.
+    pub fn is_copied_from(&self, site: &str) -> bool {
+        let output = self.run(site, &["status", AGENT]);
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let (moving, memory) = (&status["moving"], &status["migration"]);
+        moving["stands"] == false && memory["passes"] == 1 && memory["bytes"].as_u64() > Some(SOME)
     }
 
     /// Cuts the link, and ends what goes through it now.
