@@ -98,6 +98,8 @@ fn phase_here(here: &Here, agent: &str) -> Result<Phase, AskError> {
 /// Asks the supervisor of an agent, wherever the agent is. Where this site's journal says that it is elsewhere, the way there is dialled
 /// beside the question whether it still is: whoever moves it, or has it suspended, waits for one login, not for two after each other.
 ///
+/// A move to here is given up by the site that the agent leaves, so that is who is asked: most often somebody at home has called it home.
+///
 /// # Errors
 /// [`AskError`].
 pub async fn ask(
@@ -124,6 +126,9 @@ pub async fn ask(
     };
     let (place, ahead) = tokio::try_join!(find(here, sites, agent), dials)?;
     match (place, ahead) {
+        (Place::Here(Phase::Arriving { from, .. }), _) if *request == Request::Cancel => {
+            ask_far(sites.site(&from)?, agent, None, request, patience, news).await
+        }
         (Place::Here(_), _) => here.ask(agent, request, patience, news).await,
         (Place::At(site), Some((there, mut stream))) if *there == site.name => {
             control::ask(&mut stream, request, patience, news).await
@@ -135,40 +140,54 @@ pub async fn ask(
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
 
     use serde_json::json;
 
     use super::*;
     use crate::agent::tests::example;
+    use crate::supervisor::phase::{Arrive, Attempt};
+
+    /// Site `a`, at which an agent stands so, and a link to site `b`: a script that does this.
+    fn site(folder: &Path, phase: Phase, does: &str) -> (Here, Sites, String) {
+        let link = folder.join("link");
+        std::fs::write(&link, format!("#!/bin/sh\ncd {}\n{does}\n", folder.display())).unwrap();
+        std::fs::set_permissions(&link, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let sites = json!({ "format": 1, "id": "x", "name": "a", "sites": [{ "name": "b",
+            "address": format!("cmd:{}", link.display()), "remote_home": null, "remote_wandisk": null,
+            "id": null, "reads_only": false }] });
+        std::fs::write(folder.join("site.json"), sites.to_string()).unwrap();
+        let (agent, machine) = (example(), Machine { phase, ..Machine::default() });
+        let mut store = Store::open(folder).unwrap();
+        store.put(&agent, &serde_json::to_string(&machine).unwrap(), "so it stands").unwrap();
+        (Here { home: folder.to_owned(), wandisk: None }, Sites::read(folder).unwrap(), agent.name)
+    }
+
+    async fn cancels(folder: &Path, phase: Phase, does: &str) -> Value {
+        let (here, sites, agent) = site(folder, phase, does);
+        ask(&here, &sites, &agent, &Request::Cancel, SOON, |_| ()).await.unwrap()
+    }
 
     /// A link answers only when there are two.
     #[tokio::test]
     async fn the_way_to_an_agent_is_dialled_while_it_is_asked_whether_it_is_there() {
         let folder = tempfile::tempdir().unwrap();
-        let (link, at) = (folder.path().join("link"), folder.path().display());
-        let script = format!(
-            "#!/bin/sh\necho >> {at}/begun\nwhile [ $(wc -l < {at}/begun) -lt 2 ]; do sleep 0.02; done\n\
-             read opening\necho '{{\"ok\": null}}'\nread line\necho \"$line\" >> {at}/asked\n\
-             echo '{{\"ok\": {{\"site\": \"b\"}}}}'\n"
-        );
-        std::fs::write(&link, script).unwrap();
-        std::fs::set_permissions(&link, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let sites = json!({ "format": 1, "id": "x", "name": "a", "sites": [{ "name": "b",
-            "address": format!("cmd:{}", link.display()), "remote_home": null, "remote_wandisk": null,
-            "id": null, "reads_only": false }] });
-        std::fs::write(folder.path().join("site.json"), sites.to_string()).unwrap();
-        let agent = example();
-        let away = Machine { phase: Phase::Off(End::Left { to: "b".to_owned() }), ..Machine::default() };
-        let mut store = Store::open(folder.path()).unwrap();
-        store.put(&agent, &serde_json::to_string(&away).unwrap(), "left").unwrap();
-        let here = Here { home: folder.path().to_owned(), wandisk: None };
-        let sites = Sites::read(folder.path()).unwrap();
-        let patience = Duration::from_secs(60);
-        let answer = ask(&here, &sites, &agent.name, &Request::Cancel, patience, |_| ()).await.unwrap();
-        assert_eq!(answer["site"], "b");
+        let away = Phase::Off(End::Left { to: "b".to_owned() });
+        let does = r#"echo >> begun; while [ $(wc -l < begun) -lt 2 ]; do sleep 0.02; done
+            read opening; echo '{"ok": null}'; read line; echo "$line" >> asked; echo '{"ok": {"site": "b"}}'"#;
+        assert_eq!(cancels(folder.path(), away, does).await["site"], "b");
         let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
         assert_eq!(asked, "{\"do\":\"status\"}\n{\"do\":\"cancel\"}\n");
         let begun = std::fs::read_to_string(folder.path().join("begun")).unwrap();
         assert_eq!(begun.lines().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_move_to_here_is_given_up_by_the_site_that_the_agent_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let (attempt, from, at) = (Attempt::from_u128(1), "b".to_owned(), Arrive::Opening);
+        let comes = Phase::Arriving { attempt, from, at, patience_s: 60 };
+        let does = r#"read opening; echo '{"ok": null}'; read line; echo "{\"ok\": $line}""#;
+        assert_eq!(cancels(folder.path(), comes, does).await["do"], "cancel");
     }
 }

@@ -254,6 +254,12 @@ impl Phase {
         }
     }
 
+    /// Is it on its way, from here or to here?
+    #[must_use]
+    pub fn is_move(&self) -> bool {
+        matches!(self, Phase::Leaving { .. } | Phase::Arriving { .. })
+    }
+
     /// The image that must not be lost.
     #[must_use]
     pub fn image(&self) -> Option<&Image> {

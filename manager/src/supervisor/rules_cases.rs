@@ -110,10 +110,17 @@ fn an_agent_whose_site_is_lost_is_launched_where_its_disk_is_and_only_if_that_is
 fn wishes_that_make_no_sense_are_refused_and_change_nothing() {
     let leaving =
         |at| machine(Phase::Leaving { attempt: ATTEMPT, to: "b".to_owned(), at, alive: true, image: None });
+    let arriving = || {
+        let mut comes = machine(Phase::Off(End::Never));
+        comes.step(arrives(ATTEMPT)).unwrap();
+        comes
+    };
     let migrate = || Event::Migrate { attempt: Uuid::from_u128(2), to: "c".to_owned() };
     for (before, event, word) in [
         (leaving(Leave::Copying), migrate(), "being moved"),
         (leaving(Leave::Asking), Event::Cancel, "handed over"),
+        (arriving(), migrate(), "being moved"),
+        (arriving(), Event::Cancel, "from site \"a\""),
         (leaving(Leave::Copying), Event::Kill, "being moved"),
         (machine(Phase::Off(End::Never)), migrate(), "does not run"),
         (machine(Phase::Off(End::Left { to: "b".to_owned() })), Event::Launch, "at site \"b\""),

@@ -362,14 +362,12 @@ impl Shell {
                 self.cd_changed = None;
                 (Event::Cd { file, force }, Wish::CdChanged)
             }
-            Request::Migrate { to } => {
-                if to == self.site {
-                    reply.send(failed("the agent is there already", Some("see `snowbird status`"))).ok();
-                    return Ok(());
-                }
-                let attempt = Uuid::new_v4();
-                (Event::Migrate { attempt, to }, Wish::Moved)
+            // (One that is on its way is at neither site, and the rules say so.)
+            Request::Migrate { to } if to == self.site && !self.machine.phase.is_move() => {
+                reply.send(failed("the agent is there already", Some("see `snowbird status`"))).ok();
+                return Ok(());
             }
+            Request::Migrate { to } => (Event::Migrate { attempt: Uuid::new_v4(), to }, Wish::Moved),
             Request::Cancel => (Event::Cancel, Wish::NotMoving),
             Request::Suspend => (Event::Suspend { id: Uuid::new_v4() }, Wish::Suspended),
             Request::Resume { at: Some(to), force } if to != self.site => {

@@ -39,6 +39,10 @@ impl Machine {
                 format!("the agent has been handed over to site {to:?}"),
                 "wait until it has started there; then move it back",
             )),
+            Phase::Arriving { from, .. } => Err(refuse(
+                format!("the agent is being moved here from site {from:?}"),
+                "say it there: only the site that it leaves gives a move up",
+            )),
             _ => Err(refuse("the agent is not being moved from here".to_owned(), "see `snowbird status`")),
         }
     }

@@ -19,6 +19,7 @@
 
 mod alone;
 mod boot;
+mod cancels;
 mod debian;
 mod inside;
 mod matrix;

@@ -19,11 +19,11 @@ use std::process::Child;
 use std::time::Instant;
 
 use agent_init::SLOTS;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::pauses::far_image;
-use crate::world::{AGENT, World, beside, eventually, kill};
+use crate::world::{AGENT, World, beside, eventually, kill, signal};
 
 /// Who makes a call: the site where the agent is, or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,32 +118,16 @@ fn cases() -> Vec<Case> {
     all
 }
 
-/// Processes of a site with this word.
-fn of_site(world: &World, site: &str, word: &str) -> Vec<i32> {
-    let home = world.home(site).display().to_string();
-    let of = |pid: &i32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-        let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-        words.iter().any(|w| *w == home) || cwd.starts_with(&home)
-    };
-    world.processes(word).into_iter().filter(of).collect()
-}
-
-fn signal(pid: i32, signal: Signal) {
-    kill_process(Pid::from_raw(pid).unwrap(), signal).ok();
-}
-
 fn strike(world: &World, case: Case, [source, other]: [&str; 2]) {
     let site = |at| if at == At::Source { source } else { other };
     let pids = match case.victim {
-        Victim::Supervisor(at) => of_site(world, site(at), "supervise"),
-        Victim::Qemu(at) => of_site(world, site(at), "qemu-system"),
-        Victim::Keeper(at) => of_site(world, site(at), "keeper"),
-        Victim::Command => of_site(world, source, case.verb()),
-        Victim::Third => of_site(world, "c", ""),
+        Victim::Supervisor(at) => world.processes_at(site(at), "supervise"),
+        Victim::Qemu(at) => world.processes_at(site(at), "qemu-system"),
+        Victim::Keeper(at) => world.processes_at(site(at), "keeper"),
+        Victim::Command => world.processes_at(source, case.verb()),
+        Victim::Third => world.processes_at("c", ""),
         Victim::ThirdLink => {
-            of_site(world, "c", "").into_iter().for_each(|pid| signal(pid, Signal::CONT));
+            world.processes_at("c", "").into_iter().for_each(|pid| signal(pid, Signal::CONT));
             return world.cut_third(true);
         }
         Victim::Link => {
@@ -198,7 +182,7 @@ fn reads_from_third(world: &World, site: &str) {
     eventually("all else is here again", || world.judge.newest() > before + SLOTS + 2);
     world.judge.goes_on_at(site);
     eventually("nothing is waited for", || !waiting(world));
-    of_site(world, "c", "").into_iter().for_each(|pid| signal(pid, Signal::STOP));
+    world.processes_at("c", "").into_iter().for_each(|pid| signal(pid, Signal::STOP));
     world.judge.say(site, "look");
     eventually("a chunk of the third site is waited for", || waiting(world));
 }

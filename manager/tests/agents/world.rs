@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agent_init::{BLOCK, SLOTS, number, place};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use test_guard::Guard;
@@ -225,7 +226,6 @@ impl World {
     }
 
     /// One that does not end by itself.
-    #[allow(dead_code, reason = "for the tests of the dashboard")]
     pub fn command_for_long(&self, site: &str, args: &[&str]) -> Command {
         self.finish(Command::new(snowbird()), site, args)
     }
@@ -342,6 +342,22 @@ impl World {
             .collect()
     }
 
+    /// Those of a site: their command line names something in its folder, or they work there and it names no other site's. (Who was
+    /// begun over a link may work in the folder of whoever dialled.)
+    pub fn processes_at(&self, site: &str, word: &str) -> Vec<i32> {
+        let homes = ["a", "b", "c"].map(|site| (site, self.home(site)));
+        let of = |pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+            let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+            let named =
+                homes.iter().find(|(_, home)| words.iter().any(|word| Path::new(&**word).starts_with(home)));
+            let works = homes.iter().find(|(_, home)| cwd.starts_with(home));
+            named.or(works).is_some_and(|(found, _)| *found == site)
+        };
+        self.processes(word).into_iter().filter(of).collect()
+    }
+
     /// Shuts the guest down from inside, and compares the disk with what it said.
     pub fn end_at(&self, site: &str) {
         self.judge.say(site, "off");
@@ -381,8 +397,11 @@ impl Drop for World {
 }
 
 pub fn kill(pid: i32) {
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+    signal(pid, Signal::KILL);
+}
+
+pub fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).ok();
 }
 
 pub fn shown(output: &Output) -> String {
