@@ -22,6 +22,9 @@ pub const STRIDE: u64 = 128 << 10;
 /// neither is brought as a neighbour of anything.
 pub const FAR: [(u64, u64); 2] = [(17 << 20, 1001), (33 << 20, 1002)];
 
+/// Where a block lies whose number is what came of its computing: behind the slots.
+pub const RESULT: u64 = SLOTS * STRIDE;
+
 /// Where block `n` lies.
 #[must_use]
 pub fn place(n: u64) -> u64 {

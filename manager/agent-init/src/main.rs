@@ -18,7 +18,7 @@
 //! init goes on ([`root`]).
 //!
 //! A line `look` makes it read the next of the far blocks (after the last the first) and say its number (`far 1001`); `off` ends the machine in order;
-//! `work` has it compute beside that, `rest` no more; `job` runs the program that `/job` names (a word a line), and the port
+//! `work` has it compute beside that (`works`), `rest` no more: what came of it is on the disk then (`result 815`); `job` runs the program that `/job` names (a word a line), and the port
 //! says when it begins and ends. Not as PID 1 it is a program of such jobs ([`aside`]). Two copies that run would both say `at` of one number.
 
 #![forbid(unsafe_code)]
@@ -32,16 +32,18 @@ mod server;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use agent_init::{BLOCK, FAR, SLOTS, block, number, place};
+use agent_init::{BLOCK, FAR, RESULT, SLOTS, block, number, place};
 
 /// A word on the port that ends it.
 static OFF: AtomicBool = AtomicBool::new(false);
 /// It computes.
 static WORK: AtomicBool = AtomicBool::new(false);
+/// What came of that so far.
+static ROUNDS: AtomicU64 = AtomicU64::new(0);
 /// Far blocks that are to be looked at.
 static LOOKS: AtomicUsize = AtomicUsize::new(0);
 /// About twenty blocks a second: a disk that always changes, and a processor that is not always busy.
@@ -99,7 +101,7 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     std::thread::spawn(|| {
         loop {
             if WORK.load(Ordering::SeqCst) {
-                std::hint::spin_loop();
+                ROUNDS.fetch_add(1, Ordering::Relaxed);
             } else {
                 std::thread::sleep(PAUSE);
             }
@@ -113,7 +115,7 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
     let mut slot = vec![0; BLOCK];
     let mut newest = 0;
     let mut far = FAR.iter().cycle();
-    let mut looked_far = 0;
+    let (mut looked_far, mut works) = (0, false);
     for at in 0..SLOTS {
         disk.read_exact_at(&mut slot, place(at))?;
         match number(&slot) {
@@ -143,6 +145,15 @@ fn run(port: &mut Option<File>) -> io::Result<()> {
             let found = number(&slot);
             let word = if found == Some(*due) { "far" } else { "bad" };
             say(serial, &format!("{word} {due}"))?;
+        }
+        if works != WORK.load(Ordering::SeqCst) {
+            works = !works;
+            let rounds = ROUNDS.load(Ordering::Relaxed).max(1);
+            if !works {
+                disk.write_all_at(&block(rounds), RESULT)?;
+                disk.sync_data()?;
+            }
+            say(serial, &if works { "works".to_owned() } else { format!("result {rounds}") })?;
         }
         if OFF.load(Ordering::SeqCst) {
             say(serial, &format!("off at {n}"))?;

@@ -22,6 +22,7 @@ mod boot;
 mod cancels;
 mod debian;
 mod inside;
+mod laptop;
 mod matrix;
 mod moves;
 mod network;
