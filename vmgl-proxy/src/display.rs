@@ -146,9 +146,12 @@ impl Shown {
             return 0;
         }
         let below = self.below.get_or_insert_with(|| self.picture.clone());
+        // Many of them may lie over each other: a tile is not composed for each.
+        let mut all = Region::default();
+        changed.iter().for_each(|rect| all.add(rect.intersect(&below.bounds())));
         let mut differs = Region::default();
-        for rect in changed {
-            for tile in rect.intersect(&below.bounds()).tiles(TILE, TILE) {
+        for rect in all.rects() {
+            for tile in rect.tiles(TILE, TILE) {
                 if self.scene.compose(&mut self.picture, below, tile) {
                     differs.add(tile);
                 }

@@ -1,4 +1,4 @@
-//! Bytes of any viewer and any server against the proxy's own state behind the parsers: nothing panics, what is
+//! Bytes of any viewer, any server and any watcher of windows against the proxy's own state behind the parsers: nothing panics, what is
 //! written for a peer is bounded, and nothing is left behind.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is wrong")]
@@ -10,6 +10,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use vmgl_proxy::display::Display;
+use vmgl_proxy::gl::scene::Key;
+use vmgl_proxy::gl::seen::{self, Report, Seen};
 use vmgl_proxy::link::{self, LinkError, Means, Order, Told};
 use vmgl_proxy::tap::Tap;
 use vmgl_proxy::{Address, viewer};
@@ -152,4 +154,55 @@ wandisk_fuzz::target!(what_a_server_does_to_the_proxy, 1500, servers(), |bytes: 
         assert!(end.is_some_and(|end| !matches!(end, LinkError::LetGo)), "it was let go");
         assert!(display.lock().picture.bounds().area() <= vmgl_rfb::limits::PIXELS);
     });
+});
+
+/// Colours of windows' pictures: no other pixel has them.
+const WINDOWS: [u32; 2] = [0x01_0203, 0x04_0506];
+
+fn watchers() -> Vec<Vec<u8>> {
+    let seen = |window, x, y, rects: &[Rect]| {
+        let (width, height) = (30, 20);
+        Seen { window, program: 9, x, y, width, height, rects: rects.to_vec() }
+    };
+    let near = seen(0, -5, 4, &[Rect::new(0, 4, 20, 20)]);
+    let parts = [Rect::new(30, 10, 10, 10), Rect::new(40, 15, 30, 40)];
+    let far = seen(1, 28, 8, &parts);
+    let all = [
+        Report { windows: vec![near.clone(), far.clone()], is_composited: false },
+        Report { windows: vec![far], is_composited: true },
+        Report::default(),
+        Report { windows: vec![near], is_composited: false },
+    ];
+    let session: Vec<Vec<u8>> = all.iter().map(seen::write).collect();
+    vec![session.concat(), session[0].clone()]
+}
+
+wandisk_fuzz::target!(what_a_watcher_says_of_windows, 5_000, watchers(), |bytes: &[u8]| {
+    let display = display();
+    let mut shown = display.lock();
+    let below = shown.picture.clone();
+    for (window, colour) in (0..).zip(WINDOWS) {
+        let mut picture = Framebuffer::new(30, 20).unwrap();
+        picture.fill(picture.bounds(), colour);
+        shown.overlay(|scene| scene.picture(Key { program: 9, window }, picture).0);
+    }
+    let mut rest = bytes;
+    while let Some((head, body)) = rest.split_first_chunk::<4>() {
+        let Ok(length) = seen::length(*head) else { break };
+        let Some((body, behind)) = body.split_at_checked(length) else { break };
+        rest = behind;
+        let Ok(report) = seen::read(body) else { break };
+        let written = seen::write(&report);
+        assert_eq!(seen::read(&written[4..]).as_ref(), Ok(&report), "what is read is written the same");
+        let windows = report.windows.clone();
+        shown.overlay(|scene| scene.report(report.windows));
+        // A window's picture is where the window is seen, and nowhere else; all else is what is below.
+        for (x, y) in (0..64).flat_map(|x| (0..48).map(move |y| (x, y))) {
+            let (pixel, place) = (shown.picture.row(x, y, 1)[0], Rect::new(x, y, 1, 1));
+            let its = |seen: &&Seen| WINDOWS.get(seen.window as usize) == Some(&pixel) && seen.program == 9;
+            let is_seen =
+                || windows.iter().filter(its).flat_map(|it| &it.rects).any(|it| it.contains(&place));
+            assert!(pixel == below.row(x, y, 1)[0] || is_seen(), "{pixel:x} at {x}, {y}: {windows:?}");
+        }
+    }
 });

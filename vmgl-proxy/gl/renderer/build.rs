@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use vmgl_gl_spec::{Base, ByHand, Entry, Kind, Plan, Registry};
 
+#[path = "build/fakes.rs"]
+mod fakes;
+
 /// What the renderer asks and tells OpenGL itself; programs ask it of the agent's side.
 const ASKED: &[&str] = &[
     "glFlush",
@@ -33,17 +36,23 @@ const ASKED: &[&str] = &[
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     let registry = Registry::load()?;
     let mut out = String::new();
     table(&registry, &mut out)?;
     calls(&registry, &mut out)?;
     let folder = PathBuf::from(std::env::var_os("OUT_DIR").context("OUT_DIR")?);
-    std::fs::write(folder.join("calls.rs"), out).context("writing calls.rs")
+    std::fs::write(folder.join("calls.rs"), out).context("writing calls.rs")?;
+    std::fs::write(folder.join("fakes.rs"), fakes::fakes(&registry)?).context("writing fakes.rs")
+}
+
+/// The functions that the renderer may call.
+fn wanted(entry: &&Entry) -> bool {
+    entry.plan.is_some() || ASKED.contains(&entry.name.as_str())
 }
 
 /// The functions, and how they are found.
 fn table(registry: &Registry, out: &mut String) -> Result<()> {
-    let wanted = |entry: &&Entry| entry.plan.is_some() || ASKED.contains(&entry.name.as_str());
     out.push_str("/// OpenGL's functions; those that the implementation has.\n");
     out.push_str("#[derive(Clone, Default)]\npub(crate) struct Gl {\n");
     for entry in registry.entries.iter().filter(wanted) {

@@ -9,7 +9,7 @@
 //!   for each rectangle: u16 x   u16 y   u16 width   u16 height
 //! ```
 //!
-//! Rectangles are in the coordinates of the screen; `x` and `y` are where the window's own upper left corner is there.
+//! Rectangles, at most [`RECTS`], are in the coordinates of the screen; `x` and `y` are where the window's own upper left corner is there.
 //!
 //! Invariant: what is read is no longer than [`LONGEST`], and lies as it says: a report that contradicts itself is refused.
 
@@ -20,6 +20,8 @@ use vmgl_rfb::Rect;
 pub const MAGIC: [u8; 8] = *b"VMGLWAT2";
 /// Most windows of a report.
 pub const WINDOWS: usize = 256;
+/// Most rectangles of a report, of all its windows: each part of the screen that is composed is compared with each of them.
+pub const RECTS: usize = 4096;
 /// Most bytes of a report.
 pub const LONGEST: usize = 1 << 20;
 
@@ -69,17 +71,21 @@ pub enum SeenError {
     /// Too many windows.
     #[error("a report of {0} windows; {WINDOWS} are the most")]
     TooMany(usize),
+    /// Too many rectangles.
+    #[error("a report of {0} rectangles or more; {RECTS} are the most")]
+    TooManyRects(usize),
 }
 
 /// Writes a report with its length; windows beyond [`WINDOWS`] and those that find no room are left out.
 #[must_use]
 pub fn write(report: &Report) -> Vec<u8> {
-    let (mut body, mut count) = (Vec::new(), 0u16);
+    let (mut body, mut count, mut rects) = (Vec::new(), 0u16, 0);
     for seen in report.windows.iter().take(WINDOWS) {
-        if body.len() + 22 + 8 * seen.rects.len() > LONGEST - 4 {
+        if body.len() + 22 + 8 * seen.rects.len() > LONGEST - 4 || rects + seen.rects.len() > RECTS {
             continue;
         }
         count += 1;
+        rects += seen.rects.len();
         body.extend(seen.window.to_le_bytes());
         body.extend(seen.program.to_le_bytes());
         body.extend(seen.x.to_le_bytes());
@@ -121,12 +127,16 @@ pub fn read(body: &[u8]) -> Result<Report, SeenError> {
         return Err(SeenError::TooMany(count));
     }
     let is_composited = from.u16()? & COMPOSITED != 0;
-    let mut windows = Vec::with_capacity(count);
+    let (mut windows, mut all) = (Vec::with_capacity(count), 0);
     for _ in 0..count {
         let (window, program) = (u32::from_le_bytes(from.take()?), u64::from_le_bytes(from.take()?));
         let (x, y) = (i16::from_le_bytes(from.take()?), i16::from_le_bytes(from.take()?));
         let (width, height) = (from.u16()?, from.u16()?);
         let rects = from.u16()?;
+        all += usize::from(rects);
+        if all > RECTS {
+            return Err(SeenError::TooManyRects(all));
+        }
         let rects: Result<Vec<Rect>, SeenError> =
             (0..rects).map(|_| Ok(Rect::new(from.u16()?, from.u16()?, from.u16()?, from.u16()?))).collect();
         windows.push(Seen { window, program, x, y, width, height, rects: rects? });
@@ -174,6 +184,24 @@ mod tests {
     fn what_is_too_much_is_refused_before_it_is_read() {
         assert_eq!(length(u32::MAX.to_le_bytes()), Err(SeenError::TooLong(0xffff_ffff)));
         assert_eq!(read(&[1, 2]), Err(SeenError::TooMany(513)));
+        let two = [RECTS, 1].map(|count| Seen {
+            window: 1,
+            program: 2,
+            x: 0,
+            y: 0,
+            width: 9,
+            height: 9,
+            rects: vec![Rect::new(0, 0, 1, 1); count],
+        });
+        let written = write(&Report { windows: two.to_vec(), is_composited: false });
+        let mut body = written[4..].to_vec();
+        assert_eq!(
+            read(&body).map(|report| report.windows.len()),
+            Ok(1),
+            "one that finds no room is left out"
+        );
+        body[24..26].copy_from_slice(&u16::try_from(RECTS + 1).unwrap().to_le_bytes());
+        assert_eq!(read(&body), Err(SeenError::TooManyRects(RECTS + 1)));
     }
 
     proptest! {

@@ -14,6 +14,7 @@ mod life_egl;
 mod peers;
 mod program;
 mod programs;
+mod recorded;
 mod relay;
 mod traces;
 mod unmodified;

@@ -21,7 +21,12 @@ struct Shared {
     shut: AtomicBool,
     breaks: AtomicUsize,
     ends: Mutex<Vec<TcpStream>>,
+    /// The beginning of what programs have said.
+    said: Mutex<Vec<u8>>,
 }
+
+/// So much of it is kept.
+const KEPT: usize = 1 << 20;
 
 impl Relay {
     /// To a door that is a unix socket.
@@ -33,6 +38,7 @@ impl Relay {
             shut: AtomicBool::new(false),
             breaks: AtomicUsize::new(0),
             ends: Mutex::default(),
+            said: Mutex::default(),
         });
         let (this, door) = (Self { shared: Arc::clone(&shared), address }, door.to_owned());
         std::thread::spawn(move || {
@@ -45,8 +51,8 @@ impl Relay {
                 shared.ends.lock().unwrap().push(near.try_clone().unwrap());
                 let (near_too, far_too) = (near.try_clone().unwrap(), far.try_clone().unwrap());
                 let (there, back) = (Arc::clone(&shared), Arc::clone(&shared));
-                std::thread::spawn(move || carry(&there, near, &far));
-                std::thread::spawn(move || carry(&back, far_too, &near_too));
+                std::thread::spawn(move || carry(&there, near, &far, Some(&there.said)));
+                std::thread::spawn(move || carry(&back, far_too, &near_too, None));
             }
         });
         this
@@ -65,6 +71,11 @@ impl Relay {
     /// How often it broke.
     pub(crate) fn breaks(&self) -> usize {
         self.shared.breaks.load(Ordering::SeqCst)
+    }
+
+    /// The beginning of what programs have said.
+    pub(crate) fn said(&self) -> Vec<u8> {
+        self.shared.said.lock().unwrap().clone()
     }
 
     /// Nobody gets through from now on, or everybody again.
@@ -92,7 +103,7 @@ impl End for UnixStream {
     }
 }
 
-fn carry<From: End, To: End>(shared: &Shared, mut from: From, to: &To)
+fn carry<From: End, To: End>(shared: &Shared, mut from: From, to: &To, said: Option<&Mutex<Vec<u8>>>)
 where
     for<'t> &'t To: Write,
 {
@@ -100,6 +111,10 @@ where
     while let Ok(count) = from.read(&mut bytes)
         && count > 0
     {
+        if let Some(mut said) = said.map(|said| said.lock().unwrap()) {
+            let room = KEPT - said.len();
+            said.extend_from_slice(&bytes[..count.min(room)]);
+        }
         let take = |left: usize| Some(if left == usize::MAX { left } else { left.saturating_sub(count) });
         let left = shared.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).unwrap();
         if to_it.write_all(&bytes[..count.min(left)]).is_err() {

@@ -19,6 +19,8 @@ pub mod words;
 mod by_hand;
 mod drawable;
 mod fault;
+#[cfg(test)]
+mod fuzz;
 mod gl;
 mod hands;
 mod memory;

@@ -118,9 +118,16 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::Short`].
     pub fn array(&mut self) -> Result<&'a [u8], DecodeError> {
+        self.array_up_to(usize::MAX)
+    }
+
+    /// As [`Self::array`]; of what parts have gathered at most so much, as the rest is the next array's.
+    fn array_up_to(&mut self, most: usize) -> Result<&'a [u8], DecodeError> {
         let length = self.u32()?;
         if length == GATHERED {
-            return Ok(std::mem::take(&mut self.gathered));
+            let (taken, rest) = self.gathered.split_at(most.min(self.gathered.len()));
+            self.gathered = rest;
+            return Ok(taken);
         }
         let length = usize::try_from(length).map_err(|_| DecodeError::Short)?;
         let bytes = self.take(length)?;
@@ -137,7 +144,7 @@ impl<'a> Reader<'a> {
         command: &'static str,
         wanted: Option<usize>,
     ) -> Result<&'a [u8], DecodeError> {
-        let bytes = self.array()?;
+        let bytes = self.array_up_to(wanted.unwrap_or(usize::MAX))?;
         if wanted == Some(bytes.len()) {
             Ok(bytes)
         } else {
@@ -205,12 +212,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Nothing may be left.
+    /// Nothing may be left, nor of what parts have gathered.
     ///
     /// # Errors
     /// [`DecodeError::Long`].
     pub fn end(&self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Long(self.rest.len())) }
+        match self.rest.len() + self.gathered.len() {
+            0 => Ok(()),
+            left => Err(DecodeError::Long(left)),
+        }
     }
 }
 
