@@ -27,7 +27,7 @@ use crate::supervisor::process::COMMAND;
 /// Longest line, either way: a description and some words.
 pub const LINE_MAX: usize = 256 << 10;
 /// The version of what is said between sites.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 /// The socket in an agent's folder.
 pub const SOCKET: &str = "control.sock";
 /// How long a supervisor may take to begin: it waits for a QEMU that is there already.

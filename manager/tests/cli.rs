@@ -40,7 +40,7 @@ when = "cpu > 0.5 and cpu < 0.4"
 fn check_says_what_is_wrong_and_what_is_odd() {
     let folder = tempfile::tempdir().unwrap();
     let (code, out, _) = run(&["profile", "check", "profiles/builtin.toml", "--strict"]);
-    assert_eq!((code, out.as_str()), (0, "builtin: 2 states, 3 rules, fine\n"));
+    assert_eq!((code, out.as_str()), (0, "builtin: 2 states, 4 rules, fine\n"));
 
     let odd = file(folder.path(), ODD);
     let (code, out, _) = run(&["profile", "check", &odd]);

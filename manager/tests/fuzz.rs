@@ -62,6 +62,7 @@ fn conditions() -> Vec<Vec<u8>> {
     let all = [
         "inputs >= 15 and (fps < 20 or response > 80ms)",
         "not (cpu > 80% or net_in:home >= 2 MiB/s) and gpu < .5",
+        "demand:there >= 80% and not net_wait > .5 or updates < 5",
     ];
     all.iter().map(|text| text.as_bytes().to_vec()).collect()
 }

@@ -59,6 +59,8 @@ pub enum Event {
         inward: u64,
         /// Bytes from the agent.
         outward: u64,
+        /// How long the agent waited for what comes from there because that is far.
+        waited: Duration,
     },
     /// What an external sensor says.
     External {
@@ -112,6 +114,8 @@ enum Form {
         anchor: String,
         r#in: u64,
         out: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waited: Option<u64>,
     },
     External {
         name: String,
@@ -142,8 +146,9 @@ impl From<&Event> for Form {
                 Form::Cpu { wall: micros(*wall), busy: busy.iter().map(|b| micros(*b)).collect() }
             }
             Event::Host(share) => Form::Host { share: *share },
-            Event::Net { anchor, inward, outward } => {
-                Form::Net { anchor: anchor.clone(), r#in: *inward, out: *outward }
+            Event::Net { anchor, inward, outward, waited } => {
+                let waited = Some(micros(*waited)).filter(|waited| *waited > 0);
+                Form::Net { anchor: anchor.clone(), r#in: *inward, out: *outward, waited }
             }
             Event::External { name, value } => Form::External { name: name.clone(), value: *value },
             Event::Restart { place } => Form::Restart { place: place.clone() },
@@ -166,7 +171,10 @@ impl From<Form> for Event {
                 busy: busy.into_iter().map(Duration::from_micros).collect(),
             },
             Form::Host { share } => Event::Host(share),
-            Form::Net { anchor, r#in, out } => Event::Net { anchor, inward: r#in, outward: out },
+            Form::Net { anchor, r#in, out, waited } => {
+                let waited = Duration::from_micros(waited.unwrap_or(0));
+                Event::Net { anchor, inward: r#in, outward: out, waited }
+            }
             Form::External { name, value } => Event::External { name, value },
             Form::Restart { place } => Event::Restart { place },
         }

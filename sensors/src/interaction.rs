@@ -8,6 +8,8 @@ use crate::{Answer, Input, Readings};
 
 /// Most inputs kept of a window: when there are more, the oldest are forgotten early.
 const INPUTS_MAX: usize = 16_384;
+/// Most pictures kept of a window, as for inputs.
+const PICTURES_MAX: usize = 16_384;
 /// Most measurements of the path kept.
 const RTTS_MAX: usize = 1024;
 /// Pointer motion counts once in this time.
@@ -74,6 +76,8 @@ pub(crate) struct Interaction {
     waiting: usize,
     plain: VecDeque<Plain>,
     last_motion: Option<Duration>,
+    /// Whatever they are due to.
+    pictures: VecDeque<Duration>,
     blink: Blink,
     rtts: VecDeque<(Duration, Duration)>,
     last_rtt: Option<Duration>,
@@ -94,6 +98,7 @@ impl Interaction {
             waiting: 0,
             plain: VecDeque::new(),
             last_motion: None,
+            pictures: VecDeque::new(),
             blink: Blink::default(),
             rtts: VecDeque::new(),
             last_rtt: None,
@@ -127,6 +132,10 @@ impl Interaction {
         }
         if area.is_some_and(|area| self.blink.is_blink(at, area)) {
             return;
+        }
+        if self.pictures.back().is_none_or(|last| at - *last >= ONE_PICTURE) {
+            bounded(&mut self.pictures, PICTURES_MAX);
+            self.pictures.push_back(at);
         }
         let Some(caused_before) = at.checked_sub(self.path()) else { return };
         let old_enough = self.episodes.partition_point(|episode| episode.at <= caused_before);
@@ -168,6 +177,9 @@ impl Interaction {
         while self.plain.front().is_some_and(|plain| plain.at < oldest) {
             self.plain.pop_front();
         }
+        while self.pictures.front().is_some_and(|at| *at < oldest) {
+            self.pictures.pop_front();
+        }
         self.forget_paths(oldest);
     }
 
@@ -202,6 +214,8 @@ impl Interaction {
     pub(crate) fn read(&self, at: Duration, readings: &mut Readings) {
         let count = u32::try_from(self.episodes.len()).unwrap_or(u32::MAX);
         readings.inputs = Some(f64::from(count) * PER / readings.span.as_secs_f64());
+        let pictures = u32::try_from(self.pictures.len()).unwrap_or(u32::MAX);
+        readings.updates = Some(f64::from(pictures) / readings.span.as_secs_f64());
         let responses: Vec<f64> = self
             .episodes
             .iter()

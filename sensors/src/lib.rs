@@ -59,6 +59,9 @@
 //! 200 ms apart or more, on a beat (on and off times may differ, by 100 ms of jitter) with no input between them. From then
 //! on an update of that area on that beat is not given to any input. An update of that area off the beat ends it.
 //!
+//! *Pictures* (`updates`): updates a second, whatever they are due to; those less than 8 ms apart are one. Whoever looks at a film
+//! gives no inputs.
+//!
 //! *Motion floods* change nothing beyond the ten a second that count: neither `inputs` nor what an update belongs to. In
 //! `fps_paper` they do: that is how it is defined, and why there is another.
 //!
@@ -66,13 +69,17 @@
 //! it. `cpu` is the mean over all vCPUs, `busiest` the mean of each sample's busiest vCPU: a thread that the guest moves
 //! between vCPUs is still one busy thread.
 //!
-//! *Network*: bytes ÷ time, each way, for each anchor and for all. *External* readings: the mean of the window's values.
+//! *Network*: bytes ÷ time, each way, for each anchor and for all; and the share of the time in which the agent waited for what comes
+//! from an anchor because that is far (`net_wait`; whoever counts the bytes says it). *Demand* for the place of an anchor is what
+//! the busiest vCPU wants and that, together no more than all of the time: a program that reads and computes in turn wants all of it.
+//!
+//! *External* readings: the mean of the window's values.
 //!
 //! *A whole session* instead of a window is what [`Ledger`] keeps: the same rules, input by input.
 //!
 //! # Bounds
 //!
-//! The core keeps at most 16 384 inputs (a ledger a million), 64 anchors and 64 external names; what is beyond them is left out (of inputs the
+//! The core keeps at most 16 384 inputs (a ledger a million), as many pictures, 64 anchors and 64 external names; what is beyond them is left out (of inputs the
 //! oldest). So its memory is bounded whatever it is told.
 
 #![forbid(unsafe_code)]

@@ -21,9 +21,17 @@ struct Cpu {
     busiest: f64,
 }
 
+/// What passed an anchor, and how long it was waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passed {
+    pub(crate) inward: u64,
+    pub(crate) outward: u64,
+    pub(crate) waited: Duration,
+}
+
 #[derive(Debug, Default)]
 struct Bytes {
-    samples: VecDeque<(Duration, u64, u64)>,
+    samples: VecDeque<(Duration, Passed)>,
 }
 
 /// The windows of load.
@@ -57,9 +65,9 @@ impl Load {
     }
 
     /// Bytes through an anchor.
-    pub(crate) fn net(&mut self, at: Duration, anchor: String, inward: u64, outward: u64) {
+    pub(crate) fn net(&mut self, at: Duration, anchor: String, passed: Passed) {
         if self.net.len() < NAMES_MAX || self.net.contains_key(&anchor) {
-            push(&mut self.net.entry(anchor).or_default().samples, (at, inward, outward));
+            push(&mut self.net.entry(anchor).or_default().samples, (at, passed));
         }
     }
 
@@ -76,7 +84,7 @@ impl Load {
         let old = |at: Duration| at <= oldest && !oldest.is_zero();
         forget(&mut self.cpu, |cpu| old(cpu.at));
         forget(&mut self.host, |(at, _)| old(*at));
-        self.net.values_mut().for_each(|bytes| forget(&mut bytes.samples, |(at, ..)| old(*at)));
+        self.net.values_mut().for_each(|bytes| forget(&mut bytes.samples, |(at, _)| old(*at)));
         self.external.values_mut().for_each(|values| forget(values, |(at, _)| old(*at)));
         self.external.retain(|_, values| !values.is_empty());
     }
@@ -104,10 +112,16 @@ impl Load {
 impl Bytes {
     #[expect(clippy::cast_precision_loss, reason = "a rate to 53 bits is exact enough")]
     fn rate(&self, span: f64) -> Net {
-        let rate = |way: fn(&(Duration, u64, u64)) -> u64| {
-            self.samples.iter().fold(0u64, |sum, sample| sum.saturating_add(way(sample))) as f64 / span
+        let rate = |way: fn(&Passed) -> u64| {
+            self.samples.iter().fold(0u64, |sum, (_, passed)| sum.saturating_add(way(passed))) as f64 / span
         };
-        Net { inward: rate(|sample| sample.1), outward: rate(|sample| sample.2) }
+        let waited: f64 = self.samples.iter().map(|(_, passed)| passed.waited.as_secs_f64()).sum();
+        Net {
+            inward: rate(|passed| passed.inward),
+            outward: rate(|passed| passed.outward),
+            // What was waited for at the window's beginning may be told within it.
+            waited: (waited / span).clamp(0.0, 1.0),
+        }
     }
 }
 

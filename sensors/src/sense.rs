@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::interaction::Interaction;
-use crate::load::Load;
+use crate::load::{Load, Passed};
 use crate::{Event, Readings};
 
 /// How long a window must be to say something.
@@ -117,7 +117,9 @@ impl Sensors {
             Event::Rtt(rtt) => self.interaction.rtt(at, rtt),
             Event::Cpu { wall, busy } => self.load.cpu(at, wall, &busy),
             Event::Host(share) => self.load.host(at, share),
-            Event::Net { anchor, inward, outward } => self.load.net(at, anchor, inward, outward),
+            Event::Net { anchor, inward, outward, waited } => {
+                self.load.net(at, anchor, Passed { inward, outward, waited });
+            }
             Event::External { name, value } => self.load.external(at, name, value),
             Event::Restart { .. } => {
                 self.began = Some(at);

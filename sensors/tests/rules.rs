@@ -188,7 +188,12 @@ fn cpu_is_demand_of_all_and_of_the_busiest_weighed_by_time() {
 
 #[test]
 fn traffic_is_by_anchor_and_silence_of_a_known_anchor_is_zero() {
-    let net = |anchor: &str, inward, outward| Event::Net { anchor: anchor.to_owned(), inward, outward };
+    let net = |anchor: &str, inward, outward| Event::Net {
+        anchor: anchor.to_owned(),
+        inward,
+        outward,
+        waited: Duration::ZERO,
+    };
     let mut sensors = Sensors::new(Settings::default());
     sensors.event(ms(0), net("home", 0, 0));
     sensors.event(ms(2000), net("home", 4_000_000, 40));
@@ -197,6 +202,45 @@ fn traffic_is_by_anchor_and_silence_of_a_known_anchor_is_zero() {
     assert_eq!((readings.get("net_in:home"), readings.get("net_out:home")), (Some(1e6), Some(10.0)));
     assert_eq!((readings.get("net_in"), readings.get("net_in:other")), (Some(1.25e6), None));
     assert_eq!(sensors.readings(ms(20_000)).get("net_in:home"), Some(0.0));
+}
+
+#[test]
+fn who_waits_for_an_anchor_and_computes_in_turn_wants_all_of_the_time_there() {
+    let cpu = |at, busy| (at, Event::Cpu { wall: ms(1000), busy: vec![ms(busy), ms(0)] });
+    let net = |at, anchor: &str, waited| {
+        (at, Event::Net { anchor: anchor.to_owned(), inward: 1, outward: 1, waited: ms(waited) })
+    };
+    let readings = read(
+        4000,
+        vec![
+            (0, Event::Swap),
+            cpu(1000, 0),
+            net(1000, "data", 900),
+            net(1000, "home", 100),
+            cpu(2000, 200),
+            net(2000, "data", 700),
+            cpu(3000, 1000),
+            cpu(4000, 1000),
+        ],
+    );
+    assert!(near(readings.busiest, 0.55) && near(readings.get("net_wait:data"), 0.4), "{readings:?}");
+    assert!(near(readings.get("net_wait"), 0.4) && near(readings.get("net_wait:home"), 0.025));
+    assert!(near(readings.get("demand:data"), 0.95) && near(readings.get("demand:home"), 0.575));
+    assert!(near(readings.get("demand"), 0.95));
+    assert_eq!((readings.get("demand:other"), readings.get("net_wait:other")), (None, None));
+    // Counted late, it is no more than all.
+    let readings = read(4000, vec![cpu(4000, 1000), net(4000, "data", 9000)]);
+    assert_eq!((readings.get("net_wait:data"), readings.get("demand:data")), (Some(1.0), Some(1.0)));
+}
+
+#[test]
+fn pictures_are_counted_whatever_they_are_due_to_and_a_blinking_cursor_is_none() {
+    // A film: 25 pictures a second, each of three pieces.
+    let film = (0..100).flat_map(|n| [0, 2, 4].map(|piece| (n * 40 + piece, UPDATE))).collect();
+    assert!(near(read(4000, film).updates, 25.0));
+    let blinks = (0..20).map(|n| (n * 500, Event::Update { area: 128 })).collect();
+    assert!(read(10_000, blinks).updates.is_some_and(|updates| updates < 0.6));
+    assert_eq!(read(4000, vec![]).updates, Some(0.0), "nobody looks, or nothing changes");
 }
 
 #[test]
@@ -227,8 +271,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0..2000u64, prop::collection::vec(0..3000u64, 0..4))
             .prop_map(|(wall, busy)| Event::Cpu { wall: ms(wall), busy: busy.into_iter().map(ms).collect() }),
         1 => (-2.0..2.0f64).prop_map(Event::Host),
-        1 => ("[a-c]", any::<u64>(), any::<u64>())
-            .prop_map(|(anchor, inward, outward)| Event::Net { anchor, inward, outward }),
+        1 => ("[a-c]", any::<u64>(), any::<u64>(), 0..2000u64)
+            .prop_map(|(anchor, inward, outward, waited)| Event::Net { anchor, inward, outward, waited: ms(waited) }),
         1 => ("[a-c]", any::<f64>()).prop_map(|(name, value)| Event::External { name, value }),
         1 => Just(Event::Restart { place: None }),
     ]
@@ -252,7 +296,7 @@ proptest! {
         };
         let all = play();
         for r in &all {
-            for share in [r.cpu, r.busiest, r.host] {
+            for share in [r.cpu, r.busiest, r.host, r.get("net_wait"), r.get("demand:a")] {
                 prop_assert!(share.is_none_or(|share| (0.0..=1.0).contains(&share)), "{r:?}");
             }
             prop_assert!(r.cpu.zip(r.busiest).is_none_or(|(cpu, busiest)| cpu <= busiest + 1e-9), "{r:?}");

@@ -8,8 +8,29 @@ use std::time::Duration;
 
 use anyhow::Result;
 use fastrand::Rng;
+use manager::net::wait::Waits;
 use sensors::trace::{Header, Phase, Writer};
 use sensors::{Event, Input};
+
+/// Of a film, a second.
+const PICTURES: u16 = 24;
+/// Of a connection that scales no window, and of a segment.
+const WINDOW: usize = 64 << 10;
+const SEGMENT: usize = 1460;
+/// Bytes a second.
+const LINE: f64 = 12.5e6;
+
+/// A frame with a TCP segment of so many bytes.
+fn segment(bytes: usize) -> Vec<u8> {
+    let mut frame = vec![0; 54 + bytes];
+    frame[12] = 8;
+    frame[14] = 0x45;
+    let all = u16::try_from(40 + bytes).unwrap_or(u16::MAX).to_be_bytes();
+    frame[16..18].copy_from_slice(&all);
+    frame[23] = 6;
+    frame[46] = 0x50;
+    frame
+}
 
 /// A trace in the making. Times are seconds.
 pub(super) struct Script {
@@ -76,8 +97,50 @@ impl Script {
             let part = 900 + self.rng.u64(0..200);
             let (inward, outward) = (inward * part / 1000, outward * part / 1000);
             #[expect(clippy::cast_precision_loss, reason = "seconds of a short trace")]
-            self.push(second as f64 + 1.001, Event::Net { anchor: anchor.to_owned(), inward, outward });
+            self.push(
+                second as f64 + 1.001,
+                Event::Net { anchor: anchor.to_owned(), inward, outward, waited: Duration::ZERO },
+            );
         }
+    }
+
+    /// A film of this many bytes a second that is shown, from an anchor that is `way` seconds away: each second of it is asked for by its
+    /// player, or all of it is sent at its own pace. What is waited for is what a switch counts.
+    pub(super) fn film(&mut self, during: Range<u64>, anchor: &str, bytes: usize, way: f64, asked_for: bool) {
+        let mut waits = Waits::default();
+        waits.set_way(anchor, time(way));
+        for second in during {
+            let begin = second as f64;
+            let (mut at, mut waited) = (begin, Duration::ZERO);
+            let (piece, pause) = if asked_for {
+                waits.asks(time(at), anchor, &segment(150));
+                at += way;
+                (WINDOW, way)
+            } else {
+                (bytes.div_ceil(PICTURES.into()), 1.0 / f64::from(PICTURES))
+            };
+            for part in (0..bytes).step_by(piece) {
+                let size = piece.min(bytes - part);
+                for sent in (0..size).step_by(SEGMENT) {
+                    let comes = time(at + sent as f64 / LINE);
+                    waited += waits.comes(comes, anchor, anchor, &segment(SEGMENT.min(size - sent)));
+                }
+                at += pause;
+            }
+            let (inward, outward) = (bytes as u64, bytes as u64 / 40);
+            self.push(begin + 1.001, Event::Net { anchor: anchor.to_owned(), inward, outward, waited });
+            for picture in 0..PICTURES {
+                let late = self.about(0.004, 0.004);
+                let shown = begin + f64::from(picture) / f64::from(PICTURES) + late;
+                self.push(shown, Event::Update { area: 640 * 360 });
+            }
+        }
+    }
+
+    /// A key.
+    pub(super) fn types(&mut self, at: f64) {
+        self.push(at, Event::Input(Input::Key { down: true }));
+        self.push(at + 0.09, Event::Input(Input::Key { down: false }));
     }
 
     /// The pointer drags a view: motion 15 times a second, frames at `fps` after the path and `work`.

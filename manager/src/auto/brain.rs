@@ -323,6 +323,7 @@ impl Brain {
                 inputs: display.inputs,
                 fps: display.fps,
                 fps_paper: display.fps_paper,
+                updates: display.updates,
                 response: display.response,
                 rtt: display.rtt,
                 unanswered: display.unanswered,

@@ -123,6 +123,20 @@ impl Life {
 }
 
 #[test]
+fn pictures_are_those_that_the_display_shows() {
+    let mut life = Life::new(word(Mode::Auto, &["big"]));
+    let shown = |life: &mut Life, display| {
+        life.take(Event::Display(display));
+        life.take(Event::Poll);
+        life.brain.status(life.now)["readings"]["updates"].clone()
+    };
+    life.lives(5, 0.1, 0.0);
+    let film = Readings { updates: Some(25.0), ..Readings::default() };
+    assert_eq!(shown(&mut life, Some(film)), 25.0);
+    assert_eq!(shown(&mut life, None), 0.0, "nobody looks");
+}
+
+#[test]
 fn it_goes_where_it_computes_and_comes_back_to_its_user() {
     let mut life = Life::new(word(Mode::Auto, &["big"]));
     // A window speaks after three seconds.

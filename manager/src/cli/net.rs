@@ -15,6 +15,7 @@ use crate::net::ask::{Request, SOON, look};
 use crate::net::config::Config;
 use crate::net::names;
 use crate::sites::Sites;
+use crate::words::spoken;
 
 /// Another site is asked for no longer.
 const FAR: Duration = Duration::from_secs(10);
@@ -150,7 +151,12 @@ fn told(standing: &Value) -> Vec<String> {
         if standing["there"].is_object() { &standing["there"]["counts"] } else { &standing["counts"] };
     for (site, traffic) in counts["anchors"].as_object().into_iter().flatten() {
         let bytes = |name: &str| traffic[name].as_u64().unwrap_or(0);
-        lines.push(format!("passed   by {site}: {} bytes in, {} out", bytes("bytes_in"), bytes("bytes_out")));
+        let waited = match bytes("waited_us") {
+            0 => String::new(),
+            waited => format!(", waited for {}", spoken(Duration::from_millis(waited / 1000))),
+        };
+        let (inward, outward) = (bytes("bytes_in"), bytes("bytes_out"));
+        lines.push(format!("passed   by {site}: {inward} bytes in, {outward} out{waited}"));
     }
     let dropped = counts["dropped"].as_object().into_iter().flatten();
     let some = dropped.filter(|(_, count)| count.as_u64() > Some(0));

@@ -195,6 +195,7 @@ mod tests {
             ("cpu > 80%", 0.8),
             ("net_in:home > 16Mbit/s", 2e6),
             ("net_out>2 MiB/s", 2097152.0),
+            ("demand:there >= 75%", 0.75),
             ("gpu > 3", 3.0),
         ] {
             let Condition::Compare { value, .. } = parse(text, &["gpu".to_owned()]).unwrap() else {

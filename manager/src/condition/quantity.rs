@@ -14,10 +14,11 @@ pub enum Dimension {
 }
 
 /// Built-in sensors: name, dimension, greatest value (the least is 0).
-const SENSORS: [(&str, Dimension, f64); 10] = [
+const SENSORS: [(&str, Dimension, f64); 13] = [
     ("inputs", Dimension::Number, f64::INFINITY),
     ("fps", Dimension::Number, 60.0),
     ("fps_paper", Dimension::Number, f64::INFINITY),
+    ("updates", Dimension::Number, f64::INFINITY),
     ("response", Dimension::Time, 1000.0),
     ("cpu", Dimension::Share, 1.0),
     ("busiest", Dimension::Share, 1.0),
@@ -25,14 +26,18 @@ const SENSORS: [(&str, Dimension, f64); 10] = [
     ("rtt", Dimension::Time, f64::INFINITY),
     ("net_in", Dimension::Rate, f64::INFINITY),
     ("net_out", Dimension::Rate, f64::INFINITY),
+    ("net_wait", Dimension::Share, 1.0),
+    ("demand", Dimension::Share, 1.0),
 ];
+/// Those of which there is one for each anchor, too.
+const OF_ANCHORS: [&str; 4] = ["net_in", "net_out", "net_wait", "demand"];
 
 /// Names of the built-in sensors.
 pub fn sensors() -> impl Iterator<Item = &'static str> {
     SENSORS.iter().map(|(name, ..)| *name)
 }
 
-/// What a sensor measures; `None` for no built-in one (an anchor's traffic is: `net_in:home`).
+/// What a sensor measures; `None` for no built-in one (an anchor's traffic is: `net_in:home`, and `net_in:there`).
 #[must_use]
 pub fn dimension(sensor: &str) -> Option<Dimension> {
     entry(sensor).map(|(_, dimension, _)| *dimension)
@@ -40,7 +45,7 @@ pub fn dimension(sensor: &str) -> Option<Dimension> {
 
 fn entry(sensor: &str) -> Option<&'static (&'static str, Dimension, f64)> {
     let name = match sensor.split_once(':') {
-        Some((way @ ("net_in" | "net_out"), anchor)) if sensors::valid_name(anchor) => way,
+        Some((name, anchor)) if OF_ANCHORS.contains(&name) && sensors::valid_name(anchor) => name,
         _ => sensor,
     };
     SENSORS.iter().find(|(known, ..)| *known == name)

@@ -154,7 +154,7 @@ mod tests {
             let mut found = false;
             for cpu in &steps { for busiest in &steps { for host in &steps {
                 let readings = Readings { cpu: Some(*cpu), busiest: Some(*busiest), host: Some(*host), ..Readings::default() };
-                found |= condition.holds(&readings) == Some(true);
+                found |= condition.holds(&readings, None) == Some(true);
             }}}
             prop_assert_eq!(satisfiable([&condition]), Some(found));
         }

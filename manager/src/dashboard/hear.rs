@@ -210,6 +210,7 @@ fn with_display(own: Readings, view: &Value) -> Readings {
         inputs: of("inputs"),
         fps: of("fps"),
         fps_paper: of("fps_paper"),
+        updates: of("updates"),
         response: of("response"),
         rtt: of("rtt"),
         ..own

@@ -67,7 +67,7 @@ fn left(remaining_bytes: u64, bytes_per_s: f64, dirty_bytes_per_s: u64, stands: 
 }
 
 /// One point of the charts: processors, the busiest one, the host (shares), bytes a second to and from the agent, frames a
-/// second, inputs in 10 s, milliseconds to an answer. `null` is not known.
+/// second, inputs in 10 s, milliseconds to an answer, the share of waiting for what is far. `null` is not known.
 #[must_use]
 pub fn point(readings: &Readings) -> Value {
     let share = |value: Option<f64>| value.map(|share| (share * 1000.0).round() / 1000.0);
@@ -82,6 +82,7 @@ pub fn point(readings: &Readings) -> Value {
         tenth(of("fps")),
         tenth(of("inputs")),
         tenth(of("response")),
+        share(of("net_wait")),
     ])
 }
 
@@ -135,6 +136,6 @@ mod tests {
     #[test]
     fn what_is_not_known_is_a_gap_of_the_chart() {
         let point = point(&Readings { busiest: Some(0.123_456), fps: Some(9.99), ..Readings::default() });
-        assert_eq!(point, json!([null, 0.123, null, null, null, 10.0, null, null]));
+        assert_eq!(point, json!([null, 0.123, null, null, null, 10.0, null, null, null]));
     }
 }

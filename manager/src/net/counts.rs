@@ -1,6 +1,7 @@
 //! What passed and what did not: the network sensor, and the switch's account of what it dropped.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,9 @@ pub struct Traffic {
     pub frames_out: u64,
     /// Their bytes.
     pub bytes_out: u64,
+    /// How long the agent waited for what comes from there because that is far, in microseconds.
+    #[serde(default)]
+    pub waited_us: u64,
 }
 
 /// Why frames did not pass.
@@ -58,6 +62,13 @@ impl Counts {
         let traffic = self.of(site);
         traffic.frames_in += 1;
         traffic.bytes_in += bytes as u64;
+    }
+
+    /// The agent waited for what came.
+    pub fn add_waited(&mut self, site: &str, waited: Duration) {
+        let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        let traffic = self.of(site);
+        traffic.waited_us = traffic.waited_us.saturating_add(waited);
     }
 
     /// A frame came from the agent.

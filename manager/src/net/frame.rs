@@ -17,6 +17,7 @@ const RARP: u16 = 0x8035;
 const IPV4: u16 = 0x0800;
 /// The kind of frames with IPv6 packets.
 pub const IPV6: u16 = 0x86dd;
+const TCP: u8 = 6;
 /// The protocol that tells of errors; IPv6's also finds neighbours and routers.
 pub const ICMP: u8 = 1;
 /// The same of IPv6.
@@ -198,6 +199,33 @@ fn ipv6(payload: &[u8]) -> Option<Inside> {
     Some(Inside::Ipv6 { from, to, protocol, kind })
 }
 
+/// Bytes of the TCP segment in a frame, and one more where it begins a connection; 0 of anything else, and of a part of a packet.
+#[must_use]
+pub fn segment_bytes(frame: &[u8]) -> usize {
+    segment(frame).unwrap_or(0)
+}
+
+fn segment(frame: &[u8]) -> Option<usize> {
+    let packet = frame.get(FRAME_MIN..)?;
+    let segment = match word(frame, 12)? {
+        IPV4 => {
+            // More fragments follow, or this is not the first.
+            let in_parts = word(packet, 6)? & 0x3fff != 0;
+            let head = usize::from(packet.first()? & 0x0f) * 4;
+            let all = packet.get(head..usize::from(word(packet, 2)?))?;
+            if in_parts || *packet.get(9)? != TCP {
+                return None;
+            }
+            all
+        }
+        IPV6 if *packet.get(6)? == TCP => packet.get(40..40 + usize::from(word(packet, 4)?))?,
+        _ => return None,
+    };
+    let head = usize::from(segment.get(12)? >> 4) * 4;
+    let begins = usize::from(segment.get(13)? >> 1 & 1);
+    Some(segment.len().checked_sub(head)? + begins)
+}
+
 /// The answer to an ARP request: `owner` has the address that was looked for.
 ///
 /// `None` if the frame is no request.
@@ -304,6 +332,35 @@ pub(crate) mod tests {
         let mut short = good.clone();
         (short[21], short[54]) = (255, 135);
         assert_eq!(look(&short), Err(Odd::Broken));
+    }
+
+    /// A TCP segment with these flags and so many bytes.
+    pub(crate) fn tcp(flags: u8, bytes: usize) -> Vec<u8> {
+        let mut segment = vec![0; 20 + bytes];
+        (segment[12], segment[13]) = (0x50, flags);
+        segment
+    }
+
+    #[test]
+    fn bytes_of_a_segment_are_those_behind_its_head_and_a_connection_that_begins_is_one() {
+        const SYN: u8 = 2;
+        const ACK: u8 = 16;
+        let ips = (Ipv4Addr::new(10, 0, 2, 15), Ipv4Addr::new(10, 1, 2, 3));
+        let of = |flags, bytes| packet(GATE, AGENT, ips, TCP, &tcp(flags, bytes));
+        assert_eq!(segment_bytes(&of(ACK, 0)), 0);
+        assert_eq!(segment_bytes(&[of(ACK, 0), vec![0; 6]].concat()), 0, "padding");
+        assert_eq!((segment_bytes(&of(ACK, 700)), segment_bytes(&of(SYN | ACK, 0))), (700, 1));
+        let mut head = vec![0x60, 0, 0, 0, 0, 25, TCP, 64];
+        head.extend([0; 32]);
+        assert_eq!(segment_bytes(&frame(GATE, AGENT, IPV6, &[head, tcp(ACK, 5)].concat())), 5);
+        // What is no whole segment has none.
+        let (mut part, mut long) = (of(ACK, 700), of(ACK, 7));
+        part[20] = 0x20;
+        long[46] = 0xf0;
+        let cut = of(ACK, 700)[..100].to_vec();
+        for other in [part, long, cut, packet(GATE, AGENT, ips, 17, &[0; 40]), vec![], vec![0; 40]] {
+            assert_eq!(segment_bytes(&other), 0, "{other:?}");
+        }
     }
 
     #[test]

@@ -81,6 +81,9 @@ async fn paced<S, T>(
                         if between.window().taken(taken, between.began.elapsed()).is_err() {
                             return;
                         }
+                        if let Some(way) = between.window().trip() {
+                            queue.set_way(way);
+                        }
                         between.news.notify_one();
                     }
                     Ok(Some(packet)) => {

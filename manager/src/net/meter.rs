@@ -51,6 +51,7 @@ impl Meter {
                     anchor: site.clone(),
                     inward: now.bytes_in - old.bytes_in,
                     outward: now.bytes_out - old.bytes_out,
+                    waited: Duration::from_micros(now.waited_us.saturating_sub(old.waited_us)),
                 }
             });
         events.collect()
@@ -71,7 +72,19 @@ mod tests {
     }
 
     fn net(anchor: &str, inward: u64, outward: u64) -> Event {
-        Event::Net { anchor: anchor.to_owned(), inward, outward }
+        Event::Net { anchor: anchor.to_owned(), inward, outward, waited: Duration::ZERO }
+    }
+
+    #[test]
+    fn what_was_waited_for_since_is_told_beside() {
+        let mut meter = Meter::default();
+        let mut all = counts(&[("big", 10, 5)]);
+        all.add_waited("big", Duration::from_millis(300));
+        meter.passed(all.clone());
+        all.add_waited("big", Duration::from_millis(200));
+        let waited = Duration::from_millis(200);
+        let told = Event::Net { anchor: "big".to_owned(), inward: 0, outward: 0, waited };
+        assert_eq!(meter.passed(all), [told]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! [`switch`] decides and is pure; [`frame`], [`kept`], [`packet`] and [`anchors`] are what it is made of. `process` is the loop
 //! around it, `link` a tunnel's end, `gateway` keeps the process that is a gateway, [`tap`] is that process where it is not libslirp's,
 //! [`teller`] how a supervisor tells what the agent does, `absence` when one that does no more is begun anew, [`ask`] how a switch is asked,
-//! [`config`] what it keeps, [`meter`] its counts as sensor events.
+//! [`config`] what it keeps, [`wait`] how long the agent waits for what is far, [`meter`] its counts as sensor events.
 //!
 //! Invariants: all that waits is bounded and what finds no room is counted; only frames from the agent's own address leave its
 //! card; a gateway's frames pass only if their sender is anchored there; whoever looks for a neighbour (ARP, [`neighbour`]) is answered by
@@ -33,6 +33,7 @@ pub mod process;
 pub mod switch;
 pub mod tap;
 pub mod teller;
+pub mod wait;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

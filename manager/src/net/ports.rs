@@ -4,6 +4,7 @@
 //! was lost. Fault model: the other end may be away (what is sent then is dropped), or slow (it waits, bounded).
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ const QUEUE_MAX_BYTES: usize = 1 << 20;
 pub(super) struct Queue {
     kept: Mutex<Waiting>,
     more: Notify,
+    /// Of a tunnel, there and back; 0 as long as it is not known.
+    way_us: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -32,7 +35,17 @@ struct Waiting {
 impl Queue {
     pub(super) fn new() -> Queue {
         let kept = Mutex::new(Waiting { kept: Kept::new(QUEUE_MAX_BYTES), closed: false });
-        Queue { kept, more: Notify::new() }
+        Queue { kept, more: Notify::new(), way_us: AtomicU64::new(0) }
+    }
+
+    /// So long is the way of what is taken from it, there and back.
+    pub(super) fn set_way(&self, way: Duration) {
+        self.way_us.store(u64::try_from(way.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// That, once it is known.
+    pub(super) fn way(&self) -> Option<Duration> {
+        Some(self.way_us.load(Ordering::Relaxed)).filter(|way| *way > 0).map(Duration::from_micros)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -216,6 +216,11 @@ impl Loop {
                 }
                 _ = tick.tick() => {
                     self.switch.tick(self.began.elapsed());
+                    for (site, lines) in &self.lines {
+                        if let Some(way) = lines.last().and_then(|line| line.queue.way()) {
+                            self.switch.set_way(site, way);
+                        }
+                    }
                     if self.look_after() {
                         return self.end().await;
                     }

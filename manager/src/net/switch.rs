@@ -19,6 +19,7 @@ use super::counts::Counts;
 use super::frame::{self, ICMP, ICMPV6, Inside, Mac};
 use super::kept::Kept;
 use super::packet::{Claim, HOPS_MAX, News, Packet};
+use super::wait::Waits;
 use super::{
     AGENT_IP, GATEWAY_IP, GATEWAY_IP6, GATEWAY_MAC, GATEWAY_MAC6, NAMES_IP, NAMES_IP6, ROUTER_IP6, neighbour,
 };
@@ -79,6 +80,7 @@ pub struct Switch {
     backlog: BTreeMap<String, Kept>,
     addresses: VecDeque<IpAddr>,
     counts: Counts,
+    waits: Waits,
 }
 
 impl Switch {
@@ -100,6 +102,7 @@ impl Switch {
             backlog: BTreeMap::new(),
             addresses: VecDeque::from([AGENT_IP.into()]),
             counts: Counts::default(),
+            waits: Waits::default(),
         }
     }
 
@@ -137,13 +140,14 @@ impl Switch {
         };
         if self.news.claim.as_ref() != Some(&claim) {
             self.counts = Counts::default();
+            self.waits.forget();
             self.recent.clear();
             self.news.claim = Some(claim);
             self.tell(None, outs);
         }
         for frame in self.held.take() {
             self.counts.replayed += 1;
-            self.give(frame, outs);
+            self.give(None, frame, outs);
         }
     }
 
@@ -224,6 +228,11 @@ impl Switch {
                 outs.push(Out::Link { site: hop.clone(), packet });
             }
         }
+    }
+
+    /// How long the way to this site is, there and back.
+    pub fn set_way(&mut self, site: &str, way: Duration) {
+        self.waits.set_way(site, way);
     }
 
     /// There is none any more.
@@ -332,6 +341,9 @@ impl Switch {
             Inside::Other => self.home.clone(),
         };
         self.counts.add_out(&site, frame.len());
+        if site != self.me {
+            self.waits.asks(now, &site, &frame);
+        }
         self.send_to_gateway(now, &site, 0, frame, outs);
     }
 
@@ -515,7 +527,7 @@ impl Switch {
             if self.takes {
                 self.recent.forget_before(now.saturating_sub(KEEP));
                 self.recent.push(now, frame.clone());
-                self.give(frame, outs);
+                self.give(Some(now), frame, outs);
             } else {
                 self.held.push(now, frame);
             }
@@ -528,13 +540,18 @@ impl Switch {
         }
     }
 
-    fn give(&mut self, frame: Vec<u8>, outs: &mut Vec<Out>) {
+    /// What came just now may have been waited for.
+    fn give(&mut self, now: Option<Duration>, frame: Vec<u8>, outs: &mut Vec<Out>) {
         let site = match frame::look(&frame).map(|look| look.inside) {
             Ok(Inside::Ipv4 { from, .. }) => self.news.anchors.site_of(from.into()),
             Ok(Inside::Ipv6 { from, .. }) => self.news.anchors.site_of(from.into()),
             _ => None,
         };
-        self.counts.add_in(site.unwrap_or(&self.home), frame.len());
+        let site = site.unwrap_or(&self.home);
+        self.counts.add_in(site, frame.len());
+        if let (Some(now), Some(hop)) = (now.filter(|_| site != self.me), self.hop(site)) {
+            self.counts.add_waited(site, self.waits.comes(now, site, &hop, &frame));
+        }
         outs.push(Out::Card(frame));
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::frame::FRAME_MAX;
-use super::super::frame::tests::{AGENT, GATE, arp_request, packet};
+use super::super::frame::tests::{AGENT, GATE, arp_request, packet, tcp};
 use super::super::neighbour::tests::{packet6, solicitation};
 use super::*;
 
@@ -38,6 +38,15 @@ fn to_agent(from: Ipv4Addr, n: u8) -> Vec<u8> {
 
 fn from_agent(to: Ipv4Addr) -> Vec<u8> {
     packet(GATE, AGENT, (AGENT_IP, to), UDP, &[0; 8])
+}
+
+/// A TCP segment of so many bytes from the agent to data at `big`, and the other way.
+fn asks(bytes: usize) -> Vec<u8> {
+    packet(GATE, AGENT, (AGENT_IP, DATA), 6, &tcp(16, bytes))
+}
+
+fn answers(bytes: usize) -> Vec<u8> {
+    packet(AGENT, GATE, (DATA, AGENT_IP), 6, &tcp(16, bytes))
 }
 
 /// Switches that are wired to each other, and what came out of them at the ends.
@@ -123,6 +132,30 @@ impl Net {
 
 fn sites(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// Asked and answered 66 ms later, four times; how long the agent waited for that, by the counts at `site`.
+fn waited_at(net: &mut Net, site: &str) -> u64 {
+    for _ in 0..4 {
+        net.card(site, asks(100));
+        net.now += ms(66);
+        net.gateway("big", answers(1000));
+        net.now += ms(200);
+    }
+    let switch = net.switches.iter().find(|switch| switch.me == site).unwrap();
+    switch.counts().anchors["big"].waited_us
+}
+
+#[test]
+fn what_is_far_is_waited_for_and_beside_it_nothing_is() {
+    let mut net = Net::new(&["desk", "big"]);
+    net.link("desk", "big");
+    assert_eq!(waited_at(&mut net, "desk"), 0, "how far it is is not known");
+    net.at("desk", |switch, _, _| switch.set_way("big", ms(66)));
+    net.at("big", |switch, _, _| switch.set_way("desk", ms(66)));
+    assert_eq!(waited_at(&mut net, "desk"), 4 * 66_000);
+    net.move_to("desk", "big", 2);
+    assert_eq!(waited_at(&mut net, "big"), 0);
 }
 
 #[test]

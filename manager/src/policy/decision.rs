@@ -7,6 +7,7 @@ use sensors::Readings;
 use serde::{Deserialize, Serialize};
 
 use super::estimate::{Candidate, Length, Speedup};
+use crate::condition::meant;
 use crate::words::spoken;
 
 /// The rule that fired.
@@ -105,7 +106,12 @@ impl Decision {
     /// The decision for people, in one or two sentences.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let because = format!("{} ({})", words(&self.rule.when), said(&self.rule.when, &self.readings));
+        let there = match &self.action {
+            Action::Move { to } | Action::Advise { to } => Some(to.as_str()),
+            Action::Decline { .. } => self.candidates.first().map(|candidate| candidate.site.as_str()),
+        };
+        let because =
+            format!("{} ({})", words(&self.rule.when), said(&self.rule.when, &self.readings, there));
         match &self.action {
             Action::Move { to } => {
                 format!(
@@ -166,24 +172,37 @@ impl Decision {
     }
 }
 
-/// The readings that a condition asks for, where there are any.
-pub(super) fn said(condition: &str, readings: &Readings) -> String {
-    let mut names: Vec<&str> = Vec::new();
+/// The readings that a condition asks for, where there are any, for a move to `there`.
+pub(super) fn said(condition: &str, readings: &Readings, there: Option<&str>) -> String {
+    let mut names: Vec<String> = Vec::new();
     for word in condition.split(|c: char| !(c.is_ascii_alphanumeric() || "_-.:".contains(c))) {
-        if readings.get(word).is_some() && !names.contains(&word) {
-            names.push(word);
+        let Some(name) = meant(word, there).filter(|name| readings.get(name).is_some()) else { continue };
+        if !names.iter().any(|known| *known == name) {
+            names.push(name.into_owned());
         }
     }
-    let said = |name: &&str| {
-        let value = readings.get(name).unwrap_or_default();
-        match *name {
-            "cpu" | "busiest" | "host" => format!("{name} {:.0} %", value * 100.0),
-            "response" | "rtt" => format!("{name} {value:.0} ms"),
-            _ if name.starts_with("net_") => format!("{name} {:.2} MB/s", value / 1e6),
-            _ => format!("{name} {value:.1}"),
-        }
+    names.iter().map(|name| reading(name, readings)).collect::<Vec<_>>().join(", ")
+}
+
+/// A reading in its unit.
+fn reading(name: &str, readings: &Readings) -> String {
+    let value = readings.get(name).unwrap_or_default();
+    let (of, anchor) = match name.split_once(':') {
+        Some((of, anchor)) => (of, format!(":{anchor}")),
+        None => (name, String::new()),
     };
-    names.iter().map(said).collect::<Vec<_>>().join(", ")
+    match of {
+        "cpu" | "busiest" | "host" | "net_wait" => format!("{name} {:.0} %", value * 100.0),
+        // Together, and of what that is.
+        "demand" => {
+            let parts =
+                ["busiest".to_owned(), format!("net_wait{anchor}")].map(|part| reading(&part, readings));
+            format!("{name} {:.0} % ({})", value * 100.0, parts.join(", "))
+        }
+        "response" | "rtt" => format!("{name} {value:.0} ms"),
+        "net_in" | "net_out" => format!("{name} {:.2} MB/s", value / 1e6),
+        _ => format!("{name} {value:.1}"),
+    }
 }
 
 /// Text without its line breaks.
@@ -204,10 +223,10 @@ fn not_worthwhile(candidate: &Candidate) -> String {
     let site = &candidate.site;
     match (candidate.speedup, candidate.gain, candidate.migration) {
         (Some(speedup), ..) if speedup <= 1.0 => {
-            let by = if candidate.speedup_by == Speedup::Capacity {
-                " by vCPUs and clock"
-            } else {
-                ", as was learnt"
+            let by = match candidate.speedup_by {
+                Speedup::Capacity => " by vCPUs and clock",
+                Speedup::CapacityAndData => " by vCPUs, clock and what is waited for there",
+                _ => ", as was learnt",
             };
             format!("{site} is no faster ({speedup:.2} times{by}).")
         }

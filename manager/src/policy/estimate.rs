@@ -5,17 +5,23 @@
 //!
 //! - *R*: the phase's length less what has passed. The length is the median of past ones here, else the profile's
 //!   `expected`, else unknown. A phase that has outlived its length is expected to last as long again as it has.
-//! - *S*: learnt for the pair of sites, else by vCPUs that find a CPU × clock (for `speed` only), else unknown.
+//! - *S*: learnt for the pair of sites, else by vCPUs that find a CPU × clock (for `speed` only), else unknown. What the agent waits
+//!   for because it lies there takes no time there: where it computes for *c* and waits for *w* of the time, capacity counts
+//!   (*c* + *w*) ÷ *c* times.
 //! - A state moved to for *response* gains every second of its rest.
 //! - The gain must be more than the migration takes. What is unknown is no reason against a move; a speed-up that is
 //!   known to be none is.
 
 use std::time::Duration;
 
+use sensors::Readings;
 use serde::{Deserialize, Serialize};
 
 use super::{History, Situation};
 use crate::profile::{Gain, State};
+
+/// Who computes for less of its time than this is reckoned with this.
+const LEAST: f64 = 0.01;
 
 /// Where a speed-up comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +31,8 @@ pub enum Speedup {
     Learnt(usize),
     /// By vCPUs and clock.
     Capacity,
+    /// By these, and by what is waited for because it lies there.
+    CapacityAndData,
     /// Not needed: the move is for response.
     Response,
     /// Nothing is known.
@@ -74,10 +82,11 @@ pub(super) fn candidates(
     elapsed: Duration,
     history: &History,
     situation: &Situation,
+    readings: &Readings,
 ) -> Vec<Candidate> {
     let (remaining, remaining_by) = remaining(state, elapsed, history, &situation.site);
     let one = |site: &String| {
-        let (speedup, speedup_by) = speedup(state.gain, history, situation, site);
+        let (speedup, speedup_by) = speedup(state.gain, history, situation, readings, site);
         let known = situation.sites.get(site);
         let migration = known.and_then(|site| site.migration);
         let refused = known.and_then(|site| site.refused.clone());
@@ -137,7 +146,13 @@ fn remaining(state: &State, elapsed: Duration, history: &History, site: &str) ->
     }
 }
 
-fn speedup(gain: Gain, history: &History, situation: &Situation, site: &str) -> (Option<f64>, Speedup) {
+fn speedup(
+    gain: Gain,
+    history: &History,
+    situation: &Situation,
+    readings: &Readings,
+    site: &str,
+) -> (Option<f64>, Speedup) {
     if gain == Gain::Response {
         return (None, Speedup::Response);
     }
@@ -146,9 +161,19 @@ fn speedup(gain: Gain, history: &History, situation: &Situation, site: &str) -> 
     }
     let capacity = situation.capacity(site).zip(situation.capacity(&situation.site));
     match capacity.filter(|_| gain == Gain::Speed) {
-        Some((there, here)) => (Some(there / here), Speedup::Capacity),
+        Some((there, here)) => match without_waits(readings, site) {
+            Some(times) => (Some(there / here * times), Speedup::CapacityAndData),
+            None => (Some(there / here), Speedup::Capacity),
+        },
         None => (None, Speedup::Unknown),
     }
+}
+
+/// How many times as fast the agent is where what it waits for lies, by that alone; `None` where it waits for nothing there.
+fn without_waits(readings: &Readings, site: &str) -> Option<f64> {
+    let waited = readings.get(&format!("net_wait:{site}")).filter(|waited| *waited > 0.0)?;
+    let computes = readings.busiest?.max(LEAST);
+    Some((computes + waited).min(1.0) / computes)
 }
 
 #[cfg(test)]
@@ -174,7 +199,8 @@ mod tests {
 
     fn one(gain: Gain, expected: u64, elapsed: u64, history: &History, there: Site) -> Candidate {
         let elapsed = Duration::from_secs(elapsed);
-        candidates(&state(gain, expected), elapsed, history, &situation(there)).remove(0)
+        let none = Readings::default();
+        candidates(&state(gain, expected), elapsed, history, &situation(there), &none).remove(0)
     }
 
     fn site(cpus: u32, clock_mhz: u32, migration: u64) -> Site {
@@ -205,6 +231,28 @@ mod tests {
         assert!(!one(Gain::Speed, 600, 0, &none, site(1, 2000, 0)).worthwhile, "as fast, migration unknown");
         let refused = Site { refused: Some("no avx2".to_owned()), ..site(4, 2000, 1) };
         assert!(!one(Gain::Speed, 600, 0, &none, refused).worthwhile);
+    }
+
+    #[test]
+    fn where_what_it_waits_for_lies_it_waits_no_more() {
+        let of = |lies: &str, waited| {
+            let net = [(lies.to_owned(), sensors::Net { waited, ..sensors::Net::default() })].into();
+            let readings = Readings { busiest: Some(0.5), net, ..Readings::default() };
+            // As fast as here.
+            let known = site(1, 2000, 70);
+            let none = History::default();
+            candidates(&state(Gain::Speed, 600), Duration::ZERO, &none, &situation(known), &readings)
+                .remove(0)
+        };
+        let found = of("there", 0.4);
+        assert_eq!(found.speedup_by, Speedup::CapacityAndData);
+        assert!(
+            found.speedup.is_some_and(|times| (times - 1.8).abs() < 1e-9) && found.worthwhile,
+            "{found:?}"
+        );
+        for other in [of("elsewhere", 0.4), of("there", 0.0)] {
+            assert_eq!((other.speedup, other.worthwhile), (Some(1.0), false), "{other:?}");
+        }
     }
 
     #[test]

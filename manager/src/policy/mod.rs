@@ -9,6 +9,8 @@
 //!    several have it. It fires when it has held for its polls. A rule to the state itself keeps the agent.
 //! 2. A rule that leads to where the agent is, is inert: the state changes, and no decision is made.
 //! 3. No move begins before the minimum residence has passed since the last one ended, whoever wanted that.
+//!    Where its condition asks something of `there`, it holds if it does for one site of the place that it leads to, and only those sites
+//!    are weighed for which it does: who waits for data that lies at one site has no wish to be at another.
 //! 4. A move must gain more than it takes ([`estimate`]). Where that cannot be reckoned it is made.
 //! 5. A move that is declined leaves the state as it is; the rule may win later. It is told once, and again only when the
 //!    reason becomes another one or the rule has not held in between.
@@ -33,7 +35,7 @@ pub use history::History;
 pub use outlook::Outlook;
 pub use situation::{Mode, Site, Situation};
 
-use crate::profile::Profile;
+use crate::profile::{Profile, Rule};
 use phases::Phases;
 
 /// How a move ended.
@@ -136,7 +138,7 @@ impl Policy {
         }
         self.notice_site(now, situation);
         self.notice_phases(now, readings, situation);
-        let rule = self.fires(readings)?;
+        let rule = self.fires(readings, situation)?;
         let to = self.profile.rules[rule].to;
         if to == self.state {
             return None;
@@ -221,7 +223,7 @@ impl Policy {
         let shown: Vec<bool> = (0..self.profile.states.len())
             .map(|state| {
                 let mut rules = self.profile.rules.iter().filter(|rule| rule.to == state);
-                rules.any(|rule| rule.when.holds(readings) == Some(true))
+                rules.any(|rule| self.holds(rule, readings, situation) == Some(true))
             })
             .collect();
         for ended in self.phases.note(now, &shown, &situation.site) {
@@ -233,11 +235,24 @@ impl Policy {
         }
     }
 
+    /// The site that a rule is about: of the place that it leads to the first for which it certainly holds, else the first.
+    fn there<'a>(&self, rule: &Rule, readings: &Readings, situation: &'a Situation) -> Option<&'a str> {
+        let sites = situation.sites_of(&self.profile.state(rule.to).place);
+        let good = sites.iter().find(|site| rule.when.holds(readings, Some(site)) == Some(true));
+        good.or(sites.first()).map(String::as_str)
+    }
+
+    /// Whether a rule holds for any site of the place that it leads to.
+    fn holds(&self, rule: &Rule, readings: &Readings, situation: &Situation) -> Option<bool> {
+        rule.when.holds(readings, self.there(rule, readings, situation))
+    }
+
     /// The rule that fires, if any; counts for how long each has held.
-    fn fires(&mut self, readings: &Readings) -> Option<usize> {
+    fn fires(&mut self, readings: &Readings, situation: &Situation) -> Option<usize> {
         let mut best: Option<usize> = None;
         for (index, rule) in self.profile.rules.iter().enumerate() {
-            let holds = rule.from.contains(&self.state) && rule.when.holds(readings) == Some(true);
+            let holds =
+                rule.from.contains(&self.state) && self.holds(rule, readings, situation) == Some(true);
             if !holds {
                 self.held[index] = 0;
                 self.told[index] = None;
@@ -255,7 +270,8 @@ impl Policy {
         let fired = &self.profile.rules[rule];
         let to = self.profile.state(fired.to);
         let elapsed = self.phases.elapsed(fired.to, now);
-        let candidates = estimate::candidates(to, elapsed, &self.history, situation);
+        let mut candidates = estimate::candidates(to, elapsed, &self.history, situation, readings);
+        candidates.retain(|candidate| fired.when.holds(readings, Some(&candidate.site)) == Some(true));
         let best = estimate::best(&candidates);
         let wait = self.settled.map(|settled| (settled + self.profile.residence).saturating_sub(now));
         let action = match (best, wait) {

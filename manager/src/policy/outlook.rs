@@ -51,13 +51,14 @@ impl Policy {
         let one = |rule: &&crate::profile::Rule| {
             let to = self.profile.state(rule.to);
             let sites = situation.sites_of(&to.place);
+            let there = self.there(rule, readings, situation);
             Outlook {
                 to_state: to.name.clone(),
                 place: to.place.clone(),
                 sites: sites.to_vec(),
                 when: words(&rule.text),
-                now: said(&rule.text, readings),
-                holds: rule.when.holds(readings),
+                now: said(&rule.text, readings, there),
+                holds: rule.when.holds(readings, there),
                 stays: rule.to == self.state || sites.contains(&situation.site),
             }
         };
@@ -83,7 +84,25 @@ mod tests {
             [
                 "stays when inputs >= 15 (now: not known)",
                 "to crunch at compute (no site has that role) when busiest >= 0.8 (now: busiest 12 %)",
+                "to crunch at compute (no site has that role) when demand:there >= 0.8 and updates < 5 (now: not known)",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_waited_for_at_a_site_is_said_with_its_name() {
+        let policy = Policy::new(Profile::embedded("builtin").unwrap(), History::default());
+        let roles = [("home", vec!["desk"]), ("compute", vec!["big", "huge"])];
+        let owned = |(role, sites): (&str, Vec<&str>)| {
+            (role.to_owned(), sites.into_iter().map(str::to_owned).collect())
+        };
+        let roles = roles.map(owned).into();
+        let situation = Situation { site: "desk".to_owned(), roles, ..Situation::default() };
+        let net = [("huge".to_owned(), sensors::Net { waited: 0.5, ..sensors::Net::default() })].into();
+        let readings = Readings { busiest: Some(0.4), updates: Some(0.0), net, ..Readings::default() };
+        let outlook = policy.outlook(&readings, &situation);
+        let last = outlook.last().unwrap();
+        assert_eq!(last.holds, Some(true));
+        assert_eq!(last.now, "demand:huge 90 % (busiest 40 %, net_wait:huge 50 %), updates 0.0");
     }
 }

@@ -74,6 +74,62 @@ fn who_is_interacted_with_is_not_taken_away() {
     assert_eq!(moved_to(policy.step(s(11), &busy(), &at("desk"))), Some("cluster".to_owned()));
 }
 
+/// Half of the time it computes, and for so much of it it waits for data at a site; nobody looks.
+fn reads_from(site: &str, waited: f64) -> Readings {
+    let net = [(site.to_owned(), sensors::Net { inward: 2e5, outward: 1e4, waited })].into();
+    let (inputs, updates) = (Some(0.0), Some(0.0));
+    Readings { busiest: Some(0.5), inputs, updates, net, ..Readings::default() }
+}
+
+/// Two sites may compute; the data of one of them is waited for.
+fn with_two(roles: &[&str]) -> Situation {
+    let mut situation = at("desk");
+    let sites = roles.iter().map(|site| (*site).to_owned()).collect();
+    situation.roles.insert("compute".to_owned(), sites);
+    situation.sites.insert("near".to_owned(), Site { migration: Some(s(30)), ..Site::default() });
+    situation
+}
+
+#[test]
+fn who_waits_for_data_between_computing_goes_to_where_it_lies_and_nowhere_else() {
+    let both = with_two(&["cluster", "near"]);
+    let decision = builtin().step(s(10), &reads_from("near", 0.4), &both).unwrap();
+    assert_eq!(
+        decision.sentence(),
+        "Moved from desk to near for crunch: demand:there >= 0.8 and updates < 5 (demand:near 90 % (busiest 50 %, net_wait:near 40 %), updates 0.0)."
+    );
+    let json = serde_json::to_string(&decision).unwrap();
+    assert_eq!(serde_json::from_str::<Decision>(&json).unwrap(), decision);
+    // It need not be where nobody computes, and half of the time alone is no wish.
+    assert_eq!(builtin().step(s(10), &reads_from("home", 0.4), &both), None);
+    assert_eq!(builtin().step(s(10), &reads_from("near", 0.4), &with_two(&["cluster"])), None);
+    assert_eq!(builtin().step(s(10), &reads_from("near", 0.2), &both), None);
+}
+
+#[test]
+fn who_looks_at_a_film_or_works_is_left_where_they_are() {
+    let both = with_two(&["cluster", "near"]);
+    let film = Readings { updates: Some(24.0), ..reads_from("near", 0.5) };
+    assert_eq!(builtin().step(s(10), &film, &both), None);
+    let works = Readings { inputs: Some(20.0), ..reads_from("near", 0.5) };
+    assert_eq!(builtin().step(s(10), &works, &both), None);
+    // What is shown is not known: nothing is certain.
+    let unseen = Readings { updates: None, ..reads_from("near", 0.5) };
+    assert_eq!(builtin().step(s(10), &unseen, &both), None);
+}
+
+#[test]
+fn a_site_that_is_no_faster_is_so_for_whoever_waits_for_its_data() {
+    let mut both = with_two(&["cluster", "near"]);
+    for site in both.sites.values_mut() {
+        (site.cpus, site.clock_mhz) = (Some(2), Some(2000));
+    }
+    let decision = builtin().step(s(10), &reads_from("near", 0.4), &both).unwrap();
+    assert_eq!(decision.candidates[0].speedup, Some(1.8), "half of its time it computes");
+    assert_eq!(moved_to(Some(decision)), Some("near".to_owned()));
+    assert_eq!(why(builtin().step(s(10), &busy(), &both)), Some(Why::NotWorthwhile));
+}
+
 #[test]
 fn a_move_waits_for_the_minimum_residence_and_that_is_told_once() {
     let mut policy = builtin();

@@ -73,7 +73,7 @@ impl Picture {
         let values: Vec<(f64, Option<f64>)> =
             replay.polls.iter().map(|poll| (poll.at.as_secs_f64(), poll.readings.get(sensor))).collect();
         let top = values.iter().filter_map(|(_, value)| *value).fold(0.0, f64::max);
-        let top = if matches!(sensor, "cpu" | "busiest" | "host") { 1.0 } else { nice(top) };
+        let top = if unit(sensor) == "share" { 1.0 } else { nice(top) };
         let (y, bottom, right) = (self.y, self.y + PLOT, LEFT + WIDTH);
         write!(
             self.body,
@@ -161,7 +161,9 @@ impl Picture {
 /// Sensors that said something.
 fn sensors(replay: &Replay) -> Vec<String> {
     let mut names: Vec<String> =
-        ["inputs", "fps", "response", "busiest", "cpu", "net_in", "net_out"].map(str::to_owned).into();
+        ["inputs", "fps", "updates", "response", "busiest", "cpu", "net_in", "net_out", "net_wait"]
+            .map(str::to_owned)
+            .into();
     let external = replay.polls.iter().flat_map(|poll| poll.readings.external.keys());
     for name in external {
         if !names.contains(name) {
@@ -213,9 +215,9 @@ fn runs(polls: &[Poll], what: impl Fn(&Poll) -> String) -> Vec<(f64, f64, String
 fn unit(sensor: &str) -> &'static str {
     match sensor.split(':').next().unwrap_or_default() {
         "inputs" => "in 10 s",
-        "fps" | "fps_paper" => "frames/s",
+        "fps" | "fps_paper" | "updates" => "frames/s",
         "response" | "rtt" => "ms",
-        "cpu" | "busiest" | "host" => "share",
+        "cpu" | "busiest" | "host" | "net_wait" | "demand" => "share",
         "net_in" | "net_out" => "bytes/s",
         _ => "",
     }

@@ -14,6 +14,7 @@ const charts = [
   chart("Network", [
     { name: "to it", pick: (point) => point[3], words: rate },
     { name: "from it", pick: (point) => point[4], words: rate },
+    { name: "waits for what is far", pick: (point) => point[8], words: percent, drawn: false },
   ], (greatest) => round(greatest / 1024, 1) * 1024),
   chart("Display", [
     { name: "frames", pick: (point) => point[5], words: (value) => `${Math.round(value)}/s` },

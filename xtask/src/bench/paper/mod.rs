@@ -13,6 +13,7 @@ mod modes;
 mod nfs;
 mod plot;
 mod tables;
+mod trace;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -57,6 +58,9 @@ pub(crate) struct Arguments {
     /// Seconds of the session that is replayed; with Snowbird 90 at least, since nothing moves sooner than a minute after a move. 0: none.
     #[arg(long, default_value_t = 20)]
     look: u32,
+    /// With Snowbird: writes what the agent's supervisor tells until it moves to JOB.jsonl in this folder, as a trace for profiles.
+    #[arg(long, value_name = "DIR")]
+    trace: Option<PathBuf>,
     /// Draw to docs/bench/paper-*.svg, too.
     #[arg(long)]
     draw: bool,

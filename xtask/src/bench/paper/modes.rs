@@ -1,12 +1,13 @@
 //! A job in each mode: at the desk only, at the server only, and where Snowbird has it. One agent does them in turn; it is moved
 //! by hand between two modes, never within one of the first two. A session that cannot be replayed costs no crunch: that is kept.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use super::job::Job;
 use super::kept::{Kept, Moved, Row, Seen};
+use super::trace::Listener;
 use super::{Arguments, look};
 use crate::rig::console::Console;
 use crate::rig::{AGENT, DESK, PATIENCE, SERVER, World, now_ms, shown, since_s, took_s};
@@ -81,7 +82,7 @@ pub(super) fn run(
                 look::Far::open(world).and_then(|far| look::replay(world, far.address(), seconds, &report))
             }
             Mode::Snowbird => {
-                let (looked, site) = snowbird(world, &console, &mut row, seconds, &report, faults)?;
+                let (looked, site) = snowbird(world, &console, &mut row, arguments, &report, faults)?;
                 at = site;
                 looked
             }
@@ -105,14 +106,20 @@ fn snowbird(
     world: &World,
     console: &Console,
     row: &mut Row,
-    seconds: u32,
+    arguments: &Arguments,
     report: &std::path::Path,
     faults: &mut Vec<String>,
 ) -> Result<(Result<Option<Seen>>, &'static str)> {
     world.snowbird(&["auto", AGENT, "auto", "--role", &format!("compute={SERVER}")])?;
+    let listener = arguments.trace.as_ref().map(|_| Listener::begin(world)).transpose()?;
     std::thread::sleep(IDLES);
-    let asked = now_ms();
+    let (asked, began) = (now_ms(), Instant::now());
     row.crunch_s = console.job(DESK, PATIENCE)?;
+    if let (Some(listener), Some(folder)) = (listener, &arguments.trace) {
+        let made =
+            format!("recorded (cargo xtask bench paper): {}, {}, {} ms", row.job, row.size, row.rtt_ms);
+        listener.write(&folder.join(format!("{}.jsonl", row.job)), &made, began)?;
+    }
     match world.moved(SERVER, asked, LEAST) {
         Ok((decided, account)) => {
             println!("   there: seen after {:.1} s; {}", since_s(asked, decided), shown(&account));
@@ -122,6 +129,7 @@ fn snowbird(
         Err(error) => faults.push(format!("{}, {}, its move: {error:#}", row.job, row.mode)),
     }
     let mut looked = Ok(None);
+    let seconds = arguments.look;
     if seconds > 0 {
         let began = now_ms();
         looked = look::view(world)
