@@ -7,3 +7,6 @@
 
 pub mod frame;
 pub mod job;
+
+/// What init says on the console before anything else: where it is missing, nothing of ours has run.
+pub const BEGUN: &str = "init: begins";

@@ -1,4 +1,4 @@
-//! PID 1 of the test guest: loads the modules of the initramfs, builds a root out of the host's root
+//! PID 1 of the test guest: brings up the processors that were left out at boot, loads the modules of the initramfs, builds a root out of the host's root
 //! (read-only, over 9p) with a tmpfs on top, runs one command there, and says how it ended.
 //!
 //! Linked statically, so that the initramfs needs nothing else: no shell, no busybox.
@@ -10,12 +10,14 @@
 
 mod mounts;
 mod port;
+mod processors;
 mod run;
 
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use guest_init::BEGUN;
 use guest_init::frame::Frame;
 use guest_init::job::{self, Job};
 
@@ -24,6 +26,7 @@ fn main() {
         eprintln!("guest-init is the first process of the test guest and does nothing elsewhere");
         std::process::exit(2);
     }
+    eprintln!("{BEGUN}");
     if let Err(error) = boot() {
         eprintln!("init: {error}");
     }
@@ -49,6 +52,7 @@ fn boot() -> io::Result<()> {
 }
 
 fn work(port: &Arc<Mutex<std::fs::File>>) -> io::Result<i32> {
+    processors::bring_up()?;
     load_modules()?;
     let job = Job::decode(&std::fs::read(job::PATH)?)?;
     mounts::new_root(&job)?;

@@ -34,6 +34,13 @@ fn writes_can_be_logged_and_made_to_fail() {
     assert!(["dm_log_writes", "dm_flakey", "nbd"].iter().all(|name| modules.contains(name)), "{modules}");
 }
 
+/// The kernel boots with one.
+#[test]
+fn every_processor_is_up() {
+    let list = |name| std::fs::read_to_string(format!("/sys/devices/system/cpu/{name}")).unwrap();
+    assert_eq!((list("online"), list("present")), ("0-1\n".to_owned(), "0-1\n".to_owned()));
+}
+
 #[test]
 fn there_is_room_on_scratch() {
     std::fs::write("/scratch/file", "content").unwrap();

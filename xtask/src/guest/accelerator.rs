@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Options, boot};
+use super::{Options, boot, race};
 use crate::setup::kernel::Kernel;
 use crate::{process, workspace};
 
@@ -26,6 +26,14 @@ impl Accelerator {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
             Self::Emulation => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+        }
+    }
+
+    /// What its kernel is told besides.
+    pub(super) fn parameters(self) -> &'static str {
+        match self {
+            Self::Kvm => "",
+            Self::Emulation => race::PARAMETERS,
         }
     }
 

@@ -6,12 +6,13 @@
 //! `/share` (a folder of the host) and on disks of the caller.
 //!
 //! Invariants: a run ends by its time limit; a run that ends without a status of the command is an
-//! error with the kernel's last words; no QEMU outlives this process, nor the thread that started it.
+//! error with the kernel's last words; a command is begun once; no QEMU outlives this process, nor the thread that started it.
 
 mod accelerator;
 pub(crate) mod cpio;
 mod initramfs;
 mod qemu;
+mod race;
 mod run_folder;
 mod stream;
 
@@ -99,6 +100,42 @@ pub(crate) fn run(command: &[String], options: &Options) -> Result<i32> {
 
 fn boot(kernel: &Kernel, accelerator: Accelerator, command: &[String], options: &Options) -> Result<i32> {
     let started = Instant::now();
+    let mut boot = boot_once((kernel, accelerator), command, options, started)?;
+    if accelerator == Accelerator::Emulation
+        && matches!(boot.end, stream::End::Died)
+        && race::lost(&boot.console)
+    {
+        eprintln!(
+            "xtask: the guest's kernel died at its boot by a race of QEMU's, before its first process: it is booted once more"
+        );
+        boot = boot_once((kernel, accelerator), command, options, started)?;
+    }
+    let why = match boot.end {
+        stream::End::Exit(code) => return Ok(code),
+        stream::End::Broken(why) => format!("the guest did not come up: {why}"),
+        stream::End::Stopped => "QEMU has stopped the guest".to_owned(),
+        stream::End::Died => "the guest ended before its command did".to_owned(),
+        stream::End::TimeLimit => format!("the guest was ended after {} s", options.limit.as_secs()),
+    };
+    // What was shown is not said twice.
+    let qemu_said = if options.shown { "" } else { boot.qemu_said.as_str() };
+    bail!("{why}\n{qemu_said}{}", run_folder::last_words(&boot.console))
+}
+
+/// A guest from its boot to its end.
+struct Boot {
+    end: stream::End,
+    qemu_said: String,
+    /// What the kernel and init wrote to the serial console.
+    console: String,
+}
+
+fn boot_once(
+    (kernel, accelerator): (&Kernel, Accelerator),
+    command: &[String],
+    options: &Options,
+    started: Instant,
+) -> Result<Boot> {
     let folder = RunFolder::create()?;
     std::fs::create_dir_all(&options.share)
         .with_context(|| format!("cannot create {}", options.share.display()))?;
@@ -127,14 +164,5 @@ fn boot(kernel: &Kernel, accelerator: Accelerator, command: &[String], options: 
     } else {
         stream::run(command, left, options.log.as_deref(), options.shown)?
     };
-    let why = match end {
-        stream::End::Exit(code) => return Ok(code),
-        stream::End::Broken(why) => format!("the guest did not come up: {why}"),
-        stream::End::Stopped => "QEMU has stopped the guest".to_owned(),
-        stream::End::Died => "the guest ended before its command did".to_owned(),
-        stream::End::TimeLimit => format!("the guest was ended after {} s", options.limit.as_secs()),
-    };
-    // What was shown is not said twice.
-    let qemu_said = if options.shown { "" } else { qemu_said.as_str() };
-    bail!("{why}\n{qemu_said}{}", folder.last_words())
+    Ok(Boot { end, qemu_said, console: folder.console() })
 }

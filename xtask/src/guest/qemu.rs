@@ -31,7 +31,9 @@ pub(super) fn command(
 
     command.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(folder.path("initramfs"));
     // A kernel that oopses stops the test instead of going on half dead: panic, then -no-reboot.
-    command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic rdinit=/init"]);
+    let more = accelerator.parameters();
+    let parameters = format!("console=ttyS0 loglevel=5 panic=-1 oops=panic rdinit=/init {more}");
+    command.args(["-append", parameters.trim_end()]);
     command.arg("-serial").arg(format!("file:{}", plain(&folder.path("serial"))?));
 
     command.args(["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"]);

@@ -36,14 +36,18 @@ impl RunFolder {
         self.0.join(name)
     }
 
-    /// The end of what the kernel and init wrote to the serial console.
-    pub(super) fn last_words(&self) -> String {
+    /// What the kernel and init wrote to the serial console.
+    pub(super) fn console(&self) -> String {
         let log = std::fs::read(self.path("serial")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<_> = log.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-        let last = lines.get(lines.len().saturating_sub(40)..).unwrap_or_default();
-        format!("--- the guest's console, last {} of {} lines\n{}", last.len(), lines.len(), last.join("\n"))
+        String::from_utf8_lossy(&log).into_owned()
     }
+}
+
+/// The end of what was written to the console.
+pub(super) fn last_words(console: &str) -> String {
+    let lines: Vec<_> = console.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let last = lines.get(lines.len().saturating_sub(40)..).unwrap_or_default();
+    format!("--- the guest's console, last {} of {} lines\n{}", last.len(), lines.len(), last.join("\n"))
 }
 
 impl Drop for RunFolder {
