@@ -67,8 +67,7 @@ reached through the agent's network at its home, and its connection survives mov
 The address stays the same while the agent moves, and viewers stay connected; every user of this machine can connect to it.
 The proxy behind it ends when the agent is off.
 With --gl, said at the agent's home and remembered, the agent's programs are drawn by way of tcp:10.0.2.2:PORT wherever it is.
-In it, install VMGL's library once (vmgl-proxy gl install --to tcp:10.0.2.2:PORT), and run `vmgl-proxy gl watch --to …` in
-the session that is looked at. Every user of this machine can connect to that port, too, and have things drawn.";
+In it, install VMGL's library once (vmgl-proxy gl install --to tcp:10.0.2.2:PORT). Every user of this machine can connect to that port, too, and have things drawn.";
 
 const HOME: &str = "Examples:
   snowbird home work --to laptop

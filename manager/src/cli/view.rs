@@ -97,10 +97,7 @@ async fn door(folder: &Path, args: &ViewArgs) -> Result<Option<String>, Told> {
 
 /// What is to be done in the agent.
 fn for_the_agent(gl: &str) -> String {
-    format!(
-        "its OpenGL programs are drawn here; once, as root in the agent: vmgl-proxy gl install --to {gl}\n\
-         and in the session that is looked at:                          vmgl-proxy gl watch --to {gl}"
-    )
+    format!("its OpenGL programs are drawn here; once, as root in the agent: vmgl-proxy gl install --to {gl}")
 }
 
 /// VNC's programs take a number after one colon for a display's, after two for a port's.

@@ -36,7 +36,8 @@ enum What {
     Install(install::Arguments),
     /// In the agent: say which OpenGL a program gets, and what to do where it is not VMGL's
     Check(install::Check),
-    /// In the agent: tell the proxy where windows with OpenGL pictures are seen, until the X server ends
+    /// In the agent: tell the proxy where windows with OpenGL pictures are seen, until the X server ends. The library starts one where
+    /// none is; one that is started by hand takes its place
     Watch {
         /// The X server; $DISPLAY if it is not given
         #[arg(long, value_name = "DISPLAY")]
@@ -44,6 +45,12 @@ enum What {
         /// What the proxy was given as --gl-listen, as it is reached from here
         #[arg(long, value_name = "ADDR")]
         to: Address,
+        /// Start it as nobody's child, unless there is one: what the library does
+        #[arg(long, hide = true)]
+        beside: bool,
+        /// End where there is one
+        #[arg(long, hide = true)]
+        first: bool,
     },
     /// Programs that draw at a proxy: calls, bytes, pictures a second, and which commands each has waited for, how often and how
     /// long; whether a compositing manager runs in the agent
@@ -102,13 +109,32 @@ fn render() -> Result<()> {
     Ok(vmgl_gl_renderer::run(proxy)?)
 }
 
-/// Starts the process that draws, as nobody's child: the program that wanted it waits for this one only.
-fn soft_beside() -> Result<()> {
-    let mut command = std::process::Command::new(std::env::current_exe()?);
-    command.args(["gl", "soft", "--stay"]).stdin(Stdio::inherit()).stdout(Stdio::null()).process_group(0);
-    command.env("LIBGL_ALWAYS_SOFTWARE", "1");
-    command.spawn().context("starting what draws in software")?;
+/// Starts a process that stays, as nobody's child: the program that wanted it waits for this one only.
+fn start_beside(command: &mut std::process::Command) -> Result<()> {
+    command
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("starting what stays beside the program")?;
     Ok(())
+}
+
+fn this_program(arguments: &[&str]) -> Result<std::process::Command> {
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.arg("gl").args(arguments);
+    Ok(command)
+}
+
+fn soft_beside() -> Result<()> {
+    let mut command = this_program(&["soft", "--stay"])?;
+    start_beside(command.stdin(Stdio::inherit()).env("LIBGL_ALWAYS_SOFTWARE", "1"))
+}
+
+fn watch_beside(display: Option<String>, to: &Address) -> Result<()> {
+    let mut command = this_program(&["watch", "--first", "--to", &to.to_string()])?;
+    command.args(display.iter().flat_map(|display| ["--display", display]));
+    // It outlives the program, and must not hold what whoever started that waits for the end of.
+    start_beside(command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::null()))
 }
 
 #[allow(clippy::print_stdout, reason = "a program's answer goes to its standard output")]
@@ -116,8 +142,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
     match arguments.what {
         What::Install(arguments) => install::run(&arguments),
         What::Check(arguments) => install::check(&arguments),
-        What::Watch { display, to } => {
-            let watching = tokio::task::spawn_blocking(move || watch::run(display.as_deref(), &to));
+        What::Watch { display, to, beside: true, .. } => watch_beside(display, &to),
+        What::Watch { display, to, first, .. } => {
+            let watching = tokio::task::spawn_blocking(move || watch::run(display.as_deref(), &to, !first));
             Ok(watching.await.context("the watcher")??)
         }
         What::Stat { path } => {

@@ -58,6 +58,8 @@ const COMPOSITED: u16 = 1;
 
 /// The property by which a program says that it draws in a window: two items of 32 bits, the lower half of its number first.
 pub const PROPERTY: &str = "_VMGL_STREAM";
+/// The selection that an X server's watcher owns: there is one.
+pub const WATCHER: &str = "_VMGL_WATCHER";
 
 /// Why a report is refused.
 #[derive(Debug, Error, PartialEq, Eq)]

@@ -8,6 +8,9 @@
 //! telling what the windows' own places and order say. Some of them announce themselves to nobody: the server tells of the
 //! selection that each of them owns.
 //!
+//! An X server has one watcher, which owns a selection ([`WATCHER`]). A program's library starts one where there is none; one that is
+//! started by hand takes the other's place.
+//!
 //! Invariant: what is asked about a window's children is asked with the server grabbed, so no event is older than it.
 //! Fault model: the X server's end is the watcher's end. A proxy that does not read holds it up for [`PATIENCE`] at most.
 
@@ -25,13 +28,13 @@ use x11rb::protocol::Event as XEvent;
 use x11rb::protocol::shape::{ConnectionExt as _, SK};
 use x11rb::protocol::xfixes::{self, ConnectionExt as _, SelectionEventMask};
 use x11rb::protocol::xproto::{
-    Atom, AtomEnum, ChangeWindowAttributesAux, ConnectionExt, EventMask, MapState, Place as Circulation,
-    WindowClass,
+    Atom, AtomEnum, ChangeWindowAttributesAux, ConnectionExt, CreateWindowAux, EventMask, MapState,
+    Place as Circulation, WindowClass,
 };
 use x11rb::rust_connection::RustConnection;
 
 use super::area::Piece;
-use super::seen::{self, PROPERTY, Report};
+use super::seen::{self, PROPERTY, Report, WATCHER};
 use super::tree::{Child, Event, Place, TooMany, Tree};
 use crate::Address;
 
@@ -55,6 +58,12 @@ pub enum WatchError {
     /// It cannot say which shape windows have.
     #[error("the X server has no SHAPE extension")]
     NoShapes,
+    /// Another is there, and is not to be replaced.
+    #[error("another watcher tells of this X server's windows")]
+    Another,
+    /// Another was started.
+    #[error("another watcher has taken this one's place")]
+    Replaced,
     /// Too many windows.
     #[error(transparent)]
     TooMany(#[from] TooMany),
@@ -63,13 +72,15 @@ pub enum WatchError {
     Wait(#[from] rustix::io::Errno),
 }
 
-/// Watches until the X server at `display` (else `$DISPLAY`) goes away, and tells the proxy at `to`.
+/// Watches until the X server at `display` (else `$DISPLAY`) goes away, and tells the proxy at `to`. A watcher that is there
+/// is replaced, if `replaces`.
 ///
 /// # Errors
 /// Always: why it ended.
-pub fn run(display: Option<&str>, to: &Address) -> Result<(), WatchError> {
+pub fn run(display: Option<&str>, to: &Address, replaces: bool) -> Result<(), WatchError> {
     let (x, screen) = x11rb::connect(display)?;
-    let mut watcher = Watcher::new(x, screen)?;
+    let owned = own(&x, screen, replaces)?;
+    let mut watcher = Watcher::new(x, screen, owned)?;
     let mut proxy = Proxy { to: to.clone(), stream: None, tried: None };
     loop {
         watcher.hear()?;
@@ -88,8 +99,27 @@ pub fn run(display: Option<&str>, to: &Address) -> Result<(), WatchError> {
     }
 }
 
+/// Becomes the X server's only watcher; the selection that says so.
+fn own(x: &RustConnection, screen: usize, replaces: bool) -> Result<Atom, WatchError> {
+    let root = x.setup().roots.get(screen).ok_or(ConnectError::InvalidScreen)?.root;
+    let owned = x.intern_atom(false, WATCHER.as_bytes())?.reply()?.atom;
+    let window = x.generate_id().map_err(|_| ConnectionError::UnknownError)?;
+    let input_only = WindowClass::INPUT_ONLY;
+    x.create_window(0, window, root, 0, 0, 1, 1, 0, input_only, 0, &CreateWindowAux::new())?.check()?;
+    // Nobody else may come in between the question and the claim.
+    x.grab_server()?;
+    let there = x.get_selection_owner(owned)?.reply()?.owner != x11rb::NONE;
+    if replaces || !there {
+        x.set_selection_owner(window, owned, x11rb::CURRENT_TIME)?;
+    }
+    x.ungrab_server()?;
+    x.flush()?;
+    if there && !replaces { Err(WatchError::Another) } else { Ok(owned) }
+}
+
 struct Watcher {
     x: RustConnection,
+    owned: Atom,
     root: u32,
     property: Atom,
     compositor: Atom,
@@ -101,7 +131,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(x: RustConnection, screen: usize) -> Result<Self, WatchError> {
+    fn new(x: RustConnection, screen: usize, owned: Atom) -> Result<Self, WatchError> {
         let setup = x.setup().roots.get(screen).ok_or(ConnectError::InvalidScreen)?;
         let (root, width, height) = (setup.root, setup.width_in_pixels, setup.height_in_pixels);
         let atom = |name: &str| Ok::<_, WatchError>(x.intern_atom(false, name.as_bytes())?.reply()?.atom);
@@ -119,7 +149,7 @@ impl Watcher {
         }
         let (own_bits, tree) = (x.setup().resource_id_mask, Tree::new(root, width, height));
         let mut watcher =
-            Self { x, root, property, compositor, manager, own_bits, is_composited: false, tree };
+            Self { x, owned, root, property, compositor, manager, own_bits, is_composited: false, tree };
         watcher.composited()?;
         watcher.learn(vec![root])?;
         Ok(watcher)
@@ -165,6 +195,7 @@ impl Watcher {
                 return self.ask_shape(e.affected_window);
             }
             XEvent::XfixesSelectionNotify(e) if e.selection == self.compositor => return self.composited(),
+            XEvent::SelectionClear(e) if e.selection == self.owned => return Err(WatchError::Replaced),
             XEvent::ClientMessage(e) if e.type_ == self.manager => return self.composited(),
             _ => return Ok(()),
         };

@@ -14,7 +14,7 @@ pub(crate) struct Desk {
     pub(crate) proxy: Proxy,
     pub(crate) viewer: Viewer,
     pub(crate) door: PathBuf,
-    _watcher: Running,
+    watcher: Option<Running>,
     _dir: tempfile::TempDir,
 }
 
@@ -25,6 +25,19 @@ impl Desk {
 
     /// With more words for the proxy.
     pub(crate) fn with(size: &str, words: &[&str]) -> Self {
+        let mut desk = Self::unwatched(size, words);
+        desk.watch();
+        desk
+    }
+
+    /// Starts its watcher.
+    pub(crate) fn watch(&mut self) {
+        self.watcher = Some(watcher(&self.server.display, &self.door));
+        eventually("the watcher is there", || (self.stat()["watched"] == true).then_some(()));
+    }
+
+    /// Without a watcher.
+    pub(crate) fn unwatched(size: &str, words: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let door = dir.path().join("gl");
         let server = Xvnc::start(dir.path().join("vnc"), size);
@@ -34,11 +47,8 @@ impl Desk {
         more.extend(words);
         let proxy = Proxy::start(dir.path(), &server.path, &more);
         proxy.attached();
-        let watcher = watcher(&server.display, &door);
         let viewer = Viewer::connect(&proxy.door, Encoding::Zrle, None).unwrap();
-        let desk = Self { server, proxy, viewer, door, _watcher: watcher, _dir: dir };
-        eventually("the watcher is there", || (desk.stat()["watched"] == true).then_some(()));
-        desk
+        Self { server, proxy, viewer, door, watcher: None, _dir: dir }
     }
 
     /// What `vmgl-proxy gl stat` says.

@@ -92,6 +92,38 @@ fn gears_turn_at_the_desk_and_none_of_their_pixels_are_in_the_agent() {
 }
 
 #[test]
+fn a_program_whose_windows_nobody_watches_has_them_watched() {
+    let mut desk = Desk::unwatched("320x240", &[]);
+    let gears = |desk: &Desk| {
+        let mut gears = Agent::installed(desk).command("glxgears");
+        Running(gears.args(["-geometry", "200x150+40+30"]).stdout(Stdio::null()).spawn().unwrap())
+    };
+    let place = Rect::new(40, 30, 200, 150);
+    let coloured =
+        |shown: &Framebuffer| shown.crop(place).pixels().iter().filter(|pixel| **pixel != 0).count() > 4000;
+    let watchers = |desk: &Desk| {
+        let words = format!("gl watch --first --to {}", crate::peers::unix(&desk.door));
+        let found = Command::new("pgrep").args(["-f", &words]).output().unwrap().stdout;
+        found.iter().filter(|byte| **byte == b'\n').count()
+    };
+    let first = gears(&desk);
+    desk.viewer.sees("gears", coloured);
+    let second = gears(&desk);
+    eventually("both programs draw", || {
+        (desk.stat()["programs"].as_array().unwrap().len() == 2).then_some(())
+    });
+    assert_eq!(watchers(&desk), 1);
+
+    // It outlives who started it; one that a person starts takes its place.
+    drop((first, second));
+    desk.watch();
+    eventually("the library's watcher has ended", || (watchers(&desk) == 0).then_some(()));
+    let _third = gears(&desk);
+    desk.viewer.sees("gears again", coloured);
+    assert_eq!(watchers(&desk), 0);
+}
+
+#[test]
 fn pictures_are_those_of_the_same_program_without_a_desk() {
     let dir = tempfile::tempdir().unwrap();
     let old = build(dir.path(), "draw", &["-l:libGL.so.1", "-l:libX11.so.6", "-lm"]);

@@ -133,7 +133,11 @@ impl Program {
         }
         x::sync(display);
         let (window, stream) = (u32::try_from(xid).ok()?, self.wire.link.id());
-        let size = self.server(display)?.watch(window, stream)?;
+        let server = self.server(display)?;
+        let (size, wants_watcher) = (server.watch(window, stream)?, server.wants_watcher());
+        if wants_watcher && let Some(name) = x::display_name(display) {
+            self.wire.link.start_watcher(&name);
+        }
         Some(self.add(xid, WINDOW, size, Some(config)))
     }
 

@@ -1,6 +1,7 @@
 //! The X server: what it says of visuals and windows, asked on a connection of our own, and the three functions of Xlib's
 //! that the program's own connection needs.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use std::sync::OnceLock;
 
@@ -132,6 +133,10 @@ pub(crate) enum Change {
 pub(crate) struct Server {
     connection: RustConnection,
     stream: u32,
+    /// The selection that a watcher of its windows owns.
+    watcher: u32,
+    /// Whether there is one was asked.
+    asked: Cell<bool>,
 }
 
 impl std::fmt::Debug for Server {
@@ -143,8 +148,9 @@ impl std::fmt::Debug for Server {
 impl Server {
     pub(crate) fn connect(name: &str) -> Option<Self> {
         let (connection, _) = x11rb::connect(Some(name)).ok()?;
-        let stream = connection.intern_atom(false, b"_VMGL_STREAM").ok()?.reply().ok()?.atom;
-        Some(Self { connection, stream })
+        let atom = |name: &[u8]| Some(connection.intern_atom(false, name).ok()?.reply().ok()?.atom);
+        let (stream, watcher) = (atom(b"_VMGL_STREAM")?, atom(b"_VMGL_WATCHER")?);
+        Some(Self { connection, stream, watcher, asked: Cell::new(false) })
     }
 
     /// An id that no client of the server has.
@@ -184,6 +190,15 @@ impl Server {
         );
         told.ok()?.check().ok()?;
         self.size(window)
+    }
+
+    /// Nobody tells where windows are seen, and this is the first time that it is asked.
+    pub(super) fn wants_watcher(&self) -> bool {
+        if self.asked.replace(true) {
+            return false;
+        }
+        let asked = self.connection.get_selection_owner(self.watcher).ok().and_then(|it| it.reply().ok());
+        asked.is_some_and(|it| it.owner == x11rb::NONE)
     }
 
     /// Letters of a font of some client's.

@@ -11,6 +11,7 @@
 //! Invariant: at most [`limits::RING`] bytes wait for acknowledgement; who would send more waits for the renderer.
 //! Invariant: of a new stream nothing comes before what rebuilds it.
 
+mod helper;
 mod inbox;
 mod listen;
 mod pace;
@@ -202,6 +203,16 @@ impl Link {
     pub(crate) fn id(&self) -> [u32; 2] {
         let [a, b, c, d, e, f, g, h, ..] = lock(&self.0.out).stream;
         [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
+    }
+
+    /// Has the desk told where windows of this X server are seen: without that it shows no picture.
+    pub(crate) fn start_watcher(&self, display: &str) {
+        let to = self.0.place.to_string();
+        if let Err(e) = helper::start(&["watch", "--beside", "--display", display, "--to", &to], None) {
+            log(format_args!(
+                "no watcher of windows could be started ({e}): the desk shows nothing unless `vmgl-proxy gl watch --to {to}` runs"
+            ));
+        }
     }
 
     /// Whether bytes on the way count.
