@@ -10,6 +10,8 @@ mod install;
 mod judge;
 mod life;
 mod life_egl;
+mod line;
+mod pace;
 #[path = "../proxy/peers/mod.rs"]
 mod peers;
 mod program;

@@ -87,7 +87,9 @@ impl Relay {
     }
 }
 
-trait End: Read + Write {
+/// An end of a connection.
+pub(crate) trait End: Read + Write {
+    /// Ends it for whoever has it.
     fn end(&self);
 }
 

@@ -137,6 +137,8 @@ pub(crate) struct Program {
     pub(crate) contexts: HashMap<u32, Context>,
     pub(crate) groups: Vec<Group>,
     pub(crate) drawables: HashMap<u64, Drawable>,
+    /// Swap intervals of windows that are not drawn on yet, by their X ids.
+    pub(crate) intervals: HashMap<u64, u32>,
     pub(crate) servers: HashMap<String, Server>,
     pub(crate) configs: HashMap<i32, &'static [Config]>,
     pub(crate) handles: HashMap<usize, Handle>,
@@ -191,6 +193,7 @@ pub(crate) fn begin(link: Link, caps: Caps) {
         contexts: HashMap::new(),
         groups: Vec::new(),
         drawables: HashMap::new(),
+        intervals: HashMap::new(),
         servers: HashMap::new(),
         configs: HashMap::new(),
         handles: HashMap::new(),

@@ -23,6 +23,8 @@ use crate::link::{Link, Place};
 use crate::{core, entries};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A mask that is an error: of the first context's, and another one of the second's.
+const FAILS: u32 = 0xbad;
 
 /// What the renderer has seen.
 #[derive(Default)]
@@ -124,7 +126,12 @@ fn serve(
 fn answer(command: &Command<'_>, events: &mut Vec<u8>) {
     match *command {
         Command::Control(Control::Swap { drawable, serial, .. }) => {
-            Event::Swapped { drawable, serial, micros: 0 }.encode(events);
+            Event::Swapped { drawable, serial, micros: 0, held: 0 }.encode(events);
+        }
+        Command::StencilMask { mask: FAILS } => {
+            for (context, error) in [(2, 0x0502), (1, 0x0500)] {
+                Event::GlError { context, error, opcode: 0, count: 1 }.encode(events);
+            }
         }
         Command::Control(Control::ShaderStatus { reply, .. }) => Event::put_reply(events, reply, 1, b"fine"),
         Command::Control(Control::Reflect { reply, .. }) => {

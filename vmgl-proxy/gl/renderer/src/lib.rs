@@ -27,6 +27,7 @@ mod memory;
 mod modes;
 mod names;
 mod pulse;
+mod reader;
 mod reflect;
 mod resolve;
 mod room;

@@ -18,11 +18,10 @@ use vmgl_gl_stream::{
 
 use crate::egl::{Egl, EglError};
 use crate::pulse::Pulse;
+use crate::reader::Reader;
 use crate::session::{Outlet, Session, SessionError};
 use crate::words::{Counts, FromRenderer, ToRenderer, hear, say};
 
-/// Bytes that are read at once.
-const READ: usize = 256 << 10;
 /// How long a program whose connection ended is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -97,13 +96,12 @@ struct Ready {
 
 struct Line {
     proxy: OwnedFd,
-    program: Option<OwnedFd>,
+    program: Option<Reader>,
     stream: Option<[u8; 16]>,
     outgoing: Outgoing,
     incoming: Incoming,
     connects: VecDeque<(Vec<u8>, OwnedFd)>,
     released: VecDeque<(u32, u8)>,
-    bytes: Vec<u8>,
     told: Counts,
     /// The last frame that was carried out.
     done: u64,
@@ -124,7 +122,6 @@ impl Line {
             incoming: Incoming::new()?,
             connects: VecDeque::new(),
             released: VecDeque::new(),
-            bytes: vec![0; READ],
             told: Counts::default(),
             done: 0,
             until: Instant::now() + PATIENCE,
@@ -150,7 +147,7 @@ impl Line {
         }
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let mut both = vec![PollFd::from_borrowed_fd(self.proxy.as_fd(), PollFlags::IN)];
-        both.extend(self.program.as_ref().map(|it| PollFd::from_borrowed_fd(it.as_fd(), PollFlags::IN)));
+        both.extend(self.program.as_ref().map(|it| PollFd::from_borrowed_fd(it.ready(), PollFlags::IN)));
         poll(&mut both, left.as_ref())?;
         let ready = |at: usize| both.get(at).is_some_and(|it| !it.revents().is_empty());
         Ok(Some(Ready { proxy: ready(0), program: ready(1) }))
@@ -191,7 +188,7 @@ impl Line {
         let next = self.incoming.taken() + 1;
         let caps = (verdict == Verdict::Welcome && hello.last == 0).then(|| caps.clone());
         let mut out = ServerHello { spec: SPEC, verdict, next, caps }.encode();
-        self.program = Some(program);
+        self.program = Some(Reader::new(program)?);
         if verdict != Verdict::Welcome {
             tracing::info!("{}: {verdict:?}", hello.name);
             self.write(&out);
@@ -208,18 +205,13 @@ impl Line {
     /// Reads what the program sent, and has it carried out.
     fn read(&mut self, session: &mut Session) -> Result<(), RunError> {
         let Some(program) = &self.program else { return Ok(()) };
-        match rustix::io::read(program, &mut self.bytes) {
-            Ok(0) => self.program = None,
-            Ok(count) => {
-                session.counts.packed_bytes += count as u64;
-                self.incoming.feed(self.bytes.get(..count).unwrap_or_default());
-            }
-            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => return Ok(()),
-            Err(fault) => {
-                tracing::info!("the program's connection: {fault}");
-                self.program = None;
-            }
-        }
+        let Some(piece) = program.piece()? else {
+            self.program = None;
+            return Ok(());
+        };
+        session.counts.packed_bytes += piece.bytes.len() as u64;
+        self.incoming.feed(&piece.bytes);
+        session.arrived = piece.at;
         while let Some(frame) = self.incoming.next_frame()? {
             self.outgoing.acked(self.incoming.acked());
             session.execute(&frame.payload, self)?;
@@ -247,7 +239,7 @@ impl Line {
     fn write(&mut self, mut bytes: &[u8]) {
         self.pulse.rest();
         while let Some(program) = self.program.as_ref().filter(|_| !bytes.is_empty()) {
-            match rustix::net::send(program, bytes, rustix::net::SendFlags::NOSIGNAL) {
+            match rustix::net::send(program.program(), bytes, rustix::net::SendFlags::NOSIGNAL) {
                 Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(fault) => {

@@ -110,6 +110,8 @@ pub(crate) struct Session {
     lines: u32,
     /// The program's state is being rebuilt: what goes wrong there is no error of the program's.
     restoring: bool,
+    /// When what is carried out now came.
+    pub(crate) arrived: Instant,
     /// What was done.
     pub(crate) counts: Counts,
     /// What the program waited for.
@@ -141,6 +143,7 @@ impl Session {
             errors: BTreeMap::new(),
             lines: 0,
             restoring: false,
+            arrived: Instant::now(),
             counts: Counts::default(),
             waits: Waits::default(),
         };
@@ -488,8 +491,9 @@ impl Session {
             outlet.work(true);
         }
         let done = self.present(id, outlet)?;
-        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Event::Swapped { drawable: id, serial, micros }.encode(&mut self.events);
+        let since = |moment: Instant| u64::try_from(moment.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (micros, held) = (since(self.began), since(self.arrived));
+        Event::Swapped { drawable: id, serial, micros, held }.encode(&mut self.events);
         self.flush(outlet)?;
         Ok(done)
     }

@@ -23,8 +23,10 @@ pub enum Event<'a> {
         drawable: u32,
         /// As in the command.
         serial: u32,
-        /// By the renderer's clock.
+        /// When that was, by the renderer's clock.
         micros: u64,
+        /// How many microseconds the renderer had had it.
+        held: u64,
     },
     /// All before a ping was executed.
     Pong {
@@ -87,10 +89,11 @@ impl<'a> Event<'a> {
                 put_u64(out, value);
                 put_array(out, data);
             }
-            Self::Swapped { drawable, serial, micros } => {
+            Self::Swapped { drawable, serial, micros, held } => {
                 put_u32(out, drawable);
                 put_u32(out, serial);
                 put_u64(out, micros);
+                put_u64(out, held);
             }
             Self::Pong { serial } => put_u32(out, serial),
             Self::GlError { context, error, opcode, count } => {
@@ -113,7 +116,7 @@ impl<'a> Event<'a> {
         let mut r = Reader::new(body);
         let event = match opcode {
             REPLY => Self::Reply { reply: r.u32()?, more: r.u32()?, value: r.u64()?, data: r.array()? },
-            129 => Self::Swapped { drawable: r.u32()?, serial: r.u32()?, micros: r.u64()? },
+            129 => Self::Swapped { drawable: r.u32()?, serial: r.u32()?, micros: r.u64()?, held: r.u64()? },
             130 => Self::Pong { serial: r.u32()? },
             131 => Self::GlError { context: r.u32()?, error: r.u32()?, opcode: r.u32()?, count: r.u32()? },
             133 => Self::Lost { what: r.u32()? },
@@ -160,7 +163,7 @@ mod tests {
     fn words_come_back_as_they_were_said() {
         let words = [
             Event::Reply { reply: 3, more: 0, value: u64::MAX, data: b"12345" },
-            Event::Swapped { drawable: 1, serial: 2, micros: 1 << 40 },
+            Event::Swapped { drawable: 1, serial: 2, micros: 1 << 40, held: 1 << 33 },
             Event::Pong { serial: 9 },
             Event::GlError { context: 1, error: 0x502, opcode: 300, count: 2 },
             Event::Lost { what: 2 },

@@ -115,7 +115,7 @@ impl Program {
             size: clamp(size),
             double: config.is_none_or(|config| config.double),
             samples: config.map_or(0, |config| config.samples),
-            interval: first_interval(),
+            interval: self.intervals.remove(&xid).unwrap_or_else(first_interval),
             config: config.map_or(1, |config| config.id),
             is_window: kind == WINDOW,
             bits: config.map_or(0b1111, Config::bits),

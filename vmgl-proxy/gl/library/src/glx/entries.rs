@@ -427,7 +427,10 @@ unsafe extern "C" fn wait_gl() {
 /// What X draws is drawn in the agent: there is nothing to wait for.
 unsafe extern "C" fn wait_x() {}
 
-/// The interval of the window that the thread draws on.
+/// Most windows whose interval is kept until they are drawn on.
+const EARLY: usize = 256;
+
+/// The interval of a window, or of the one that the thread draws on.
 pub(crate) fn set_interval(drawable: Option<c_ulong>, interval: c_int) -> c_int {
     let context = crate::core::current();
     with_program(|program| {
@@ -436,6 +439,11 @@ pub(crate) fn set_interval(drawable: Option<c_ulong>, interval: c_int) -> c_int 
         for (xid, it) in &mut program.drawables {
             if drawable.map_or(Some(it.id) == current, |drawable| drawable == *xid) {
                 it.interval = interval;
+        if let Some(window) = drawable.filter(|window| !program.drawables.contains_key(window))
+            && program.intervals.len() < EARLY
+        {
+            program.intervals.insert(window, interval);
+        }
             }
         }
     });

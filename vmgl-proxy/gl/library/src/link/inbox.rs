@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use vmgl_gl_stream::{Event, limits};
 
+use super::pace::Shown;
+use super::trip::Trip;
 use super::{Answer, Pace, log};
 
 /// How the stream stands.
@@ -26,7 +28,7 @@ pub(super) struct Inbox {
     pub(super) disregarded: HashSet<u32>,
     pub(super) paces: HashMap<u32, Pace>,
     pub(super) errors: Vec<(u32, u32)>,
-    pub(super) round_trip: Option<Duration>,
+    pub(super) trip: Trip,
     pub(super) phase: Phase,
     /// Counts streams.
     pub(super) generation: u64,
@@ -55,6 +57,7 @@ impl Inbox {
         self.restoring = false;
         self.pieces.clear();
         self.paces.clear();
+        self.trip = Trip::default();
         self.errors.clear();
         self.disregarded.clear();
         self.leave = false;
@@ -74,13 +77,10 @@ impl Inbox {
                     }
                 }
             }
-            Event::Swapped { drawable, serial, .. } => {
-                let round_trip = self.round_trip.unwrap_or_default();
-                if let Some(pace) = self.paces.get_mut(&drawable)
-                    && let Some(latency) = pace.seen(serial, now, round_trip)
-                {
-                    let least = self.round_trip.map_or(latency, |least| least.min(latency));
-                    self.round_trip = Some(least);
+            Event::Swapped { drawable, serial, micros, held } => {
+                let shown = Shown { at: Duration::from_micros(micros), held: Duration::from_micros(held) };
+                if let Some(pace) = self.paces.get_mut(&drawable) {
+                    pace.seen(serial, now, shown, &mut self.trip);
                 }
             }
             Event::GlError { context, error, .. } => {

@@ -17,6 +17,7 @@ mod listen;
 mod pace;
 mod socket;
 mod soft;
+mod trip;
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -163,7 +164,6 @@ impl Link {
     /// [`LinkError`] if no renderer is there that speaks as we do.
     pub(crate) fn open(place: Place, name: String) -> Result<(Self, Caps), LinkError> {
         let (stream, packed) = (random()?, place.is_far());
-        let started = Instant::now();
         let hello =
             ClientHello { spec: SPEC, stream, next: 1, last: 0, pid: std::process::id(), name: name.clone() };
         let Open { socket, answer, rest, .. } = shake(Socket::connect(&place, listen::OPENING)?, &hello)?;
@@ -177,14 +177,12 @@ impl Link {
             generation: 0,
             gate: Gate::Open,
         };
-        let mut inbox = Inbox::default();
-        inbox.round_trip = Some(started.elapsed());
         let shared = Arc::new(Shared {
             place,
             name,
             patience: patience(),
             out: Mutex::new(out),
-            inbox: Mutex::new(inbox),
+            inbox: Mutex::default(),
             changed: Condvar::new(),
             taken: AtomicU64::new(0),
             acked: AtomicU64::new(0),
@@ -302,10 +300,7 @@ impl Link {
             // It was dropped. Who draws waits until something is drawn.
             return drop(self.live(inbox));
         }
-        let round_trip = inbox.round_trip.unwrap_or_default();
-        while inbox.phase == Phase::Live
-            && inbox.paces.get(&drawable).is_some_and(|pace| !pace.may_go_on(round_trip))
-        {
+        while inbox.phase == Phase::Live && inbox.paces.get(&drawable).is_some_and(|pace| !pace.may_go_on()) {
             inbox = self.0.changed.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
     }

@@ -1,160 +1,138 @@
 //! How many pictures may be on their way: enough that the line is never the reason to wait, and few enough that the user
-//! sees what was drawn just now.
+//! sees what was drawn just now: as many as the line holds while each is made and shown, and two.
 //!
-//! A program that waits for the screen has as many on their way as the line holds at sixty a second, and two. One that does
-//! not has more, as long as they do not wait for each other: how many wait is told by how much longer than a round trip it
-//! takes to hear of a picture, as TCP Vegas knows it of its packets.
+//! A picture takes as long as the slower of those who work on it, the program or whoever shows it (the renderer, and the
+//! screen where it is waited for). Neither time has what it waited for the other in it: of the program's, what it was
+//! held here is left out; of the times between two pictures that are shown the longest are, in which the line was empty. So
+//! a bound that is too low does not keep itself low.
 //!
 //! Pure: moments come from outside.
+//!
+//! Invariant: the bound does not change with each picture: it becomes one less only after several pictures for which that
+//! is enough.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use super::trip::Trip;
 
 /// Never more than this.
 const MOST: u32 = 64;
 /// Beyond those that the line holds: one being drawn there, one being made here.
 const SPARE: u32 = 2;
-/// A frame takes at least a sixtieth of a second where the screen is waited for: who does not wait for it begins as if it did.
+/// As long as it is not known: a frame of a screen.
 const FRAME: Duration = Duration::from_nanos(16_666_667);
-/// Where more than so many wait for each other the user sees what is old.
-const OLD: f64 = 2.0;
-/// Where fewer wait there may be another one in each round trip …
-const ROOM: f64 = 1.0;
-/// … and where next to none waits, a quarter more of them.
-const IDLE: f64 = 0.5;
-const QUARTER: f64 = 0.25;
+/// A part of a picture for which there is not another one on its way.
+const PART: f64 = 0.05;
+/// Times that are remembered; of these the middle half is believed.
+const TIMES: usize = 16;
+/// So many in a row that are less than half of what is usual, or more than twice, are what is usual from now on.
+const OTHERS: usize = 4;
+/// Pictures after which one less is on its way, if all of them would have had enough with that.
+const ENOUGH: usize = 8;
+
+/// The last times that something took.
+#[derive(Debug, Default)]
+struct Times(VecDeque<Duration>);
+
+impl Times {
+    fn add(&mut self, took: Duration) {
+        self.0.truncate(TIMES - 1);
+        self.0.push_front(took);
+        let Some(usual) = self.usual() else { return };
+        let last = || self.0.iter().take(OTHERS);
+        if last().all(|took| *took * 2 < usual) || last().all(|took| *took > usual * 2) {
+            self.0.truncate(OTHERS);
+        }
+    }
+
+    /// The mean of the middle half, once there is one.
+    fn usual(&self) -> Option<Duration> {
+        let mut sorted: Vec<Duration> = self.0.iter().copied().collect();
+        sorted.sort_unstable();
+        let aside = sorted.len() / 4;
+        let middle = sorted.get(aside..sorted.len() - aside).filter(|_| aside > 0)?;
+        let count = u32::try_from(middle.len()).ok().filter(|count| *count > 0)?;
+        Some(middle.iter().sum::<Duration>() / count)
+    }
+}
+
+/// What the renderer says of a picture.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown {
+    /// When it was shown, by the renderer's clock.
+    pub(crate) at: Duration,
+    /// How long the renderer had had it.
+    pub(crate) held: Duration,
+}
 
 /// The pictures of one drawable.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     on_their_way: VecDeque<(u32, Instant)>,
-    /// Above those that a program has that waits for the screen.
-    more: f64,
+    /// Since when the program makes the next one.
+    begun: Option<Instant>,
+    made: Times,
+    last_shown: Option<Duration>,
+    shown: Times,
+    /// As many as the line holds.
+    held: u32,
+    /// Pictures that were seen since one less is enough.
+    enough: usize,
 }
 
 impl Pace {
     /// A picture goes off.
     pub(crate) fn sent(&mut self, serial: u32, now: Instant) {
+        if let Some(begun) = self.begun.replace(now) {
+            self.made.add(now.saturating_duration_since(begun));
+        }
         self.on_their_way.push_back((serial, now));
     }
 
-    /// A picture was shown, and all before it; how long it took to hear of that, where a round trip takes so long.
-    pub(crate) fn seen(&mut self, serial: u32, now: Instant, round_trip: Duration) -> Option<Duration> {
-        let place = self.on_their_way.iter().position(|(sent, _)| *sent == serial)?;
-        let all = self.on_their_way.len();
-        let (_, sent) = self.on_their_way.drain(..=place).next_back()?;
-        let took = now.saturating_duration_since(sent);
-        // A program that has fewer on their way than it might is slower than all this.
-        let is_full = all as f64 >= self.window(round_trip);
-        let waited = took.saturating_sub(round_trip).as_secs_f64();
-        let waiting = all as f64 * waited / took.as_secs_f64().max(f64::MIN_POSITIVE);
-        if waiting > OLD {
-            self.more = (self.more - (waiting - OLD) / all as f64).max(0.0);
-        } else if is_full && waiting < ROOM {
-            let step = if waiting < IDLE { QUARTER } else { 1.0 / all as f64 };
-            self.more = (self.more + step).min(f64::from(MOST));
+    /// A picture was shown, and all before it.
+    pub(crate) fn seen(&mut self, serial: u32, now: Instant, shown: Shown, trip: &mut Trip) {
+        let Some(place) = self.on_their_way.iter().position(|(sent, _)| *sent == serial) else { return };
+        let was_held = !self.may_go_on();
+        let Some((_, sent)) = self.on_their_way.drain(..=place).next_back() else { return };
+        if let Some(before) = self.last_shown.replace(shown.at)
+            && let Ok(pictures) = u32::try_from(place + 1)
+        {
+            self.shown.add(shown.at.saturating_sub(before) / pictures);
         }
-        Some(took)
+        let took = now.saturating_duration_since(sent).saturating_sub(shown.held);
+        trip.took((sent, now), took, self.frame() * self.bound());
+        self.hold(trip.takes());
+        if was_held && self.may_go_on() {
+            self.begun = Some(now);
+        }
     }
 
     /// Whether the program may begin another one.
-    pub(crate) fn may_go_on(&self, round_trip: Duration) -> bool {
-        self.on_their_way.len() as f64 + 1.0 <= self.window(round_trip)
+    pub(crate) fn may_go_on(&self) -> bool {
+        self.on_their_way.len() < usize::try_from(self.bound()).unwrap_or(usize::MAX)
     }
 
-    /// As many may be on their way; a whole number of them, and its rest has no effect yet.
-    fn window(&self, round_trip: Duration) -> f64 {
-        (f64::from(least(round_trip)) + self.more).min(f64::from(MOST)).floor()
+    /// As many may be on their way.
+    fn bound(&self) -> u32 {
+        self.held.saturating_add(SPARE).min(MOST)
     }
-}
 
-fn least(round_trip: Duration) -> u32 {
-    let held = round_trip.as_nanos().div_ceil(FRAME.as_nanos());
-    u32::try_from(held).unwrap_or(MOST).saturating_add(SPARE).min(MOST)
+    /// How long a picture takes.
+    fn frame(&self) -> Duration {
+        self.made.usual().max(self.shown.usual()).unwrap_or(FRAME).max(Duration::from_micros(1))
+    }
+
+    fn hold(&mut self, trip: Duration) {
+        let holds = trip.as_secs_f64() / self.frame().as_secs_f64() - PART;
+        let holds = (0..MOST).find(|count| f64::from(*count) >= holds).unwrap_or(MOST);
+        self.enough = if holds + 1 == self.held { self.enough + 1 } else { 0 };
+        if self.enough == 0 || self.enough >= ENOUGH {
+            (self.held, self.enough) = (holds, 0);
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
-
-    use std::collections::VecDeque;
-    use std::time::{Duration, Instant};
-
-    use super::{MOST, Pace, least};
-
-    const TRIP: Duration = Duration::from_millis(100);
-
-    #[test]
-    fn as_many_are_on_their_way_as_the_line_holds_and_two() {
-        assert_eq!(least(Duration::ZERO), 2);
-        assert_eq!(least(TRIP), 8);
-        assert_eq!(least(Duration::from_secs(60)), MOST);
-    }
-
-    #[test]
-    fn the_program_waits_when_they_are_and_goes_on_when_one_was_seen() {
-        let (mut pace, start) = (Pace::default(), Instant::now());
-        pace.sent(1, start);
-        assert!(pace.may_go_on(Duration::ZERO));
-        pace.sent(2, start);
-        assert!(!pace.may_go_on(Duration::ZERO));
-        let took = pace.seen(1, start + Duration::from_millis(5), Duration::ZERO).unwrap();
-        assert_eq!(took, Duration::from_millis(5));
-        assert!(pace.may_go_on(Duration::ZERO));
-        assert_eq!(pace.seen(1, start, Duration::ZERO), None);
-    }
-
-    #[test]
-    fn a_picture_that_was_seen_stands_for_all_before_it() {
-        let (mut pace, start) = (Pace::default(), Instant::now());
-        (1..=3).for_each(|serial| pace.sent(serial, start));
-        assert!(pace.seen(3, start, Duration::ZERO).is_some());
-        assert!(pace.may_go_on(Duration::ZERO));
-    }
-
-    /// A program that draws each picture in no time, for seconds, at a renderer that takes `each` for it and shows no more
-    /// than one an `interval`: pictures that were seen in the last second, and the longest on its way then.
-    fn plays(each: Duration, interval: Duration) -> (usize, Duration) {
-        let (mut pace, start, mut now) = (Pace::default(), Instant::now(), Duration::ZERO);
-        let (mut serial, mut free) = (0, Duration::ZERO);
-        let mut back: VecDeque<(u32, Duration)> = VecDeque::new();
-        let (mut seen, mut longest) = (0, Duration::ZERO);
-        while now < Duration::from_secs(10) {
-            while pace.may_go_on(TRIP) {
-                serial += 1;
-                pace.sent(serial, start + now);
-                free = (now + TRIP / 2).max(free) + each.max(interval);
-                back.push_back((serial, free + TRIP / 2));
-            }
-            let (last, at) = back.pop_front().unwrap();
-            now = at;
-            let took = pace.seen(last, start + now, TRIP).unwrap();
-            if now > Duration::from_secs(9) {
-                seen += 1;
-                longest = longest.max(took);
-            }
-        }
-        (seen, longest)
-    }
-
-    #[test]
-    fn who_waits_for_the_screen_has_no_more_on_their_way_and_sixty_a_second() {
-        let (seen, longest) = plays(Duration::from_millis(3), Duration::from_micros(16_667));
-        assert!((59..=61).contains(&seen), "{seen}");
-        assert!(longest < TRIP + Duration::from_millis(40), "{longest:?}");
-    }
-
-    #[test]
-    fn who_does_not_is_held_by_the_renderer_and_not_by_the_line() {
-        let (seen, longest) = plays(Duration::from_millis(4), Duration::ZERO);
-        assert!(seen > 235, "{seen} of 250");
-        assert!(longest < TRIP + Duration::from_millis(20), "{longest:?}");
-    }
-
-    #[test]
-    fn a_renderer_that_is_slower_than_the_screen_is_not_buried() {
-        let (seen, longest) = plays(Duration::from_millis(50), Duration::ZERO);
-        assert!((19..=21).contains(&seen), "{seen}");
-        assert!(longest <= 8 * Duration::from_millis(50), "{longest:?}");
-    }
-}
+#[path = "pace_tests.rs"]
+mod tests;
