@@ -43,3 +43,5 @@ pub use glx::abi::__glx_Main;
 
 #[cfg(test)]
 mod session_tests;
+#[cfg(test)]
+mod told;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::{Mutex, PoisonError};
 
 use super::abi::{native, wants_es};
@@ -25,8 +25,14 @@ const BAD_MATCH: c_int = 0x3009;
 const BAD_NATIVE_WINDOW: c_int = 0x300b;
 const BAD_PARAMETER: c_int = 0x300c;
 const BAD_SURFACE: c_int = 0x300d;
+const BAD_NATIVE_PIXMAP: c_int = 0x300a;
 /// Where a list of attributes ends.
 const NONE: i32 = 0x3038;
+
+/// The newest version whose functions are all there: of 1.5 there are neither syncs nor images.
+const VERSION: (c_int, c_int) = (1, 4);
+/// The version again, and what there is beyond it.
+const TEXTS: (&CStr, &CStr) = (c"1.4 VMGL", c"EGL_KHR_create_context EGL_KHR_surfaceless_context");
 
 thread_local! {
     static ERROR: Cell<c_int> = const { Cell::new(SUCCESS) };
@@ -75,8 +81,8 @@ unsafe extern "C" fn initialize(display: *mut c_void, major: *mut c_int, minor: 
     on(display, |_| {
         // SAFETY: the program's.
         unsafe {
-            raw::set(major, 1);
-            raw::set(minor, 5);
+            raw::set(major, VERSION.0);
+            raw::set(minor, VERSION.1);
         }
         1
     })
@@ -346,12 +352,17 @@ unsafe extern "C" fn refuse(display: *mut c_void) -> u32 {
     on(display, |_| fail(BAD_MATCH))
 }
 
+/// No configuration's pixmaps can be drawn on, and nothing is copied to one.
+unsafe extern "C" fn copy_buffers(display: *mut c_void) -> u32 {
+    on(display, |_| fail(BAD_NATIVE_PIXMAP))
+}
+
 unsafe extern "C" fn query_string(display: *mut c_void, name: c_int) -> *const c_char {
     let text = on(display, |_| {
         let text = match name {
             0x3053 => c"VMGL",
-            0x3054 => c"1.5 VMGL",
-            0x3055 => c"EGL_KHR_create_context EGL_KHR_surfaceless_context",
+            0x3054 => TEXTS.0,
+            0x3055 => TEXTS.1,
             0x308d => c"OpenGL OpenGL_ES",
             _ => return fail(BAD_PARAMETER),
         };
@@ -381,7 +392,7 @@ unsafe extern "C" fn release_thread() -> u32 {
 static FUNCTIONS: &[(&str, Address)] = &[
     ("eglBindTexImage", Address(refuse as *const ())),
     ("eglChooseConfig", Address(choose_config as *const ())),
-    ("eglCopyBuffers", Address(refuse as *const ())),
+    ("eglCopyBuffers", Address(copy_buffers as *const ())),
     ("eglCreateContext", Address(create_context as *const ())),
     ("eglCreatePbufferFromClientBuffer", Address(no_surface as *const ())),
     ("eglCreatePbufferSurface", Address(create_pbuffer_surface as *const ())),
@@ -413,4 +424,33 @@ static FUNCTIONS: &[(&str, Address)] = &[
 /// The function of EGL of that name.
 pub(super) fn find(name: &str) -> Option<*const ()> {
     FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, address)| address.0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
+    use super::{FUNCTIONS, TEXTS, VERSION};
+    use crate::told::absent;
+
+    /// What libglvnd answers itself, of what it knows of displays and of the current context.
+    const LIBGLVND: &[&str] = &[
+        "eglBindAPI",
+        "eglGetCurrentContext",
+        "eglGetCurrentDisplay",
+        "eglGetCurrentSurface",
+        "eglGetDisplay",
+        "eglGetProcAddress",
+        "eglQueryAPI",
+    ];
+
+    #[test]
+    fn every_function_of_the_version_and_of_the_extensions_that_are_told_is_there() {
+        let there =
+            |name: &str| LIBGLVND.contains(&name) || FUNCTIONS.iter().any(|(known, _)| *known == name);
+        let (version, extensions) = (TEXTS.0.to_str().unwrap(), TEXTS.1.to_str().unwrap());
+        assert!(version.starts_with(&format!("{}.{} ", VERSION.0, VERSION.1)));
+        assert_eq!(absent(khronos_api::EGL_XML, VERSION, extensions, there), [""; 0]);
+        assert!(!absent(khronos_api::EGL_XML, (1, 5), "", there).is_empty(), "1.5 may be told, too");
+    }
 }

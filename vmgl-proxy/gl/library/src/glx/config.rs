@@ -86,7 +86,7 @@ impl Config {
             0x22 => 0x8002,
             0x800b => self.visual.cast_signed(),
             0x800c => self.screen,
-            // Windows, pixmaps and pbuffers; RGBA; renderable by X.
+            // Windows and pbuffers, and no pixmaps; RGBA; renderable by X.
             0x8010 => 0b101,
             0x8011 => 1,
             0x8012 => 1,

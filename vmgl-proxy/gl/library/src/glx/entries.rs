@@ -372,6 +372,9 @@ unsafe extern "C" fn get_selected_event(_: *mut Display, _: c_ulong, mask: *mut 
 /// Pbuffers are never lost: there is no event to be told of.
 unsafe extern "C" fn select_event(_: *mut Display, _: c_ulong, _: c_ulong) {}
 
+/// The version, with what it lets be absent: no configuration says that pixmaps can be drawn on.
+const VERSION: (c_int, c_int) = (1, 4);
+const VERSION_TEXT: &std::ffi::CStr = c"1.4";
 const EXTENSIONS: &std::ffi::CStr =
     c"GLX_ARB_create_context GLX_ARB_create_context_profile GLX_ARB_get_proc_address \
       GLX_EXT_swap_control GLX_MESA_swap_control GLX_SGI_swap_control";
@@ -383,7 +386,7 @@ unsafe extern "C" fn query_extensions_string(_display: *mut Display, _screen: c_
 fn string(name: c_int) -> *const c_char {
     match name {
         1 => c"VMGL".as_ptr(),
-        2 => c"1.4".as_ptr(),
+        2 => VERSION_TEXT.as_ptr(),
         3 => EXTENSIONS.as_ptr(),
         _ => std::ptr::null(),
     }
@@ -400,8 +403,8 @@ unsafe extern "C" fn get_client_string(_display: *mut Display, name: c_int) -> *
 unsafe extern "C" fn query_version(_: *mut Display, major: *mut c_int, minor: *mut c_int) -> c_int {
     // SAFETY: the program's.
     unsafe {
-        crate::raw::set(major, 1);
-        crate::raw::set(minor, 4);
+        crate::raw::set(major, VERSION.0);
+        crate::raw::set(minor, VERSION.1);
     }
     1
 }
@@ -436,14 +439,14 @@ pub(crate) fn set_interval(drawable: Option<c_ulong>, interval: c_int) -> c_int 
     with_program(|program| {
         let current = program.contexts.get(&context).map(|it| it.draw);
         let interval = interval.unsigned_abs();
-        for (xid, it) in &mut program.drawables {
-            if drawable.map_or(Some(it.id) == current, |drawable| drawable == *xid) {
-                it.interval = interval;
         if let Some(window) = drawable.filter(|window| !program.drawables.contains_key(window))
             && program.intervals.len() < EARLY
         {
             program.intervals.insert(window, interval);
         }
+        for (xid, it) in &mut program.drawables {
+            if drawable.map_or(Some(it.id) == current, |drawable| drawable == *xid) {
+                it.interval = interval;
             }
         }
     });
@@ -568,3 +571,7 @@ static FUNCTIONS: &[(&str, Address)] = &[
 pub(super) fn find(name: &str) -> Option<*const ()> {
     FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, address)| address.0)
 }
+
+#[cfg(test)]
+#[path = "entries_tests.rs"]
+mod tests;
