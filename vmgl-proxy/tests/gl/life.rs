@@ -9,6 +9,7 @@ use vmgl_rfb::{Framebuffer, Rect};
 
 use crate::desk::Desk;
 use crate::peers::{Running, Xvfb, eventually};
+use crate::program::Client;
 use crate::relay::Relay;
 use crate::unmodified::travelling;
 
@@ -106,7 +107,7 @@ fn a_program_whose_renderer_is_killed_draws_its_next_picture_as_if_nothing_had_b
     let dir = tempfile::tempdir().unwrap();
     let program = build(dir.path());
     let mut desk = Desk::new(SIZE);
-    for how in ["fixed", "shaders", "core"] {
+    for how in ["fixed", "shaders", "core", "compatible", "apart"] {
         let truth = alone(&program, how, &[1, 2, 3]);
         assert!(truth[0] != truth[1] && truth[1] != truth[2], "{how} draws others");
         let mut far = Live::start(travelling(&desk, &program), how, dir.path());
@@ -115,7 +116,7 @@ fn a_program_whose_renderer_is_killed_draws_its_next_picture_as_if_nothing_had_b
             desk.viewer.sees(&format!("{how} {picture}"), |shown| same(&shown.crop(PLACE), truth));
             kill(&desk.renderer());
             // Of the others, what was drawn into textures only their renderers had.
-            far.tells(if how == "fixed" { "lost: nothing" } else { "restored in" });
+            far.tells(if matches!(how, "shaders" | "core") { "restored in" } else { "lost: nothing" });
             std::fs::write(&far.log, "").unwrap();
         }
         drop(far);
@@ -310,4 +311,51 @@ fn textures_that_are_given_anew_with_each_picture_travel_once_to_each_renderer()
     let third = picture(&mut desk, &mut far, 3);
     let fourth = picture(&mut desk, &mut far, 4) - third;
     assert!(third > 7 << 20 && fourth < 64 << 10, "{third} {fourth}");
+}
+
+#[test]
+fn a_window_that_becomes_larger_and_smaller_is_drawn_in_its_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = build(dir.path());
+    let pictures = [1, 2, 3, 1];
+    let truth = alone(&program, "resized", &pictures);
+    let mut desk = Desk::new(SIZE);
+    let mut far = Live::start(travelling(&desk, &program), "resized", dir.path());
+    for (picture, truth) in pictures.into_iter().zip(&truth) {
+        // The first may begin before the library has heard from X of the new size.
+        far.draw(picture);
+        far.draw(picture);
+        desk.viewer.sees(&format!("picture {picture}"), |shown| shown.crop(PLACE) == *truth);
+    }
+}
+
+#[test]
+fn a_function_that_is_not_there_is_named_once_in_the_programs_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = build(dir.path());
+    let desk = Desk::new(SIZE);
+    let mut far = Live::start(travelling(&desk, &program), "absent", dir.path());
+    far.draw(1);
+    far.draw(2);
+    assert_eq!(
+        far.log().matches("glDispatchCompute is not there; the program calls it").count(),
+        1,
+        "{}",
+        far.log()
+    );
+}
+
+#[test]
+fn after_a_loss_a_program_is_asked_to_draw_its_window_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = build(dir.path());
+    let desk = Desk::new(SIZE);
+    let mut far = Live::start(travelling(&desk, &program), "fixed", dir.path());
+    far.draw(1);
+    let client = Client::new(&desk.server.display);
+    let window = client.of_a_program();
+    client.hears_exposures(window);
+    kill(&desk.renderer());
+    far.tells("restored in");
+    eventually("the window is exposed", || client.is_exposed(window).then_some(()));
 }

@@ -2,7 +2,9 @@
  * prepared must still be there for the later pictures, whatever became of the renderer meanwhile. What it draws with is its
  * argument: "fixed" lists, lights, materials, stacks; "shaders" programs whose shaders are gone, arrays and textures in
  * buffers, a framebuffer, two contexts; "core" a core profile with array objects, samplers and uniform blocks; "kept" a
- * texture and a renderbuffer that are drawn into once, at the beginning; "again" textures of 8 MiB that are given anew with each picture; "endless" a shader that takes minutes, in picture 2. Built by the tests with cc, without headers of OpenGL or X. */
+ * texture and a renderbuffer that are drawn into once, at the beginning; "again" textures of 8 MiB that are given anew with each picture; "endless" a shader that takes minutes, in picture 2; "compatible" a context of 3.3 with all that was
+ * before, and shaders of its language; "apart" two contexts that share nothing and call other objects the same; "resized" a window that has another size in each
+ * picture; "absent" a function that is not there. Built by the tests with cc, without headers of OpenGL or X. */
 
 #include <math.h>
 #include <stdio.h>
@@ -32,6 +34,8 @@ void *glXCreateNewContext(Display *, void *, int, void *, int);
 void *glXCreateContextAttribsARB(Display *, void *, void *, int, const int *);
 int glXMakeCurrent(Display *, unsigned long, void *);
 void glXSwapBuffers(Display *, unsigned long);
+void (*glXGetProcAddress(const unsigned char *))(void);
+int XResizeWindow(Display *, unsigned long, unsigned, unsigned);
 
 typedef unsigned U;
 typedef float F;
@@ -58,6 +62,8 @@ void glUniformMatrix2fv(I, I, unsigned char, const F *), glUseProgram(U), glVert
 void glVertexAttribPointer(U, I, U, unsigned char, I, const void *), glVertexPointer(I, U, I, const void *), glViewport(I, I, I, I);
 U glCheckFramebufferStatus(U), glCreateProgram(void), glCreateShader(U), glGenLists(I), glGetError(void);
 U glGetUniformBlockIndex(U, const char *);
+const char *glGetString(U);
+void glColorPointer(I, U, I, const void *), glTexCoord2f(F, F), glUniform1f(I, F);
 I glGetAttribLocation(U, const char *), glGetUniformLocation(U, const char *);
 void glGetProgramiv(U, U, I *), glGetIntegerv(U, I *);
 void *glMapBuffer(U, U);
@@ -362,9 +368,105 @@ static void endless_picture(int n) {
   for (int i = 0; n == 2 && i < 1000; i++) glDrawElements(4, 6, 0x1403, NULL);
 }
 
+/* ---- compatible */
+
+static U compatible_one, compatible_list;
+static I dim;
+
+static void compatible(void) {
+  if (strcmp(glGetString(0x1F02), "3.3") < 0) exit(6);
+  compatible_one = program("#version 330 compatibility\nout vec4 tint;\n"
+                           "void main() { tint = gl_Color; gl_Position = gl_ModelViewProjectionMatrix * gl_Vertex; }\n",
+                           "#version 330 compatibility\nin vec4 tint; out vec4 colour; uniform float dim;\n"
+                           "void main() { colour = vec4(tint.rgb * dim, 1.0); }\n");
+  dim = glGetUniformLocation(compatible_one, "dim");
+  compatible_list = glGenLists(1);
+  glNewList(compatible_list, 0x1300);
+  glBegin(4), glColor3f(0.9f, 0.2f, 0.1f), glVertex3f(-0.9f, -0.8f, 0), glColor3f(0.1f, 0.8f, 0.2f), glVertex3f(-0.1f, -0.8f, 0);
+  glColor3f(0.2f, 0.3f, 0.9f), glVertex3f(-0.5f, 0.8f, 0), glEnd();
+  glEndList();
+  static const F corners[] = {-0.5f, -0.5f, 0.5f, -0.5f, 0, 0.5f};
+  U buffer;
+  glGenVertexArrays(1, &shape_object), glBindVertexArray(shape_object);
+  glGenBuffers(1, &buffer), glBindBuffer(0x8892, buffer), glBufferData(0x8892, sizeof corners, corners, 0x88E4);
+  glVertexPointer(2, 0x1406, 0, NULL), glEnableClientState(0x8074);
+  glMatrixMode(0x1700), glTranslatef(0.1f, 0, 0);
+}
+
+static void compatible_picture(int n) {
+  glClearColor(0, 0, 0.1f * (F)n, 1), glClear(0x4000);
+  glUseProgram(0), glCallList(compatible_list);
+  glUseProgram(compatible_one), glUniform1f(dim, 0.3f * (F)n);
+  glPushMatrix(), glTranslatef(0.4f, 0, 0), glColor3f(0.9f, 0.9f, 0.1f);
+  glDrawArrays(4, 0, 3);
+  glPopMatrix();
+}
+
+/* ---- apart */
+
+static U names[2][3];
+
+static void apart_one(int which) {
+  static const F corners[2][8] = {{-1, -1, 0, -1, 0, 1, -1, 1}, {0, -0.8f, 0.9f, -0.7f, 1, 0.8f, 0.1f, 0.9f}};
+  names[which][0] = texture(16, 4 + which);
+  glGenBuffers(1, &names[which][1]), glBindBuffer(0x8892, names[which][1]);
+  glBufferData(0x8892, sizeof corners[0], corners[which], 0x88E4);
+  names[which][2] = glGenLists(1);
+  glNewList(names[which][2], 0x1300), glRotatef(which ? 7 : -5, 0, 0, 1), glEndList();
+  glVertexPointer(2, 0x1406, 0, NULL), glEnableClientState(0x8074);
+  glBindTexture(0x0DE1, 0);
+}
+
+static void apart_draw(int which, int n) {
+  glBindTexture(0x0DE1, names[which][0]), glEnable(0x0DE1);
+  glPushMatrix(), glCallList(names[which][2]);
+  glBegin(7);
+  for (int i = 0; i < 4; i++)
+    glTexCoord2f((F)(i == 1 || i == 2), (F)(i / 2)), glVertex3f((F)(which - 1) + 0.8f * (F)(i == 1 || i == 2), (F)(i / 2) - 0.1f * (F)n, 0);
+  glEnd();
+  glDisable(0x0DE1), glDrawArrays(2, 0, 4);
+  glPopMatrix();
+}
+
+static void apart(void) {
+  second = glXCreateNewContext(display, config, 0x8014, NULL, 1);
+  apart_one(0);
+  glXMakeCurrent(display, window, second);
+  apart_one(1);
+  glXMakeCurrent(display, window, context);
+  if (memcmp(names[0], names[1], sizeof names[0])) exit(7); /* they are called the same, or this shows nothing */
+}
+
+static void apart_picture(int n) {
+  glClearColor(0.2f, 0.1f * (F)n, 0, 1), glClear(0x4000);
+  apart_draw(0, n);
+  glXMakeCurrent(display, window, second);
+  apart_draw(1, n);
+  glXMakeCurrent(display, window, context);
+}
+
+/* ---- resized */
+
+static void resized_picture(int n) {
+  const int width = n == 1 ? W : W + 12 - n, height = n == 1 ? H : H + 15 + n;
+  XResizeWindow(display, window, (U)width, (U)height), XSync(display, 0);
+  glViewport(0, 0, width, height);
+  glClearColor(0.1f * (F)n, 0.3f, 0.2f, 1), glClear(0x4000);
+  glBegin(4), glColor3f(0.9f, 0.2f, 0.1f), glVertex3f(-1, -1, 0), glVertex3f(0, -1, 0), glColor3f(0, 0.8f, 0.9f), glVertex3f(1, 1, 0), glEnd();
+}
+
+/* ---- absent */
+
+static void absent_picture(int n) {
+  union { void (*function)(void); void (*dispatch)(U, U, U); } compute = {glXGetProcAddress((const unsigned char *)"glDispatchCompute")};
+  glClearColor(0, 0.2f * (F)n, 0, 1), glClear(0x4000);
+  compute.dispatch(1, 1, 1);
+  if (glGetError() != 0x0502) exit(8);
+}
+
 int main(int count, char **words) {
   const int wanted[] = {5, 1, 8, 8, 9, 8, 10, 8, 12, 24, 13, 8, 0};
-  const int of_core[] = {0x2091, 3, 0x2092, 3, 0x9126, 1, 0};
+  const int of_core[] = {0x2091, 3, 0x2092, 3, 0x9126, 1, 0}, of_both[] = {0x2091, 3, 0x2092, 3, 0x9126, 2, 0};
   int found = 0, n;
   display = XOpenDisplay(NULL);
   if (!display || count < 2) return 1;
@@ -378,8 +480,9 @@ int main(int count, char **words) {
   looks.override_redirect = 1;
   window = XCreateWindow(display, XDefaultRootWindow(display), 10, 20, W, H, 0, visual->depth, 1, visual->visual,
                          1 << 3 | 1 << 9 | 1 << 13, &looks);
-  context = strcmp(how, "core") ? glXCreateNewContext(display, config, 0x8014, NULL, 1)
-                                : glXCreateContextAttribsARB(display, config, NULL, 1, of_core);
+  const int *versions = !strcmp(how, "core") ? of_core : !strcmp(how, "compatible") ? of_both : NULL;
+  context = versions ? glXCreateContextAttribsARB(display, config, NULL, 1, versions)
+                     : glXCreateNewContext(display, config, 0x8014, NULL, 1);
   XMapWindow(display, window);
   XSync(display, 0);
   if (!context || !glXMakeCurrent(display, window, context)) return 2;
@@ -389,6 +492,8 @@ int main(int count, char **words) {
   if (!strcmp(how, "kept")) kept();
   if (!strcmp(how, "again")) again();
   if (!strcmp(how, "endless")) endless();
+  if (!strcmp(how, "compatible")) compatible();
+  if (!strcmp(how, "apart")) apart();
   while (scanf("%d", &n) == 1) {
     if (!strcmp(how, "fixed")) fixed_picture(n);
     if (!strcmp(how, "shaders")) shaders_picture(n);
@@ -396,6 +501,10 @@ int main(int count, char **words) {
     if (!strcmp(how, "kept")) kept_picture(n);
     if (!strcmp(how, "again")) again_picture(n);
     if (!strcmp(how, "endless")) endless_picture(n);
+    if (!strcmp(how, "compatible")) compatible_picture(n);
+    if (!strcmp(how, "apart")) apart_picture(n);
+    if (!strcmp(how, "resized")) resized_picture(n);
+    if (!strcmp(how, "absent")) absent_picture(n);
     U error = glGetError();
     if (error) return printf("error %x\n", error), 5;
     glXSwapBuffers(display, window);

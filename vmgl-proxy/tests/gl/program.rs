@@ -1,16 +1,20 @@
 //! A program of the agent's that says itself what the library says for others: an X window, and commands to a renderer.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use vmgl_gl_stream::{
-    ClientHello, Command, Commands, Control, Event, Incoming, Outgoing, SPEC, ServerHello, Verdict,
+    ClientHello, Command, Commands, Control, Event as Word, Incoming, Outgoing, Outs, SPEC, ServerHello,
+    Verdict,
 };
 use x11rb::connection::Connection;
+use x11rb::protocol::Event;
 use x11rb::protocol::xproto::{
-    AtomEnum, ConfigureWindowAux, ConnectionExt, CreateWindowAux, PropMode, StackMode, WindowClass,
+    AtomEnum, ChangeWindowAttributesAux, ConfigureWindowAux, ConnectionExt, CreateWindowAux, EventMask,
+    PropMode, StackMode, WindowClass,
 };
 use x11rb::rust_connection::RustConnection;
 use x11rb::wrapper::ConnectionExt as _;
@@ -58,6 +62,35 @@ impl Client {
         self.sync();
     }
 
+    /// A window that is drawn in by a program with the library.
+    pub(crate) fn of_a_program(&self) -> u32 {
+        let atom = self.x.intern_atom(false, b"_VMGL_STREAM").unwrap().reply().unwrap().atom;
+        let all = self.x.query_tree(self.root).unwrap().reply().unwrap().children;
+        let is = |window: &u32| {
+            let kind = AtomEnum::CARDINAL;
+            let said = self.x.get_property(false, *window, atom, kind, 0, 2).unwrap().reply().unwrap();
+            said.value_len == 2
+        };
+        all.into_iter().find(is).expect("a program has a window")
+    }
+
+    /// Is told from now on when a window is to be drawn anew.
+    pub(crate) fn hears_exposures(&self, window: u32) {
+        let looks = ChangeWindowAttributesAux::new().event_mask(EventMask::EXPOSURE);
+        self.x.change_window_attributes(window, &looks).unwrap();
+        self.sync();
+    }
+
+    /// Whether it was told so.
+    pub(crate) fn is_exposed(&self, window: u32) -> bool {
+        while let Some(event) = self.x.poll_for_event().unwrap() {
+            if matches!(event, Event::Expose(it) if it.window == window) {
+                return true;
+            }
+        }
+        false
+    }
+
     pub(crate) fn sync(&self) {
         self.x.get_input_focus().unwrap().reply().unwrap();
     }
@@ -71,6 +104,8 @@ pub(crate) struct Program {
     pub(crate) hello: ServerHello,
     /// Answers, errors and all else that the renderer said, as it is shown for debugging.
     pub(crate) heard: Vec<String>,
+    /// What answers wrote, by the question's number.
+    answers: HashMap<u32, Vec<u8>>,
     serial: u32,
 }
 
@@ -112,7 +147,8 @@ impl Program {
         };
         let mut incoming = Incoming::new().unwrap();
         incoming.feed(&bytes[length..]);
-        Self { stream, outgoing: Outgoing::new(true).unwrap(), incoming, hello, heard: Vec::new(), serial: 0 }
+        let outgoing = Outgoing::new(true).unwrap();
+        Self { stream, outgoing, incoming, hello, heard: Vec::new(), answers: HashMap::new(), serial: 0 }
     }
 
     /// A context and a drawable of that window, both number 1, and current.
@@ -195,11 +231,22 @@ impl Program {
         self.incoming.feed(&piece[..got]);
         while let Some(frame) = self.incoming.next_frame().unwrap() {
             let mut commands = Commands::new(&frame.payload);
-            while let Some(event) = Event::next(&mut commands).unwrap() {
+            while let Some(event) = Word::next(&mut commands).unwrap() {
+                if let Word::Reply { reply, data, .. } = event {
+                    self.answers.entry(reply).or_default().extend_from_slice(data);
+                }
                 self.heard.push(format!("{event:?}"));
             }
         }
         got > 0
+    }
+
+    /// The first array of the answer to a question, whose number is a new one.
+    pub(crate) fn asks(&mut self, reply: u32, question: &Command<'_>) -> Vec<u8> {
+        self.say(std::slice::from_ref(question));
+        assert!(self.hears(&format!("Reply {{ reply: {reply},")), "the renderer is gone");
+        let data = self.answers.remove(&reply).unwrap();
+        Outs::new(&data).next().unwrap_or_default().to_vec()
     }
 
     /// Waits until the renderer hangs up.

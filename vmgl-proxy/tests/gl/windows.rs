@@ -3,7 +3,7 @@
 use std::process::{Command as Process, Stdio};
 
 use serde_json::json;
-use vmgl_gl_stream::{Command, Control, Verdict};
+use vmgl_gl_stream::{Command, Control, Data, Verdict};
 use x11rb::protocol::shape::{ConnectionExt as _, SK, SO};
 use x11rb::protocol::xproto::{ClipOrdering, ConfigureWindowAux, ConnectionExt, Rectangle};
 
@@ -136,7 +136,7 @@ fn each_swap_that_is_seen_is_an_update_for_the_sensors() {
 }
 
 #[test]
-fn a_program_is_shown_in_its_own_window_only_and_with_its_own_objects() {
+fn a_program_is_shown_in_its_own_window_only() {
     let mut desk = Desk::new("320x240");
     let client = Client::new(&desk.server.display);
     client.window((0, 0, 320, 240), GREY);
@@ -146,10 +146,6 @@ fn a_program_is_shown_in_its_own_window_only_and_with_its_own_objects() {
     // The second claims the first's window.
     let mut thief = Program::open(&desk.door, 2, windows[0], (50, 50));
     let mut owner = Program::open(&desk.door, 1, windows[0], (50, 50));
-    // A texture of one is none of the other's.
-    owner.say(&[Command::BindTexture { target: 0x0DE1, texture: 5 }]);
-    thief.say(&[Command::Control(Control::Ping { serial: 9 })]);
-    assert!(thief.hears("Pong"));
     assert!(thief.paint(BLUE));
     assert!(owner.paint(RED));
     desk.sees("the owner's picture", &[((10, 10), RED), ((110, 10), 0)]);
@@ -158,6 +154,62 @@ fn a_program_is_shown_in_its_own_window_only_and_with_its_own_objects() {
     let stat = desk.stat();
     assert_eq!((&stat["windows"], &stat["windows_shown"]), (&2.into(), &1.into()), "{stat}");
     desk.sees("the owner's picture still", &[((10, 10), RED)]);
+}
+
+#[test]
+fn what_two_programs_call_the_same_are_two_objects() {
+    const TEXTURE: u32 = 0x0DE1;
+    const BUFFER: u32 = 0x8892;
+    let desk = Desk::new("320x240");
+    let client = Client::new(&desk.server.display);
+    let mut programs = [1, 2].map(|id| {
+        let window = client.window((0, 0, 50, 50), 0);
+        Program::open(&desk.door, id, window, (50, 50))
+    });
+    // The first has all of them, and the second only some.
+    let mine: [&[(u32, [u8; 4])]; 2] =
+        [&[(5, [255, 0, 0, 255]), (6, [1, 2, 3, 4])], &[(5, [0, 0, 255, 255])]];
+    for (program, mine) in programs.iter_mut().zip(mine) {
+        for (name, bytes) in mine {
+            program.say(&[
+                Command::BindTexture { target: TEXTURE, texture: *name },
+                Command::TexImage2D {
+                    target: TEXTURE,
+                    level: 0,
+                    internalformat: 0x8058,
+                    width: 1,
+                    height: 1,
+                    border: 0,
+                    format: 0x1908,
+                    type_: 0x1401,
+                    pixels: Data::Memory(bytes),
+                },
+                Command::BindBuffer { target: BUFFER, buffer: *name },
+                Command::BufferData { target: BUFFER, size: 4, data: Data::Memory(bytes), usage: 0x88E4 },
+            ]);
+        }
+    }
+    for (program, mine) in programs.iter_mut().zip(mine) {
+        for (name, reply) in [(5, 10), (6, 20), (7, 30)] {
+            program.say(&[
+                Command::BindTexture { target: TEXTURE, texture: name },
+                Command::BindBuffer { target: BUFFER, buffer: name },
+            ]);
+            let wanted = mine.iter().find(|(is, _)| *is == name).map(|(_, bytes)| *bytes);
+            let number = |bytes: Vec<u8>| i32::from_le_bytes(bytes.try_into().unwrap());
+            let (target, pname) = (TEXTURE, 0x1000);
+            let width = Command::GetTexLevelParameteriv { reply, target, level: 0, pname, params_cap: 4 };
+            assert_eq!(number(program.asks(reply, &width)), i32::from(wanted.is_some()), "{name}");
+            let Some(bytes) = wanted else { continue };
+            let (format, type_, reply) = (0x1908, 0x1401, reply + 1);
+            let pixels =
+                Command::GetTexImage { reply, target, level: 0, format, type_, pixels_cap: 4, offset: 0 };
+            assert_eq!(program.asks(reply, &pixels), bytes, "texture {name}");
+            let (target, reply) = (BUFFER, reply + 1);
+            let data = Command::GetBufferSubData { reply, target, offset: 0, size: 4, data_cap: 4 };
+            assert_eq!(program.asks(reply, &data), bytes, "buffer {name}");
+        }
+    }
 }
 
 #[test]

@@ -201,6 +201,7 @@ macro_rules! gl {
     };
 }
 
+mod errors;
 mod pictures;
 mod queries;
 
