@@ -106,7 +106,12 @@ fn render() -> Result<()> {
     let proxy = std::io::stdin().as_fd().try_clone_to_owned().context("the proxy's socket")?;
     let parts = vmgl_gl_renderer::sandbox::enter();
     tracing::info!("confined: {parts:?}");
-    Ok(vmgl_gl_renderer::run(proxy)?)
+    // What a foreign program sends is read by drivers, which nobody here has checked.
+    anyhow::ensure!(
+        parts.calls,
+        "a renderer could start programs and connect to others here, and draws for nobody; run the proxy on a kernel with filters of system calls (CONFIG_SECCOMP_FILTER)"
+    );
+    Ok(vmgl_gl_renderer::run(proxy, parts.missing())?)
 }
 
 /// Starts a process that stays, as nobody's child: the program that wanted it waits for this one only.

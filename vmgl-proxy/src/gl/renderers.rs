@@ -42,6 +42,8 @@ const MOMENTS: usize = 1024;
 const STANDSTILLS: u32 = 2;
 /// Most programs of which that is remembered.
 const REMEMBERED: usize = 1024;
+/// Most parts of a sandbox of which a renderer says that they do not hold.
+const PARTS: usize = 8;
 /// Pixels that are read at once.
 const BLOCK: usize = 16 << 10;
 /// Of the environment, what a renderer keeps.
@@ -75,6 +77,8 @@ struct Renderer {
     counts: Counts,
     /// What the program waited for, by the command's number.
     waited: BTreeMap<u16, Waited>,
+    /// Parts of its sandbox that do not hold.
+    unconfined: Vec<String>,
     pictures: VecDeque<Instant>,
     /// Since when the program has no connection.
     lost: Option<Instant>,
@@ -198,6 +202,7 @@ impl Renderers {
                 began: Instant::now(),
                 counts: Counts::default(),
                 waited: BTreeMap::new(),
+                unconfined: Vec::new(),
                 pictures: VecDeque::new(),
                 lost: None,
             },
@@ -318,6 +323,14 @@ impl Renderers {
                 let known = all.into_iter().filter(|one| waited_name(one.opcode).is_some());
                 it.waited.extend(known.map(|one| (one.opcode, one)));
             }),
+            FromRenderer::Unconfined(parts) => {
+                tracing::warn!("a renderer is not confined as it should be: {parts:?} (see its warnings)");
+                // It says so before it hears the program; what it says later takes nothing back.
+                self.note(id, |it| {
+                    it.unconfined.extend(parts);
+                    it.unconfined.truncate(PARTS);
+                });
+            }
             // It was taken where it is heard.
             FromRenderer::Pulse => {}
             FromRenderer::Lost => self.note(id, |it| it.lost = Some(Instant::now())),
@@ -371,6 +384,7 @@ impl Renderers {
                     "blocking": it.counts.blocking,
                     "waits": waited_for(&it.waited),
                     "errors": it.counts.errors,
+                    "unconfined": it.unconfined,
                     "frames": it.counts.swaps,
                     "frames_per_second": rate,
                 })

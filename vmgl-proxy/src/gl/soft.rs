@@ -103,7 +103,10 @@ fn show(line: &OwnedFd, screen: &mut Screen) -> Result<(), SoftError> {
             }
             // There is one program, and no other to come back to.
             FromRenderer::Lost => return Ok(()),
-            FromRenderer::Counts(_) | FromRenderer::Waited(_) | FromRenderer::Pulse => {}
+            FromRenderer::Counts(_)
+            | FromRenderer::Waited(_)
+            | FromRenderer::Unconfined(_)
+            | FromRenderer::Pulse => {}
         }
     }
     Ok(())

@@ -25,8 +25,17 @@ fn pictures_are_where_the_window_is_under_what_covers_it_and_go_with_it() {
     client.belongs(window, GEARS);
     let mut program = Program::open(&desk.door, GEARS, window, (100, 80));
     assert!(program.paint(RED));
-    let confined = std::fs::read_to_string(format!("/proc/{}/status", desk.renderer())).unwrap();
+    let of_renderer = |file| std::fs::read_to_string(format!("/proc/{}/{file}", desk.renderer())).unwrap();
+    let confined = of_renderer("status");
     assert!(confined.contains("Seccomp:\t2") && confined.contains("NoNewPrivs:\t1"), "{confined}");
+    let limits = of_renderer("limits");
+    let words =
+        |name: &str| limits.lines().find_map(|line| line.strip_prefix(name)).unwrap().split_whitespace();
+    for (name, most) in [("Max core file size", 0), ("Max open files", 512), ("Max data size", 4 << 30)] {
+        assert_eq!(words(name).nth(1).unwrap().parse::<u64>().unwrap(), most, "{limits}");
+    }
+    // It has tried itself what it must not be able to do.
+    assert_eq!(desk.program()["unconfined"], json!([]));
     desk.sees("the picture", &[((40, 30), RED), ((139, 109), RED), ((39, 30), GREY), ((140, 109), GREY)]);
 
     // Another window over its corner, which X draws.

@@ -45,15 +45,18 @@ pub enum RunError {
     Proxy(#[from] io::Error),
 }
 
-/// Draws for one program until the proxy goes away.
+/// Draws for one program until the proxy goes away, which is told what of the sandbox is missing.
 ///
 /// # Errors
 /// [`RunError`] says what is wrong.
-pub fn run(proxy: OwnedFd) -> Result<(), RunError> {
+pub fn run(proxy: OwnedFd, missing: Vec<String>) -> Result<(), RunError> {
     let egl = Egl::open()?;
     let (mut session, caps) = Session::new(egl)?;
     let mut line = Line::new(proxy)?;
     say(&line.proxy, &FromRenderer::Pulse, Some(line.pulse.file()))?;
+    if !missing.is_empty() {
+        say(&line.proxy, &FromRenderer::Unconfined(missing), None)?;
+    }
     loop {
         if let Some((hello, program)) = line.connects.pop_front() {
             line.connect(&hello, program, &caps)?;

@@ -1,13 +1,18 @@
 //! What a renderer gives up before it hears a foreign byte: files but those that drivers are made of (Landlock), system
-//! calls that drivers do not need (seccomp), and amounts (rlimits). Where a kernel lacks one, the others hold and it is told.
+//! calls that drivers do not need (seccomp), and amounts (rlimits). Each part is then tried: what it forbids must fail. A
+//! renderer that system calls are not kept from draws for nobody; where a kernel lacks another part, it is told
+//! (`gl stat`).
 //!
 //! What Mesa's software renderer needs, as found by running it: the libraries and data below `/usr`, the loader's and
 //! the vendors' lists in `/etc` (drivers are found by name and loaded late), `/proc/self` and `/sys` (how many processors there are), threads,
 //! memory that becomes executable (it compiles what it draws with), and `memfd_create`. Drivers of hardware need
-//! their devices below `/dev/dri` and `/dev/nvidia*`, with their ioctls. It needs no file to write, no other process,
+//! their devices below `/dev/dri` and `/dev/nvidia*`, with their ioctls. It needs no file to write, no other process (threads are all that it makes),
 //! no new socket.
 //!
 //! Invariant: entered while the process has one thread; threads that start later are inside.
+
+#[path = "sandbox_tries.rs"]
+mod tries;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +21,11 @@ use landlock::{
     RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
+};
+use tries::{Part, tries};
 
 /// Address space in bytes: drivers reserve more than they use.
 const SPACE: u64 = 16 << 30;
@@ -49,22 +58,53 @@ enum SandboxError {
     Limits(#[from] rustix::io::Errno),
 }
 
-/// Enters it; which parts hold.
+/// Which parts hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Memory, files that are open and what else a process can have much of.
+    pub amounts: bool,
+    /// Files but those that drivers are made of.
+    pub files: bool,
+    /// System calls.
+    pub calls: bool,
+}
+
+impl Parts {
+    /// Those that do not hold.
+    #[must_use]
+    pub fn missing(self) -> Vec<String> {
+        let all = [("amounts", self.amounts), ("files", self.files), ("system calls", self.calls)];
+        all.into_iter().filter(|(_, holds)| !holds).map(|(what, _)| what.to_owned()).collect()
+    }
+}
+
+/// Enters it, and tries it.
 #[must_use]
-pub fn enter() -> [(&'static str, bool); 3] {
+pub fn enter() -> Parts {
     let told = |what: &'static str, step: Result<bool, SandboxError>| match step {
-        Ok(true) => (what, true),
+        Ok(true) => true,
         Ok(false) => {
             tracing::warn!(what, "this kernel cannot confine a renderer so; the rest of the sandbox holds");
-            (what, false)
+            false
         }
         Err(fault) => {
             tracing::warn!(what, %fault, "a part of the sandbox could not be entered");
-            (what, false)
+            false
         }
     };
     // The filter last: it leaves no way to add what comes before.
-    [told("amounts", amounts()), told("files", files()), told("system calls", calls())]
+    let (amounts, files) = (told("amounts", amounts()), told("files", files()));
+    let entered = Parts { amounts, files, calls: told("system calls", calls()) };
+    let holes = tries();
+    for hole in &holes {
+        tracing::warn!("a renderer here can {}", hole.what);
+    }
+    let is_whole = |part| holes.iter().all(|hole| hole.part != part);
+    Parts {
+        amounts: entered.amounts,
+        files: entered.files && is_whole(Part::Files),
+        calls: entered.calls && is_whole(Part::Calls),
+    }
 }
 
 fn amounts() -> Result<bool, SandboxError> {
@@ -100,12 +140,21 @@ fn files() -> Result<bool, SandboxError> {
 
 fn calls() -> Result<bool, SandboxError> {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else { return Ok(false) };
-    let rules: BTreeMap<i64, Vec<SeccompRule>> =
+    let (is_denied, is_absent) =
+        (SeccompAction::Errno(libc::EPERM.unsigned_abs()), SeccompAction::Errno(libc::ENOSYS.unsigned_abs()));
+    let apply = |rules: BTreeMap<i64, Vec<SeccompRule>>, others, these| -> Result<(), SandboxError> {
+        let program: BpfProgram = SeccompFilter::new(rules, others, these, arch)?.try_into()?;
+        Ok(seccompiler::apply_filter(&program)?)
+    };
+    // A filter does not see what this call is to make; who is told that it is not there takes the older one.
+    apply(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), SeccompAction::Allow, is_absent)?;
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         ALLOWED.iter().chain(OLDER).map(|call| (*call, Vec::new())).collect();
-    let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let filter = SeccompFilter::new(rules, denied, SeccompAction::Allow, arch)?;
-    let program: BpfProgram = filter.try_into()?;
-    seccompiler::apply_filter(&program)?;
+    let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
+    let is_thread =
+        SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(thread), thread)?;
+    rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![is_thread])?]);
+    apply(rules, is_denied, SeccompAction::Allow)?;
     Ok(true)
 }
 
@@ -152,7 +201,6 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_fadvise64,
     libc::SYS_futex,
     libc::SYS_clone3,
-    libc::SYS_clone,
     libc::SYS_set_robust_list,
     libc::SYS_rseq,
     libc::SYS_membarrier,

@@ -81,6 +81,8 @@ pub enum FromRenderer {
     Waited(Vec<Waited>),
     /// The program's connection ended; another may go on with its stream.
     Lost,
+    /// Parts of the sandbox ([`crate::sandbox`]) that do not hold here.
+    Unconfined(Vec<String>),
     /// The file that comes along has a number that is odd while a command is carried out, and another for each.
     Pulse,
 }
