@@ -1,7 +1,7 @@
 //! A long line between a program and the desk, at whose near end pictures are counted: those that went, and those that are
 //! known to be shown.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::channel;

@@ -4,7 +4,7 @@
 //! The line may become a shorter or a longer one while the connection stays: a gateway holds it while its agent moves. A
 //! shorter time is believed at once. A longer one may be pictures that wait for each other on a narrow line, which
 //! more of them would only make wait longer; so it is believed where those that may be on their way do not explain it, and
-//! where that is so for a round trip. Then a break of the connection is not taken for the line either.
+//! where that is so for a round trip. What was sent before a connection was taken up again tells nothing.
 //!
 //! Pure: moments come from outside.
 
@@ -16,6 +16,8 @@ const BEYOND: f64 = 1.1;
 /// The line of a program.
 #[derive(Debug, Default)]
 pub(crate) struct Trip {
+    /// When the connection was last taken up again.
+    again: Option<Instant>,
     least: Option<Duration>,
     longer: Option<Longer>,
 }
@@ -32,9 +34,17 @@ impl Trip {
         self.least.unwrap_or_default()
     }
 
+    /// The connection was broken until now.
+    pub(crate) fn again(&mut self, now: Instant) {
+        (self.again, self.longer) = (Some(now), None);
+    }
+
     /// A picture that was sent then is heard of now; without the renderer's part it took so long. As many as may be on
     /// their way are shown in `covered`.
     pub(crate) fn took(&mut self, (sent, now): (Instant, Instant), took: Duration, covered: Duration) {
+        if self.again.is_some_and(|again| sent < again) {
+            return;
+        }
         if self.least.is_none_or(|least| took < least) {
             self.least = Some(took);
         }
@@ -86,11 +96,22 @@ mod tests {
     }
 
     #[test]
-    fn late_pictures_of_one_break_are_not_the_line() {
+    fn late_pictures_of_a_moment_are_not_the_line() {
         let (mut trip, start) = (Trip::default(), Instant::now());
         assert_eq!(
             told(&mut trip, start, &[(0, 10), (10, 2000), (20, 1990), (2020, 11), (2030, 200)]),
             ms(10)
         );
+    }
+
+    #[test]
+    fn what_was_sent_while_the_connection_was_broken_tells_nothing_however_often_it_breaks() {
+        let (mut trip, start) = (Trip::default(), Instant::now());
+        told(&mut trip, start, &[(0, 10)]);
+        for sent in (100..2000).step_by(300) {
+            trip.again(start + ms(sent + 250));
+            assert_eq!(told(&mut trip, start, &[(sent, 260), (sent + 10, 255)]), ms(10));
+        }
+        assert_eq!(told(&mut trip, start, &[(3000, 90), (3100, 90)]), ms(90));
     }
 }
