@@ -18,11 +18,13 @@ use uuid::Uuid;
 
 use crate::agent::automatic::Settings;
 use crate::agent::{Agent, BootFile};
+pub use crate::ask_error::AskError;
 use crate::facts::Facts;
 use crate::inventory::Inventory;
 use crate::lines::next_line;
 use crate::sites::{Link, Site};
 use crate::supervisor::process::COMMAND;
+use crate::words::heard;
 
 /// Longest line, either way: a description and some words.
 pub const LINE_MAX: usize = 256 << 10;
@@ -186,75 +188,6 @@ pub enum Open {
     },
 }
 
-/// Why nothing was answered, or what was.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// The stream broke.
-    #[error("the connection to the agent's supervisor broke")]
-    Io(#[from] io::Error),
-    /// It ended before an answer.
-    #[error("the agent's supervisor ended before it answered")]
-    Closed,
-    /// No answer in time.
-    #[error("no answer within {} s", .0.as_secs())]
-    Late(Duration),
-    /// It said what cannot be understood.
-    #[error("the answer cannot be understood")]
-    Nonsense,
-    /// It refused, or failed.
-    #[error("{message}")]
-    Refused {
-        /// The sentence.
-        message: String,
-        /// What to do.
-        hint: Option<String>,
-    },
-    /// No supervisor could be started.
-    #[error("the agent's supervisor could not be started: {0}")]
-    Start(String),
-    /// The site cannot be reached.
-    #[error("site {site:?} does not answer")]
-    Unreachable {
-        /// Its name.
-        site: String,
-        /// Why.
-        source: Box<AskError>,
-    },
-    /// The site is not known, or its address leads nowhere.
-    #[error(transparent)]
-    Site(#[from] crate::sites::SiteError),
-    /// Not in the list of agents.
-    #[error(transparent)]
-    Store(#[from] crate::agent::store::StoreError),
-    /// What is written of the agent makes no sense.
-    #[error("the agent's journal cannot be understood")]
-    Journal(#[source] serde_json::Error),
-    /// Each site names another one.
-    #[error("the agent {agent:?} cannot be found: {hops} sites say that it is at another one")]
-    Lost {
-        /// Its name.
-        agent: String,
-        /// Sites that were asked.
-        hops: usize,
-    },
-}
-
-impl AskError {
-    /// What to do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            AskError::Refused { hint, .. } => hint.clone(),
-            AskError::Site(site) => site.hint().map(str::to_owned),
-            AskError::Unreachable { site, .. } => {
-                Some(format!("is snowbird installed there? `wandisk site check {site}` tests the link"))
-            }
-            AskError::Closed | AskError::Io(_) => Some("`snowbird status` tells how it stands".to_owned()),
-            _ => None,
-        }
-    }
-}
-
 /// Asks, and takes lines until the end; news on the way go to `news`.
 ///
 /// # Errors
@@ -306,10 +239,10 @@ pub async fn hear<S: AsyncRead + Unpin>(
     said_in(&serde_json::from_slice(&line.ok_or(AskError::Closed)?).map_err(|_| AskError::Nonsense)?)
 }
 
-/// What is said in a line.
+/// What is said in a line. A sentence is for people's eyes, whoever says it: bounded, and of one line.
 pub(crate) fn said_in(line: &Value) -> Result<Said, AskError> {
     if let Some(error) = line.get("error") {
-        let word = |name: &str| error[name].as_str().map(str::to_owned);
+        let word = |name: &str| error[name].as_str().map(heard);
         let message = word("message").ok_or(AskError::Nonsense)?;
         return Err(AskError::Refused { message, hint: word("hint") });
     }
@@ -494,7 +427,7 @@ pub async fn opened(site: &Site, opening: &Opening) -> Result<(BufReader<Link>, 
     let mut stream = BufReader::new(site.dial()?);
     match ask(&mut stream, opening, REACH, |_| ()).await {
         Ok(answer) => Ok((stream, answer)),
-        Err(refused @ AskError::Refused { .. }) => Err(refused),
+        Err(refused @ AskError::Refused { .. }) => Err(refused.at(&site.name)),
         Err(source) => Err(AskError::Unreachable { site: site.name.clone(), source: Box::new(source) }),
     }
 }
@@ -554,7 +487,7 @@ pub async fn ask_far(
         document: document.cloned(),
     };
     let mut stream = open(site, &opening).await?;
-    ask(&mut stream, request, patience, news).await
+    ask(&mut stream, request, patience, news).await.map_err(|error| error.at(&site.name))
 }
 
 #[cfg(test)]

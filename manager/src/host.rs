@@ -18,6 +18,7 @@ use crate::agent::automatic::Settings;
 use crate::agent::command_line::names;
 use crate::agent::store::{Store, StoreError};
 use crate::agent::{Agent, is_name};
+use crate::ask_error::AskError;
 use crate::control::{self, Here, LINE_MAX, Open, Opening, PROTOCOL, folder};
 use crate::display::guest;
 use crate::exchange;
@@ -34,7 +35,8 @@ use crate::supervisor::marks::hold;
 use crate::supervisor::phase::{End, Machine, Phase};
 use crate::supervisor::{arrives, carry};
 use crate::taking;
-use crate::wandisk::Wandisk;
+use crate::wandisk::{Wandisk, WandiskError};
+use crate::words::wants_room;
 
 /// Whoever says nothing is not served.
 const FIRST_WORD: Duration = Duration::from_secs(30);
@@ -81,6 +83,13 @@ async fn echo<S: AsyncRead + AsyncWrite + Unpin>(peer: &mut S) -> std::io::Resul
     }
 }
 
+/// Another version asks.
+#[derive(Debug, thiserror::Error)]
+#[error("snowbird speaks version {PROTOCOL} between sites, and not {theirs}")]
+struct OtherVersion {
+    theirs: u32,
+}
+
 /// What was asked for.
 enum Opened {
     Stream(UnixStream),
@@ -119,20 +128,35 @@ impl Opened {
 async fn answer(peer: &mut (impl AsyncWrite + Unpin), result: &Result<Value, &anyhow::Error>) -> Result<()> {
     let answer = match result {
         Ok(value) => control::done(value),
-        Err(error) => control::failed(&format!("{error:#}"), None),
+        Err(error) => control::failed(&format!("{error:#}"), hint_of(error).as_deref()),
     };
     peer.write_all(answer.as_bytes()).await?;
     Ok(peer.flush().await?)
+}
+
+/// What to do about it, for whoever reads it elsewhere.
+fn hint_of(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        if let Some(error) = cause.downcast_ref::<AskError>() {
+            return error.hint();
+        }
+        if let Some(error) = cause.downcast_ref::<WandiskError>() {
+            return error.hint().map(str::to_owned);
+        }
+        if cause.is::<OtherVersion>() {
+            return Some(
+                "use one version at all sites: `snowbird site setup SITE` installs its own there".to_owned(),
+            );
+        }
+        wants_room(cause).then(|| "make room on the file system of that site's folder".to_owned())
+    })
 }
 
 async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
     let opening: Opening =
         serde_json::from_slice(line).context("the other site's words cannot be understood")?;
     if opening.snowbird != PROTOCOL {
-        bail!(
-            "the other site speaks version {}, this one {PROTOCOL}: use one version at all sites",
-            opening.snowbird
-        );
+        bail!(OtherVersion { theirs: opening.snowbird });
     }
     let of_agent =
         !matches!(opening.open, Open::Facts | Open::Inventory | Open::Echo | Open::Many | Open::Map { .. });
@@ -150,7 +174,7 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
         Open::Memory => {
             let coming = hold(&folder, names::COMING)?;
             let stream = control::connect(&folder, names::ARRIVING).await;
-            return Ok(Opened::Memory(stream.context("the agent's QEMU does not listen here")?, coming));
+            return Ok(Opened::Memory(stream.context("the agent's QEMU does not listen")?, coming));
         }
         Open::Echo => return Ok(Opened::Echo),
         Open::Many => return Ok(Opened::Many),
@@ -163,7 +187,7 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
         Open::Display => {
             let stream = control::connect(&folder, names::DISPLAY).await;
             return Ok(Opened::Display(
-                stream.context("the agent has no screen here")?,
+                stream.context("the agent has no screen")?,
                 hold(&folder, names::WATCHED)?,
             ));
         }

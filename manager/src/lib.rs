@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod ask_error;
 pub mod auto;
 pub mod cli;
 pub mod condition;

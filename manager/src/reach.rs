@@ -131,7 +131,7 @@ pub async fn ask(
         }
         (Place::Here(_), _) => here.ask(agent, request, patience, news).await,
         (Place::At(site), Some((there, mut stream))) if *there == site.name => {
-            control::ask(&mut stream, request, patience, news).await
+            control::ask(&mut stream, request, patience, news).await.map_err(|error| error.at(there))
         }
         (Place::At(site), _) => ask_far(&site, agent, None, request, patience, news).await,
     }

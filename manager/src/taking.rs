@@ -42,7 +42,7 @@ pub async fn take(
     let folder = folder(&here.home, agent);
     let file = received(&folder, attempt, &packed, peer).await?;
     let taker = control::connect(&folder, names::ARRIVING).await;
-    let taker = taker.context("the agent's QEMU does not listen here")?;
+    let taker = taker.context("the agent's QEMU does not listen")?;
     if let Err(why) = feed(file, packed, taker).await {
         bail!("QEMU did not take it: {why}");
     }
@@ -57,7 +57,7 @@ async fn received(
     packed: &Packed,
     peer: &mut (impl AsyncRead + Unpin),
 ) -> Result<std::fs::File> {
-    let file = unnamed(folder, attempt).context("no file can be made for it here")?;
+    let file = unnamed(folder, attempt).context("no file can be made for its memory")?;
     let mut file = tokio::fs::File::from_std(file);
     let mut hasher = blake3::Hasher::new();
     let mut piece = vec![0; PIECE_BYTES];
@@ -70,10 +70,10 @@ async fn received(
             bail!("the other site ended in the middle of it");
         }
         hasher.update(&piece[..read]);
-        file.write_all(&piece[..read]).await.context("it could not be kept at this site")?;
+        file.write_all(&piece[..read]).await.context("its memory could not be kept")?;
         left -= read as u64;
     }
-    file.flush().await.context("it could not be kept at this site")?;
+    file.flush().await.context("its memory could not be kept")?;
     if hasher.finalize().to_hex().as_str() != packed.blake3 {
         bail!("what came is not what was said: the link or a disk has changed it");
     }

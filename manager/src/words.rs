@@ -28,6 +28,35 @@ pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
+/// Did it fail for want of room in a file system?
+pub(crate) fn wants_room(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(kind, Some(StorageFull | QuotaExceeded | FileTooLarge)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The longest sentence of somebody else's that is passed on, in characters.
+const HEARD_MAX: usize = 1000;
+
+/// What somebody else said, as it may be shown to people and kept: no longer than a sentence, and nothing in it steers a terminal or
+/// begins a line.
+pub(crate) fn heard(said: &str) -> String {
+    let said = said.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+    let mut text: String =
+        said.chars().take(HEARD_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if said.chars().nth(HEARD_MAX).is_some() {
+        text.push('…');
+    }
+    text
+}
+
 /// A time as people say it: `850 ms`, `12.5 s`, `4 min 30 s`, `2 h 5 min`.
 pub(crate) fn spoken(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -84,6 +113,12 @@ mod tests {
         for bad in ["", "5", "s", "-1s", "1 hour", "1e99s", "1000000h", "1.2.3s"] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_others_say_is_bounded_and_steers_no_terminal() {
+        assert_eq!(heard(" no\u{1b}[2J\nroom\u{9b} "), "no [2J room");
+        assert_eq!(heard(&"é".repeat(1001)).chars().count(), HEARD_MAX + 1);
     }
 
     #[test]

@@ -23,7 +23,7 @@ const SAID: i32 = (0x2b << 1) | 1;
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
     /// It is not installed.
-    #[error("{QEMU} is not to be found in the PATH of this site")]
+    #[error("{QEMU} is not to be found in the PATH")]
     Missing,
     /// It could not be run.
     #[error("{QEMU} could not be run")]
@@ -35,8 +35,23 @@ pub enum MachineError {
         limit: Duration,
     },
     /// It has no machine of the kind.
-    #[error("this site's QEMU has no q35 machine")]
+    #[error("QEMU has no q35 machine")]
     NoMachine,
+}
+
+impl MachineError {
+    /// What to do about it, at the site of which it is said.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            MachineError::Missing | MachineError::NoMachine => {
+                Some("install the package qemu-system-x86 there (its program is qemu-system-x86_64)")
+            }
+            MachineError::Run(_) | MachineError::Late { .. } => {
+                Some("try what `qemu-system-x86_64 -machine help` says there")
+            }
+        }
+    }
 }
 
 /// Finds a program in `PATH`, and beside this one.

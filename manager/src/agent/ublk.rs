@@ -13,13 +13,13 @@ const DRIVER: &str = "ublk_drv";
 #[derive(Debug, thiserror::Error)]
 pub enum NoUblk {
     /// No such driver.
-    #[error("this site's kernel has no ublk (the module {DRIVER}; Linux 6.0 or later)")]
+    #[error("the kernel has no ublk (the module {DRIVER}; Linux 6.0 or later)")]
     Kernel,
     /// There is one.
-    #[error("only root can load ublk's driver ({DRIVER}), which is not loaded at this site")]
+    #[error("only root can load ublk's driver ({DRIVER}), which is not loaded")]
     NotLoaded,
     /// It is loaded.
-    #[error("this user may not make ublk devices at this site ({CONTROL})")]
+    #[error("this user may not make ublk devices ({CONTROL})")]
     Forbidden(#[source] io::Error),
 }
 

@@ -304,6 +304,7 @@ fn whole(status: &Value) -> String {
     ];
     if let Some(failure) = status["last_failure"].as_str() {
         lines.push(format!("last move failed: {failure}"));
+        lines.extend(status["last_failure_hint"].as_str().map(|hint| format!("          {hint}")));
     }
     if status["cd"].is_object() {
         lines.push(format!("CD drive  {}", status["cd"]["file"].as_str().unwrap_or("empty")));

@@ -57,6 +57,7 @@ impl Site {
             "profile": profile.name,
             "roles": roles,
             "roles_without_site": missing,
+            "hint": missing.first().map(|role| format!("say which site has the role {role}, with --role {role}=SITE")),
         });
         print(self.json, &value, || {
             let mut text = format!("{}: {}, by the profile {}", agent.name, word(mode), profile.name);

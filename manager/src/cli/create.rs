@@ -166,7 +166,11 @@ impl Site {
             return Ok(());
         };
         let image = image.to_str().context("the image's name is no UTF-8")?;
-        wandisk.ask(&["create", &agent.disk, "--from", image], FILL).await.map_err(told)?;
+        wandisk.ask(&["create", &agent.disk, "--from", image], FILL).await.map_err(|error| {
+            let unread = "name a raw or qcow2 image that `qemu-img check` finds whole";
+            let hint = error.hint().unwrap_or(unread).to_owned();
+            told(error).hint(hint)
+        })?;
         if let Some(size) = size {
             wandisk.ask(&["resize", &agent.disk, &size], DISK).await.map_err(told)?;
         }

@@ -69,7 +69,7 @@ impl Lines {
         loop {
             let word = timeout(patience, said.recv()).await.map_err(|_| AskError::Late(patience))?;
             match word.ok_or(AskError::Closed)? {
-                Ok(line) => match said_in(&line)? {
+                Ok(line) => match said_in(&line).map_err(|error| error.at(&site.name))? {
                     Said::News(progress) => news(&progress),
                     Said::End(value) => return Ok(value),
                 },

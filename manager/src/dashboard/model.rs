@@ -181,6 +181,7 @@ impl Model {
             "home": status["home"],
             "paused_because": status["paused_because"],
             "last_failure": status["last_failure"],
+            "last_failure_hint": status["last_failure_hint"],
             "heard_ms": now_ms,
             "silent": null,
         });

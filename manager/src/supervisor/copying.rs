@@ -14,11 +14,12 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::event::Event;
-use super::hands::{DISK, Hands, OPENS, Sentence, Why};
+use super::hands::{DISK, Hands, OPENS};
 use super::moving::{BANDWIDTH, HOOK};
 use super::qemu::SOON;
 use super::shell::Input;
 use super::stream::Limit;
+use super::why::{Sentence, SentenceOf, Why};
 use super::wire::{Meter, leaves};
 use crate::agent::command_line::names;
 use crate::agent::{Accelerator, Agent};
@@ -115,11 +116,11 @@ impl Hands {
         if let Some(mut link) = self.bulk.take() {
             match ask(&mut link, &opening, SPEAKS, |_| ()).await {
                 Ok(_) => return Ok(link),
-                Err(refused @ AskError::Refused { .. }) => return Err(refused).told(),
+                Err(refused @ AskError::Refused { .. }) => return Err(refused).told_of(&site.name),
                 Err(_) => {}
             }
         }
-        open(site, &opening).await.told()
+        open(site, &opening).await.told_of(&site.name)
     }
 
     fn opening(&self, what: Open, document: Option<Agent>) -> Opening {
@@ -142,10 +143,10 @@ impl Hands {
             match ask(&mut way, request, OPENS, |_| ()).await {
                 // It was lost meanwhile; whoever has heard the request already does nothing new by it.
                 Err(AskError::Closed | AskError::Io(_)) => {}
-                answered => return answered.map(drop).told(),
+                answered => return answered.map(drop).told_of(to),
             }
         }
-        self.far(to, Some(&document), request, OPENS).await.map(drop).told()
+        self.far(to, Some(&document), request, OPENS).await.map(drop).told_of(to)
     }
 
     /// Before 9.0 QEMU forgot, under translation, writes to a page that it had just looked at for a migration ("physmem: Fix
@@ -243,7 +244,7 @@ impl Looking {
                     Next::Stay => {}
                     Next::Stand(ms) => self.set(json!({ "downtime-limit": ms })).await,
                     Next::GiveUp => {
-                        let why = cannot_keep_up(&news["ram"], self.meter.rate());
+                        let why = cannot_keep_up(&news["ram"], self.meter.rate()).into();
                         self.inputs.send(Input::Event(Event::CopyFailed { why })).ok();
                         return;
                     }
@@ -363,8 +364,8 @@ mod tests {
         for (first, then, links, said) in [
             (GOOD, GOOD, 1, None),
             ("exit 1", GOOD, 2, None),
-            (REFUSES, GOOD, 1, Some("no")),
-            ("exit 1", REFUSES, 2, Some("no")),
+            (REFUSES, GOOD, 1, Some("at site \"b\", no")),
+            ("exit 1", REFUSES, 2, Some("at site \"b\", no")),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let site = site(folder.path());
@@ -380,7 +381,7 @@ mod tests {
             let mut hands = Hands::new(example(), here, "a".to_owned(), wandisk, net, unbounded_channel().0);
             hands.bulk = Some(BufReader::new(site.dial().unwrap()));
             let opened = hands.opens_bulk(&site).await;
-            assert_eq!(opened.as_ref().err().map(String::as_str), said);
+            assert_eq!(opened.as_ref().err().map(|why| why.message.as_str()), said);
             assert_eq!(lines(&folder.path().join("begun")), links, "{first}");
             assert!(hands.bulk.is_none());
             // Of no use to anybody when there is no move: its program ends.

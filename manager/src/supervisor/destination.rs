@@ -7,6 +7,7 @@
 use super::event::{Action, Yield};
 use super::phase::{Arrive, Attempt, End, Machine, Phase};
 use super::rules::{Step, refuse};
+use super::why::Why;
 
 #[cfg(doc)]
 use super::event::Event;
@@ -99,7 +100,7 @@ impl Machine {
             Phase::Arriving { attempt: here, at: Arrive::Opening | Arrive::Listening { .. }, .. }
                 if *here == attempt =>
             {
-                self.never(attempt, "the other site gave the move up".to_owned())
+                self.never(attempt, "the other site gave the move up")
             }
             Phase::Arriving { attempt: here, .. } if *here == attempt => Vec::new(),
             _ if self.started == Some(attempt) => Vec::new(),
@@ -111,16 +112,16 @@ impl Machine {
     }
 
     /// What was to come stays where it is, and that is what is known of it here.
-    pub(super) fn never(&mut self, attempt: Attempt, why: String) -> Vec<Action> {
+    pub(super) fn never(&mut self, attempt: Attempt, why: impl Into<Why>) -> Vec<Action> {
         self.gave_up = Some(attempt);
         if let Phase::Arriving { from, .. } = &self.phase {
             self.phase = Phase::Off(End::Left { to: from.clone() });
         }
-        self.failure = Some(why);
+        self.failure = Some(why.into());
         vec![Action::Quit]
     }
 
-    pub(super) fn destination_went(&mut self, action: &Action, result: Result<Yield, String>) -> Vec<Action> {
+    pub(super) fn destination_went(&mut self, action: &Action, result: Result<Yield, Why>) -> Vec<Action> {
         let Phase::Arriving { attempt, at, patience_s, .. } = &mut self.phase else { return Vec::new() };
         let attempt = *attempt;
         let patience = Action::Patience { attempt, for_s: *patience_s };
@@ -136,14 +137,14 @@ impl Machine {
             (Arrive::Listening { quiet: true }, Action::Hark { attempt: of }, Ok(Yield::NeverWill))
                 if *of == attempt =>
             {
-                self.never(attempt, "the other site was not heard of any more".to_owned())
+                self.never(attempt, "the other site was not heard of any more")
             }
             (Arrive::Listening { .. }, Action::Hark { attempt: of }, heard) if *of == attempt => {
                 *at = Arrive::Listening { quiet: heard == Ok(Yield::NeverWill) };
                 vec![patience]
             }
             (Arrive::Listening { .. }, Action::Check, Ok(Yield::NeverWill)) => {
-                self.never(attempt, "not all of its memory had come".to_owned())
+                self.never(attempt, "not all of its memory had come")
             }
             (Arrive::Listening { .. }, Action::Check, Ok(_)) => {
                 *at = Arrive::Starting;
@@ -172,7 +173,7 @@ mod tests {
         let phase = Phase::Arriving { attempt, from, at: Arrive::Starting, patience_s: 60 };
         let mut there = Machine { phase, started: Some(attempt), ..Machine::default() };
         let went = |result| Event::Went { action: Action::Run, result };
-        assert_eq!(there.step(went(Err("its disk does not answer".to_owned()))), Ok(vec![Action::Retry]));
+        assert_eq!(there.step(went(Err("its disk does not answer".into()))), Ok(vec![Action::Retry]));
         // Whoever asks meanwhile waits for that, and begins no second one.
         assert_eq!(there.step(Event::Go { attempt }), Ok(Vec::new()));
         assert_eq!(there.verdict(attempt), None);

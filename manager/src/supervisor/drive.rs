@@ -8,8 +8,10 @@
 
 use serde_json::{Value, json};
 
-use super::hands::{Hands, Sentence, Why, is_here};
+use super::fits::is_here;
+use super::hands::Hands;
 use super::qemu::QemuError;
+use super::why::{Sentence, Why};
 use crate::agent::command_line::{CD_DRIVE, CD_NODE};
 use crate::agent::store::Store;
 use crate::agent::{Agent, BootFile};
@@ -20,12 +22,12 @@ impl Hands {
     pub(super) async fn change_cd(&mut self, file: Option<&BootFile>, force: bool) -> Result<(), Why> {
         let agent = self.document()?;
         if !agent.has_cd_drive() {
-            return Err("it has no CD drive: that is for `snowbird create --cdrom` to say".to_owned());
+            return Err("it has no CD drive: that is for `snowbird create --cdrom` to say".into());
         }
         match file {
             Some(file) => {
                 if !is_here(file) {
-                    return Err(format!("{} is no file of this site", file.path));
+                    return Err(format!("{} is no file of site {:?}", file.path, self.site).into());
                 }
                 self.note_cd(&agent, Some(file))?;
                 if let Err(why) = self.put_in(file, force).await {
@@ -71,7 +73,7 @@ impl Hands {
         match self.qemu.call(command, arguments).await {
             Err(QemuError::None) => return Ok(()),
             Err(QemuError::Qmp(QmpError::Refused { description, .. })) if description.contains("locked") => {
-                return Err("the agent uses its CD: unmount it there, or say --force".to_owned());
+                return Err("the agent uses its CD: unmount it there, or say --force".into());
             }
             done => done.map(drop).told()?,
         }

@@ -6,6 +6,7 @@
 use uuid::Uuid;
 
 use super::phase::{Attempt, Image};
+use super::why::Why;
 use crate::agent::BootFile;
 
 /// What the shell does. One after the other; each tells how it went ([`Event::Went`]).
@@ -268,7 +269,7 @@ pub enum Event {
         /// Which.
         action: Action,
         /// What it gave, or why it failed.
-        result: Result<Yield, String>,
+        result: Result<Yield, Why>,
     },
     /// QEMU ended.
     Ended {
@@ -290,8 +291,8 @@ pub enum Event {
     Completed,
     /// QEMU gave the migration up.
     CopyFailed {
-        /// In a sentence.
-        why: String,
+        /// Why.
+        why: Why,
     },
     /// The stage took too long.
     Late,

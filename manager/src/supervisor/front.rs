@@ -20,8 +20,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::event::Event;
-use super::hands::{DISK, Hands, Sentence, Why};
+use super::hands::{DISK, Hands};
 use super::shell::Input;
+use super::why::{Sentence, Why};
 use crate::agent::Front;
 use crate::agent::command_line::names;
 use crate::control::folder;
@@ -69,7 +70,7 @@ impl Hands {
     pub(super) async fn attach(&mut self, disk: &Value, standby: bool) -> Result<(), Why> {
         let attached = disk["attached"] == json!(true);
         if attached && !self.is_ours(disk) {
-            return Err("its disk is attached for somebody else".to_owned());
+            return Err("its disk is attached for somebody else".into());
         }
         match self.agent.front {
             Front::Nbd if attached => Ok(()),
@@ -195,7 +196,7 @@ mod tests {
             let (mut hands, _inputs) = hands(home.path(), front, &json!({}));
             let disk = json!({ "attached": true, "device": "/dev/ublkb0", "uri": "nbd+unix:///?socket=/a/b", "pid": 1 });
             let error = hands.attach(&disk, false).await.unwrap_err();
-            assert!(error.contains("somebody else"), "{error}");
+            assert!(error.message.contains("somebody else"), "{error}");
             hands.let_go(&disk).await.unwrap();
             assert_eq!(asked(home.path()), "");
         }

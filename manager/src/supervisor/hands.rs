@@ -22,17 +22,16 @@ use super::phase::Attempt;
 use super::qemu::Qemu;
 use super::shell::Input;
 use super::stream::Limit;
+use super::why::{Sentence, Why};
 use super::wire::Meter;
 use crate::agent::command_line::{Beginning, names};
-use crate::agent::machine;
 use crate::agent::store::Store;
-use crate::agent::{Accelerator, Agent, BootFile, Front, ublk};
+use crate::agent::{Agent, Front};
 use crate::control::{AskError, Here, Request, ask_far, folder};
 use crate::net::teller::Teller;
 use crate::qmp::RunState;
 use crate::sites::{Link, Sites};
 use crate::wandisk::Wandisk;
-use crate::words::with_causes;
 
 /// An ordinary command of wandisk's.
 pub(super) const DISK: Duration = Duration::from_secs(20);
@@ -51,20 +50,6 @@ const COMES: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(10);
 /// Until what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// Why an action failed, in a sentence with all causes.
-pub(super) type Why = String;
-
-/// Turns any error into its sentence.
-pub(super) trait Sentence<T> {
-    fn told(self) -> Result<T, Why>;
-}
-
-impl<T, E: std::error::Error + 'static> Sentence<T> for Result<T, E> {
-    fn told(self) -> Result<T, Why> {
-        self.map_err(|error| with_causes(&error))
-    }
-}
 
 /// What an agent's supervisor works with.
 #[derive(Debug)]
@@ -217,7 +202,7 @@ impl Hands {
         // Which sites answer is what is asked here.
         let disk = self.wandisk.ask(&["status", &self.agent.disk], DISK).await.told()?;
         match obstacle(&disk) {
-            Some(why) if !self.pauses.may_try() => Err(why),
+            Some(why) if !self.pauses.may_try() => Err(why.into()),
             _ => Ok(()),
         }
     }
@@ -249,10 +234,12 @@ impl Hands {
         match disk["residency"].as_str() {
             Some("resident") => Ok(disk),
             other => Err(format!(
-                "its disk is not resident here ({}), but at site {}",
+                "its disk is not resident at site {:?} ({}), but at site {:?}",
+                self.site,
                 other.unwrap_or("unknown"),
                 disk["resident"].as_str().unwrap_or("unknown")
-            )),
+            )
+            .into()),
         }
     }
 
@@ -269,7 +256,7 @@ impl Hands {
         let end = Instant::now() + Duration::from_secs(5);
         while self.qemu.run_state().await.told()? != RunState::Running {
             if Instant::now() > end {
-                return Err("QEMU does not let it run".to_owned());
+                return Err("QEMU does not let it run".into());
             }
             self.qemu.call("cont", Value::Null).await.told()?;
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -311,43 +298,6 @@ impl Hands {
         let all: Vec<Value> =
             names.iter().map(|(name, state)| json!({ "capability": name, "state": state })).collect();
         self.qemu.call("migrate-set-capabilities", json!({ "capabilities": all })).await.map(drop).told()
-    }
-
-    /// Can this site run it at all (law M5)? From here on its machine is that of its description as it is now.
-    pub(super) async fn fits(&mut self) -> Result<(), Why> {
-        self.agent = self.document()?;
-        let (machines, newest) = tokio::task::spawn_blocking(machine::known).await.told()?.told()?;
-        if !machines.contains(&self.agent.machine) {
-            return Err(format!(
-                "its machine type {} is not known to QEMU here (newest: {newest})",
-                self.agent.machine
-            ));
-        }
-        if self.agent.accelerator == Accelerator::Kvm {
-            let (scratch, cpu) = (folder(&self.here.home, &self.agent.name), self.agent.cpu.clone());
-            let works =
-                tokio::task::spawn_blocking(move || machine::kvm_works(&scratch, &cpu)).await.told()?;
-            if !works {
-                return Err(format!("KVM with a processor {} does not work at this site", self.agent.cpu));
-            }
-        }
-        if self.agent.front == Front::Ublk
-            && let Err(why) = ublk::usable()
-        {
-            return Err(format!("its disk is to be a block device, and {why}"));
-        }
-        if self.agent.uefi.is_some_and(|uefi| uefi.images().is_none()) {
-            return Err("a UEFI firmware as the agent's is not at this site (the package ovmf)".to_owned());
-        }
-        match self.agent.files().find(|file| !is_here(file)) {
-            None => Ok(()),
-            Some(file) if self.agent.cdrom.as_ref() == Some(file) => Err(format!(
-                "{}, the CD in its drive, is not here as it was when it was put in: bring that file here, or take the CD out \
-                 (`snowbird cd {} eject`)",
-                file.path, self.agent.name
-            )),
-            Some(file) => Err(format!("{} is not here as it was when the agent was created", file.path)),
-        }
     }
 
     async fn listen(&mut self) -> Result<(), Why> {
@@ -398,11 +348,6 @@ async fn how_it_stands(home: &Path, agent: &str, site: &str) -> Option<Value> {
 fn is_at_home_with(status: &Value, site: &str) -> bool {
     status["site"] == json!(site)
         && matches!(status["state"].as_str(), Some("running" | "paused" | "suspended" | "off"))
-}
-
-/// Is this file at this site, as far as its length tells?
-pub(super) fn is_here(file: &BootFile) -> bool {
-    std::fs::metadata(&file.path).is_ok_and(|data| !data.is_dir() && data.len() == file.len_bytes)
 }
 
 /// QEMU's own defaults: five times within a second.

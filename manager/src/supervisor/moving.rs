@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::event::{Event, Yield};
-use super::hands::{DISK, Hands, Sentence, Why};
+use super::hands::{DISK, Hands};
 use super::phase::Attempt;
 use super::shell::Input;
+use super::why::{Sentence, SentenceOf, Why};
 use crate::agent::Front;
 use crate::control::{AskError, Request, ask};
 use crate::qmp::QmpError;
@@ -96,7 +97,7 @@ impl Hands {
             let answer = client.call("migrate-continue", state, HOOK).await;
             let told = match answer {
                 Err(error @ QmpError::Refused { .. }) => {
-                    Input::Event(Event::CopyFailed { why: with_causes(&error) })
+                    Input::Event(Event::CopyFailed { why: with_causes(&error).into() })
                 }
                 _ => Input::Continued,
             };
@@ -121,14 +122,14 @@ impl Hands {
         if self.agent.front == Front::Ublk {
             args.push("--standby");
         }
-        let error = match self.wandisk.ask_hearing(&args, DISK, released).await {
+        let failed = match self.wandisk.ask_hearing(&args, DISK, released).await {
             Ok(_) => return Ok(Yield::Done),
-            Err(error) => with_causes(&error),
+            Err(error) => Err(error).told(),
         };
         // What is resident and in no attempt was not given away, and this token is worth nothing any more.
         let disk = self.disk().await?;
         let free = disk["residency"] == json!("resident") && disk["attempt"].is_null();
-        if free { Ok(Yield::StillHere) } else { Err(error) }
+        if free { Ok(Yield::StillHere) } else { failed }
     }
 
     pub(super) async fn go(&mut self, attempt: Attempt, to: &str) -> Result<Yield, Why> {
@@ -140,15 +141,15 @@ impl Hands {
         let answer = match ahead {
             // Nobody heard it, or nobody's answer was heard: it is asked for again, which it may be.
             Err(AskError::Closed | AskError::Io(_)) => {
-                self.far(to, Some(&document), &request, GOES).await.told()?
+                self.far(to, Some(&document), &request, GOES).await.told_of(to)?
             }
-            answered => answered.told()?,
+            answered => answered.told_of(to)?,
         };
         self.account().await;
         match answer["started"].as_bool() {
             Some(true) => Ok(Yield::Started),
             Some(false) => Ok(Yield::NeverWill),
-            None => Err("the other site's answer cannot be understood".to_owned()),
+            None => Err(AskError::Nonsense).told_of(to),
         }
     }
 
@@ -177,7 +178,7 @@ impl Hands {
         let moved = self.wandisk.ask(&args, PRESEND).await;
         match self.resident().await {
             Ok(disk) => epoch(disk),
-            Err(error) => Err(moved.err().map_or(error, |error| with_causes(&error))),
+            Err(error) => Err(moved.told().err().unwrap_or(error)),
         }
     }
 }

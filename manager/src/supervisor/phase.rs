@@ -7,6 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::why::Why;
+
 /// One try to move an agent.
 pub type Attempt = Uuid;
 
@@ -22,8 +24,8 @@ pub enum End {
     Killed,
     /// It could not begin, or ended by itself.
     Failed {
-        /// In a sentence.
-        why: String,
+        /// Why.
+        why: Why,
     },
     /// It runs elsewhere.
     Left {
@@ -204,7 +206,7 @@ pub struct Machine {
     /// The last attempt that will never be started here.
     pub gave_up: Option<Attempt>,
     /// Why the last move from here, or to here, suspension or return from it failed.
-    pub failure: Option<String>,
+    pub failure: Option<Why>,
 }
 
 /// A wish that is refused: a sentence and what to do.

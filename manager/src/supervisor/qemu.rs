@@ -43,9 +43,9 @@ const DIES: Duration = Duration::from_secs(15);
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum QemuError {
-    #[error("{QEMU} is not to be found at this site")]
+    #[error("{QEMU} is not to be found")]
     Missing,
-    #[error("a UEFI firmware as the agent's is not at this site (the package ovmf)")]
+    #[error("there is no UEFI firmware as the agent's (the package ovmf)")]
     NoFirmware,
     #[error("QEMU could not be started")]
     Start(#[from] std::io::Error),

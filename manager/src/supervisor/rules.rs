@@ -20,6 +20,7 @@
 
 use super::event::{Action, Event, Yield};
 use super::phase::{Arrive, End, Leave, Machine, Phase, Refusal};
+use super::why::Why;
 use crate::agent::BootFile;
 
 pub(super) type Step = Result<Vec<Action>, Refusal>;
@@ -55,7 +56,7 @@ impl Machine {
             Event::PreSwitchover => Ok(self.pre_switchover()),
             Event::Completed => Ok(self.completed()),
             Event::CopyFailed { why } => Ok(self.copy_failed(why)),
-            Event::Late => Ok(self.copy_failed("it took too long".to_owned())),
+            Event::Late => Ok(self.copy_failed("it took too long")),
             Event::Again => Ok(self.again()),
             Event::Suspend { id } => self.suspend(id),
             Event::Resume { attempt, force } => self.resume(attempt, force),
@@ -114,7 +115,7 @@ impl Machine {
             }
             Phase::Arriving { attempt, at: Arrive::Opening | Arrive::Listening { .. }, .. } => {
                 let attempt = *attempt;
-                Ok(self.never(attempt, "it was killed here before all had come".to_owned()))
+                Ok(self.never(attempt, "it was killed here before all had come"))
             }
             Phase::Leaving { .. } | Phase::Arriving { .. } => Err(moving()),
             Phase::Off(_) => Err(refuse("the agent does not run here".to_owned(), "see `snowbird status`")),
@@ -137,7 +138,7 @@ impl Machine {
         }
     }
 
-    fn went(&mut self, action: &Action, result: Result<Yield, String>) -> Vec<Action> {
+    fn went(&mut self, action: &Action, result: Result<Yield, Why>) -> Vec<Action> {
         let waits = matches!(self.phase, Phase::Paused { again: true, .. });
         match &self.phase {
             Phase::Launching => match (action, result) {
@@ -157,12 +158,12 @@ impl Machine {
                     Vec::new()
                 }
                 (Action::Run, Err(why)) => {
-                    self.phase = Phase::Paused { why, again: true };
+                    self.phase = Phase::Paused { why: why.message, again: true };
                     vec![Action::Wait]
                 }
                 (Action::AskDisk, Ok(_)) if waits => vec![Action::Run],
                 (Action::AskDisk, Err(why)) if waits => {
-                    self.phase = Phase::Paused { why, again: true };
+                    self.phase = Phase::Paused { why: why.message, again: true };
                     vec![Action::Wait]
                 }
                 _ => Vec::new(),
@@ -180,7 +181,7 @@ impl Machine {
 
     fn ended(&mut self, orderly: bool) -> Vec<Action> {
         let end = || {
-            if orderly { End::ShutDown } else { End::Failed { why: "its QEMU ended by itself".to_owned() } }
+            if orderly { End::ShutDown } else { End::Failed { why: "its QEMU ended by itself".into() } }
         };
         match &mut self.phase {
             Phase::Off(_) => Vec::new(),
@@ -203,12 +204,12 @@ impl Machine {
                         self.phase = Phase::Off(end());
                         vec![Action::Quit]
                     }
-                    _ => self.abort("its QEMU ended".to_owned()),
+                    _ => self.abort("its QEMU ended"),
                 }
             }
             Phase::Arriving { attempt, at: Arrive::Opening | Arrive::Listening { .. }, .. } => {
                 let attempt = *attempt;
-                self.never(attempt, "QEMU ended before all had come".to_owned())
+                self.never(attempt, "QEMU ended before all had come")
             }
             Phase::Arriving { at: Arrive::Starting, .. } => {
                 self.phase = Phase::Off(end());
@@ -237,8 +238,8 @@ impl Machine {
         let why = "the process that serves its disk ended";
         match &self.phase {
             Phase::Running | Phase::Arriving { at: Arrive::Starting, .. } => vec![Action::Run],
-            Phase::Leaving { at, image: None, .. } if at.may_go_back() => self.abort(why.to_owned()),
-            Phase::Suspending { .. } => self.not_suspended(why.to_owned()),
+            Phase::Leaving { at, image: None, .. } if at.may_go_back() => self.abort(why),
+            Phase::Suspending { .. } => self.not_suspended(why),
             _ => Vec::new(),
         }
     }
@@ -282,12 +283,10 @@ impl Machine {
             Phase::Launching => vec![Action::Quit, Action::Launch],
             // (The image that it came from may still be here.)
             Phase::Running => vec![Action::Run, Action::Sweep { keep: None }],
-            Phase::Leaving { at, .. } if at.may_go_back() => {
-                self.abort("its supervisor was restarted".to_owned())
-            }
+            Phase::Leaving { at, .. } if at.may_go_back() => self.abort("its supervisor was restarted"),
             Phase::Arriving { attempt, at: Arrive::Opening, .. } => {
                 let attempt = *attempt;
-                self.never(attempt, "its supervisor was restarted".to_owned())
+                self.never(attempt, "its supervisor was restarted")
             }
             // Its clocks went with the earlier supervisor.
             Phase::Arriving { attempt, at: Arrive::Listening { .. }, patience_s, .. } => {

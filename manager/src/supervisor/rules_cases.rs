@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::super::event::{Action, Event, Yield};
 use super::super::phase::{End, Leave, Machine, Phase};
+use super::super::why::Why;
 
 const ATTEMPT: Uuid = Uuid::from_u128(1);
 
@@ -35,13 +36,13 @@ fn a_destination_that_hears_nothing_twice_ends_and_one_whose_disk_has_come_does_
         machine
     };
     let hark = Action::Hark { attempt: ATTEMPT };
-    let time_passes = |machine: &mut Machine, result: Result<Yield, String>| {
+    let time_passes = |machine: &mut Machine, result: Result<Yield, Why>| {
         assert_eq!(machine.step(Event::Unheard { attempt: ATTEMPT }), Ok(vec![hark.clone()]));
         machine.step(Event::Went { action: hark.clone(), result }).unwrap()
     };
     let again = vec![Action::Patience { attempt: ATTEMPT, for_s: 1 }];
     let mut machine = listening();
-    for result in [Ok(Yield::NeverWill), Ok(Yield::Done), Ok(Yield::NeverWill), Err("no disk".to_owned())] {
+    for result in [Ok(Yield::NeverWill), Ok(Yield::Done), Ok(Yield::NeverWill), Err("no disk".into())] {
         assert_eq!(time_passes(&mut machine, result), again);
     }
     assert_eq!(time_passes(&mut machine, Ok(Yield::NeverWill)), again);
@@ -81,7 +82,7 @@ fn a_pause_for_the_disk_ends_by_itself_but_not_where_there_is_no_room() {
     assert_eq!(paused.step(Event::IoPaused { no_space: false }), Ok(vec![Action::Wait]));
     assert_eq!(paused.step(Event::Again), Ok(vec![Action::AskDisk]));
     // Nobody has it now: why is told, and it is asked again later.
-    let silent = Err("site \"a\" does not answer".to_owned());
+    let silent = Err("site \"a\" does not answer".into());
     assert_eq!(paused.step(Event::Went { action: Action::AskDisk, result: silent }), Ok(vec![Action::Wait]));
     assert!(paused.phase.paused_because().unwrap().contains("\"a\" does not answer; it goes on by itself"));
     assert_eq!(paused.step(Event::Again), Ok(vec![Action::AskDisk]));
@@ -154,7 +155,7 @@ fn a_site_to_which_a_move_failed_knows_where_the_agent_stayed() {
     let arrive = arrives(ATTEMPT);
     let stayed = Phase::Off(End::Left { to: "a".to_owned() });
     let listens = Event::Went { action: Action::Listen, result: Ok(Yield::Done) };
-    let fails = Event::Went { action: Action::Listen, result: Err("no QEMU".to_owned()) };
+    let fails = Event::Went { action: Action::Listen, result: Err("no QEMU".into()) };
     for (how, events) in [
         ("no QEMU", vec![fails]),
         ("killed", vec![Event::Kill]),
@@ -166,7 +167,11 @@ fn a_site_to_which_a_move_failed_knows_where_the_agent_stayed() {
         machine.step(arrive.clone()).unwrap();
         events.into_iter().for_each(|event| drop(machine.step(event).unwrap()));
         assert_eq!(machine.phase, stayed, "{how}");
-        assert!(machine.failure.as_deref().is_some_and(|why| why.contains(how)), "{:?}", machine.failure);
+        assert!(
+            machine.failure.as_ref().is_some_and(|why| why.message.contains(how)),
+            "{:?}",
+            machine.failure
+        );
         assert_eq!(machine.verdict(ATTEMPT), Some(Yield::NeverWill));
     }
 }
@@ -178,7 +183,7 @@ fn what_an_earlier_supervisor_asked_of_the_disk_for_a_try_that_is_given_up_is_gi
         let mut begun = machine(Phase::Leaving { attempt: ATTEMPT, to, at, alive, image });
         let free = Action::Free { attempt: Some(ATTEMPT) };
         assert_eq!(begun.step(Event::Recovered { alive: true }), Ok(vec![free.clone()]));
-        let lost = Event::Went { action: free.clone(), result: Err("lost".to_owned()) };
+        let lost = Event::Went { action: free.clone(), result: Err("lost".into()) };
         assert_eq!(begun.step(lost), Ok(vec![Action::Retry]));
         assert_eq!(begun.step(Event::Again), Ok(vec![free]));
     }
@@ -194,7 +199,7 @@ fn a_disk_whose_server_ended_is_attached_again_and_a_move_without_it_is_given_up
     };
     let mut copies = leaving(Leave::Copying);
     assert_eq!(copies.step(Event::KeeperEnded), Ok(vec![Action::Free { attempt: Some(ATTEMPT) }]));
-    assert!(copies.failure.unwrap().contains("serves its disk"));
+    assert!(copies.failure.unwrap().message.contains("serves its disk"));
     // What was committed is, and is asked for until it is known.
     let mut commits = leaving(Leave::Committing { token: "t".to_owned() });
     assert_eq!(commits.step(Event::KeeperEnded), Ok(Vec::new()));

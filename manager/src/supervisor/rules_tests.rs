@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::super::event::{Action, Event, Yield};
 use super::super::phase::{Arrive, End, Leave, Machine, Phase};
 use super::super::walk::{Model, settle, walk};
+use super::super::why::Why;
 
 const ATTEMPT: Uuid = Uuid::from_u128(1);
 
@@ -156,9 +157,9 @@ impl World {
     }
 
     /// The first action of a side: what it does, and what it says.
-    fn act_a(&mut self) -> (Action, Result<Yield, String>) {
+    fn act_a(&mut self) -> (Action, Result<Yield, Why>) {
         let action = self.a.queue.remove(0);
-        let no = || Err("no".to_owned());
+        let no = || Err("no".into());
         let result = match &action {
             Action::Run => match (self.disk, self.qemu_a) {
                 (Disk::AtB, _) | (_, Qemu::None) => no(),
@@ -222,7 +223,7 @@ impl World {
                 while !self.b.queue.is_empty() {
                     self.step_b();
                 }
-                self.b.machine.verdict(*attempt).ok_or_else(|| "no".to_owned())
+                self.b.machine.verdict(*attempt).ok_or_else(|| "no".into())
             }
             Action::Free { .. } => {
                 if let Disk::AtA { .. } = self.disk {
@@ -265,9 +266,9 @@ impl World {
         (action, result)
     }
 
-    fn act_b(&mut self) -> (Action, Result<Yield, String>) {
+    fn act_b(&mut self) -> (Action, Result<Yield, Why>) {
         let action = self.b.queue.remove(0);
-        let no = || Err("no".to_owned());
+        let no = || Err("no".into());
         let result = match &action {
             Action::Listen => {
                 self.qemu_b = Qemu::Waiting;
@@ -375,7 +376,7 @@ impl Model for World {
             next.tell_a(Event::Completed);
         } else if matches!(next.qemu_a, Qemu::Sending | Qemu::PreSwitchover) && next.qemu_b != Qemu::Waiting {
             next.qemu_a = Qemu::Running;
-            next.tell_a(Event::CopyFailed { why: "broken".to_owned() });
+            next.tell_a(Event::CopyFailed { why: "broken".into() });
         } else if next.b.retry {
             // (The source tries for as long as the destination has not: its turn is the later one.)
             next.b.retry = false;
@@ -455,11 +456,11 @@ impl Model for World {
             // The answer is lost; then the whole action is.
             fault(&|w| {
                 let (action, _) = w.act_a();
-                w.tell_a(Event::Went { action, result: Err("lost".to_owned()) });
+                w.tell_a(Event::Went { action, result: Err("lost".into()) });
             });
             fault(&|w| {
                 let action = w.a.queue.remove(0);
-                w.tell_a(Event::Went { action, result: Err("lost".to_owned()) });
+                w.tell_a(Event::Went { action, result: Err("lost".into()) });
             });
             // It dies after the effect, before it has heard of it.
             fault(&|w| {
@@ -495,7 +496,7 @@ impl Model for World {
             } else if !clock && !matches!(self.b.queue[0], Action::Retry | Action::Wait) {
                 fault(&|w| {
                     let action = w.b.queue.remove(0);
-                    w.tell_b(Event::Went { action, result: Err("lost".to_owned()) });
+                    w.tell_b(Event::Went { action, result: Err("lost".into()) });
                 });
             }
         }

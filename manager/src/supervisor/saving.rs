@@ -17,17 +17,19 @@ use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
 use super::event::Event;
-use super::hands::{DISK, Hands, SETTLES, Sentence, Why};
+use super::hands::{DISK, Hands, SETTLES};
 use super::image::{self, Packed};
 use super::moving::BANDWIDTH;
 use super::phase::{Attempt, Image};
 use super::qemu::{SOON, last_words};
 use super::shell::Input;
+use super::why::{Sentence, SentenceOf, Why};
 use crate::agent::command_line::names;
 use crate::control::{Open, Opening, PROTOCOL, open, read_end};
 use crate::qmp::{Client, MigrationStatus, RunState};
 use crate::sites::{Site, Sites};
 use crate::wandisk::Wandisk;
+use crate::words::with_causes;
 
 /// The other site checks an image and has its QEMU take it.
 const TAKES: Duration = Duration::from_secs(600);
@@ -85,8 +87,10 @@ impl Hands {
                 MigrationStatus::Completed if self.qemu.run_state().await.told()? != RunState::InMigrate => {
                     return Ok(());
                 }
-                MigrationStatus::Failed => return Err(format!("QEMU could not use it: {}", last_words())),
-                _ if Instant::now() > end => return Err("QEMU did not take all of it".to_owned()),
+                MigrationStatus::Failed => {
+                    return Err(format!("QEMU could not use it: {}", last_words()).into());
+                }
+                _ if Instant::now() > end => return Err("QEMU did not take all of it".into()),
                 _ => tokio::time::sleep(LOOK).await,
             }
         }
@@ -115,9 +119,8 @@ fn belongs(image: &Image, disk: &Value) -> Result<(), Why> {
     if image.epoch.is_none() || disk["epoch"].as_u64() == image.epoch {
         return Ok(());
     }
-    Err("its disk was at another site since it was suspended, where it may have been written to; \
-         `snowbird resume --force` goes on all the same, and breaks the file system if it was"
-        .to_owned())
+    Err(Why::from("its disk was at another site since it was suspended, where it may have been written to")
+        .hint("`snowbird resume --force` goes on all the same, and breaks the file system if it was"))
 }
 
 /// An image of this folder, compared with what it must be.
@@ -129,7 +132,7 @@ async fn checked(id: Uuid, packed: Packed) -> Result<std::fs::File, Why> {
 ///
 /// # Errors
 /// In a sentence: the file's, or QEMU's.
-pub(crate) async fn feed(file: std::fs::File, packed: Packed, taker: UnixStream) -> Result<(), String> {
+pub(crate) async fn feed(file: std::fs::File, packed: Packed, taker: UnixStream) -> Result<(), Why> {
     let taker = blocking(taker).told()?;
     // A QEMU that hangs does not hold this for ever.
     taker.set_write_timeout(Some(STALLS)).told()?;
@@ -170,7 +173,10 @@ impl Saving {
             packed = packing => packed.told()?,
             never = self.tell() => match never {},
         };
-        let packed = packed.map_err(|error| format!("its memory could not be written: {error}"))?;
+        let packed = packed.map_err(|error| Why {
+            message: format!("its memory could not be written: {}", with_causes(&error)),
+            ..Why::of(&error)
+        })?;
         self.all_came().await?;
         let disk = self.wandisk.ask(&["status", &self.disk, "--here"], DISK).await.told()?;
         let epoch = Some(disk["epoch"].as_u64().ok_or("wandisk named no epoch of its disk")?);
@@ -205,9 +211,9 @@ impl Saving {
             match MigrationStatus::of(asked["status"].as_str().unwrap_or_default()) {
                 MigrationStatus::Completed => return Ok(()),
                 MigrationStatus::Failed | MigrationStatus::Cancelled => {
-                    return Err("QEMU gave it up".to_owned());
+                    return Err("QEMU gave it up".into());
                 }
-                _ if Instant::now() > end => return Err("QEMU did not end it".to_owned()),
+                _ if Instant::now() > end => return Err("QEMU did not end it".into()),
                 _ => tokio::time::sleep(LOOK).await,
             }
         }
@@ -234,7 +240,7 @@ impl Carrying {
     }
 
     async fn carried(&self) -> Result<(), Why> {
-        let packed = Packed::from(&self.image);
+        let (packed, site) = (Packed::from(&self.image), self.site.name.as_str());
         let mut file = tokio::fs::File::from_std(checked(self.image.id, packed).await?);
         let opening = Opening {
             snowbird: PROTOCOL,
@@ -247,7 +253,7 @@ impl Carrying {
             },
             document: None,
         };
-        let mut far = open(&self.site, &opening).await.told()?;
+        let mut far = open(&self.site, &opening).await.told_of(site)?;
         let mut piece = vec![0; PIECE_BYTES];
         loop {
             let read = file.read(&mut piece).await.told()?;
@@ -259,15 +265,16 @@ impl Carrying {
                 Ok(Ok(())) => {}
                 // Why it hears no more is in what it said last.
                 Ok(Err(error)) => {
-                    return Err(read_end(&mut far, STALLS, |_| ())
-                        .await
-                        .err()
-                        .map_or(error.to_string(), |e| e.to_string()));
+                    read_end(&mut far, STALLS, |_| ()).await.told_of(site)?;
+                    return Err(error).told();
                 }
-                Err(_) => return Err(format!("the link took nothing for {} s", STALLS.as_secs())),
+                Err(_) => {
+                    let long = STALLS.as_secs();
+                    return Err(format!("the link to site {site:?} took nothing for {long} s").into());
+                }
             }
         }
         far.get_mut().flush().await.told()?;
-        read_end(&mut far, TAKES, |_| ()).await.map(drop).told()
+        read_end(&mut far, TAKES, |_| ()).await.map(drop).told_of(site)
     }
 }

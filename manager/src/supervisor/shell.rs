@@ -3,6 +3,8 @@
 //! Invariants: a step is in the journal before its first action is begun; actions are done one after the other, by one task
 //! ([`super::hands`]); if the journal cannot be written the supervisor ends, and the next one goes on from what is there.
 
+mod told;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,13 +13,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::event::{Action, Event, Yield};
-use super::image;
+use self::told::written;
+use super::event::{Action, Event};
 use super::journey::Journey;
-use super::phase::{Arrive, Attempt, End, Leave, Machine, Phase, Suspend};
+use super::phase::{Attempt, Leave, Machine, Phase, Suspend};
 use super::senses::{self, Threads};
+use super::why::Why;
 use crate::agent::Agent;
-use crate::agent::command_line::names;
 use crate::agent::store::{Store, StoreError};
 use crate::control::{Request, done, failed};
 use crate::net::teller::Teller;
@@ -96,11 +98,11 @@ pub(super) struct Shell {
     /// The last [`Action::Run`] worked, and the phase has not changed since.
     confirmed: bool,
     /// The last try to start what has come failed so.
-    not_started: Option<String>,
+    not_started: Option<Why>,
     /// What the last [`Action::Loaded`] gave, since it was asked for.
-    loaded: Option<Result<(), String>>,
+    loaded: Option<Result<(), Why>>,
     /// The same of [`Action::ChangeCd`].
-    cd_changed: Option<Result<(), String>>,
+    cd_changed: Option<Result<(), Why>>,
     journey: Option<Journey>,
     deadline: Option<Instant>,
     asking: usize,
@@ -323,7 +325,7 @@ impl Shell {
             // Whoever writes a file of it tells why.
             _ if matches!(self.machine.phase, Phase::Suspending { .. }) => Ok(()),
             MigrationStatus::Failed | MigrationStatus::Cancelled => {
-                self.step(Event::CopyFailed { why: "the link broke, or the other QEMU ended".to_owned() })
+                self.step(Event::CopyFailed { why: "the link broke, or the other QEMU ended".into() })
             }
             _ => Ok(()),
         }
@@ -430,142 +432,11 @@ impl Shell {
             }
         }
     }
-
-    fn decided(&self, wish: &Wish) -> Option<String> {
-        let status = || Some(done(&self.status()));
-        let refused = |why: &str, hint: &str| Some(failed(why, Some(hint)));
-        let quiet = self.underway == 0;
-        match (wish, &self.machine.phase) {
-            (Wish::Nothing, _) => status(),
-            (Wish::CdChanged, _) => match self.cd_changed.as_ref()? {
-                Ok(()) => status(),
-                Err(why) => refused(&format!("its CD was not changed: {why}"), "see `snowbird status`"),
-            },
-            (Wish::Running, Phase::Running) => self.confirmed.then(|| done(&self.status())),
-            (Wish::Running, Phase::Paused { why, .. }) if quiet => {
-                refused(why, "`snowbird status` tells when it goes on")
-            }
-            (Wish::Running, Phase::Off(End::Failed { why })) => refused(why, "see `snowbird log`"),
-            (Wish::Running, Phase::Off(_)) => refused("it ended at once", "see `snowbird log`"),
-            (Wish::Off | Wish::Following, Phase::Off(_)) if quiet => status(),
-            (Wish::Moved, Phase::Leaving { .. }) => None,
-            (Wish::Moved, Phase::Off(End::Left { .. })) => {
-                quiet.then(|| done(&self.journey.as_ref().map_or(Value::Null, Journey::report)))
-            }
-            (Wish::Moved, Phase::Off(_)) if !quiet => None,
-            (Wish::Running, Phase::Suspended { .. }) => {
-                let why = self.machine.failure.as_deref().unwrap_or("see `snowbird log`");
-                refused(
-                    &format!("the agent was not resumed, and is still suspended: {why}"),
-                    "try again when that has changed; `snowbird kill` gives its memory up",
-                )
-            }
-            (Wish::Suspended, Phase::Suspending { .. }) => None,
-            (Wish::Suspended, Phase::Suspended { .. }) => quiet.then(|| done(&self.status())),
-            (Wish::Suspended, Phase::Off(End::Failed { why })) => refused(why, "see `snowbird log`"),
-            (Wish::Suspended, phase) => {
-                let why = self.machine.failure.as_deref().unwrap_or("see `snowbird log`");
-                refused(&format!("the agent was not suspended: {why}"), &format!("it is {phase}"))
-            }
-            (Wish::Loaded(attempt), Phase::Arriving { attempt: here, .. }) if attempt == here => {
-                match self.loaded.as_ref()? {
-                    Ok(()) => status(),
-                    Err(why) => refused(why, "see `snowbird log` there"),
-                }
-            }
-            (Wish::Loaded(_), _) => {
-                refused("the QEMU that was to take it has ended", "see `snowbird log` there")
-            }
-            (Wish::Moved, phase) => {
-                let why = self.machine.failure.as_deref().unwrap_or("it was not moved");
-                refused(
-                    &format!("the agent was not moved: {why}"),
-                    &format!("it is {phase} at {}", self.site),
-                )
-            }
-            (Wish::NotMoving, Phase::Leaving { .. } | Phase::Suspending { .. }) => None,
-            (Wish::NotMoving, _) => status(),
-            (
-                Wish::Listening(attempt),
-                Phase::Arriving { attempt: here, at: Arrive::Listening { .. }, .. },
-            ) if attempt == here => status(),
-            (Wish::Listening(attempt), Phase::Arriving { attempt: here, at: Arrive::Opening, .. })
-                if attempt == here =>
-            {
-                None
-            }
-            (Wish::Listening(_), _) => {
-                let why = self.machine.failure.as_deref().unwrap_or("the move was given up here");
-                refused(why, "see `snowbird log` there")
-            }
-            (Wish::Verdict(attempt), _) => match self.machine.verdict(*attempt) {
-                Some(verdict) => Some(done(&json!({ "started": verdict == Yield::Started }))),
-                None => self.not_started.as_deref().and_then(|why| refused(why, "it is asked again")),
-            },
-            (Wish::Running | Wish::Off | Wish::Following, _) => None,
-        }
-    }
-
-    /// The machine stands for a move.
-    fn stands(&self) -> bool {
-        let moving = matches!(self.machine.phase, Phase::Leaving { .. });
-        moving && self.journey.as_ref().is_some_and(Journey::stands)
-    }
-
-    /// Of a move from here: where to, whether the machine there has a screen, and whether this one stands.
-    fn moving(&self) -> Value {
-        let Phase::Leaving { to, at, .. } = &self.machine.phase else { return Value::Null };
-        let listens = !matches!(at, Leave::Presending | Leave::Opening | Leave::Aborting { .. });
-        json!({ "to": to, "listens": listens, "stands": self.stands() })
-    }
-
-    fn status(&self) -> Value {
-        let phase = &self.machine.phase;
-        let folder = std::env::current_dir().unwrap_or_default();
-        let here = !matches!(phase, Phase::Off(_) | Phase::Suspended { .. });
-        let image = phase.image().map(|image| {
-            let mut told = json!(image);
-            told["path"] = json!(image::path(&folder, image.id));
-            told
-        });
-        let moving = matches!(phase, Phase::Leaving { .. });
-        // (It may have changed since this process began.)
-        let kept = self.store.agent(&self.agent.name).map_or_else(|_| self.agent.clone(), |kept| kept.agent);
-        let cd = kept.has_cd_drive().then(|| json!({ "file": kept.cdrom.as_ref().map(|file| &file.path) }));
-        json!({
-            "agent": self.agent.name,
-            "uuid": self.agent.uuid,
-            "home": kept.home,
-            "home_changes": kept.home_changes,
-            "site": if let Phase::Off(End::Left { to }) = phase { to } else { &self.site },
-            "state": phase.word(),
-            "told": phase.to_string(),
-            "accelerator": self.agent.accelerator,
-            "paused_because": phase.paused_because(),
-            "image": image,
-            "cd": cd,
-            "last_failure": self.machine.failure,
-            "moving": self.moving(),
-            "migration": self.journey.as_ref().filter(|_| moving).map(Journey::last_news),
-            "console": here.then(|| folder.join(names::CONSOLE)),
-            "display": here.then(|| folder.join(names::DISPLAY)),
-        })
-    }
 }
 
 /// Where it is being moved to.
 fn leads_to(phase: &Phase) -> Option<String> {
     if let Phase::Leaving { to, .. } = phase { Some(to.clone()) } else { None }
-}
-
-/// How much of an agent's memory is in its file, from QEMU's account.
-fn written(account: &Value) -> Option<Value> {
-    let ram = &account["ram"];
-    let (total, left) = (ram["total"].as_u64().filter(|total| *total > 0)?, ram["remaining"].as_u64()?);
-    let done = total.saturating_sub(left);
-    Some(
-        json!({ "phase": "its memory is written", "percent": done.saturating_mul(100) / total, "bytes": done }),
-    )
 }
 
 /// A line of news.
@@ -577,22 +448,5 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn how_much_of_a_suspension_is_done_is_told_from_what_is_left() {
-        let account = json!({ "status": "active", "ram": { "total": 4 << 20, "remaining": 1 << 20 } });
-        assert_eq!(
-            written(&account),
-            Some(json!({ "phase": "its memory is written", "percent": 75, "bytes": 3 << 20 }))
-        );
-        for nothing in [json!({}), json!({ "ram": { "total": 0, "remaining": 0 } })] {
-            assert_eq!(written(&nothing), None);
-        }
     }
 }

@@ -7,6 +7,7 @@
 use super::event::{Action, Yield};
 use super::phase::{Attempt, End, Leave, Machine, Phase};
 use super::rules::{Step, moving, refuse};
+use super::why::Why;
 use crate::control::patience_s;
 
 /// An image is read and compared here before its first byte goes, at least so fast.
@@ -32,9 +33,9 @@ impl Machine {
 
     pub(super) fn cancel(&mut self) -> Step {
         match &self.phase {
-            Phase::Leaving { at, .. } if at.may_go_back() => Ok(self.abort("it was cancelled".to_owned())),
+            Phase::Leaving { at, .. } if at.may_go_back() => Ok(self.abort("it was cancelled")),
             Phase::Leaving { at: Leave::Aborting { .. }, .. } => Ok(Vec::new()),
-            Phase::Suspending { .. } => Ok(self.not_suspended("it was cancelled".to_owned())),
+            Phase::Suspending { .. } => Ok(self.not_suspended("it was cancelled")),
             Phase::Leaving { to, .. } => Err(refuse(
                 format!("the agent has been handed over to site {to:?}"),
                 "wait until it has started there; then move it back",
@@ -47,7 +48,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn source_went(&mut self, action: &Action, result: Result<Yield, String>) -> Vec<Action> {
+    pub(super) fn source_went(&mut self, action: &Action, result: Result<Yield, Why>) -> Vec<Action> {
         let Phase::Leaving { attempt, to, at, alive, image } = &mut self.phase else { return Vec::new() };
         let (attempt, to, alive) = (*attempt, to.clone(), *alive);
         match (&*at, action, result) {
@@ -68,7 +69,7 @@ impl Machine {
                 self.commits()
             }
             (Leave::Committing { .. }, Action::Commit { .. }, Ok(Yield::StillHere)) => {
-                self.abort("the disk's hand-over ended before it was committed".to_owned())
+                self.abort("the disk's hand-over ended before it was committed")
             }
             (Leave::Committing { .. }, Action::Commit { .. }, Ok(_)) => {
                 *at = Leave::Asking;
@@ -76,7 +77,7 @@ impl Machine {
             }
             (Leave::Asking, Action::Go { .. }, Ok(Yield::NeverWill)) => {
                 *at = Leave::Returning;
-                self.failure = Some(format!("site {to:?} could not start the agent"));
+                self.failure = Some(format!("site {to:?} could not start the agent").into());
                 vec![Action::MoveBack]
             }
             (Leave::Asking, Action::Go { .. }, Ok(_)) => {
@@ -123,10 +124,10 @@ impl Machine {
     }
 
     /// Only before the commit.
-    pub(super) fn abort(&mut self, why: String) -> Vec<Action> {
+    pub(super) fn abort(&mut self, why: impl Into<Why>) -> Vec<Action> {
         if let Phase::Leaving { at, attempt, .. } = &mut self.phase {
             *at = Leave::Aborting { freed: false };
-            self.failure = Some(why);
+            self.failure = Some(why.into());
             return vec![Action::Free { attempt: Some(*attempt) }];
         }
         Vec::new()
@@ -135,7 +136,7 @@ impl Machine {
     /// The disk is here again, and so is the agent, unless its QEMU died.
     fn settle_here(&mut self) {
         if let Phase::Leaving { alive, image, .. } = &self.phase {
-            let why = || "its QEMU ended while it was being moved".to_owned();
+            let why = || "its QEMU ended while it was being moved".into();
             self.phase = match image {
                 Some(image) => Phase::Suspended { image: image.clone() },
                 None if *alive => Phase::Running,
@@ -172,7 +173,7 @@ impl Machine {
         vec![Action::Commit { token, attempt: *attempt, to: to.clone() }]
     }
 
-    pub(super) fn copy_failed(&mut self, why: String) -> Vec<Action> {
+    pub(super) fn copy_failed(&mut self, why: impl Into<Why>) -> Vec<Action> {
         match self.phase {
             Phase::Leaving { at: Leave::Copying | Leave::Switching { .. }, .. } => self.abort(why),
             Phase::Suspending { .. } => self.not_suspended(why),

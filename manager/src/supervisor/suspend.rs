@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::event::{Action, Yield};
 use super::phase::{Arrive, Attempt, End, Image, Leave, Machine, Phase, Refusal, Resume, Suspend};
 use super::rules::{Step, moving, refuse};
+use super::why::Why;
 
 #[cfg(doc)]
 use super::event::Event;
@@ -97,15 +98,16 @@ impl Machine {
     }
 
     /// It goes on, unless its QEMU has ended.
-    pub(super) fn not_suspended(&mut self, why: String) -> Vec<Action> {
+    pub(super) fn not_suspended(&mut self, why: impl Into<Why>) -> Vec<Action> {
         match &mut self.phase {
             Phase::Suspending { at: at @ Suspend::Writing, alive: true, .. } => {
                 *at = Suspend::Undoing;
-                self.failure = Some(why);
+                self.failure = Some(why.into());
                 self.suspended_again()
             }
             Phase::Suspending { at: Suspend::Writing, alive: false, .. } => {
-                self.lost(End::Failed { why: format!("its QEMU ended while it was suspended: {why}") })
+                let why = why.into();
+                self.lost(End::Failed { why: format!("its QEMU ended while it was suspended: {why}").into() })
             }
             _ => Vec::new(),
         }
@@ -117,15 +119,15 @@ impl Machine {
         vec![Action::Quit, Action::Sweep { keep: None }]
     }
 
-    fn still_suspended(&mut self, why: String) -> Vec<Action> {
+    fn still_suspended(&mut self, why: impl Into<Why>) -> Vec<Action> {
         if let Phase::Resuming { image, .. } = &self.phase {
             self.phase = Phase::Suspended { image: image.clone() };
-            self.failure = Some(why);
+            self.failure = Some(why.into());
         }
         vec![Action::Quit]
     }
 
-    pub(super) fn suspended_went(&mut self, action: &Action, result: Result<Yield, String>) -> Vec<Action> {
+    pub(super) fn suspended_went(&mut self, action: &Action, result: Result<Yield, Why>) -> Vec<Action> {
         match (&mut self.phase, action, result) {
             (Phase::Suspending { at: Suspend::Writing, .. }, Action::Save { .. }, Err(why)) => {
                 self.not_suspended(why)
@@ -166,7 +168,7 @@ impl Machine {
                 self.lost(end)
             }
             Phase::Resuming { at: Resume::Loading, .. } => {
-                self.still_suspended("QEMU ended while it took the kept memory".to_owned())
+                self.still_suspended("QEMU ended while it took the kept memory")
             }
             _ => Vec::new(),
         }
@@ -184,26 +186,26 @@ impl Machine {
 
     /// The supervisor begins: what it did has nobody who does it.
     pub(super) fn suspended_recovered(&mut self, alive: bool) -> Vec<Action> {
-        let restarted = || "its supervisor was restarted".to_owned();
+        let restarted = "its supervisor was restarted";
         match &mut self.phase {
             Phase::Suspended { image } => vec![Action::Quit, Action::Sweep { keep: Some(image.id) }],
             Phase::Suspending { at, alive: was, .. } => {
                 *was = alive;
                 match at {
-                    Suspend::Writing => self.not_suspended(restarted()),
+                    Suspend::Writing => self.not_suspended(restarted),
                     Suspend::Undoing if alive => self.suspended_again(),
-                    Suspend::Undoing => self.lost(End::Failed { why: "its QEMU ended by itself".to_owned() }),
+                    Suspend::Undoing => self.lost(End::Failed { why: "its QEMU ended by itself".into() }),
                 }
             }
-            Phase::Resuming { at: Resume::Loading, .. } => self.still_suspended(restarted()),
+            Phase::Resuming { at: Resume::Loading, .. } => self.still_suspended(restarted),
             Phase::Resuming { at: Resume::Starting, .. } if alive => vec![Action::Run],
             Phase::Resuming { at: Resume::Starting, .. } => {
-                self.lost(End::Failed { why: "its QEMU ended just when it was resumed".to_owned() })
+                self.lost(End::Failed { why: "its QEMU ended just when it was resumed".into() })
             }
             Phase::Leaving {
                 at: Leave::Presending | Leave::Opening | Leave::Copying | Leave::Switching { .. },
                 ..
-            } => self.abort(restarted()),
+            } => self.abort(restarted),
             _ => self.again(),
         }
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::super::event::{Action, Event, Yield};
 use super::super::phase::{Arrive, End, Image, Leave, Machine, Phase, Resume, Suspend};
 use super::super::walk::{Model, settle, walk};
+use super::super::why::Why;
 
 const IMAGE: Uuid = Uuid::from_u128(7);
 const SITES: [&str; 2] = ["a", "b"];
@@ -59,8 +60,8 @@ fn image() -> Image {
     Image { id: IMAGE, len_bytes: 1, blake3: String::new(), unpacked_bytes: 1, epoch: Some(1), at_ms: 0 }
 }
 
-fn no() -> Result<Yield, String> {
-    Err("no".to_owned())
+fn no() -> Result<Yield, Why> {
+    Err("no".into())
 }
 
 impl World {
@@ -99,7 +100,7 @@ impl World {
     }
 
     /// The first action of a side: what it does, and what it says.
-    fn act(&mut self, i: usize) -> (Action, Result<Yield, String>) {
+    fn act(&mut self, i: usize) -> (Action, Result<Yield, Why>) {
         let action = self.sides[i].queue.remove(0);
         let other = 1 - i;
         let done = Ok(Yield::Done);
@@ -176,7 +177,7 @@ impl World {
             Action::Go { attempt, .. } => {
                 self.tell(other, Event::Go { attempt: *attempt });
                 self.drain(other);
-                self.sides[other].machine.verdict(*attempt).ok_or_else(|| "no".to_owned())
+                self.sides[other].machine.verdict(*attempt).ok_or_else(|| "no".into())
             }
             Action::GiveUp { attempt, .. } => {
                 self.tell(other, Event::GiveUp { attempt: *attempt });
@@ -276,7 +277,7 @@ impl Model for World {
     /// What may happen next when nothing fails; the first that applies.
     fn progress(&self) -> Option<World> {
         let mut next = self.clone();
-        let broken = || Event::CopyFailed { why: "broken".to_owned() };
+        let broken = || Event::CopyFailed { why: "broken".into() };
         if !next.sides[B].queue.is_empty() {
             next.step(B);
         } else if !next.sides[A].queue.is_empty() {
@@ -361,7 +362,7 @@ impl Model for World {
                 patience || asks || matches!(action, Action::Retry | Action::Wait)
             };
             if self.sides[i].queue.first().is_some_and(|action| !timer(action)) {
-                let lost = || Err("lost".to_owned());
+                let lost = || Err("lost".into());
                 fault(&|w| {
                     let (action, _) = w.act(i);
                     w.tell(i, Event::Went { action, result: lost() });
@@ -398,7 +399,7 @@ impl Model for World {
         if self.saving || self.carrying {
             fault(&|w| {
                 (w.saving, w.carrying) = (false, false);
-                w.tell(A, Event::CopyFailed { why: "no room".to_owned() });
+                w.tell(A, Event::CopyFailed { why: "no room".into() });
             });
         }
         if self.carrying && self.sides[B].qemu == Qemu::Waiting {
@@ -408,7 +409,7 @@ impl Model for World {
                     w.sides[B].qemu = Qemu::Stands(moment);
                 }
                 w.carrying = false;
-                w.tell(A, Event::CopyFailed { why: "lost".to_owned() });
+                w.tell(A, Event::CopyFailed { why: "lost".into() });
             });
         }
         fault(&|w| w.tell(A, Event::Late));

@@ -44,7 +44,7 @@ fn is_given_up(world: &World, moves: Child) {
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert_eq!(told["error"], "the agent was not moved: it was cancelled");
-    assert_eq!(told["hint"], "it is running at a");
+    assert_eq!(told["hint"], "the agent is running at site \"a\"");
     world.judge.goes_on_at("a");
     assert_eq!(world.state("a"), "running");
     let disk = world.wandisk("a", &["status", AGENT]);

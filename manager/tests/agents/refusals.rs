@@ -46,21 +46,27 @@ fn a_site_that_cannot_have_it_says_why_and_the_agent_goes_on() {
         "case \"$*\" in *\"-machine help\"*) printf 'Supported:\\nq35  x (alias of pc-q35-6.2)\\npc-q35-6.2  x\\n'; exit;; esac",
     );
     far(&world, "export PATH=/nowhere");
-    refused(&world, "is not to be found in the PATH");
+    refused(&world, "is not to be found in the PATH", "install the package qemu-system-x86");
     far(&world, &older);
-    refused(&world, "is not known to QEMU here (newest: pc-q35-6.2)");
+    refused(&world, "(the newest is pc-q35-6.2)", "install a newer QEMU at site \"b\"");
     let features = "case \"$*\" in *-incoming*) echo \"qemu: TCG doesn't support requested feature: CPUID.01H:ECX.avx\" >&2; exit 1;; esac";
     far(&world, &qemu_that(&world, features));
-    refused(&world, "doesn't support requested feature");
+    refused(&world, "doesn't support requested feature", "`snowbird log` at site \"b\"");
     // Another version of snowbird.
     far(&world, "sed -u 's/\"snowbird\":[0-9]*,/\"snowbird\":9,/' | \"$@\"; exit");
-    refused(&world, "use one version at all sites");
+    refused(&world, "and not 9", "use one version at all sites");
+    // What another site says steers no terminal, and is no longer than a sentence.
+    let loud = "read -r line; printf '{\"error\":{\"message\":\"no\\\\u001b[2J%0999d\\\\nroom\",\"hint\":\"make\\\\u0007 some\"}}\\n' 0; exit";
+    far(&world, loud);
+    let sentence = refused(&world, "at site \"b\", no [2J0000", "make  some");
+    assert!(sentence.chars().count() < 1200 && !sentence.contains("room"), "{sentence}");
     // No room for its memory: what comes is refused when the file would grow.
     world.ok("a", &["suspend", AGENT]);
     let small = "trap '' XFSZ; ulimit -f 1024";
     far(&world, small);
-    let sentence = world.fails("a", &["resume", AGENT, "--at", "b"]);
-    assert!(sentence.contains("could not be kept at this site"), "{sentence}");
+    let (sentence, hint) = world.refused("a", &["resume", AGENT, "--at", "b"]);
+    assert!(sentence.contains("at site \"b\", its memory could not be kept"), "{sentence}");
+    assert!(hint.contains("make room"), "{hint}");
     assert_eq!(world.state("a"), "suspended");
     world.ok("a", &["resume", AGENT]);
     world.judge.goes_on_at("a");
@@ -73,12 +79,19 @@ fn a_site_that_cannot_have_it_says_why_and_the_agent_goes_on() {
     let mut small = std::process::Command::new(world.file("small"));
     small.arg(suspend.get_program()).args(suspend.get_args()).stdin(Stdio::null());
     let output = small.env_remove("SNOWBIRD_HOME").output().unwrap();
-    assert!(shown(&output).contains("was not suspended"), "{}", shown(&output));
+    let said = shown(&output);
+    assert!(said.contains("was not suspended") && said.contains("make room"), "{said}");
     world.judge.goes_on_at("a");
     goes_on_while_a_login_hangs(&world);
     far(&world, ":");
     world.ok("a", &["migrate", AGENT, "--to", "b"]);
     world.judge.goes_on_at("b");
+    // What is said there about what is wished here has that site's name, too.
+    let (sentence, hint) = world.refused("a", &["resume", AGENT]);
+    assert!(
+        sentence.starts_with("at site \"b\", the agent is not suspended") && !hint.is_empty(),
+        "{sentence} {hint}"
+    );
     world.end_at("b");
 }
 
@@ -105,12 +118,16 @@ fn goes_on_while_a_login_hangs(world: &World) {
     world.judge.goes_on_at("a");
 }
 
+/// Its sentence names the site that cannot have it, and its hint what to do and where the agent is.
 #[track_caller]
-fn refused(world: &World, words: &str) {
-    let sentence = world.fails("a", &["migrate", AGENT, "--to", "b"]);
-    assert!(sentence.contains("was not moved") && sentence.contains(words), "{words}: {sentence}");
+fn refused(world: &World, words: &str, todo: &str) -> String {
+    let (sentence, hint) = world.refused("a", &["migrate", AGENT, "--to", "b"]);
+    assert!(sentence.starts_with("the agent was not moved: at site \"b\", "), "{sentence}");
+    assert!(sentence.contains(words) && !sentence.contains("this site"), "{words}: {sentence}");
+    assert!(hint.contains(todo) && hint.ends_with("the agent is running at site \"a\""), "{todo}: {hint}");
     assert_eq!(world.state("a"), "running");
     world.judge.goes_on_at("a");
+    sentence
 }
 
 #[test]
@@ -178,16 +195,20 @@ fn what_does_not_boot_is_said_where_it_can_be_known() {
     std::fs::write(&nothing, "").unwrap();
     let nothing = nothing.to_str().unwrap();
     world.ok("a", &[&["create", AGENT, "--size", "1M", "--kernel", nothing][..], &machine].concat());
-    let sentence = world.fails("a", &["launch", AGENT]);
-    assert!(sentence.contains("kernel"), "{sentence}");
+    let (sentence, hint) = world.refused("a", &["launch", AGENT]);
+    assert!(
+        sentence.contains("kernel") && hint.contains("`snowbird log` at site \"a\""),
+        "{sentence} {hint}"
+    );
     assert_eq!(world.state("a"), "off");
     world.ok("a", &["purge", AGENT, "--yes"]);
     // An image that is damaged, or not there.
     let damaged = world.file("damaged.qcow2");
     std::fs::write(&damaged, [&b"QFI\xfb\0\0\0\x03"[..], &[0xff; 4096]].concat()).unwrap();
     for image in [damaged.to_str().unwrap(), "/nowhere.qcow2"] {
-        let sentence = world.fails("a", &[&["create", AGENT, "--image", image][..], &machine].concat());
-        assert!(sentence.contains(image), "{sentence}");
+        let (sentence, hint) =
+            world.refused("a", &[&["create", AGENT, "--image", image][..], &machine].concat());
+        assert!(sentence.contains(image) && !hint.is_empty(), "{sentence} {hint}");
         assert_eq!(world.ok("a", &["ls"])["agents"].as_array().unwrap().len(), 0);
     }
     // A disk without a system: the machine runs, as one of iron would, and is ended by its plug.
@@ -202,7 +223,11 @@ fn what_does_not_boot_is_said_where_it_can_be_known() {
     let profile = profile.to_str().unwrap();
     let told = world.ok("a", &["auto", AGENT, "advise", "--profile", profile]);
     assert_eq!(told["roles_without_site"], serde_json::json!(["data:moon"]), "{told}");
-    let sentence = world.fails("a", &["auto", AGENT, "advise", "--role", "comptue=b"]);
-    assert!(sentence.contains("has no role \"comptue\""), "{sentence}");
+    assert!(told["hint"].as_str().unwrap().contains("--role data:moon=SITE"), "{told}");
+    let (sentence, hint) = world.refused("a", &["auto", AGENT, "advise", "--role", "comptue=b"]);
+    assert!(
+        sentence.contains("has no role \"comptue\"") && hint.contains("snowbird profile show"),
+        "{sentence} {hint}"
+    );
     world.ok("a", &["auto", AGENT, "off"]);
 }

@@ -103,7 +103,7 @@ fn a_resume_that_fails_leaves_the_agent_suspended_and_says_why() {
     // Its disk was elsewhere: it may have been written to.
     world.wandisk("a", &["move", AGENT, "--to", "b"]);
     let sentence = world.fails("a", &["resume", AGENT]);
-    assert!(sentence.contains("not resident here"), "{sentence}");
+    assert!(sentence.contains("not resident at site \"a\""), "{sentence}");
     world.wandisk("b", &["move", AGENT, "--to", "a"]);
     let sentence = world.fails("a", &["resume", AGENT]);
     assert!(sentence.contains("at another site since"), "{sentence}");

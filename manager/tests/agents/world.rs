@@ -263,10 +263,17 @@ impl World {
     /// It fails with exit code 1; gives its sentence.
     #[track_caller]
     pub fn fails(&self, site: &str, args: &[&str]) -> String {
+        self.refused(site, args).0
+    }
+
+    /// The same with what to do about it.
+    #[track_caller]
+    pub fn refused(&self, site: &str, args: &[&str]) -> (String, String) {
         let output = self.run(site, args);
         assert_eq!(output.status.code(), Some(1), "at {site}: {args:?}: {}", shown(&output));
         let error: Value = serde_json::from_slice(&output.stdout).unwrap();
-        error["error"].as_str().unwrap().to_owned()
+        let hint = error["hint"].as_str().unwrap_or_default();
+        (error["error"].as_str().unwrap().to_owned(), hint.to_owned())
     }
 
     pub fn state(&self, site: &str) -> String {

@@ -69,6 +69,9 @@ function alarm(it, now) {
   }
   if (it.last_failure && !it.moving) {
     words.push(`Last move or suspension: ${it.last_failure}.`);
+    if (it.last_failure_hint) {
+      words.push(`Hint: ${it.last_failure_hint}.`);
+    }
   }
   say(by("alarm"), words.join(" "));
   show(by("alarm"), words.length);
