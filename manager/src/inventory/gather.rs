@@ -35,14 +35,13 @@ pub async fn gather(home: &Path, wandisk: Option<&Path>) -> Inventory {
         Ok(Ok((machines, _))) => qemu(machines).await,
         _ => None,
     };
-    let room = rustix::fs::statvfs(home).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
     Inventory {
         snowbird: env!("CARGO_PKG_VERSION").to_owned(),
         wandisk,
         processors: std::thread::available_parallelism()
             .map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
         memory_bytes: memory_bytes(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),
-        free_bytes: room,
+        free_bytes: free_bytes(home).unwrap_or(0),
         ublk: ublk::usable().is_ok(),
         qemu,
     }
@@ -57,11 +56,28 @@ async fn version_of(program: &Path) -> Option<String> {
     text.split_whitespace().nth(1).map(str::to_owned)
 }
 
-/// Memory that programs could have (`MemAvailable`, in KiB there).
+/// Memory that programs could have.
 fn memory_bytes(meminfo: &str) -> u64 {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let number = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    number.unwrap_or(0).saturating_mul(1024)
+    bytes_of(meminfo, "MemAvailable:").unwrap_or(0)
+}
+
+/// The same with what could be swapped out for them: the kernel ends a program only when that is used up, too.
+pub(crate) fn memory_at_most(meminfo: &str) -> Option<u64> {
+    let swap = bytes_of(meminfo, "SwapFree:").unwrap_or(0);
+    Some(bytes_of(meminfo, "MemAvailable:")?.saturating_add(swap))
+}
+
+/// An amount, which is in KiB there.
+fn bytes_of(meminfo: &str, name: &str) -> Option<u64> {
+    let rest = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
+    let number = rest.split_whitespace().next()?.parse::<u64>().ok()?;
+    Some(number.saturating_mul(1024))
+}
+
+/// Room on the file system of a site's folder, if that can be asked.
+pub(crate) fn free_bytes(home: &Path) -> Option<u64> {
+    let fs = rustix::fs::statvfs(home).ok()?;
+    Some(fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 
 async fn qemu(machines: Vec<String>) -> Option<Qemu> {
@@ -134,6 +150,11 @@ mod tests {
     fn memory_is_read_as_the_kernel_writes_it() {
         assert_eq!(memory_bytes("MemTotal: 9 kB\nMemAvailable:     2048 kB\n"), 2 << 20);
         assert_eq!(memory_bytes(""), 0);
+        assert_eq!(
+            memory_at_most("MemAvailable: 1024 kB\nSwapTotal: 9 kB\nSwapFree: 2048 kB\n"),
+            Some(3 << 20)
+        );
+        assert_eq!(memory_at_most("SwapFree: 2048 kB\n"), None);
     }
 
     #[tokio::test]

@@ -132,8 +132,8 @@ impl Hands {
         arrived(self.way.take().filter(tokio::task::JoinHandle::is_finished)?, document).await
     }
 
-    /// The other site starts its QEMU. It was called while the table went ahead, so that no login is waited for.
-    pub(super) async fn open_far(&mut self, to: &str, request: &Request) -> Result<(), Why> {
+    /// The other site starts its QEMU, and says how it stands then. It was called while the table went ahead, so that no login is waited for.
+    pub(super) async fn open_far(&mut self, to: &str, request: &Request) -> Result<Value, Why> {
         let document = self.document()?;
         let way = match self.way.take() {
             Some(way) => arrived(way, &document).await,
@@ -143,10 +143,10 @@ impl Hands {
             match ask(&mut way, request, OPENS, |_| ()).await {
                 // It was lost meanwhile; whoever has heard the request already does nothing new by it.
                 Err(AskError::Closed | AskError::Io(_)) => {}
-                answered => return answered.map(drop).told_of(to),
+                answered => return answered.told_of(to),
             }
         }
-        self.far(to, Some(&document), request, OPENS).await.map(drop).told_of(to)
+        self.far(to, Some(&document), request, OPENS).await.told_of(to)
     }
 
     /// Before 9.0 QEMU forgot, under translation, writes to a page that it had just looked at for a migration ("physmem: Fix

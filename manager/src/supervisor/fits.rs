@@ -1,12 +1,31 @@
-//! Can a site run an agent at all (law M5)? What the agent needs is compared with what was found, by [`unfit`], which is pure; its
-//! answers say what to do about it, and are read at other sites, too: they name no "here".
+//! Can a site run an agent at all (law M5), and has it room for one that comes? What the agent needs is compared with what was found, by
+//! [`unfit`], [`lacks`] and [`may_lack`], which are pure; their answers say what to do about it, and are read at other sites, too: they name no
+//! "here".
+//!
+//! *Memory*: all of an agent's comes. A site that cannot give as much, swap included, is one whose kernel ends the agent there, after the
+//! commit. So it is refused. (What two agents that come at once are both told is free, each of them gets: nothing is set aside.)
+//!
+//! *Disk*: chunks are fetched when they are asked for, and many never are: an agent does well for days at a site that could not hold all of
+//! its disk, and moving there is often what a small fast disk is for. Where it does not, it stands with the reason in `status`, and nothing
+//! is lost. So a site is refused only where there is no room to begin with ([`BEGINS_BYTES`]), and else whoever moves it is told.
 //!
 //! Fault model: each program that is asked may be missing, old or hang; what cannot be found out counts as not there.
 
+use serde_json::{Value, json};
+
 use super::hands::Hands;
+use super::shell::Input;
 use super::why::{Sentence, Why};
+use super::wire::WINDOW_LOG;
 use crate::agent::{Accelerator, Agent, BootFile, Front, machine, ublk};
 use crate::control::folder;
+use crate::inventory::gather::{free_bytes, memory_at_most};
+
+const MIB: u64 = 1 << 20;
+/// What QEMU has beside its machine's memory: devices, screen, translated code.
+const QEMU_BYTES: u64 = 128 * MIB;
+/// The first writes of an agent, its disk's table and its log: with less its site's file system is full before anybody looks.
+const BEGINS_BYTES: u64 = 64 * MIB;
 
 /// What was found at a site. What the agent does not ask for was not looked for, and counts as there.
 #[derive(Clone, Debug)]
@@ -47,6 +66,76 @@ impl Hands {
         let found = found.await.told()?.told()?;
         unfit(&self.agent, &self.site, &found).map_or(Ok(()), Err)
     }
+}
+
+/// What a site could give now; what cannot be found out is none.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    /// Memory, swap included.
+    memory_bytes: Option<u64>,
+    /// Of the file system of its folder.
+    free_bytes: Option<u64>,
+}
+
+impl Hands {
+    /// Has this site room for an agent that comes? Its source hears how much ([`may_lack`]).
+    pub(super) fn has_room(&self, disk: &Value) -> Result<(), Why> {
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let home = &self.here.home;
+        let room = Room { memory_bytes: memory_at_most(&meminfo), free_bytes: free_bytes(home) };
+        let told = json!({ "free_bytes": room.free_bytes, "allocated_bytes": disk["allocated_bytes"] });
+        self.inputs.send(Input::Room(told)).ok();
+        lacks(&self.agent, &self.site, room).map_or(Ok(()), Err)
+    }
+
+    /// Whoever moves it is told where its disk may not find room there.
+    pub(super) async fn warns(&self, to: &str, room: &Value) {
+        if !room.is_object() {
+            return;
+        }
+        if let Some(warning) = may_lack(&self.disk().await.unwrap_or_default(), to, room) {
+            self.inputs.send(Input::Warning(warning)).ok();
+        }
+    }
+}
+
+/// Why a site with this room cannot have an agent that comes.
+fn lacks(agent: &Agent, site: &str, room: Room) -> Option<Why> {
+    // (The stream is unpacked there by somebody who looks back as far as it was packed.)
+    let beside = QEMU_BYTES + agent.memory_bytes.min(1 << WINDOW_LOG);
+    let needs = agent.memory_bytes.saturating_add(beside);
+    if let Some(has) = room.memory_bytes.filter(|has| *has < needs) {
+        let message = format!(
+            "{} MiB of memory can be had, and the agent needs {} MiB: {} MiB of its own, the rest for QEMU and what comes",
+            has / MIB,
+            needs / MIB,
+            agent.memory_bytes / MIB
+        );
+        return Some(
+            Why::from(message).hint(format!("free memory at site {site:?}, or move it to another site")),
+        );
+    }
+    let has = room.free_bytes.filter(|has| *has < BEGINS_BYTES)?;
+    let message = format!(
+        "{} MiB are free on the file system of the site's folder, and the agent's disk needs {} MiB to begin with",
+        has / MIB,
+        BEGINS_BYTES / MIB
+    );
+    Some(Why::from(message).hint(format!("make room at site {site:?}, or move it to another site")))
+}
+
+/// What is said where a site has less room than all of the agent's disk would take: `disk` from `wandisk status` at the source.
+fn may_lack(disk: &Value, site: &str, room: &Value) -> Option<String> {
+    let chunks = |kind: &str| disk["chunks"][kind].as_u64();
+    let whole =
+        chunks("written")?.saturating_sub(chunks("zero")?).saturating_mul(disk["chunk_size"].as_u64()?);
+    let missing = whole.saturating_sub(room["allocated_bytes"].as_u64()?);
+    let free = room["free_bytes"].as_u64().filter(|free| *free < missing)?;
+    Some(format!(
+        "{} MiB of its disk are not at site {site:?}, where {} MiB are free: if it asks for more than fits it stands until there is room",
+        missing / MIB,
+        free / MIB
+    ))
 }
 
 /// Why a site at which this was found cannot run the agent.
@@ -98,6 +187,41 @@ pub(super) fn is_here(file: &BootFile) -> bool {
 mod tests {
     use super::*;
     use crate::agent::tests::example;
+
+    #[test]
+    fn a_site_that_cannot_hold_its_memory_or_begin_with_its_disk_is_refused_in_figures() {
+        // 512 MiB of memory, 128 of QEMU's, 128 of the window.
+        let agent = example();
+        let room =
+            |memory: u64, free: u64| Room { memory_bytes: Some(memory * MIB), free_bytes: Some(free * MIB) };
+        assert_eq!(lacks(&agent, "big", room(768, 64)), None);
+        let memory = lacks(&agent, "big", room(767, 64)).unwrap();
+        assert!(
+            memory.message.starts_with("767 MiB of memory can be had, and the agent needs 768 MiB: 512 MiB"),
+            "{memory}"
+        );
+        assert!(memory.hint.unwrap().contains("at site \"big\""));
+        let disk = lacks(&agent, "big", room(768, 63)).unwrap();
+        assert!(disk.message.contains("63 MiB are free") && disk.hint.unwrap().contains("at site \"big\""));
+        // What is not known is no reason.
+        assert_eq!(lacks(&agent, "big", Room { memory_bytes: None, free_bytes: None }), None);
+    }
+
+    #[test]
+    fn who_moves_an_agent_hears_where_all_of_its_disk_would_not_fit() {
+        let disk = json!({ "chunk_size": MIB, "chunks": { "written": 110, "zero": 10 } });
+        let room = |free: u64, has: u64| json!({ "free_bytes": free * MIB, "allocated_bytes": has * MIB });
+        assert_eq!(may_lack(&disk, "big", &room(100, 0)), None);
+        assert_eq!(may_lack(&disk, "big", &room(60, 40)), None);
+        let said = may_lack(&disk, "big", &room(59, 40)).unwrap();
+        assert!(
+            said.starts_with("60 MiB of its disk are not at site \"big\", where 59 MiB are free"),
+            "{said}"
+        );
+        for nothing in [json!({}), json!({ "free_bytes": "x" })] {
+            assert_eq!(may_lack(&disk, "big", &nothing), None);
+        }
+    }
 
     fn found() -> Found {
         Found {

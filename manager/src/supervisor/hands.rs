@@ -127,7 +127,8 @@ impl Hands {
             Action::Presend { attempt, to } => self.presend(*attempt, to).await?,
             Action::Open { attempt, to, patience_s } => {
                 let (attempt, from, patience_s) = (*attempt, self.site.clone(), *patience_s);
-                self.open_far(to, &Request::Arrive { attempt, from, patience_s }).await?;
+                let there = self.open_far(to, &Request::Arrive { attempt, from, patience_s }).await?;
+                self.warns(to, &there["room"]).await;
             }
             Action::Copy { to } => self.copy(to).await?,
             Action::Quiesce => self.quiesce().await?,
@@ -303,6 +304,7 @@ impl Hands {
     async fn listen(&mut self) -> Result<(), Why> {
         self.fits().await?;
         let disk = self.disk().await?;
+        self.has_room(&disk)?;
         self.attach(&disk, true).await?;
         self.listens().await
     }

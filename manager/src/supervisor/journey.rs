@@ -29,6 +29,8 @@ pub(super) struct Journey {
     started: Option<Instant>,
     /// Of the hand-over's preparing, by wandisk.
     preparing: Value,
+    /// What whoever moves it was told.
+    warnings: Vec<String>,
     news: Value,
     told: Option<Instant>,
     /// Bytes of memory that were dealt with, and when, from the oldest that counts.
@@ -60,6 +62,7 @@ impl Journey {
             committed: None,
             started: None,
             preparing: Value::Null,
+            warnings: Vec::new(),
             news: Value::Null,
             told: None,
             done: VecDeque::new(),
@@ -89,6 +92,11 @@ impl Journey {
     /// The disk's hand-over is being prepared: QEMU has drained its disk.
     pub(super) fn drained(&mut self) {
         self.drained.get_or_insert_with(Instant::now);
+    }
+
+    /// Whoever moves it was told this.
+    pub(super) fn warned(&mut self, warning: &str) {
+        self.warnings.push(warning.to_owned());
     }
 
     /// An action worked.
@@ -196,6 +204,7 @@ impl Journey {
                 "zero_pages": self.news["zero_pages"],
             },
             "wire": self.news["wire"],
+            "warnings": self.warnings,
         })
     }
 }

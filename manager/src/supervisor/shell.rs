@@ -52,6 +52,10 @@ pub(super) enum Input {
     Prepared(Value),
     /// QEMU's account of memory on its way to a file.
     Written(Value),
+    /// What this site could give when an agent came.
+    Room(Value),
+    /// What whoever moves it is to know; a sentence.
+    Warning(String),
     /// What is being done takes its time.
     Still,
     /// Somebody asks. The connection ends when the sender is dropped.
@@ -104,6 +108,8 @@ pub(super) struct Shell {
     /// The same of [`Action::ChangeCd`].
     cd_changed: Option<Result<(), Why>>,
     journey: Option<Journey>,
+    /// What this site could give when the agent came.
+    room: Value,
     deadline: Option<Instant>,
     asking: usize,
     threads: Option<Threads>,
@@ -138,6 +144,7 @@ impl Shell {
             loaded: None,
             cd_changed: None,
             journey: None,
+            room: Value::Null,
             deadline: None,
             asking: 0,
             threads: None,
@@ -174,6 +181,8 @@ impl Shell {
                 Some(Input::Account(news)) => self.note(|journey| drop(journey.news(&news, NEWS))),
                 Some(Input::Continued) => self.note(Journey::continued),
                 Some(Input::Prepared(told)) => self.note(|journey| journey.prepared_so(&told)),
+                Some(Input::Room(room)) => self.room = room,
+                Some(Input::Warning(warning)) => self.warn(&warning),
                 Some(Input::Still) => self.tell_phase(&self.machine.phase),
                 Some(Input::Written(account)) => {
                     if let Some(news) = written(&account) {
@@ -196,6 +205,13 @@ impl Shell {
         if let Some(journey) = &mut self.journey {
             note(journey);
         }
+    }
+
+    /// To whoever waits for the move, and into the log. (A line of it that is lost does no harm.)
+    fn warn(&mut self, warning: &str) {
+        self.store.note(self.agent.uuid, warning).ok();
+        self.tell_movers(&line_of(&json!({ "phase": warning, "warning": true })));
+        self.note(|journey| journey.warned(warning));
     }
 
     fn happened(&mut self, event: Event) -> Result<(), StoreError> {

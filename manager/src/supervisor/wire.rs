@@ -25,7 +25,7 @@ use super::window::Window;
 /// The quickest that makes anything smaller: a translated machine wants the processor, too.
 const LEVEL: i32 = 1;
 /// 128 MiB.
-const WINDOW_LOG: u32 = 27;
+pub(super) const WINDOW_LOG: u32 = 27;
 /// Read from QEMU at once, at most; flushed together.
 const PIECE: usize = 32 << 10;
 /// Unpacked at once.

@@ -52,6 +52,12 @@ fn a_site_that_cannot_have_it_says_why_and_the_agent_goes_on() {
     let features = "case \"$*\" in *-incoming*) echo \"qemu: TCG doesn't support requested feature: CPUID.01H:ECX.avx\" >&2; exit 1;; esac";
     far(&world, &qemu_that(&world, features));
     refused(&world, "doesn't support requested feature", "`snowbird log` at site \"b\"");
+    // No room for its memory in that of the site.
+    let meminfo = world.file("meminfo");
+    std::fs::write(&meminfo, "MemAvailable: 204800 kB\nSwapFree: 1024 kB\n").unwrap();
+    let little = format!("mount --bind {} /proc/meminfo && exec \"$@\"", meminfo.display());
+    far(&world, &format!("exec unshare --user --map-root-user --mount sh -c '{little}' sh \"$@\""));
+    refused(&world, "201 MiB of memory can be had, and the agent needs 320 MiB", "free memory at site \"b\"");
     // Another version of snowbird.
     far(&world, "sed -u 's/\"snowbird\":[0-9]*,/\"snowbird\":9,/' | \"$@\"; exit");
     refused(&world, "and not 9", "use one version at all sites");

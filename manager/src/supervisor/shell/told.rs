@@ -135,6 +135,7 @@ impl Shell {
             "last_failure_hint": self.machine.failure.as_ref().and_then(|why| why.hint.as_ref()),
             "moving": self.moving(),
             "migration": self.journey.as_ref().filter(|_| moving).map(Journey::last_news),
+            "room": matches!(phase, Phase::Arriving { .. }).then_some(&self.room),
             "console": here.then(|| folder.join(names::CONSOLE)),
             "display": here.then(|| folder.join(names::DISPLAY)),
         })
