@@ -70,6 +70,23 @@ pub(crate) fn spoken(time: Duration) -> String {
     }
 }
 
+/// An amount as people say it: `850 B`, `12.5 MiB`.
+pub(crate) fn spoken_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut amount = bytes as f64 / 1024.0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    while amount >= 1000.0
+        && let Some(next) = units.next()
+    {
+        (amount, unit) = (amount / 1024.0, Some(next));
+    }
+    format!("{amount:.1} {}", unit.copied().unwrap_or_default())
+}
+
 /// Reads a time as profiles and command lines write it: a number with `ms`, `s`, `min` or `h`.
 ///
 /// # Errors
@@ -112,6 +129,15 @@ mod tests {
         }
         for bad in ["", "5", "s", "-1s", "1 hour", "1e99s", "1000000h", "1.2.3s"] {
             assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_said_in_the_unit_that_fits() {
+        let said =
+            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (1023 << 10, "1.0 MiB"), (5 << 40, "5.0 TiB")];
+        for (bytes, words) in said {
+            assert_eq!(spoken_bytes(bytes), words);
         }
     }
 

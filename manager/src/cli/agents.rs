@@ -1,5 +1,6 @@
 //! Commands about agents. They ask the agent's supervisor, here or at the site where it is, and print what it says.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,13 +8,14 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::args_agents::AgentCommand;
-use super::told::{Told, print, progress};
+use super::news::{News, how_far};
+use super::told::{Told, print};
 use super::unfinished;
 use super::view::view;
 use crate::agent::is_name;
 use crate::agent::store::{Kept, Store};
 use crate::auto::process::watch;
-use crate::control::{AskError, Here, Request};
+use crate::control::{AskError, Here, Request, ask_far};
 use crate::display;
 use crate::purge;
 use crate::reach;
@@ -24,6 +26,8 @@ use crate::wandisk::Wandisk;
 
 /// How long an answer may take that needs no guest and no other site's work.
 pub(super) const SOON: Duration = Duration::from_secs(60);
+/// What would be good to know, and is not waited for long.
+const GLANCE: Duration = Duration::from_secs(5);
 /// A guest that shuts down.
 const SHUTDOWN: Duration = Duration::from_secs(120);
 /// Between two words of a move.
@@ -110,8 +114,10 @@ impl Site {
             AgentCommand::Kill { agent } => self.simple(agent, &Request::Kill, SOON).await,
             AgentCommand::Cancel { agent } => self.simple(agent, &Request::Cancel, SOON).await,
             AgentCommand::Suspend { agent } => {
-                let suspended = self.ask(agent, &Request::Suspend, MOVE, |news| progress(self.json, news));
-                let status = suspended.await?;
+                let status = {
+                    let mut shown = News::new(self.json);
+                    self.ask(agent, &Request::Suspend, MOVE, |news| shown.show(news)).await?
+                };
                 print(self.json, &status, || line(&status))
             }
             AgentCommand::Resume { agent, at, force } => self.resume(agent, at.as_deref(), *force).await,
@@ -186,7 +192,8 @@ impl Site {
 
     /// A move's account; Ctrl-C asks that it be given up.
     async fn moved(&self, agent: &str, request: &Request) -> Result<Value> {
-        let moved = self.ask(agent, request, MOVE, |news| progress(self.json, news));
+        let shown = RefCell::new(News::new(self.json));
+        let moved = self.ask(agent, request, MOVE, |news| shown.borrow_mut().show(news));
         tokio::pin!(moved);
         loop {
             tokio::select! {
@@ -195,7 +202,7 @@ impl Site {
                     pressed?;
                     let cancelled = self.ask(agent, &Request::Cancel, SOON, |_| ());
                     if let Err(error) = cancelled.await {
-                        progress(self.json, &json!({ "phase": format!("{error:#}") }));
+                        shown.borrow_mut().show(&json!({ "phase": format!("{error:#}") }));
                     }
                 }
             }
@@ -236,6 +243,12 @@ impl Site {
 
     async fn one(&self, kept: &Kept) -> Result<Value> {
         let mut status = self.ask(&kept.agent.name, &Request::Status, SOON, |_| ()).await?;
+        if let Some(from) = status["coming"]["from"].as_str() {
+            // How far it is, is known where it comes from.
+            let asked =
+                ask_far(self.sites.site(from)?, &kept.agent.name, None, &Request::Status, GLANCE, |_| ());
+            status["migration"] = asked.await.map_or(Value::Null, |there| there["migration"].clone());
+        }
         let disk = self.wandisk()?.ask(&["status", &kept.agent.disk], DISK).await;
         status["disk"] = disk.unwrap_or_default();
         status["view"] = display::shown(&self.here.home, &kept.agent.name).await.ok().flatten().into();
@@ -283,7 +296,8 @@ fn word<'a>(value: &'a Value, name: &str) -> &'a str {
 
 /// An agent in a line.
 pub(super) fn line(status: &Value) -> String {
-    format!("{:<16} {}", word(status, "agent"), word(status, "told"))
+    let far = how_far(&status["migration"]).map_or(String::new(), |far| format!(", {far}"));
+    format!("{:<16} {}{far}", word(status, "agent"), word(status, "told"))
 }
 
 fn ms(value: &Value) -> String {
@@ -302,6 +316,9 @@ fn whole(status: &Value) -> String {
         format!("site      {} (home {})", word(status, "site"), word(status, "home")),
         format!("state     {}, by {}", word(status, "told"), word(status, "accelerator")),
     ];
+    if let Some(far) = how_far(&status["migration"]) {
+        lines.push(format!("so far    {far}"));
+    }
     if let Some(failure) = status["last_failure"].as_str() {
         lines.push(format!("last move failed: {failure}"));
         lines.extend(status["last_failure_hint"].as_str().map(|hint| format!("          {hint}")));

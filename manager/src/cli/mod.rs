@@ -16,6 +16,7 @@ mod dashboard;
 mod heir;
 mod machinery;
 mod net;
+mod news;
 mod profile;
 mod sites;
 mod told;

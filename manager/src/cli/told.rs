@@ -4,8 +4,9 @@ use std::fmt;
 use std::io::Write;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::news::News;
 use crate::sites::SiteError;
 use crate::wandisk::WandiskError;
 use crate::words::with_causes;
@@ -72,14 +73,5 @@ pub(super) fn print(json: bool, value: &Value, text: impl FnOnce() -> String) ->
 
 /// News of long work, on standard error.
 pub(super) fn progress(json: bool, news: &Value) {
-    let line = if json {
-        json!({ "progress": news }).to_string()
-    } else {
-        let phase = news["phase"].as_str().unwrap_or_default();
-        match (news["percent"].as_u64(), news["bytes"].as_u64()) {
-            (Some(percent), Some(bytes)) => format!("{phase}: {percent} %, {} MiB", bytes >> 20),
-            _ => phase.to_owned(),
-        }
-    };
-    writeln!(std::io::stderr().lock(), "{line}").ok();
+    News::new(json).show(news);
 }

@@ -29,6 +29,8 @@ pub(super) struct Journey {
     started: Option<Instant>,
     /// Of the hand-over's preparing, by wandisk.
     preparing: Value,
+    /// Of the disk's table that went, ahead and with the hand-over.
+    disk_bytes: u64,
     /// What whoever moves it was told.
     warnings: Vec<String>,
     news: Value,
@@ -62,6 +64,7 @@ impl Journey {
             committed: None,
             started: None,
             preparing: Value::Null,
+            disk_bytes: 0,
             warnings: Vec::new(),
             news: Value::Null,
             told: None,
@@ -118,6 +121,12 @@ impl Journey {
     pub(super) fn prepared_so(&mut self, told: &Value) {
         let names = ["ahead", "before_ms", "freeze_ms", "answer_ms", "all_ms"];
         self.preparing = names.iter().map(|name| ((*name).to_owned(), told[*name].clone())).collect();
+        self.table(told["bytes"].as_u64().unwrap_or(0));
+    }
+
+    /// So much of the disk's table has gone.
+    pub(super) fn table(&mut self, bytes: u64) {
+        self.disk_bytes = self.disk_bytes.saturating_add(bytes);
     }
 
     /// QEMU's account of it; gives what is to be told, at most so often.
@@ -128,15 +137,19 @@ impl Journey {
             let (total, left, page) = (count("total"), count("remaining"), count("page-size").max(1));
             let dealt = count("normal-bytes").saturating_add(count("duplicate").saturating_mul(page));
             let dirty = count("dirty-pages-rate").saturating_mul(page);
+            let rate = self.rate(Instant::now(), dealt);
+            let eta = rate.and_then(|rate| eta(rate, left, dirty));
             self.news = json!({
                 "phase": news["status"],
                 "percent": (total.saturating_sub(left) * 100).checked_div(total),
                 "bytes": ram["transferred"],
                 "remaining_bytes": left,
+                "rate": rate,
+                "eta": eta,
                 "mbit_per_s": ram["mbps"],
                 "dirty_pages_per_s": ram["dirty-pages-rate"],
                 "dirty_bytes_per_s": dirty,
-                "eta_s": self.eta(Instant::now(), dealt, left, dirty),
+                "eta_s": eta,
                 "passes": ram["dirty-sync-count"],
                 "normal_bytes": ram["normal-bytes"],
                 "zero_pages": ram["duplicate"],
@@ -150,23 +163,15 @@ impl Journey {
         Some(self.news.clone())
     }
 
-    /// Seconds until all of memory is there, if that can be foretold.
-    fn eta(&mut self, now: Instant, dealt: u64, left: u64, dirty: u64) -> Option<u64> {
+    /// Bytes of memory that were dealt with a second, lately.
+    fn rate(&mut self, now: Instant, dealt: u64) -> Option<u64> {
         self.done.push_back((now, dealt));
         while self.done.len() > 2 && self.done[1].0 + LATELY < now {
             self.done.pop_front();
         }
         let (from, before) = *self.done.front()?;
-        let time = now.duration_since(from).as_secs_f64();
-        let speed = dealt.saturating_sub(before) as f64 / time - dirty as f64;
-        let seconds = (left as f64 / speed).ceil();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "only a positive one counts"
-        )]
-        let whole = seconds as u64;
-        (speed > 0.0 && seconds.is_finite()).then_some(whole)
+        let ms = u64::try_from(now.duration_since(from).as_millis()).ok().filter(|ms| *ms > 0)?;
+        Some(dealt.saturating_sub(before).saturating_mul(1000) / ms)
     }
 
     pub(super) fn last_news(&self) -> Value {
@@ -198,6 +203,7 @@ impl Journey {
             },
             "preparing": self.preparing,
             "ram_bytes": self.news["bytes"],
+            "disk_bytes": self.disk_bytes,
             "ram": {
                 "passes": self.news["passes"],
                 "normal_bytes": self.news["normal_bytes"],
@@ -209,6 +215,11 @@ impl Journey {
     }
 }
 
+/// Seconds until all of memory is there at this rate, less what is written meanwhile; none if it never is so.
+fn eta(rate: u64, left: u64, dirty: u64) -> Option<u64> {
+    Some(left.div_ceil(rate.checked_sub(dirty).filter(|gain| *gain > 0)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,13 +229,13 @@ mod tests {
         let mut journey = Journey::begin("a", "b");
         let began = Instant::now();
         let at = |s: u64| began + Duration::from_secs(s);
-        assert_eq!(journey.eta(at(0), 0, 1000, 0), None);
+        assert_eq!(journey.rate(at(0), 0), None);
         // Zeros at first; then 10 bytes a second, of which 5 are dirtied again.
-        assert_eq!(journey.eta(at(1), 500, 500, 0), Some(1));
+        assert_eq!(journey.rate(at(1), 500), Some(500));
         for s in 2..=10 {
-            journey.eta(at(s), 500 + 10 * (s - 1), 400, 5);
+            journey.rate(at(s), 500 + 10 * (s - 1));
         }
-        assert_eq!(journey.eta(at(11), 600, 400, 5), Some(80));
-        assert_eq!(journey.eta(at(12), 610, 400, 10), None, "it never ends so");
+        assert_eq!(journey.rate(at(11), 600), Some(10));
+        assert_eq!((eta(500, 500, 0), eta(10, 400, 5), eta(10, 400, 10)), (Some(1), Some(80), None));
     }
 }

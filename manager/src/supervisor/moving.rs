@@ -42,6 +42,7 @@ impl Hands {
         self.opens_way(to);
         self.dials_bulk(to);
         let (wandisk, disk, to) = (self.wandisk.clone(), self.agent.disk.clone(), to.to_owned());
+        let inputs = self.inputs.clone();
         let (tell, hears) = oneshot::channel();
         let table = tokio::spawn(async move {
             let mut tell = Some(tell);
@@ -56,6 +57,7 @@ impl Hands {
             let args = ["prepare", &disk, "--to", &to, "--lease", AHEAD, "--name", &name];
             let answer = wandisk.ask_hearing(&args, PRESEND, news).await.told()?;
             let token = answer["token"].as_str().ok_or("wandisk gave no token")?;
+            inputs.send(Input::TableAhead(answer["bytes"].as_u64().unwrap_or(0))).ok();
             wandisk.ask(&["abort", &disk, "--token", token], DISK).await.map(drop).told()
         });
         if let Some(earlier) = self.table.replace(table) {

@@ -155,6 +155,7 @@ impl Qemu {
         self.client = Some(Arc::new(client));
         let life = self.life.fetch_add(1, Ordering::SeqCst) + 1;
         self.ask_threads();
+        self.ask_state();
         let (current, inputs) = (Arc::clone(&self.life), self.inputs.clone());
         tokio::spawn(async move {
             let mut orderly = false;
@@ -179,6 +180,17 @@ impl Qemu {
             let pid = pid.as_raw_nonzero().get().unsigned_abs();
             if let Some(threads) = Threads::ask(&client, pid).await {
                 inputs.send(Input::Threads(threads)).ok();
+            }
+        });
+    }
+
+    /// How its machine is when it is met; events tell the rest.
+    fn ask_state(&self) {
+        let (Some(client), inputs) = (self.client.clone(), self.inputs.clone()) else { return };
+        tokio::spawn(async move {
+            let status = client.call("query-status", Value::Null, SOON).await.unwrap_or_default();
+            if let Some(word) = status["status"].as_str() {
+                inputs.send(Input::RunState(word.to_owned())).ok();
             }
         });
     }

@@ -255,11 +255,17 @@ impl Carrying {
         };
         let mut far = open(&self.site, &opening).await.told_of(site)?;
         let mut piece = vec![0; PIECE_BYTES];
+        let (mut sent, mut told) = (0, Instant::now());
         loop {
+            if told.elapsed() >= TELLS {
+                told = Instant::now();
+                self.inputs.send(carried_so_far(self.image.len_bytes, sent)).ok();
+            }
             let read = file.read(&mut piece).await.told()?;
             if read == 0 {
                 break;
             }
+            sent += read as u64;
             let write = far.get_mut().write_all(&piece[..read]);
             match tokio::time::timeout(STALLS, write).await {
                 Ok(Ok(())) => {}
@@ -275,6 +281,18 @@ impl Carrying {
             }
         }
         far.get_mut().flush().await.told()?;
+        self.inputs.send(carried_so_far(self.image.len_bytes, sent)).ok();
         read_end(&mut far, TAKES, |_| ()).await.map(drop).told_of(site)
     }
+}
+
+/// How much of an image is on its way, in the form of QEMU's account of a migration.
+fn carried_so_far(len_bytes: u64, sent: u64) -> Input {
+    let ram = json!({
+        "total": len_bytes,
+        "remaining": len_bytes.saturating_sub(sent),
+        "transferred": sent,
+        "normal-bytes": sent,
+    });
+    Input::Looked { status: MigrationStatus::Active, news: json!({ "status": "active", "ram": ram }) }
 }

@@ -50,8 +50,12 @@ pub(super) enum Input {
     Continued,
     /// The disk's hand-over is prepared: what wandisk says of it.
     Prepared(Value),
+    /// So many bytes of the disk's table went ahead.
+    TableAhead(u64),
     /// QEMU's account of memory on its way to a file.
     Written(Value),
+    /// How its machine is, in QEMU's word.
+    RunState(String),
     /// What this site could give when an agent came.
     Room(Value),
     /// What whoever moves it is to know; a sentence.
@@ -108,8 +112,12 @@ pub(super) struct Shell {
     /// The same of [`Action::ChangeCd`].
     cd_changed: Option<Result<(), Why>>,
     journey: Option<Journey>,
+    /// How much of its memory is in its file, of a suspension.
+    written: Value,
     /// What this site could give when the agent came.
     room: Value,
+    /// How its machine was heard of last, in QEMU's word.
+    run_state: Option<String>,
     deadline: Option<Instant>,
     asking: usize,
     threads: Option<Threads>,
@@ -144,7 +152,9 @@ impl Shell {
             loaded: None,
             cd_changed: None,
             journey: None,
+            written: Value::Null,
             room: Value::Null,
+            run_state: None,
             deadline: None,
             asking: 0,
             threads: None,
@@ -184,9 +194,12 @@ impl Shell {
                 Some(Input::Room(room)) => self.room = room,
                 Some(Input::Warning(warning)) => self.warn(&warning),
                 Some(Input::Still) => self.tell_phase(&self.machine.phase),
+                Some(Input::TableAhead(bytes)) => self.note(|journey| journey.table(bytes)),
+                Some(Input::RunState(word)) => self.run_state = Some(word),
                 Some(Input::Written(account)) => {
                     if let Some(news) = written(&account) {
                         self.tell_movers(&line_of(&news));
+                        self.written = news;
                     }
                 }
                 Some(Input::Threads(threads)) => self.threads = Some(threads),
@@ -275,6 +288,7 @@ impl Shell {
 
     fn phase_changes(&mut self, next: &Phase) {
         self.confirmed = false;
+        self.written = Value::Null;
         self.moving.send_replace(leads_to(next));
         self.net.phase(next);
         self.deadline = match next {
@@ -311,6 +325,9 @@ impl Shell {
     }
 
     fn qemu_said(&mut self, event: &qmp::Event) -> Result<(), StoreError> {
+        if let Some(word) = self.state_after(event) {
+            self.run_state = Some(word.to_owned());
+        }
         match event.name.as_str() {
             "STOP" => {
                 self.net.stands();
@@ -325,6 +342,22 @@ impl Shell {
                 None => Ok(()),
             },
             _ => Ok(()),
+        }
+    }
+
+    /// QEMU's word for how its machine is after this, where it changes.
+    fn state_after(&self, event: &qmp::Event) -> Option<&'static str> {
+        match event.name.as_str() {
+            "RESUME" => Some("running"),
+            "BLOCK_IO_ERROR" if event.data["action"] == json!("stop") => Some("io-error"),
+            // (That one stands for a request was said just before.)
+            "STOP" if self.run_state.as_deref() == Some("io-error") => None,
+            "STOP" if matches!(self.machine.phase, Phase::Leaving { .. }) => Some("finish-migrate"),
+            "STOP" => Some("paused"),
+            "MIGRATION" if event.migration() == Some(MigrationStatus::Completed) => {
+                matches!(self.machine.phase, Phase::Leaving { .. }).then_some("postmigrate")
+            }
+            _ => None,
         }
     }
 

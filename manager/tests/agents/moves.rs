@@ -12,6 +12,7 @@ fn an_agent_moves_there_and_back_while_it_writes_and_loses_nothing() {
     for part in ["drain", "table", "device", "commit", "cont"] {
         assert!(there["parts"][part].is_u64(), "{there}");
     }
+    assert!(there["disk_bytes"].as_u64() > Some(0) && there["warnings"] == serde_json::json!([]), "{there}");
     eprintln!("there: {there}");
     world.judge.goes_on_at("b");
     // Home knows where it is, and asks there.

@@ -17,7 +17,16 @@ fn an_agent_goes_on_while_its_memory_is_copied_and_moves_between_qemus_of_two_ve
     eventually("memory is being copied", || world.is_copied_from("a"));
     world.judge.goes_on_at("a");
     assert!(world.is_copied_from("a"));
-    assert_eq!(world.state("a"), "leaving");
+    let status = world.ok("a", &["status", AGENT]);
+    // How far it is is told at both sites, for programs and in words.
+    assert_eq!((status["state"].as_str(), status["run_state"].as_str()), (Some("leaving"), Some("running")));
+    for site in ["a", "b"] {
+        let so_far = &world.ok(site, &["status", AGENT])["migration"];
+        let known = ["percent", "bytes", "rate", "remaining_bytes"].iter().all(|name| so_far[*name].is_u64());
+        assert!(known && so_far["percent"].as_u64() < Some(100), "at {site}: {so_far}");
+        let told = world.text(site, &["status", AGENT]);
+        assert!(told.contains("so far    ") && told.contains(" left, "), "at {site}: {told}");
+    }
     world.hold(false);
     assert!(moves.wait().unwrap().success());
     world.judge.goes_on_at("b");

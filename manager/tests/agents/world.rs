@@ -230,6 +230,19 @@ impl World {
         self.finish(Command::new(snowbird()), site, args)
     }
 
+    /// What a person is told: it works.
+    #[track_caller]
+    #[allow(dead_code, reason = "not every test looks at words")]
+    pub fn text(&self, site: &str, args: &[&str]) -> String {
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", "120"]).arg(snowbird()).arg("--home").arg(self.home(site));
+        command.arg("--wandisk").arg(self.file(&format!("wandisk-{site}"))).args(args);
+        command.stdin(Stdio::null()).env_remove("SNOWBIRD_HOME");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "at {site}: {args:?}: {}", shown(&output));
+        shown(&output)
+    }
+
     fn finish(&self, mut command: Command, site: &str, args: &[&str]) -> Command {
         command.arg("--home").arg(self.home(site));
         command.arg("--wandisk").arg(self.file(&format!("wandisk-{site}"))).arg("--json").args(args);

@@ -244,6 +244,7 @@ impl Keeper {
                     before_ms: ms(frozen - began),
                     freeze_ms: ms(held - frozen),
                     answer_ms: ms(held.elapsed()),
+                    bytes: sent.bytes,
                 };
                 Ok(Prepared { attempt, frozen, began, sent, bytes_before, told, lease: None })
             }

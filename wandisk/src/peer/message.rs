@@ -424,6 +424,9 @@ pub struct PrepareReport {
     pub freeze_ms: f64,
     /// From then until the target answered that it has the whole table, in milliseconds.
     pub answer_ms: f64,
+    /// Bytes of rows sent.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 /// What a sync did.
