@@ -7,7 +7,8 @@ use super::args_agents::Choice;
 use super::told::{Told, progress};
 use crate::agent::{Accelerator, machine};
 use crate::control::Here;
-use crate::inventory::gather::gather;
+use crate::inventory::gather::{gather, processor};
+use crate::inventory::processor::Processor;
 use crate::inventory::{Inventory, baseline};
 use crate::sites::Sites;
 
@@ -46,10 +47,14 @@ pub(super) async fn choose(
         Choice::Auto if !kvm => Accelerator::Tcg,
         Choice::Auto | Choice::Kvm => Accelerator::Kvm,
     };
+    if let Some(model) = cpu {
+        shows(&processor(&std::env::temp_dir(), accelerator, model).await, model, accelerator, json)?;
+    }
     let mut all = vec![own];
     for name in sites.names() {
         let Some(inventory) = Inventory::kept(&here.home, name) else { continue };
-        if baseline(&[all[0].clone(), inventory.clone()], accelerator).is_some() {
+        let has = cpu.is_none_or(|model| inventory.shows(model, accelerator));
+        if has && baseline(&[all[0].clone(), inventory.clone()], accelerator).is_some() {
             all.push(inventory);
         } else {
             let word = accelerator.word();
@@ -67,4 +72,20 @@ pub(super) async fn choose(
             .into());
     };
     Ok(Machinery { machine: found.machine, cpu: cpu.map_or(found.cpu, str::to_owned), accelerator })
+}
+
+/// A processor that was asked for is refused where QEMU would show something else by its name; of one that no other site may have, it is
+/// said.
+fn shows(processor: &Processor, model: &str, accelerator: Accelerator, json: bool) -> Result<()> {
+    if let Some(trouble) = processor.trouble(model, accelerator) {
+        let hint = "without --cpu one is chosen that all checked sites have; `qemu-system-x86_64 -cpu help` lists names";
+        return Err(Told::new(trouble).hint(hint).into());
+    }
+    if processor.differs() {
+        let phase = format!(
+            "the agent will not be able to move: a processor {model} is what each QEMU makes of it, and not the same at two sites"
+        );
+        progress(json, &json!({ "phase": phase, "warning": true }));
+    }
+    Ok(())
 }

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::process::Command;
 
+use super::processor::Processor;
 use super::{Inventory, Qemu};
+use crate::agent::Accelerator;
 use crate::agent::machine::{self, QEMU, find};
 use crate::agent::ublk;
 use crate::qmp::Client;
@@ -96,9 +98,21 @@ impl Drop for Scratch {
     }
 }
 
+/// What QEMU says of a processor, with this accelerator; `scratch` is a folder for the time being.
+pub(crate) async fn processor(scratch: &Path, accelerator: Accelerator, model: &str) -> Processor {
+    let said = definitions(scratch, accelerator.word()).await;
+    said.map_or(Processor::Silent, |(_, said)| Processor::of(&said, model))
+}
+
 /// QEMU's version, and the processors that it can show with this accelerator.
 async fn models(accelerator: &str) -> Option<((u32, u32), Vec<String>)> {
-    let folder = Scratch(std::env::temp_dir().join(format!("snowbird-{}", uuid::Uuid::new_v4().simple())));
+    let (version, said) = definitions(&std::env::temp_dir(), accelerator).await?;
+    Some((version, usable(&said)))
+}
+
+/// The same in its words.
+async fn definitions(scratch: &Path, accelerator: &str) -> Option<((u32, u32), Value)> {
+    let folder = Scratch(scratch.join(format!("snowbird-{}", uuid::Uuid::new_v4().simple())));
     std::fs::DirBuilder::new().mode(0o700).create(&folder.0).ok()?;
     let mut command = Command::from(machine::asked(&find(QEMU)?));
     command.args(["-machine", "none", "-nodefaults", "-display", "none", "-S", "-accel", accelerator]);
@@ -118,7 +132,7 @@ async fn models(accelerator: &str) -> Option<((u32, u32), Vec<String>)> {
     let said = client.call("query-cpu-definitions", Value::Null, ASK).await.ok()?;
     let version = client.version();
     child.kill().await.ok();
-    Some(((version.major, version.minor), usable(&said)))
+    Some(((version.major, version.minor), said))
 }
 
 /// The names of those that lack nothing.

@@ -7,6 +7,7 @@
 //! it has, never a guess.
 
 pub mod gather;
+pub mod processor;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -129,6 +130,17 @@ impl Inventory {
             && self.wandisk.as_ref().is_none_or(version)
             && self.qemu.as_ref().is_none_or(qemu);
         sound.then_some(self)
+    }
+
+    /// Can its QEMU show a machine this processor, whole?
+    #[must_use]
+    pub fn shows(&self, model: &str, accelerator: Accelerator) -> bool {
+        let Some(qemu) = &self.qemu else { return false };
+        let list = match accelerator {
+            Accelerator::Kvm => &qemu.kvm,
+            Accelerator::Tcg => &qemu.tcg,
+        };
+        list.iter().any(|name| name == model)
     }
 
     /// What it is without, the needed first.

@@ -1,6 +1,8 @@
 //! Can a site run an agent at all (law M5), and has it room for one that comes? What the agent needs is compared with what was found, by
-//! [`unfit`], [`lacks`] and [`may_lack`], which are pure; their answers say what to do about it, and are read at other sites, too: they name no
+//! [`unfit`], [`shows_other`], [`lacks`] and [`may_lack`], which are pure; their answers say what to do about it, and are read at other sites, too: they name no
 //! "here".
+//!
+//! *Processor*: a guest keeps what it found at its boot, so the QEMU here must show the same by the same name ([`Processor`]).
 //!
 //! *Memory*: all of an agent's comes. A site that cannot give as much, swap included, is one whose kernel ends the agent there, after the
 //! commit. So it is refused. (What two agents that come at once are both told is free, each of them gets: nothing is set aside.)
@@ -19,7 +21,8 @@ use super::why::{Sentence, Why};
 use super::wire::WINDOW_LOG;
 use crate::agent::{Accelerator, Agent, BootFile, Front, machine, ublk};
 use crate::control::folder;
-use crate::inventory::gather::{free_bytes, memory_at_most};
+use crate::inventory::gather::{free_bytes, memory_at_most, processor};
+use crate::inventory::processor::Processor;
 
 const MIB: u64 = 1 << 20;
 /// What QEMU has beside its machine's memory: devices, screen, translated code.
@@ -78,6 +81,16 @@ struct Room {
 }
 
 impl Hands {
+    /// Can this site run an agent that comes, show it the processor that it knows, and hold it?
+    pub(super) async fn can_take(&mut self) -> Result<(), Why> {
+        let (scratch, by, cpu) =
+            (folder(&self.here.home, &self.agent.name), self.agent.accelerator, self.agent.cpu.clone());
+        let shown = tokio::spawn(async move { processor(&scratch, by, &cpu).await });
+        self.fits().await?;
+        let shown = shown.await.told()?;
+        shows_other(&self.agent, &self.site, &shown).map_or(Ok(()), Err)
+    }
+
     /// Has this site room for an agent that comes? Its source hears how much ([`may_lack`]).
     pub(super) fn has_room(&self, disk: &Value) -> Result<(), Why> {
         let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -97,6 +110,21 @@ impl Hands {
             self.inputs.send(Input::Warning(warning)).ok();
         }
     }
+}
+
+/// Why a machine whose processor this QEMU shows so cannot come.
+fn shows_other(agent: &Agent, site: &str, shown: &Processor) -> Option<Why> {
+    if let Some(trouble) = shown.trouble(&agent.cpu, agent.accelerator) {
+        let hint = format!(
+            "install a QEMU at site {site:?} that can; agents created without --cpu get a processor that all checked sites have"
+        );
+        return Some(Why::from(trouble).hint(hint));
+    }
+    shown.differs().then(|| {
+        let cpu = &agent.cpu;
+        Why::from(format!("a processor {cpu} is what each QEMU makes of it, and the agent's would change under it"))
+            .hint("create agents that are to move without --cpu, or with a processor's name (`qemu-system-x86_64 -cpu help`)")
+    })
 }
 
 /// Why a site with this room cannot have an agent that comes.
@@ -187,6 +215,25 @@ pub(super) fn is_here(file: &BootFile) -> bool {
 mod tests {
     use super::*;
     use crate::agent::tests::example;
+
+    #[test]
+    fn a_site_whose_qemu_would_show_another_processor_is_refused() {
+        let agent = Agent { cpu: "Haswell".to_owned(), ..example() };
+        let shown = |missing: &[&str], same_everywhere| Processor::Known {
+            missing: missing.iter().map(|&name| name.to_owned()).collect(),
+            same_everywhere,
+        };
+        assert_eq!(shows_other(&agent, "big", &shown(&[], true)), None);
+        for (shown, says, todo) in [
+            (shown(&["x2apic"], true), "lacks x2apic", "install a QEMU at site \"big\""),
+            (shown(&[], false), "what each QEMU makes of it", "without --cpu"),
+            (Processor::Unknown, "knows no processor Haswell", "without --cpu"),
+            (Processor::Silent, "does not say", "at site \"big\""),
+        ] {
+            let why = shows_other(&agent, "big", &shown).unwrap();
+            assert!(why.message.contains(says) && why.hint.as_deref().unwrap().contains(todo), "{why:?}");
+        }
+    }
 
     #[test]
     fn a_site_that_cannot_hold_its_memory_or_begin_with_its_disk_is_refused_in_figures() {

@@ -302,7 +302,7 @@ impl Hands {
     }
 
     async fn listen(&mut self) -> Result<(), Why> {
-        self.fits().await?;
+        self.can_take().await?;
         let disk = self.disk().await?;
         self.has_room(&disk)?;
         self.attach(&disk, true).await?;

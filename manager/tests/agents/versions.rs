@@ -2,6 +2,27 @@
 
 use crate::world::{AGENT, World, eventually};
 
+/// What QEMU 10 calls `max`, 7.2 has less of: it would only say so, and the guest would go on with another processor.
+#[test]
+fn an_agent_is_not_moved_to_a_qemu_that_would_show_it_another_processor() {
+    let world = World::with_newer_qemu(&["a"]);
+    let machine =
+        ["create", AGENT, "--size", "1M", "--memory", "64M", "--vcpus", "1", "--accelerator", "tcg"];
+    for (cpu, says) in
+        [("Haswell-noTSX", "whole by tcg: it lacks "), ("nothing", "knows no processor nothing")]
+    {
+        let (sentence, hint) = world.refused("a", &[&machine[..], &["--cpu", cpu]].concat());
+        assert!(sentence.contains(says) && hint.contains("without --cpu"), "{sentence} {hint}");
+    }
+    world.ok("a", &["site", "check", "b"]);
+    let world = World::with_agent_on(world, &["--size", "8M", "--cpu", "max"]);
+    let (sentence, hint) = world.refused("a", &["migrate", AGENT, "--to", "b"]);
+    assert!(sentence.contains("at site \"b\", a processor max is what each QEMU makes of it"), "{sentence}");
+    assert!(hint.contains("without --cpu"), "{hint}");
+    world.judge.goes_on_at("a");
+    world.end_at("a");
+}
+
 #[test]
 fn an_agent_goes_on_while_its_memory_is_copied_and_moves_between_qemus_of_two_versions() {
     let world = World::with_newer_qemu(&["a"]);
