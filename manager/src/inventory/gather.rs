@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use super::processor::Processor;
-use super::{Inventory, Qemu};
+use super::{Inventory, Qemu, memory};
 use crate::agent::Accelerator;
 use crate::agent::machine::{self, QEMU, find};
 use crate::agent::ublk;
@@ -42,7 +42,7 @@ pub async fn gather(home: &Path, wandisk: Option<&Path>) -> Inventory {
         wandisk,
         processors: std::thread::available_parallelism()
             .map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX)),
-        memory_bytes: memory_bytes(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+        memory_bytes: memory::available_bytes().unwrap_or(0),
         free_bytes: free_bytes(home).unwrap_or(0),
         ublk: ublk::usable().is_ok(),
         qemu,
@@ -56,24 +56,6 @@ async fn version_of(program: &Path) -> Option<String> {
     let output = tokio::time::timeout(ASK, command.output()).await.ok()?.ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.split_whitespace().nth(1).map(str::to_owned)
-}
-
-/// Memory that programs could have.
-fn memory_bytes(meminfo: &str) -> u64 {
-    bytes_of(meminfo, "MemAvailable:").unwrap_or(0)
-}
-
-/// The same with what could be swapped out for them: the kernel ends a program only when that is used up, too.
-pub(crate) fn memory_at_most(meminfo: &str) -> Option<u64> {
-    let swap = bytes_of(meminfo, "SwapFree:").unwrap_or(0);
-    Some(bytes_of(meminfo, "MemAvailable:")?.saturating_add(swap))
-}
-
-/// An amount, which is in KiB there.
-fn bytes_of(meminfo: &str, name: &str) -> Option<u64> {
-    let rest = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
-    let number = rest.split_whitespace().next()?.parse::<u64>().ok()?;
-    Some(number.saturating_mul(1024))
 }
 
 /// Room on the file system of a site's folder, if that can be asked.
@@ -158,17 +140,6 @@ mod tests {
         ]);
         assert_eq!(usable(&said), ["Nehalem"]);
         assert_eq!(usable(&Value::Null), Vec::<String>::new());
-    }
-
-    #[test]
-    fn memory_is_read_as_the_kernel_writes_it() {
-        assert_eq!(memory_bytes("MemTotal: 9 kB\nMemAvailable:     2048 kB\n"), 2 << 20);
-        assert_eq!(memory_bytes(""), 0);
-        assert_eq!(
-            memory_at_most("MemAvailable: 1024 kB\nSwapTotal: 9 kB\nSwapFree: 2048 kB\n"),
-            Some(3 << 20)
-        );
-        assert_eq!(memory_at_most("SwapFree: 2048 kB\n"), None);
     }
 
     #[tokio::test]

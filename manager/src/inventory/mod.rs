@@ -7,6 +7,7 @@
 //! it has, never a guess.
 
 pub mod gather;
+pub mod memory;
 pub mod processor;
 
 use std::io;

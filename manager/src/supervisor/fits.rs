@@ -21,7 +21,8 @@ use super::why::{Sentence, Why};
 use super::wire::WINDOW_LOG;
 use crate::agent::{Accelerator, Agent, BootFile, Front, machine, ublk};
 use crate::control::folder;
-use crate::inventory::gather::{free_bytes, memory_at_most, processor};
+use crate::inventory::gather::{free_bytes, processor};
+use crate::inventory::memory::at_most_bytes;
 use crate::inventory::processor::Processor;
 
 const MIB: u64 = 1 << 20;
@@ -93,9 +94,8 @@ impl Hands {
 
     /// Has this site room for an agent that comes? Its source hears how much ([`may_lack`]).
     pub(super) fn has_room(&self, disk: &Value) -> Result<(), Why> {
-        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let home = &self.here.home;
-        let room = Room { memory_bytes: memory_at_most(&meminfo), free_bytes: free_bytes(home) };
+        let room = Room { memory_bytes: at_most_bytes(), free_bytes: free_bytes(home) };
         let told = json!({ "free_bytes": room.free_bytes, "allocated_bytes": disk["allocated_bytes"] });
         self.inputs.send(Input::Room(told)).ok();
         lacks(&self.agent, &self.site, room).map_or(Ok(()), Err)
