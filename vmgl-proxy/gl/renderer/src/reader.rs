@@ -74,6 +74,7 @@ impl Drop for Reader {
     }
 }
 
+#[allow(clippy::host_endian_bytes, reason = "an eventfd counts in the machine's own order")]
 fn read(program: &OwnedFd, put: SyncSender<Piece>, tell: &OwnedFd) {
     let one = || rustix::io::write(tell, &1_u64.to_ne_bytes()).is_ok();
     let mut room = vec![0; READ];

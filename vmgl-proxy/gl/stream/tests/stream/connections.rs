@@ -48,7 +48,7 @@ fn renderer(packed: bool) -> Vec<u8> {
     Event::put_reply(&mut payload, 1, 3, &data);
     Event::put_reply(&mut payload, 2, 0, &told);
     for event in [
-        Event::Swapped { drawable: 1, serial: 2, micros: 1 << 40 },
+        Event::Swapped { drawable: 1, serial: 2, micros: 1 << 40, held: 1 << 33 },
         Event::Pong { serial: 9 },
         Event::GlError { context: 1, error: 0x502, opcode: 300, count: 2 },
         Event::Lost { what: 2 },
