@@ -53,6 +53,7 @@ const WORD: Duration = Duration::from_secs(10);
 const INPUTS_MAX: usize = 16;
 
 /// What comes to the loop.
+#[allow(clippy::large_enum_variant, reason = "sixteen at most wait, and events are nearly all of them")]
 enum Input {
     Event(Event),
     Status(oneshot::Sender<Value>),
