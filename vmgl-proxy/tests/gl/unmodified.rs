@@ -103,8 +103,9 @@ fn a_program_whose_windows_nobody_watches_has_them_watched() {
         |shown: &Framebuffer| shown.crop(place).pixels().iter().filter(|pixel| **pixel != 0).count() > 4000;
     let watchers = |desk: &Desk| {
         let words = format!("gl watch --first --to {}", crate::peers::unix(&desk.door));
-        let found = Command::new("pgrep").args(["-f", &words]).output().unwrap().stdout;
-        found.iter().filter(|byte| **byte == b'\n').count()
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|it| std::fs::read(it.path().join("cmdline")).ok());
+        lines.filter(|line| String::from_utf8_lossy(line).replace('\0', " ").contains(&words)).count()
     };
     let first = gears(&desk);
     desk.viewer.sees("gears", coloured);

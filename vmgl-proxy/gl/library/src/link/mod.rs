@@ -203,13 +203,20 @@ impl Link {
         [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
     }
 
-    /// Has the desk told where windows of this X server are seen: without that it shows no picture.
-    pub(crate) fn start_watcher(&self, display: &str) {
+    /// Has the desk told where windows of this X server are seen: without that it shows no picture. Whoever draws does not wait for
+    /// another program to start.
+    pub(crate) fn start_watcher(&self, display: String) {
         let to = self.0.place.to_string();
-        if let Err(e) = helper::start(&["watch", "--beside", "--display", display, "--to", &to], None) {
-            log(format_args!(
-                "no watcher of windows could be started ({e}): the desk shows nothing unless `vmgl-proxy gl watch --to {to}` runs"
-            ));
+        let start = move || {
+            let words = ["watch", "--beside", "--display", &display, "--to", &to];
+            if let Err(e) = helper::start(&words, None) {
+                log(format_args!(
+                    "no watcher of windows could be started ({e}): the desk shows nothing unless `vmgl-proxy gl watch --to {to}` runs"
+                ));
+            }
+        };
+        if let Err(e) = thread::Builder::new().name("vmgl-watcher".to_owned()).spawn(start) {
+            log(format_args!("no watcher of windows could be started: {e}"));
         }
     }
 
