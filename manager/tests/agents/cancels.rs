@@ -37,13 +37,15 @@ fn press_ctrl_c(moves: &Child) {
     signal(moves.id().try_into().unwrap(), Signal::INT);
 }
 
-/// Whoever ordered the move is told that it was given up, and that is so.
+/// Whoever ordered the move, at that site, is told that it was given up, and that is so.
 #[track_caller]
-fn is_given_up(world: &World, moves: Child) {
+fn is_given_up(world: &World, site: &str, moves: Child) {
     let output = moves.wait_with_output().unwrap();
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert_eq!(told["error"], "the agent was not moved: it was cancelled");
+    // It is the site which the agent would have left that says so.
+    let at = if site == "a" { "" } else { "at site \"a\", " };
+    assert_eq!(told["error"], format!("{at}the agent was not moved: it was cancelled"));
     assert_eq!(told["hint"], "the agent is running at site \"a\"");
     world.judge.goes_on_at("a");
     assert_eq!(world.state("a"), "running");
@@ -72,13 +74,13 @@ fn a_move_that_is_cancelled_while_memory_is_copied_leaves_nothing_behind_and_the
     }
     world.judge.goes_on_at("a");
     assert_eq!(world.ok("a", &["cancel", AGENT])["state"], "running");
-    is_given_up(&world, moves);
+    is_given_up(&world, "a", moves);
     assert!(world.fails("a", &["cancel", AGENT]).contains("not being moved"));
 
     // As well at the site to which it would come.
     let moves = halted(&world, "a");
     assert_eq!(world.ok("b", &["cancel", AGENT])["state"], "running");
-    is_given_up(&world, moves);
+    is_given_up(&world, "a", moves);
 
     world.ok("a", &["migrate", AGENT, "--to", "b"]);
     world.judge.goes_on_at("b");
@@ -92,7 +94,7 @@ fn ctrl_c_gives_a_move_up_until_the_disk_is_handed_over_and_waits_for_it_from_th
     for site in ["a", "b"] {
         let moves = halted(&world, site);
         press_ctrl_c(&moves);
-        is_given_up(&world, moves);
+        is_given_up(&world, site, moves);
     }
 
     world.hook(
