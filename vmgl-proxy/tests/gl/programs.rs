@@ -276,3 +276,15 @@ fn programs_that_ask_what_there_is_are_told_of_the_library_and_end_well() {
         assert!(done.status.success() && said.contains(told), "{words:?}: {:?}\n{said}", done.status);
     }
 }
+
+#[test]
+fn whoever_looks_at_each_visual_hears_which_has_several_samples() {
+    // As SFML's programs do, and take the first that has what they want. Who finds no such extension asks for no samples.
+    let desk = Desk::new("320x240");
+    let agent = Agent::installed(&desk);
+    let done = agent.command("glxinfo").arg("-v").output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    let visuals = said.split_once("GLX Visuals").and_then(|(_, rest)| rest.split_once("GLXFBConfigs"));
+    let visuals = visuals.unwrap_or_else(|| panic!("{said}")).0;
+    assert!(visuals.contains("multiSample=0 ") && visuals.contains("multiSample=4 "), "{visuals}");
+}

@@ -34,19 +34,25 @@ pub(crate) struct Visual {
 
 /// The configurations of a screen. Where the server has several visuals of a depth, one of them stands for a single buffer,
 /// so that a program that chooses a visual says how it draws, and another for `samples` a pixel, if the renderer has that.
+///
+/// A program that looks at each visual meets the root's, which is the first here, behind those of depth 32, and may take one of these
+/// though it cannot make a window of it. Where there are enough, the server's first stands for the same as the root's.
 pub(crate) fn of_screen(screen: i32, visuals: &[Visual], samples: u8) -> Vec<Config> {
     let mut configs = Vec::new();
     for depth in [24, 32] {
-        let mut these = visuals.iter().filter(|visual| visual.depth == depth);
-        let Some(first) = these.next() else { continue };
-        let other = these.next().unwrap_or(first);
-        let third = these.next().unwrap_or(first);
-        let plain =
-            [(24, 8), (24, 0), (0, 0)].map(|buffers| [(first, true, buffers, 0), (other, false, buffers, 0)]);
-        let many = [(24, 8), (24, 0)].map(|buffers| (third, true, buffers, samples));
-        let many = many.into_iter().filter(|_| samples > 0);
-        for (visual, double, buffers, samples) in plain.into_iter().flatten().chain(many) {
-            configs.push(Config { id: 0, screen, visual: visual.id, depth, double, buffers, samples });
+        let these: Vec<_> = visuals.iter().filter(|visual| visual.depth == depth).collect();
+        let Some(first) = these.first() else { continue };
+        let at = |role: usize| these.get(role).unwrap_or(first);
+        let (doubles, single, several) =
+            if these.len() < 4 { (&these[..1], at(1), at(2)) } else { (&these[..2], at(2), at(3)) };
+        for buffers in [(24, 8), (24, 0), (0, 0)] {
+            let doubles = doubles.iter().map(|visual| (visual, true));
+            for (visual, double) in doubles.chain([(single, false)]) {
+                configs.push(Config { id: 0, screen, visual: visual.id, depth, double, buffers, samples: 0 });
+            }
+        }
+        for buffers in [(24, 8), (24, 0)].into_iter().filter(|_| samples > 0) {
+            configs.push(Config { id: 0, screen, visual: several.id, depth, double: true, buffers, samples });
         }
     }
     // Who takes the first of what fits gets one sample a pixel.
@@ -173,6 +179,18 @@ mod tests {
         let single = choose_visual(&configs, &[(4, 1), (12, 1)]).unwrap();
         assert!(double.double && double.visual == 33);
         assert!(!single.double && single.visual == 34);
+    }
+
+    #[test]
+    fn who_looks_at_each_visual_meets_one_of_depth_24_first() {
+        // As Xvnc lists them, but for the root's, which is last there.
+        let visuals = [(33, 24), (34, 24), (35, 24), (36, 24), (80, 32)];
+        let configs = of_screen(0, &visuals.map(|(id, depth)| Visual { id, depth }), 4);
+        let listed = [34, 35, 36, 80, 33];
+        let of = |visual| configs.iter().find(|config| config.visual == visual).unwrap();
+        let fits = |config: &&Config| config.double && config.buffers == (24, 8) && config.samples == 0;
+        assert_eq!(listed.map(of).into_iter().find(fits).unwrap().visual, 34);
+        assert_eq!(choose_visual(&configs, &[(5, 1)]).unwrap().visual, 33);
     }
 
     #[test]

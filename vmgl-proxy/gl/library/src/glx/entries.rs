@@ -375,8 +375,9 @@ unsafe extern "C" fn select_event(_: *mut Display, _: c_ulong, _: c_ulong) {}
 /// The version, with what it lets be absent: no configuration says that pixmaps can be drawn on.
 const VERSION: (c_int, c_int) = (1, 4);
 const VERSION_TEXT: &std::ffi::CStr = c"1.4";
+/// That of several samples a pixel is in the version, too; who does not find its name takes a visual of many for one of one.
 const EXTENSIONS: &std::ffi::CStr =
-    c"GLX_ARB_create_context GLX_ARB_create_context_profile GLX_ARB_get_proc_address \
+    c"GLX_ARB_create_context GLX_ARB_create_context_profile GLX_ARB_get_proc_address GLX_ARB_multisample \
       GLX_EXT_swap_control GLX_MESA_swap_control GLX_SGI_swap_control";
 
 unsafe extern "C" fn query_extensions_string(_display: *mut Display, _screen: c_int) -> *const c_char {
