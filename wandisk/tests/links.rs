@@ -70,3 +70,29 @@ fn whoever_waits_and_cannot_dial_gets_them_too() {
     link.is_far(Duration::from_millis(40));
     is_read_in_parts(&world, &a, &b, &link, true);
 }
+
+#[test]
+fn one_wait_and_a_question_that_nobody_can_answer_get_no_further_connections() {
+    let world = World::new();
+    let [a, b, c] = ["a", "b", "c"].map(|name| world.site(name));
+    let image = Image::noise(&world, "image", 4 * MIB, 4, 4);
+    c.ok(["create", "d", "--from", image.name()]);
+    let [b_a, a_b, a_c, c_a] =
+        [(&b, &a), (&a, &b), (&a, &c), (&c, &a)].map(|(near, far)| world.link(near, far));
+    b_a.is_far(Duration::from_millis(40));
+    a_b.is_far(Duration::from_millis(40));
+    c.ok(["move", "d", "--to", "a"]);
+    // One chunk comes along to a, the others are at c only.
+    assert!(a.attach_with("d", &["--prefetch", "off"]).can_read(0, 4096));
+    a.detach("d");
+    a.ok(["move", "d", "--to", "b"]);
+    a_c.cut();
+    c_a.cut();
+    let export = b.attach_with("d", &["--prefetch", "off", "--fetch-timeout", "3s"]);
+    let dials = || b_a.dials() + a_b.dials();
+    let before = dials();
+    assert!(export.can_read(0, 4096));
+    assert!(!export.can_read(MIB, 4096), "nobody could give it");
+    // Either end may have begun the one session anew, whose keeper had ended.
+    assert!(dials() - before <= 2, "{} connections were made", dials() - before);
+}

@@ -34,6 +34,12 @@ impl Part {
         usize::try_from(self.length).unwrap_or(usize::MAX)
     }
 
+    /// Does its chunk begin with it?
+    #[must_use]
+    pub fn is_first(self) -> bool {
+        self.offset == 0
+    }
+
     /// Says it that it has none?
     #[must_use]
     pub fn is_empty(self) -> bool {

@@ -151,7 +151,7 @@ impl Asking {
         let Some(lineage) = lineage else { return Some(Tried::No) };
         let (chunk, version, demand) = (want.chunk, want.version, want.demand);
         let ask = |part| Ask::Fetch { chunk, version, lineage, demand, part };
-        let waits = want.demand.then(|| peers.waits_for(site));
+        let waits = want.demand.then(|| peers.waits());
         if waits.is_some()
             && self.description.is_empty()
             && let Some(got) = self.ask_in_parts(engine, peers, want, site, &ask).await
@@ -170,6 +170,9 @@ impl Asking {
             Answer::Chunk { form, hash } => {
                 let got = self.check(engine, want, &[(form, body, chunk_size(engine))], &hash)?;
                 self.note(engine, want, form, on_the_wire);
+                if demand {
+                    peers.came_for_who_waits(site, on_the_wire);
+                }
                 Some(Tried::Got(got))
             }
             // The resident's own table is the table: nobody else's row counts against it.
@@ -218,6 +221,7 @@ impl Asking {
         let got = self.check(engine, want, &pieces, &told?)?;
         // What one piece is most others are, too.
         self.note(engine, want, pieces.first()?.0, on_the_wire);
+        peers.came_for_who_waits(site, on_the_wire);
         if pieces.len() > 1 {
             engine.fetch_stats().in_parts.fetch_add(1, Ordering::Relaxed);
         }

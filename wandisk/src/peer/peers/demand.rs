@@ -26,11 +26,30 @@ const MUCH: u64 = 512 << 20;
 /// What is expected begins within this time.
 const EXPECTED: Duration = Duration::from_secs(30);
 
-/// Who waits, who waited when, and where much is about to go.
+/// Whoever had bytes that were waited for may wait again for this long.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// When bytes came that somebody waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Served {
+    last: Instant,
+    /// The last time that was not the first.
+    again: Option<Instant>,
+}
+
+impl Served {
+    /// And now.
+    fn once_more(before: Option<Served>, now: Instant) -> Served {
+        let again = before.is_some_and(|before| now.saturating_duration_since(before.last) < REMEMBERED);
+        Served { last: now, again: again.then_some(now) }
+    }
+}
+
+/// Who waits, who was served when, and where much is about to go.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
     much: Mutex<HashMap<SiteId, Instant>>,
-    waited: Mutex<HashMap<SiteId, Instant>>,
+    served: Mutex<HashMap<SiteId, Served>>,
     waiting: AtomicUsize,
 }
 
@@ -44,13 +63,15 @@ impl Drop for Waits<'_> {
 }
 
 impl Demand {
-    fn all(&self) -> MutexGuard<'_, HashMap<SiteId, Instant>> {
-        self.waited.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, HashMap<SiteId, Served>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody waits for a chunk of a site, or at that site for one of here.
+    /// Bytes of a chunk that somebody waited for came from a site, or go to whoever waits there.
     pub(super) fn note(&self, site: SiteId) {
-        self.all().insert(site, Instant::now());
+        let mut all = self.all();
+        let served = Served::once_more(all.get(&site).copied(), Instant::now());
+        all.insert(site, served);
     }
 
     /// Is much about to come from a site, or to go there?
@@ -59,9 +80,17 @@ impl Demand {
         much.get(&site).is_some_and(|noted| noted.elapsed() < EXPECTED)
     }
 
-    /// How long ago somebody last began to wait.
-    pub(super) fn waited(&self, site: SiteId) -> Option<Duration> {
-        self.all().get(&site).map(Instant::elapsed)
+    /// How long ago somebody last had bytes that were waited for.
+    pub(super) fn served(&self, site: SiteId) -> Option<Duration> {
+        self.all().get(&site).map(|served| served.last.elapsed())
+    }
+
+    /// Does somebody wait for one chunk after the other, and had one of them since then?
+    ///
+    /// A question that nobody can answer brings nothing, over however many connections; and whoever waited once may not
+    /// do so again.
+    pub(super) fn goes_on_since(&self, site: SiteId, then: Instant) -> bool {
+        self.all().get(&site).and_then(|served| served.again).is_some_and(|again| again > then)
     }
 }
 
@@ -79,11 +108,17 @@ impl Peers {
         }
     }
 
-    /// Somebody waits for a chunk that a site is asked for.
-    pub(in crate::peer) fn waits_for(&self, site: SiteId) -> Waits<'_> {
-        self.demand.note(site);
+    /// Somebody waits for a chunk.
+    pub(in crate::peer) fn waits(&self) -> Waits<'_> {
         self.demand.waiting.fetch_add(1, Ordering::Relaxed);
         Waits(&self.demand)
+    }
+
+    /// So many bytes of a chunk that somebody waits for came from a site.
+    pub(in crate::peer) fn came_for_who_waits(&self, site: SiteId, bytes: usize) {
+        if bytes > 0 {
+            self.demand.note(site);
+        }
     }
 
     /// The connections that one of those who wait has now, those first over which least is asked; none where there is but one.
@@ -116,6 +151,28 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_waits_a_second_time_within_a_while_goes_on_and_once_is_once() {
+        let began = Instant::now();
+        let first = Served::once_more(None, began);
+        assert_eq!(first.again, None);
+        let soon = began + REMEMBERED - Duration::from_secs(1);
+        assert_eq!(Served::once_more(Some(first), soon).again, Some(soon));
+        assert_eq!(Served::once_more(Some(first), began + REMEMBERED).again, None);
+    }
+
+    #[test]
+    fn demand_goes_on_while_bytes_come_for_who_waits_and_no_longer() {
+        let (demand, site) = (Demand::default(), SiteId::random());
+        let began = Instant::now();
+        assert!(!demand.goes_on_since(site, began));
+        demand.note(site);
+        assert!(!demand.goes_on_since(site, began) && demand.served(site).is_some());
+        demand.note(site);
+        assert!(demand.goes_on_since(site, began));
+        assert!(!demand.goes_on_since(site, Instant::now()));
+    }
 
     #[test]
     fn one_alone_has_all_connections_and_many_have_one_each() {

@@ -227,14 +227,9 @@ impl Peers {
         mode.permits(&envelope.ask)?;
         let class = class_of(&envelope.ask);
         let answers_here = envelope.to == self.home.id();
-        let part = match &envelope.ask {
-            Ask::Fetch { part, demand, .. } => {
-                if *demand {
-                    self.demand.note(peer.site);
-                }
-                *part
-            }
-            _ => None,
+        let (part, somebody_waits) = match &envelope.ask {
+            Ask::Fetch { part, demand, .. } => (*part, *demand),
+            _ => (None, false),
         };
         let (answer, body) = if answers_here {
             let keeper = self.keeper.get().and_then(Weak::upgrade);
@@ -252,6 +247,10 @@ impl Peers {
         };
         let head = serde_json::to_vec(&answer).map_err(|e| Refusal::failed(&e))?;
         let Answer::Chunk { form, .. } = answer else { return Ok((head, body).into()) };
+        // Of a chunk in parts its first is the one that counts: who waits for it waits once.
+        if somebody_waits && !body.is_empty() && part.is_none_or(Part::is_first) {
+            self.demand.note(peer.site);
+        }
         let pack = if class == Class::Bulk && delta::gives_way(form, &body) { Pack::Yes } else { Pack::No };
         // What is passed on is the holder's to count.
         let on_left = if answers_here { self.on_left(form, part) } else { None };

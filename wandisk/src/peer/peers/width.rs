@@ -9,6 +9,8 @@
 //! trips for a chunk. So while somebody at either end waits for chunks of a far site now and then, there are as many
 //! connections as have a chunk's packets together (`demand` spreads one over them). Not while much is on its way: what is asked
 //! for then goes over a connection that is warm, and a login takes a tenth of a second of either end's processor.
+//! They come in turns, one at first and then as many as there are: ten are there after four turns. Each turn needs bytes that
+//! came for somebody who waits, since the turn before: who waited once, or for what nobody has, gets none.
 //!
 //! Invariant: no session is closed here over which either end is still waiting for an answer.
 
@@ -19,6 +21,7 @@ use tokio::time::Instant;
 use wandisk_store::{Home, SiteEntry};
 
 use super::Peers;
+use super::demand::REMEMBERED;
 use crate::peer::dial;
 use crate::peer::limits::{LINK_WIDTH_FULL, LINK_WIDTH_MAX};
 use crate::peer::permit::Mode;
@@ -37,12 +40,6 @@ const QUIET: f64 = 4096.0;
 const IDLE: Duration = Duration::from_secs(15);
 /// From this round trip on, what a connection takes to begin is worth further ones.
 const FAR: Duration = Duration::from_millis(20);
-/// Whoever waited for a chunk may do so again for this long.
-const REMEMBERED: Duration = Duration::from_secs(600);
-/// Logins at a time: at first, to see how long they take, and then; ten connections are there after two turns. Servers refuse
-/// some where ten have not ended.
-const DIALS_FIRST: usize = 4;
-const DIALS: usize = 5;
 /// Logins that take so much longer than their round trips tell of a busy machine: more of them are no help.
 const LOGIN_ROUND_TRIPS: u32 = 20;
 const LOGIN: Duration = Duration::from_secs(2);
@@ -66,10 +63,16 @@ fn is_warm(rate: f64, round_trip: Duration) -> bool {
     rate * round_trip.as_secs_f64() > MUCH
 }
 
-/// How many connections are kept for those who wait for chunks, the last of them so long ago.
-fn kept(waited: Option<Duration>, round_trip: Duration) -> usize {
-    let again = waited.is_some_and(|ago| ago < REMEMBERED) && round_trip >= FAR;
+/// How many connections are kept for those who wait for chunks, the last of whom had one so long ago.
+fn kept(served: Option<Duration>, round_trip: Duration) -> usize {
+    let again = served.is_some_and(|ago| ago < REMEMBERED) && round_trip >= FAR;
     if again { LINK_WIDTH_MAX } else { 1 }
+}
+
+/// How many more are dialled in one turn for those who wait, of so many that are kept: as many as there are, so never more
+/// than half of them. (Servers refuse some where ten logins have not ended.)
+fn next_turn(connections: usize, kept: usize) -> usize {
+    kept.saturating_sub(connections).min(connections)
 }
 
 /// What has gone over some sessions so far, the busier way.
@@ -145,18 +148,20 @@ async fn look_after(peers: Weak<Peers>, home: Home, entry: SiteEntry, first: Ses
             return;
         }
         let (now, moment) = (Gone::over(&sessions), Instant::now());
+        let site = first.peer().site;
+        let goes_on = peers.demand.goes_on_since(site, at.into_std());
         let rate = now.rate(then, moment - at);
         (then, at) = (now, moment);
         if rate > QUIET {
             busy_at = moment;
         }
         let round_trip = sessions.iter().filter_map(Session::shortest_rtt).min().unwrap_or_default();
-        let kept = kept(peers.demand.waited(first.peer().site), round_trip);
-        let much = peers.demand.expects_much(first.peer().site);
+        let kept = kept(peers.demand.served(site), round_trip);
+        let much = peers.demand.expects_much(site);
         let for_much = wanted(sessions.len(), rate, round_trip, much).saturating_sub(sessions.len());
-        let at_once = if sessions.len() > DIALS_FIRST { DIALS } else { DIALS_FIRST };
-        let for_waiting = if is_warm(rate, round_trip) { 0 } else { kept.saturating_sub(sessions.len()) };
-        let more = for_much.max(for_waiting.min(at_once));
+        let waits = goes_on && !is_warm(rate, round_trip);
+        let for_waiting = if waits { next_turn(sessions.len(), kept) } else { 0 };
+        let more = for_much.max(for_waiting);
         if moment >= grows_from && more > 0 {
             // Another copy of this task is not: dials may take long, and nothing else is to be done meanwhile.
             let dials = (0..more).map(|_| peers.one_more(&home, &entry, &first, for_much > 0));
@@ -223,6 +228,17 @@ mod tests {
             let rate_of_one = f64::from(128 << 10) / (round_trip.as_secs_f64() + 0.013);
             assert!(!is_warm(rate_of_one, round_trip) && is_warm(12.5e6, round_trip));
         }
+    }
+
+    #[test]
+    fn one_connection_more_comes_first_and_all_are_there_after_four_turns() {
+        let mut connections = vec![1];
+        while next_turn(*connections.last().unwrap(), LINK_WIDTH_MAX) > 0 {
+            let there = connections.last().unwrap();
+            connections.push(there + next_turn(*there, LINK_WIDTH_MAX));
+        }
+        assert_eq!(connections, [1, 2, 4, 8, LINK_WIDTH_MAX]);
+        assert_eq!(next_turn(LINK_WIDTH_MAX, 1), 0);
     }
 
     #[test]
