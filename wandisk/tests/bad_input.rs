@@ -301,6 +301,39 @@ fn a_sync_to_a_full_site_says_so_and_goes_on_when_there_is_room() {
     tool("qemu-img", &["compare", "-f", "raw", "-F", "raw", image.name(), b.data("d").to_str().unwrap()]);
 }
 
+/// Writes until nothing more fits.
+fn fill(folder: &Path) {
+    let mut filler = std::fs::File::create(folder.join("filler")).unwrap();
+    while std::io::Write::write(&mut filler, &[1; 4096]).is_ok_and(|n| n > 0) {}
+}
+
+/// A keeper's log gives its room back when it ends: none could begin on a filesystem that others had filled since.
+#[test]
+fn a_site_whose_filesystem_was_filled_while_no_keeper_ran_answers_and_hands_over() {
+    let world = World::new();
+    let at = world.file("small");
+    let _small = Small::mount(&at, 24);
+    let a = world.site("a");
+    let b = Site::init(at.join("b"), "b");
+    a.knows(&b);
+    b.knows(&a);
+    let image = Image::noise(&world, "i", 4 * MIB, 4, 9);
+    a.ok(["create", "d", "--from", image.name()]);
+    a.ok(["move", "d", "--to", "b"]);
+    b.ok(["sync", "d", "--site", "b"]);
+    let keeper = b.keeper("d");
+    kill(keeper, rustix::process::Signal::TERM);
+    eventually("the keeper ends", SOON, || !processes_in(&at).contains(&keeper));
+    fill(&at);
+
+    a.ok(["site", "check", "b"]);
+    assert_eq!(number(&b.status("d")["chunks"]["held"]), 32);
+    a.ok(["sync", "d", "--site", "a"]);
+    b.ok(["move", "d", "--to", "a"]);
+    assert!(a.is_resident("d") && !b.is_resident("d"));
+    a.attach("d").is_identical_to(&image);
+}
+
 fn sql(site: &Site, statement: &str) {
     let table = site.disk_file("d", "table.db");
     let code = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit()";

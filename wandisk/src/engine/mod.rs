@@ -59,7 +59,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wandisk_io::{HotMap, IoError};
 use wandisk_store::{
-    ChunkTable, DbError, DiskDir, DiskMeta, HashRow, Intents, OpenError, SiteId, Store, Version,
+    ChunkTable, DbError, DiskDir, DiskMeta, HashRow, Intents, OpenError, SiteId, Store, Version, is_no_space,
 };
 
 use chunk_locks::ChunkLocks;
@@ -138,19 +138,16 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Did the filesystem have no room?
+    pub(crate) fn wants_room(&self) -> bool {
+        self.io() == IoError::NoSpace
+    }
+
     fn io(&self) -> IoError {
         match self {
             EngineError::Table(e) if e.is_no_space() => IoError::NoSpace,
-            EngineError::Data(e)
-                if matches!(
-                    e.kind(),
-                    std::io::ErrorKind::StorageFull
-                        | std::io::ErrorKind::QuotaExceeded
-                        | std::io::ErrorKind::FileTooLarge
-                ) =>
-            {
-                IoError::NoSpace
-            }
+            EngineError::Data(e) if is_no_space(e) => IoError::NoSpace,
+            EngineError::Open(e) if e.is_no_space() => IoError::NoSpace,
             EngineError::NotResident => IoError::NotResident,
             _ => IoError::Io,
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use wandisk_store::disk_dir::{CONTROL_SOCKET, KeeperLock};
-use wandisk_store::{DiskDir, Folder, Home};
+use wandisk_store::{DiskDir, Folder, Home, is_no_space};
 
 use super::ending::{Ending, Step};
 use super::{AttachOptions, AttachReport, Keeper, control};
@@ -48,9 +48,10 @@ pub struct Running {
 /// A [`Refusal`] for the command that wanted it.
 pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Running, Refusal> {
     let folder = lock.folder().clone();
-    let engine =
-        Engine::open(dir, lock, tokio::runtime::Handle::current()).await.map_err(|e| Refusal::failed(&e))?;
-    let listener = control::listen(&dir.control_socket()).map_err(|e| Refusal::failed(&e))?;
+    let engine = Engine::open(dir, lock, tokio::runtime::Handle::current()).await;
+    let engine = engine.map_err(|e| not_started(dir, &e, e.wants_room()))?;
+    let listener = control::listen(&dir.control_socket());
+    let listener = listener.map_err(|e| not_started(dir, &e, is_no_space(&e)))?;
     let keeper = Keeper::new(home, engine);
     let (end_serving, end) = oneshot::channel();
     let serving = tokio::spawn(control::serve(Arc::clone(&keeper), listener, end));
@@ -59,6 +60,16 @@ pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Runnin
     let merging = tokio::spawn(Arc::clone(&keeper.engine).merge_overlays());
     let keeping_trace = tokio::spawn(Arc::clone(&keeper).keep_trace_from_time_to_time());
     Ok(Running { keeper, folder, serving, end_serving, housekeeping, merging, scrubbing, keeping_trace })
+}
+
+/// Why there is no keeper, and what to do where its disk's filesystem is full.
+fn not_started(dir: &DiskDir, error: &(dyn std::error::Error + 'static), is_full: bool) -> Refusal {
+    let refusal = Refusal::failed(error);
+    if !is_full {
+        return refusal;
+    }
+    let folder = dir.path().display();
+    refusal.hint(format!("make room in the filesystem of {folder}, which is full, and run the command again"))
 }
 
 impl Running {
@@ -157,7 +168,7 @@ pub async fn background(home: Home, dir: &DiskDir) -> std::io::Result<()> {
     let lock = match dir.lock() {
         Ok(lock) => lock,
         Err(wandisk_store::OpenError::Kept) => return say("kept"),
-        Err(e) => return say_refusal(&Refusal::failed(&e)),
+        Err(e) => return say_refusal(&not_started(dir, &e, e.is_no_space())),
     };
     match start(home, dir, lock).await {
         Ok(running) => {

@@ -58,6 +58,25 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Did the filesystem have no room?
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            OpenError::Table(e) => e.is_no_space(),
+            OpenError::Data(e) | OpenError::Io { source: e, .. } => is_no_space(e),
+            _ => false,
+        }
+    }
+}
+
+/// Did the filesystem have no room?
+#[must_use]
+pub fn is_no_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> OpenError {
     move |source| OpenError::Io { what, source }
 }

@@ -33,7 +33,7 @@ pub mod trace;
 pub use data::DataFile;
 pub use db::{Batch, Committer, DbError, HashRow, Loaded};
 pub use digest::TableDigest;
-pub use disk_dir::{DiskDir, OpenError};
+pub use disk_dir::{DiskDir, OpenError, is_no_space};
 pub use folder::Folder;
 pub use home::{Home, HomeError, SiteEntry};
 pub use ids::{AttemptId, DiskId, Epoch, LineageId, SiteId, Version};

@@ -152,7 +152,7 @@ fn run(mut db: Connection, mut reserve: Option<Reserve>, queue: &mpsc::Receiver<
     }
     // In this order: see `Reserve`.
     drop(db);
-    drop(reserve);
+    reserve.into_iter().for_each(Reserve::close);
 }
 
 /// SQLite's own copy: application id, schema version and all.
