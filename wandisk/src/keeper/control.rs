@@ -132,15 +132,13 @@ async fn connection(keeper: &Arc<Keeper>, busy: Busy, stream: UnixStream) -> io:
     let mut reader = BufReader::new(read);
     let line = tokio::time::timeout(FIRST_LINE, read_line(&mut reader)).await??;
     if let Some(told) = line.trim_end().strip_prefix(HANDED) {
-        drop(busy);
-        return session_over_pipes(keeper, told.trim_start(), reader, pipes).await;
+        return session_over_pipes(keeper, busy, told.trim_start(), reader, pipes).await;
     }
     if let Some(origin) = line.trim_end().strip_prefix(SESSION) {
         // A line that is not understood permits nothing.
         let came: SessionOrigin = serde_json::from_str(origin.trim_start())?;
-        // Sessions do not keep the keeper alive by themselves; their requests do.
-        drop(busy);
-        keeper.peers.accept(tokio::io::join(reader, write), came, std::future::pending()).await;
+        // Sessions that have begun do not keep the keeper alive by themselves; their requests do.
+        keeper.peers.accept(tokio::io::join(reader, write), came, busy, std::future::pending()).await;
         return Ok(());
     }
     if keeper.is_quitting() {
@@ -173,6 +171,7 @@ async fn connection(keeper: &Arc<Keeper>, busy: Busy, stream: UnixStream) -> io:
 /// Runs a session over the pipes that came with a connection, until it ends or the connection does.
 async fn session_over_pipes(
     keeper: &Arc<Keeper>,
+    busy: Busy,
     told: &str,
     mut connection: BufReader<handed::Reading>,
     pipes: handed::Pipes,
@@ -188,7 +187,7 @@ async fn session_over_pipes(
     let stream = tokio::io::join(io::Cursor::new(first).chain(input), output);
     // Nothing more is said over the connection.
     let gone = async move { drop(connection.read_u8().await) };
-    keeper.peers.accept(stream, came, gone).await;
+    keeper.peers.accept(stream, came, busy, gone).await;
     Ok(())
 }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use wandisk_link::{Address, DialOptions, Stream};
 use wandisk_store::{DiskId, Home, SiteEntry};
 
 use super::error::{Code, Refusal, chain};
+use super::limits::{DIAL_QUIET, DIALS_MAX, HELLO};
 use super::lobby::{LobbyAnswer, LobbyAsk};
 use super::message::{Facts, HelloFields};
 use super::session::{Class, Handler, Parts, ProgressSink, Reply, RequestError, Session};
@@ -84,6 +86,40 @@ pub async fn session(
     Ok(session)
 }
 
+/// Does something that may be lost without a word: once, and once more beside it whenever nothing has come for [`DIAL_QUIET`],
+/// [`DIALS_MAX`] times at most. The first that succeeds counts, and the others are dropped.
+///
+/// # Errors
+/// The last one's, when all have failed, or of the first that fails after [`HELLO`].
+pub(super) async fn beside<'a, T>(
+    site: &str,
+    attempt: impl Fn() -> BoxFuture<'a, Result<T, String>>,
+) -> Result<T, String> {
+    let began = tokio::time::Instant::now();
+    let mut attempts = FuturesUnordered::from_iter([attempt()]);
+    let mut made = 1;
+    loop {
+        tokio::select! {
+            Some(ended) = attempts.next() => match ended {
+                Err(why) if !attempts.is_empty() && began.elapsed() < HELLO => {
+                    tracing::info!(site, why, "one of several dials failed");
+                }
+                ended => return ended,
+            },
+            () = tokio::time::sleep(DIAL_QUIET), if made < DIALS_MAX => {
+                tracing::warn!(
+                    site,
+                    most_s = HELLO.as_secs(),
+                    "no hello for {} s: it is waited for, and the site dialled once more",
+                    DIAL_QUIET.as_secs() * made as u64
+                );
+                attempts.push(attempt());
+                made += 1;
+            }
+        }
+    }
+}
+
 /// What a program that ended wrote to standard error may arrive a moment after its end.
 async fn with_last_words(error: &std::io::Error, said: &wandisk_link::Tail) -> String {
     let deadline = tokio::time::Instant::now() + LAST_WORDS;
@@ -118,7 +154,11 @@ impl Handler for Silent {
 /// # Errors
 /// A sentence about what went wrong on the way.
 pub async fn lobby_session(home: &Home, entry: &SiteEntry) -> Result<Session, String> {
-    session(link(entry).await?, home, entry, &hello(home, None), Arc::new(Silent)).await
+    let attempt = || {
+        async move { session(link(entry).await?, home, entry, &hello(home, None), Arc::new(Silent)).await }
+            .boxed()
+    };
+    beside(&entry.name, attempt).await
 }
 
 /// Asks a site's lobby, in a talk that is kept or a new one, to create a replica of a disk if it has none.
@@ -157,5 +197,42 @@ pub async fn create_replica(
             Err(Refusal::new(Code::NoRoute, format!("the link to site {name} broke: {why}"))
                 .hint("run the same command again: it goes on where it was cut"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// The n-th dial takes so long, and succeeds or not; gives how all of it ended, when, and how many were made.
+    async fn dialled(dials: &[(u64, bool)]) -> (Result<usize, String>, u64, usize) {
+        let (made, began) = (AtomicUsize::new(0), tokio::time::Instant::now());
+        let attempt = || {
+            let nth = made.fetch_add(1, Ordering::Relaxed);
+            async move {
+                tokio::time::sleep(Duration::from_secs(dials[nth].0)).await;
+                if dials[nth].1 { Ok(nth) } else { Err(nth.to_string()) }
+            }
+            .boxed()
+        };
+        let ended = beside("b", attempt).await;
+        (ended, began.elapsed().as_secs(), made.into_inner())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dial_that_is_lost_has_another_beside_it_and_a_slow_one_is_still_waited_for() {
+        const LOST: (u64, bool) = (60, false);
+        assert_eq!(dialled(&[(5, true)]).await, (Ok(0), 5, 1));
+        assert_eq!(dialled(&[LOST, (5, true)]).await, (Ok(1), 25, 2));
+        assert_eq!(dialled(&[(50, true), LOST, LOST]).await, (Ok(0), 50, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dial_that_fails_is_told_at_once_and_of_lost_ones_there_are_three() {
+        const LOST: (u64, bool) = (60, false);
+        assert_eq!(dialled(&[(1, false)]).await, (Err("0".to_owned()), 1, 1));
+        assert_eq!(dialled(&[LOST, (1, false), LOST]).await, (Err("0".to_owned()), 60, 3));
+        assert_eq!(dialled(&[LOST, LOST, LOST]).await, (Err("0".to_owned()), 60, 3));
     }
 }

@@ -5,8 +5,13 @@
 
 use std::time::Duration;
 
-/// Time for the peer's hello, from before its first byte.
-pub const HELLO: Duration = Duration::from_secs(20);
+/// Time for the peer's hello, from before its first byte: a login's shell, and a keeper that has to be started, take their time
+/// on a slow machine.
+pub const HELLO: Duration = Duration::from_secs(60);
+/// A dial that has brought no hello by then may be lost: another one is made beside it.
+pub const DIAL_QUIET: Duration = Duration::from_secs(20);
+/// Dials to a site beside each other, until one brings its hello.
+pub const DIALS_MAX: usize = 3;
 /// Longest JSON of a hello, in bytes.
 pub const HELLO_MAX: u32 = 16 << 10;
 /// Longest name of a program's version in a hello, in bytes.

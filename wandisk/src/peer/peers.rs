@@ -88,10 +88,12 @@ impl Peers {
     }
 
     /// Runs a session that a peer opened, until it ends or `gone` has come: whoever brought its stream is no longer there.
+    /// `busy` is let go of once it has begun: a keeper that ends before is one that its peer never heard of.
     pub async fn accept(
         self: &Arc<Self>,
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
         came: SessionOrigin,
+        busy: impl Send,
         gone: impl Future<Output = ()>,
     ) {
         let Ok(_place) = self.inbound.try_acquire() else {
@@ -104,6 +106,7 @@ impl Peers {
             if came.mode == Mode::Rw {
                 self.keep(session.clone());
             }
+            drop(busy);
         };
         match Session::start_then(stream, &self.hello(), self.desk(came.mode), keep).await {
             Ok(session) => {

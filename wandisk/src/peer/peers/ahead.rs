@@ -13,11 +13,11 @@ use wandisk_link::Stream;
 use wandisk_store::{SiteEntry, SiteId};
 
 use crate::peer::dial;
-use crate::peer::limits::HELLO;
 use crate::peer::session::Session;
 
-/// Younger than this, a far program that was started for a link still waits for a hello.
-const FRESH: Duration = HELLO.saturating_sub(Duration::from_secs(5));
+/// Younger than this, a far program that was started for a link still waits for a hello, by far. It holds its disk's keeper
+/// meanwhile.
+const FRESH: Duration = Duration::from_secs(15);
 
 /// A link that is being dialled; ended when dropped.
 struct Dialling {

@@ -1,8 +1,9 @@
 //! Which address a site is reached at, and one dial at a time to it.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use wandisk_store::{Home, SiteEntry, SiteId};
 
 use super::Peers;
@@ -116,18 +117,27 @@ impl Peers {
         expected: Option<SiteId>,
     ) -> Result<Session, String> {
         let desk = self.desk(Mode::of_dialled(entry, home.sites()));
-        let begin = async |link| dial::session(link, home, entry, &self.hello(), Arc::clone(&desk)).await;
-        let ahead = self.ahead.link(entry).await;
-        let (waited, began) = (ahead.is_some(), Instant::now());
-        let link = match ahead {
-            Some(link) => link,
-            None => dial::link(entry).await?,
+        let hello = self.hello();
+        let begin = async |link| dial::session(link, home, entry, &hello, Arc::clone(&desk)).await;
+        let ahead = Mutex::new(self.ahead.link(entry).await);
+        let attempt = || {
+            let ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let begin = &begin;
+            async move {
+                let (waited, began) = (ahead.is_some(), Instant::now());
+                let link = match ahead {
+                    Some(link) => link,
+                    None => dial::link(entry).await?,
+                };
+                match begin(link).await {
+                    // Cut while it waited, most likely. What is silent is dialled beside.
+                    Err(_) if waited && began.elapsed() < DIAL_PAUSE => begin(dial::link(entry).await?).await,
+                    begun => begun,
+                }
+            }
+            .boxed()
         };
-        let session = match begin(link).await {
-            // Cut while it waited, most likely. What is silent would be silent again.
-            Err(_) if waited && began.elapsed() < DIAL_PAUSE => begin(dial::link(entry).await?).await?,
-            begun => begun?,
-        };
+        let session = dial::beside(&entry.name, attempt).await?;
         let found = session.peer().site;
         if expected.is_some_and(|expected| expected != found) {
             session.close("another site was expected");
