@@ -29,6 +29,7 @@ pub mod reception;
 pub mod redux;
 pub mod region;
 pub mod rehome;
+pub mod seats;
 pub mod tap;
 pub mod viewer;
 pub mod wan;

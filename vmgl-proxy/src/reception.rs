@@ -1,26 +1,20 @@
 //! Where viewers are let in, whichever door they come by: how many, by which password, and to do what.
 //!
-//! Invariant: a viewer has a [`Seat`] before a byte of its RFB is read, and there are [`SEATS`] in all.
+//! Invariant: a viewer has a [`Seat`] before a byte of its RFB is read, and there are [`SEATS`] in all ([`crate::seats`]).
 
 use std::convert::Infallible;
 use std::io::{self, Read};
-use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use vmgl_rfb::Security;
 
 use crate::address::{Listener, Stream};
 use crate::display::Display;
+use crate::seats::{Seat, Seats};
 use crate::viewer::{self, Said};
 
 /// Most viewers at once, of all doors together.
 pub const SEATS: usize = 64;
-
-/// A viewer's place; given back when it is dropped.
-#[derive(Debug)]
-pub struct Seat {
-    _place: OwnedSemaphorePermit,
-}
 
 /// Lets viewers in.
 #[derive(Debug, Clone)]
@@ -29,7 +23,7 @@ pub struct Reception {
     said: mpsc::Sender<Said>,
     password: Option<Vec<u8>>,
     view_only: bool,
-    seats: Arc<Semaphore>,
+    seats: Seats,
 }
 
 impl Reception {
@@ -42,7 +36,7 @@ impl Reception {
         password: Option<Vec<u8>>,
         view_only: bool,
     ) -> Self {
-        Self { display, said, password, view_only, seats: Arc::new(Semaphore::new(SEATS)) }
+        Self { display, said, password, view_only, seats: Seats::new(SEATS) }
     }
 
     /// What viewers look at.
@@ -57,16 +51,16 @@ impl Reception {
         self.view_only
     }
 
-    /// Whether all seats are taken.
+    /// Whether all seats are taken, by viewers who stay.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.seats.available_permits() == 0
+        self.seats.are_full()
     }
 
-    /// A seat, if one is free.
+    /// A seat, if one is free or can be had of somebody in its handshake.
     #[must_use]
     pub fn seat(&self) -> Option<Seat> {
-        Arc::clone(&self.seats).try_acquire_owned().ok().map(|place| Seat { _place: place })
+        self.seats.seat()
     }
 
     /// Serves a viewer to its end.
@@ -80,20 +74,18 @@ impl Reception {
             }
         };
         let (display, said) = (self.display.clone(), self.said.clone());
-        if let Err(why) = viewer::run(stream, from, security, self.view_only, display, said).await {
+        if let Err(why) = viewer::run(stream, from, seat, security, self.view_only, display, said).await {
             tracing::info!("viewer from {name}: {why}");
         }
-        drop(seat);
     }
 
-    /// Lets plain viewers in; it does not end. Where all seats are taken the next one waits, and others behind it.
+    /// Lets plain viewers in; it does not end. Where all seats are taken by viewers who stay the next one waits, and others
+    /// behind it.
     pub async fn door(&self, listener: Listener) -> Infallible {
         let mut tasks = tokio::task::JoinSet::new();
         loop {
             let (stream, from) = listener.next().await;
-            // It is closed nowhere.
-            let Ok(place) = Arc::clone(&self.seats).acquire_owned().await else { continue };
-            let (this, seat) = (self.clone(), Seat { _place: place });
+            let (this, seat) = (self.clone(), self.seats.next().await);
             tasks.spawn(async move { this.serve(seat, stream, from).await });
             while tasks.try_join_next().is_some() {}
         }

@@ -13,6 +13,7 @@ use vmgl_proxy::display::Display;
 use vmgl_proxy::gl::scene::Key;
 use vmgl_proxy::gl::seen::{self, Report, Seen};
 use vmgl_proxy::link::{self, LinkError, Means, Order, Told};
+use vmgl_proxy::seats::Seat;
 use vmgl_proxy::tap::Tap;
 use vmgl_proxy::{Address, viewer};
 use vmgl_rfb::{
@@ -79,8 +80,15 @@ wandisk_fuzz::target!(what_a_viewer_does_to_the_proxy, 3000, viewers(), |bytes: 
         display.lock().set_cut("the server's text".into());
         let (ours, theirs) = duplex(4096);
         let (said, mut heard) = mpsc::channel(1 << 16);
-        let run =
-            viewer::run(Box::new(theirs), "fuzz".to_owned(), Security::None, false, display.clone(), said);
+        let run = viewer::run(
+            Box::new(theirs),
+            "fuzz".to_owned(),
+            Seat::alone(),
+            Security::None,
+            false,
+            display.clone(),
+            said,
+        );
         let serving = tokio::spawn(run);
         let (mut read, mut write) = tokio::io::split(ours);
         let (bytes, most) = (bytes.to_vec(), (bytes.len() + 1024) * ANSWER);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::sync::mpsc;
 use vmgl_proxy::display::Display;
+use vmgl_proxy::seats::Seat;
 use vmgl_proxy::viewer;
 use vmgl_rfb::{ClientMessage, Encoding, Framebuffer, Rect, Security, pseudo};
 
@@ -25,7 +26,15 @@ async fn while_a_large_picture_is_encoded_others_get_at_what_is_shown() {
     let display = Display::new(noise());
     let (mut ours, theirs) = duplex(64 << 10);
     let (said, _heard) = mpsc::channel(16);
-    let run = viewer::run(Box::new(theirs), "test".to_owned(), Security::None, false, display.clone(), said);
+    let run = viewer::run(
+        Box::new(theirs),
+        "test".to_owned(),
+        Seat::alone(),
+        Security::None,
+        false,
+        display.clone(),
+        said,
+    );
     tokio::spawn(run);
     let mut words = b"RFB 003.008\n\x01\x01".to_vec();
     ClientMessage::SetEncodings(vec![Encoding::Zrle.number(), pseudo::COMPRESS_LEVEL + 9]).write(&mut words);

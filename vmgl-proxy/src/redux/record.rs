@@ -21,6 +21,7 @@ use crate::address::{Address, Listener};
 use crate::display::Display;
 use crate::hub::{Hub, Ways};
 use crate::link::Means;
+use crate::seats::Seat;
 use crate::viewer::{self, Said};
 
 /// How long the server may take to show its picture at the beginning.
@@ -120,7 +121,8 @@ impl Recorder {
                     let (stream, from) = came.map_err(RecordError::Door)?;
                     let security = security().map_err(RecordError::Door)?;
                     began = Instant::now();
-                    viewer.spawn(viewer::run(stream, from, security, false, self.display.clone(), said.clone()));
+                    let (seat, display) = (Seat::alone(), self.display.clone());
+                    viewer.spawn(viewer::run(stream, from, seat, security, false, display, said.clone()));
                 }
                 // One that did not get in says nothing to the hub: the next may come.
                 _refused = viewer.join_next(), if !viewer.is_empty() => {}

@@ -26,6 +26,7 @@ use vmgl_rfb::{
 use crate::address::Stream;
 use crate::clipboard::Clipboard;
 use crate::display::Display;
+use crate::seats::Seat;
 use lossy::Lossy;
 
 /// How long the handshake may take.
@@ -62,6 +63,9 @@ pub enum ViewerError {
     /// It said nothing.
     #[error("the handshake took more than {PATIENCE:?}")]
     Late,
+    /// Another one needed its seat.
+    #[error("all seats were taken, and its handshake was not done: its seat is another's")]
+    GaveWay,
     /// It left.
     #[error("it left")]
     Left,
@@ -108,12 +112,13 @@ struct Viewer {
 pub async fn run(
     stream: Box<dyn Stream>,
     from: String,
+    seat: Seat,
     security: Security,
     view_only: bool,
     display: Display,
     said: mpsc::Sender<Said>,
 ) -> Result<(), ViewerError> {
-    let ended = Viewer::run(stream, from.clone(), security, view_only, &display, &said).await;
+    let ended = Viewer::run(stream, from.clone(), seat, security, view_only, &display, &said).await;
     if let Err(why) = &ended
         && !matches!(why, ViewerError::Left)
     {
@@ -126,14 +131,16 @@ impl Viewer {
     async fn run(
         mut stream: Box<dyn Stream>,
         from: String,
+        mut seat: Seat,
         security: Security,
         view_only: bool,
         display: &Display,
         said: &mpsc::Sender<Said>,
     ) -> Result<(), ViewerError> {
         let mut input = BytesMut::new();
-        let hands = shake(&mut stream, &mut input, security);
-        timeout(PATIENCE, hands).await.map_err(|_| ViewerError::Late)??;
+        let hands = timeout(PATIENCE, shake(&mut stream, &mut input, security));
+        let hands = seat.until_known(hands).await.ok_or(ViewerError::GaveWay)?;
+        hands.map_err(|_| ViewerError::Late)??;
         let (id, wake, init) = {
             let mut shown = display.lock();
             let (id, wake) = shown.add(from);

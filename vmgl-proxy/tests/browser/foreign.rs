@@ -230,7 +230,13 @@ fn seats_are_counted_over_both_doors() {
     let mut plain = Viewer::connect(&proxy.door, Encoding::Raw, None).unwrap();
     plain.sees("the server", is(0x11));
     let seats = vmgl_proxy::reception::SEATS;
-    let mut browsers: Vec<_> = (1..seats).map(|_| socket(&proxy.at, "").0).collect();
+    let known = || {
+        let mut browser = socket(&proxy.at, "").0;
+        browser.write_all(&frame(0x82, b"RFB 003.008\n\x01\x01")).unwrap();
+        browser
+    };
+    let mut browsers: Vec<_> = (1..seats).map(|_| known()).collect();
+    eventually("all of them are let in", || (proxy.viewers() == seats).then_some(()));
     let close = "Connection: close\r\n";
     let said = answered(&proxy.at, &handshake(&proxy.at, close));
     assert!(said.starts_with("HTTP/1.1 503 "), "{said}");

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use vmgl_rfb::Encoding;
 
@@ -42,6 +43,31 @@ fn viewers_that_break_the_rules_harm_no_other() {
     good.look();
     let count = || proxy.ctl(&["viewers"]).unwrap().as_array().unwrap().len();
     eventually("only the good one is left", || (count() == 1).then_some(()));
+}
+
+/// They once held all seats for half a minute.
+#[test]
+fn connections_that_say_nothing_give_their_seats_to_viewers() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = dir.path().join("a");
+    let _told = notes(&server, 0x11);
+    let proxy = Proxy::start(dir.path(), &server, &[]);
+    let mut good = Viewer::connect(&proxy.door, Encoding::Zrle, None).unwrap();
+    good.sees("the server", is(0x11));
+    let began = Instant::now();
+    let mut silent: Vec<_> =
+        (0..=vmgl_proxy::reception::SEATS).map(|_| UnixStream::connect(&proxy.door).unwrap()).collect();
+    Viewer::connect(&proxy.door, Encoding::Raw, None).unwrap().sees("the server", is(0x11));
+    assert!(began.elapsed() < Duration::from_secs(25), "before the silent ones' time was over");
+    good.look();
+    let mut said = Vec::new();
+    silent[0].read_to_end(&mut said).unwrap();
+    assert!(b"RFB 003.008\n".starts_with(&said), "the first one was ended: {said:?}");
+    let (newest, mut greeting) = (silent.last_mut().unwrap(), [0; 12]);
+    newest.read_exact(&mut greeting).unwrap();
+    newest.set_nonblocking(true).unwrap();
+    let ended = newest.read(&mut greeting).map_err(|e| e.kind());
+    assert_eq!(ended, Err(std::io::ErrorKind::WouldBlock), "the newest still has its time");
 }
 
 #[test]
