@@ -10,8 +10,7 @@ use vmgl_gl_spec::{Base, Entry, Kind, Len, Plan, Registry, Treatment, rules};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    // The name by which the dynamic linker knows it, for programs that look for what is already loaded.
-    println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libGLX_vmgl.so.0");
+    // It has no name of its own (SONAME): ldconfig then knows it by each of the names that it is installed under, and libGL.so.1 may be one.
     // Names of OpenGL's are exported here, and so are they by libglvnd, which may come first: ours call ours.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-Bsymbolic");
     // A thread of ours is in its code for as long as the process lives.

@@ -64,9 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         None => install::library_beside(&program)?,
     };
     let to = arguments.to.as_ref().map(ToString::to_string);
-    // Another system has this program elsewhere, if at all.
-    let proxy = arguments.root.is_none().then_some(program.as_path());
-    let parts = Parts { library: &library, to: to.as_deref(), proxy };
+    let parts = Parts { library: &library, to: to.as_deref(), proxy: Some(&program) };
     let mut layout = Layout::new(&whom, parts)?;
     // What may have been installed is removed, too.
     if arguments.own_libgl || arguments.remove {

@@ -87,8 +87,12 @@ fn advice(way: Way, told: Option<&Told>, error: Option<&str>, report: &Report, s
         Way::Egl => ("libEGL_vmgl", "libegl1"),
     };
     let error = error.unwrap_or_default();
+    let own_libgl = match way {
+        Way::Glx => "; or have VMGL's library in its place: `gl install --own-libgl`",
+        Way::Egl => "",
+    };
     if error.contains("cannot be loaded") {
-        return format!("install libglvnd (on Debian: apt install {package} libx11-6)");
+        return format!("install libglvnd (on Debian: apt install {package} libx11-6){own_libgl}");
     }
     if error.contains("XOpenDisplay") {
         return "run it where programs have an X server: DISPLAY names none that can be reached".to_owned();
@@ -101,6 +105,11 @@ fn advice(way: Way, told: Option<&Told>, error: Option<&str>, report: &Report, s
         return format!(
             "{}; start `vmgl-proxy serve --gl-listen` at the desk, or name its address with --to",
             line.trim_start_matches("vmgl: ")
+        );
+    }
+    if !report.has_libglvnd {
+        return format!(
+            "the system's OpenGL is another than libglvnd's, which asks for VMGL: install that{own_libgl}"
         );
     }
     let loaded = report.libraries.iter().any(|path| path.contains(library) || path.contains("_vmgl"));
@@ -148,7 +157,12 @@ mod tests {
 
     #[test]
     fn each_reason_has_its_advice() {
-        let mesa = Report { glx: told("Mesa", true), egl: told("Mesa", true), ..Report::default() };
+        let mesa = Report {
+            glx: told("Mesa", true),
+            egl: told("Mesa", true),
+            has_libglvnd: true,
+            ..Report::default()
+        };
         assert!(advice_of(&mesa, "")[0].contains("__GLX_VENDOR_LIBRARY_NAME"));
         assert!(advice_of(&mesa, "")[1].contains("10_vmgl.json"));
         let said = "vmgl: no renderer at tcp:desk:1 (Connection refused): OpenGL is drawn in software here";
@@ -157,6 +171,10 @@ mod tests {
         assert!(advice_of(&loaded, "odd")[0].contains("odd"));
         let error = |text: &str| Report { glx_error: Some(text.to_owned()), ..Report::default() };
         assert!(advice_of(&error("libGL.so.1 cannot be loaded"), "")[0].contains("libglvnd"));
+        let old = Report { has_libglvnd: false, ..Report { glx: told("Mesa", true), ..Report::default() } };
+        assert!(
+            advice_of(&old, "")[0].contains("--own-libgl") && !advice_of(&old, "")[1].contains("--own-libgl")
+        );
         assert!(advice_of(&error("XOpenDisplay gives nothing"), "")[0].contains("DISPLAY"));
     }
 }

@@ -23,11 +23,12 @@ impl Agent {
     pub(crate) fn installed(desk: &Desk) -> Self {
         let prefix = desk.door.parent().unwrap().join("agent");
         let (library, to) = (built(), unix(&desk.door));
-        let proxy = Path::new(env!("CARGO_BIN_EXE_vmgl-proxy"));
-        let parts = Parts { library: &library, to: Some(&to), proxy: Some(proxy) };
+        // The program stays where it is: it is large as tests have it.
+        let parts = Parts { library: &library, to: Some(&to), proxy: None };
         let layout = Layout::new(&For::Prefix(prefix), parts).unwrap();
         install::install(&layout).unwrap();
         let mut environment = layout.environment;
+        environment.push(("VMGL_PROXY".to_owned(), env!("CARGO_BIN_EXE_vmgl-proxy").to_owned()));
         environment.push(("DISPLAY".to_owned(), desk.server.display.clone()));
         Self { environment }
     }

@@ -20,4 +20,5 @@ mod recorded;
 mod relay;
 mod traces;
 mod unmodified;
+mod unpacked;
 mod windows;

@@ -174,3 +174,16 @@ fn a_program_of_a_system_without_libglvnd_draws_by_the_library_as_its_libgl() {
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", gears.0.id())).unwrap();
     assert!(!maps.contains("libGLdispatch"), "libglvnd has no part in it");
 }
+
+#[test]
+fn a_program_that_the_library_is_preloaded_into_draws_by_it_and_nobody_is_asked_for_vendors() {
+    let mut desk = Desk::new("320x240");
+    let mut gears = Command::new("glxgears");
+    gears.args(["-geometry", "200x150+40+30"]).stdout(Stdio::null()).env("DISPLAY", &desk.server.display);
+    gears.env("VMGL_GL", crate::peers::unix(&desk.door)).env("LD_PRELOAD", built());
+    gears.env_remove("__GLX_VENDOR_LIBRARY_NAME");
+    let _gears = Running(gears.spawn().unwrap());
+    let place = Rect::new(40, 30, 200, 150);
+    desk.viewer
+        .sees("gears", |shown| shown.crop(place).pixels().iter().filter(|pixel| **pixel != 0).count() > 4000);
+}

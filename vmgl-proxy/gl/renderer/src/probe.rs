@@ -48,6 +48,8 @@ pub struct Report {
     pub egl_error: Option<String>,
     /// Files.
     pub libraries: Vec<String>,
+    /// libglvnd, which asks vendors' libraries, is there.
+    pub has_libglvnd: bool,
 }
 
 type Pointer = *mut c_void;
@@ -94,6 +96,7 @@ pub fn look() -> Report {
     }
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let paths = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
+    report.has_libglvnd = paths.clone().any(|path| path.contains("/libGLdispatch.so"));
     let vendors = paths.filter(|path| path.contains("/libGLX_") || path.contains("/libEGL_"));
     report.libraries = vendors.map(str::to_owned).collect();
     report.libraries.sort_unstable();

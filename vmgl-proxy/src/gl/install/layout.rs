@@ -10,6 +10,10 @@ use super::InstallError;
 const BEGIN: &str = "# vmgl: begin (`vmgl-proxy gl install --remove` takes these lines away)";
 /// Behind them.
 const END: &str = "# vmgl: end";
+/// The program's name beside the library.
+const PROGRAM: &str = "vmgl-proxy";
+/// The library's folder for everybody.
+const LIB: &str = "/usr/local/lib/vmgl";
 /// What a text of ours has in it.
 const MARK: &str = "vmgl";
 
@@ -29,18 +33,29 @@ pub struct Parts<'a> {
     pub library: &'a Path,
     /// Where the renderer is; none: at the usual place, or as each session says.
     pub to: Option<&'a str>,
-    /// The program, which the library starts where a program has to be drawn for in the agent; none: that in `PATH`.
+    /// The program, which the library starts as a watcher, or where a program has to be drawn for in the agent: a copy beside the
+    /// library, as where it is now may be gone tomorrow. None: that in `PATH`.
     pub proxy: Option<&'a Path>,
 }
 
 impl Parts<'_> {
-    /// What is the same for all kinds of installations.
-    fn environment(&self) -> Vec<(String, String)> {
+    /// What is the same for all kinds of installations whose library is in this folder, as programs see it.
+    fn environment(&self, lib: &str) -> Vec<(String, String)> {
         let mut environment = vec![("__GLX_VENDOR_LIBRARY_NAME".to_owned(), "vmgl".to_owned())];
         environment.extend(self.to.map(|to| ("VMGL_GL".to_owned(), to.to_owned())));
-        let proxy = self.proxy.and_then(Path::to_str).filter(|path| path.chars().all(is_plain));
-        environment.extend(proxy.map(|path| ("VMGL_PROXY".to_owned(), path.to_owned())));
+        environment.extend(self.proxy.map(|_| ("VMGL_PROXY".to_owned(), format!("{lib}/{PROGRAM}"))));
         environment
+    }
+
+    /// The library under its names, and the program, in this folder.
+    fn files(&self, lib: &Path) -> Vec<Entry> {
+        let entry = |name: &str, content| Entry { path: lib.join(name), content };
+        let mut entries = vec![
+            entry("libGLX_vmgl.so.0", Content::Copy(self.library.to_owned())),
+            entry("libEGL_vmgl.so.0", Content::Link("libGLX_vmgl.so.0".to_owned())),
+        ];
+        entries.extend(self.proxy.map(|program| entry(PROGRAM, Content::Copy(program.to_owned()))));
+        entries
     }
 }
 
@@ -112,19 +127,19 @@ impl Layout {
 
     fn everybody(root: &Path, parts: Parts<'_>) -> Self {
         let entry = |path: &str, content| Entry { path: root.join(path), content };
-        let environment = parts.environment();
+        let lib = root.join(LIB.trim_start_matches('/'));
+        let environment = parts.environment(LIB);
         let lines = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let entries = vec![
-            entry("usr/local/lib/vmgl/libGLX_vmgl.so.0", Content::Copy(parts.library.to_owned())),
-            entry("usr/local/lib/vmgl/libEGL_vmgl.so.0", Content::Link("libGLX_vmgl.so.0".to_owned())),
-            entry("etc/ld.so.conf.d/vmgl.conf", Content::Text("/usr/local/lib/vmgl\n".to_owned())),
+        let mut entries = parts.files(&lib);
+        entries.extend([
+            entry("etc/ld.so.conf.d/vmgl.conf", Content::Text(format!("{LIB}\n"))),
             entry(
                 "etc/glvnd/egl_vendor.d/10_vmgl.json",
-                Content::Text(vendor("/usr/local/lib/vmgl/libEGL_vmgl.so.0")),
+                Content::Text(vendor(&format!("{LIB}/libEGL_vmgl.so.0"))),
             ),
             entry("etc/environment", Content::Lines(lines)),
-        ];
-        let folders = vec![root.join("usr/local/lib/vmgl")];
+        ]);
+        let folders = vec![lib];
         Self { entries, folders, environment, linker: Some(root.to_owned()) }
     }
 
@@ -133,7 +148,7 @@ impl Layout {
         let entry = |path: PathBuf, content| Entry { path, content };
         let shown = |path: &Path| path.display().to_string();
         let dirs = format!("{}:/etc/glvnd/egl_vendor.d:/usr/share/glvnd/egl_vendor.d", shown(&vendors));
-        let mut environment = parts.environment();
+        let mut environment = parts.environment(&shown(&lib));
         environment.push(("__EGL_VENDOR_LIBRARY_DIRS".to_owned(), dirs));
         environment.push(("LD_LIBRARY_PATH".to_owned(), shown(&lib)));
         let mut script = "# OpenGL programs that are started from here on draw by vmgl.\n".to_owned();
@@ -142,12 +157,11 @@ impl Layout {
             script.push_str(&format!("export {name}={}{kept}\n", quoted(value)));
         }
         let egl = lib.join("libEGL_vmgl.so.0");
-        let entries = vec![
-            entry(lib.join("libGLX_vmgl.so.0"), Content::Copy(parts.library.to_owned())),
-            entry(egl.clone(), Content::Link("libGLX_vmgl.so.0".to_owned())),
+        let mut entries = parts.files(&lib);
+        entries.extend([
             entry(vendors.join("10_vmgl.json"), Content::Text(vendor(&shown(&egl)))),
             entry(prefix.join("share/vmgl/env.sh"), Content::Text(script)),
-        ];
+        ]);
         let folders = vec![lib, vendors, prefix.join("share/vmgl")];
         Self { entries, folders, environment, linker: None }
     }

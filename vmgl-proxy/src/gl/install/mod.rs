@@ -29,7 +29,9 @@ const NAMES: [&str; 4] =
 #[derive(Debug, Error)]
 pub enum InstallError {
     /// There is no library.
-    #[error("libGLX_vmgl.so is not beside {0}; name it with --library (`cargo build -p vmgl-gl` makes it)")]
+    #[error(
+        "libGLX_vmgl.so is not beside {0}; put it there, as it is in the folder of `cargo xtask dist`, or name it with --library"
+    )]
     NoLibrary(PathBuf),
     /// A folder that cannot be written of in a file of shell's or the linker's.
     #[error("{0} is not a path that an environment can name: use letters, digits and /._-+")]

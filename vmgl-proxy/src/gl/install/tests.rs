@@ -115,16 +115,30 @@ fn the_library_is_libgl_where_that_is_wanted_and_no_longer_when_it_is_removed() 
 }
 
 #[test]
-fn the_library_is_told_where_the_program_is() {
-    let (_dir, library, root) = system();
-    let whom = For::Everybody(root);
-    let named = |proxy: &str| {
-        let parts = Parts { proxy: Some(Path::new(proxy)), ..parts(&library, None) };
-        let environment = Layout::new(&whom, parts).unwrap().environment;
-        environment.into_iter().find(|(name, _)| name == "VMGL_PROXY").map(|(_, value)| value)
-    };
-    assert_eq!(named("/opt/vmgl-proxy").as_deref(), Some("/opt/vmgl-proxy"));
-    assert_eq!(named("/my programs/vmgl-proxy"), None, "it would have to be quoted");
+fn what_was_unpacked_to_install_from_is_not_needed_any_more() {
+    let (dir, library, root) = system();
+    let program = dir.path().join("un packed");
+    fs::write(&program, b"program").unwrap();
+    let prefix = dir.path().join("mine");
+    let mine = prefix.join("lib/vmgl/vmgl-proxy");
+    for (whom, named, there) in [
+        (
+            For::Everybody(root.clone()),
+            "/usr/local/lib/vmgl/vmgl-proxy",
+            root.join("usr/local/lib/vmgl/vmgl-proxy"),
+        ),
+        (For::Prefix(prefix), mine.to_str().unwrap(), mine.clone()),
+    ] {
+        let parts = Parts { proxy: Some(&program), ..parts(&library, None) };
+        let layout = Layout::new(&whom, parts).unwrap();
+        install(&layout).unwrap();
+        assert!(layout.environment.contains(&("VMGL_PROXY".to_owned(), named.to_owned())), "{layout:?}");
+        assert_eq!(fs::read(&there).unwrap(), b"program");
+        remove(&layout).unwrap();
+        assert!(!there.parent().unwrap().exists());
+    }
+    let without = Layout::new(&For::Everybody(root), parts(&library, None)).unwrap();
+    assert!(without.environment.iter().all(|(name, _)| name != "VMGL_PROXY"), "that in PATH");
 }
 
 #[test]
