@@ -79,6 +79,19 @@ fn a_prepare_that_comes_after_its_try_was_given_up_does_not_begin() {
 }
 
 #[test]
+fn a_quiesce_that_comes_after_its_try_was_given_up_bounds_nothing() {
+    let Pair { a, image: _image, link: _link, world: _world, .. } = Pair::new();
+    let _export = a.attach("d");
+    let [first, second] = ["0b63bd4f-1b38-4c0b-8d0e-2f2f5bd3a1c1", "5fb6a9c4-9d0e-4a4e-9a0a-7f1b6f0d8f62"];
+    let quiesce = |name| ["quiesce", "d", "--wait", "50ms", "--name", name];
+    a.ok(["abort", "d", "--name", first]);
+    a.fails(quiesce(first)).says(&["given up before it began"]);
+    assert!(a.status("d")["quiesced_ms"].is_null());
+    a.ok(quiesce(second));
+    assert_eq!(a.status("d")["quiesced_ms"], 50);
+}
+
+#[test]
 fn a_sync_that_comes_after_prepared_does_not_undo_the_hand_over() {
     // The sync withdraws what was prepared; the source that released sends its table again.
     let Pair { a, b, image, link: _link, world: _world } = Pair::new();

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::event::Event;
 use super::hands::{DISK, Hands, OPENS};
 use super::moving::{BANDWIDTH, HOOK};
+use super::phase::Attempt;
 use super::qemu::SOON;
 use super::shell::Input;
 use super::stream::Limit;
@@ -47,7 +48,7 @@ const NEWS: f64 = 0.2;
 pub(super) type Way = (Agent, BufReader<Link>);
 
 impl Hands {
-    pub(super) async fn copy(&mut self, to: &str) -> Result<(), Why> {
+    pub(super) async fn copy(&mut self, attempt: Attempt, to: &str) -> Result<(), Why> {
         let sites = Sites::read(&self.here.home).told()?;
         let site = sites.site(to).told()?.clone();
         let mut far = self.opens_bulk(&site).await?;
@@ -62,7 +63,7 @@ impl Hands {
         let listener = UnixListener::bind(names::LEAVING).told()?;
         // (Not before: a login may hang.)
         if self.loses_writes()? {
-            self.quiesce().await?;
+            self.quiesce(attempt).await?;
             self.qemu.call("stop", Value::Null).await.told()?;
         }
         let (limit, meter) = (self.limit.clone(), self.meter.clone());
@@ -158,10 +159,11 @@ impl Hands {
     }
 
     /// Law M7: from now no request waits long for a chunk that is elsewhere.
-    pub(super) async fn quiesce(&self) -> Result<(), Why> {
+    pub(super) async fn quiesce(&self, attempt: Attempt) -> Result<(), Why> {
         self.limit.stands();
         self.meter.stands();
-        let args = ["quiesce", self.agent.disk.as_str(), "--wait", "200ms"];
+        let name = attempt.to_string();
+        let args = ["quiesce", self.agent.disk.as_str(), "--wait", "200ms", "--name", &name];
         self.wandisk.ask(&args, HOOK).await.map(drop).told()
     }
 

@@ -45,11 +45,16 @@ pub enum Action {
     },
     /// Begin to copy memory, once the table that went ahead is there.
     Copy {
+        /// Which try.
+        attempt: Attempt,
         /// The other site.
         to: String,
     },
     /// Let no request wait long for a chunk that is elsewhere: QEMU is draining the disk, and its monitor waits for that.
-    Quiesce,
+    Quiesce {
+        /// Of which try, or which image: once that is freed it bounds nothing any more.
+        attempt: Attempt,
+    },
     /// Prepare the disk's hand-over; gives a token.
     Prepare {
         /// Which try.
@@ -79,8 +84,9 @@ pub enum Action {
     },
     /// End whatever hand-over of the disk is prepared here; it worked if the disk is resident here afterwards.
     Free {
-        /// None is prepared for this try from now on, also not by a command that an earlier supervisor left behind.
-        attempt: Option<Attempt>,
+        /// None is prepared for this try (or image) from now on, and nothing bounded, also not by a command that an earlier supervisor
+        /// left behind.
+        attempt: Attempt,
     },
     /// End the copying of memory.
     StopCopy,
@@ -318,7 +324,7 @@ impl Action {
             Action::Presend { .. } => "send the disk's table ahead",
             Action::Open { .. } => "get the other site ready",
             Action::Copy { .. } => "copy memory",
-            Action::Quiesce => "bound the disk's requests",
+            Action::Quiesce { .. } => "bound the disk's requests",
             Action::Prepare { .. } => "prepare the disk's hand-over",
             Action::Continue => "send the rest of memory",
             Action::Commit { .. } => "commit the disk's hand-over",

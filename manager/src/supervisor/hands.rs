@@ -130,8 +130,8 @@ impl Hands {
                 let there = self.open_far(to, &Request::Arrive { attempt, from, patience_s }).await?;
                 self.warns(to, &there["room"]).await;
             }
-            Action::Copy { to } => self.copy(to).await?,
-            Action::Quiesce => self.quiesce().await?,
+            Action::Copy { attempt, to } => self.copy(*attempt, to).await?,
+            Action::Quiesce { attempt } => self.quiesce(*attempt).await?,
             Action::Prepare { attempt, to } => return self.prepare(*attempt, to).await,
             Action::Continue => self.go_on()?,
             Action::Commit { token, attempt, .. } => return self.commit(token, *attempt).await,

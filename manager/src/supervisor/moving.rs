@@ -155,16 +155,15 @@ impl Hands {
         }
     }
 
-    pub(super) async fn free(&mut self, attempt: Option<Attempt>) -> Result<(), Why> {
+    pub(super) async fn free(&mut self, attempt: Attempt) -> Result<(), Why> {
         if let Some(table) = self.table.take() {
             // What wandisk has begun for it it does to its end, and that is waited for by this abort.
             table.abort();
         }
-        // By its name: a command that a dead supervisor left behind may come after this, and would hold the agent's writes.
-        let name = attempt.map(|attempt| attempt.to_string());
-        let mut args = vec!["abort", self.agent.disk.as_str()];
-        args.extend(name.iter().flat_map(|name| ["--name", name.as_str()]));
-        let aborted = self.wandisk.ask(&args, DISK).await;
+        // By its name: a command that a dead supervisor left behind may come after this, and would hold the agent's writes, or let it
+        // stand for each far chunk.
+        let name = attempt.to_string();
+        let aborted = self.wandisk.ask(&["abort", &self.agent.disk, "--name", &name], DISK).await;
         self.wandisk.ask(&["quiesce", &self.agent.disk, "--off"], DISK).await.ok();
         let disk = self.resident().await?;
         // Nothing was prepared: there was nothing to end.
@@ -243,7 +242,7 @@ mod tests {
         let mut hands = hands(folder.path());
         hands.presend(TRY, "big").await.unwrap();
         let works = std::fs::read_to_string(folder.path().join("works")).unwrap();
-        hands.free(Some(TRY)).await.unwrap();
+        hands.free(TRY).await.unwrap();
         let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
         assert_eq!(asked.lines().nth(1), Some(format!("abort work --name {TRY}").as_str()), "{asked}");
         let end = Instant::now() + Duration::from_secs(60);
@@ -256,6 +255,15 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert!(hands.table.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_bounds_the_disk_for_a_try_has_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let hands = hands(folder.path());
+        hands.quiesce(TRY).await.unwrap();
+        let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
+        assert_eq!(asked, format!("quiesce work --wait 200ms --name {TRY}\n"));
     }
 
     /// A supervisor that dies between the two holds its agent's writes for as long as the lease.

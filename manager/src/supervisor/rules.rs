@@ -50,7 +50,7 @@ impl Machine {
             Event::KeeperEnded => Ok(self.keeper_ended()),
             Event::Recovered { alive } => Ok(self.recovered(alive)),
             Event::Stopped => Ok(match self.phase {
-                Phase::Leaving { at: Leave::Copying, .. } => vec![Action::Quiesce],
+                Phase::Leaving { at: Leave::Copying, attempt, .. } => vec![Action::Quiesce { attempt }],
                 _ => Vec::new(),
             }),
             Event::PreSwitchover => Ok(self.pre_switchover()),
@@ -256,7 +256,7 @@ impl Machine {
                 }
                 Leave::Asking => vec![Action::Go { attempt: *attempt, to: to.clone() }],
                 Leave::Returning => vec![Action::MoveBack],
-                Leave::Aborting { freed: false } => vec![Action::Free { attempt: Some(*attempt) }],
+                Leave::Aborting { freed: false } => vec![Action::Free { attempt: *attempt }],
                 Leave::Aborting { freed: true } => {
                     vec![Action::StopCopy, Action::Run, Action::GiveUp { attempt: *attempt, to: to.clone() }]
                 }

@@ -181,7 +181,7 @@ fn what_an_earlier_supervisor_asked_of_the_disk_for_a_try_that_is_given_up_is_gi
     for at in [Leave::Presending, Leave::Copying, Leave::Switching { token: None, complete: false }] {
         let (to, alive, image) = ("b".to_owned(), true, None);
         let mut begun = machine(Phase::Leaving { attempt: ATTEMPT, to, at, alive, image });
-        let free = Action::Free { attempt: Some(ATTEMPT) };
+        let free = Action::Free { attempt: ATTEMPT };
         assert_eq!(begun.step(Event::Recovered { alive: true }), Ok(vec![free.clone()]));
         let lost = Event::Went { action: free.clone(), result: Err("lost".into()) };
         assert_eq!(begun.step(lost), Ok(vec![Action::Retry]));
@@ -198,7 +198,7 @@ fn a_disk_whose_server_ended_is_attached_again_and_a_move_without_it_is_given_up
         machine(Phase::Leaving { attempt: ATTEMPT, to, at, alive, image })
     };
     let mut copies = leaving(Leave::Copying);
-    assert_eq!(copies.step(Event::KeeperEnded), Ok(vec![Action::Free { attempt: Some(ATTEMPT) }]));
+    assert_eq!(copies.step(Event::KeeperEnded), Ok(vec![Action::Free { attempt: ATTEMPT }]));
     assert!(copies.failure.unwrap().message.contains("serves its disk"));
     // What was committed is, and is asked for until it is known.
     let mut commits = leaving(Leave::Committing { token: "t".to_owned() });

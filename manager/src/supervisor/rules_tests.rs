@@ -173,7 +173,7 @@ impl World {
                 Ok(Yield::Done)
             }
             Action::Presend { .. }
-            | Action::Quiesce
+            | Action::Quiesce { .. }
             | Action::PowerDown
             | Action::ChangeCd { .. }
             | Action::Launch

@@ -61,7 +61,7 @@ impl Machine {
                 *at = Leave::Copying;
                 match image {
                     Some(image) => vec![Action::Carry { attempt, to, image: image.clone() }],
-                    None => vec![Action::Copy { to }],
+                    None => vec![Action::Copy { attempt, to }],
                 }
             }
             (Leave::Switching { complete, .. }, Action::Prepare { .. }, Ok(Yield::Token(token))) => {
@@ -128,7 +128,7 @@ impl Machine {
         if let Phase::Leaving { at, attempt, .. } = &mut self.phase {
             *at = Leave::Aborting { freed: false };
             self.failure = Some(why.into());
-            return vec![Action::Free { attempt: Some(*attempt) }];
+            return vec![Action::Free { attempt: *attempt }];
         }
         Vec::new()
     }

@@ -30,7 +30,7 @@ impl Machine {
                 self.failure = None;
                 self.phase = Phase::Suspending { id, at: Suspend::Writing, alive: true };
                 // (Law M7: what waits for a far chunk would hold the drain.)
-                Ok(vec![Action::Quiesce, Action::Save { id }])
+                Ok(vec![Action::Quiesce { attempt: id }, Action::Save { id }])
             }
             Phase::Leaving { .. } | Phase::Arriving { .. } => Err(moving()),
             Phase::Suspending { .. } | Phase::Suspended { .. } | Phase::Resuming { .. } => {
@@ -176,8 +176,8 @@ impl Machine {
 
     pub(super) fn suspended_again(&self) -> Vec<Action> {
         match self.phase {
-            Phase::Suspending { at: Suspend::Undoing, .. } => {
-                vec![Action::Free { attempt: None }, Action::StopCopy, Action::Run]
+            Phase::Suspending { id, at: Suspend::Undoing, .. } => {
+                vec![Action::Free { attempt: id }, Action::StopCopy, Action::Run]
             }
             Phase::Resuming { at: Resume::Starting, .. } => vec![Action::Run],
             _ => Vec::new(),

@@ -150,7 +150,7 @@ impl World {
                 (self.saving, self.carrying) = (false, false);
                 done
             }
-            Action::Quiesce => done,
+            Action::Quiesce { .. } => done,
             Action::Presend { .. } if self.disk_at == i => done,
             Action::Prepare { .. } if self.disk_at == i => {
                 self.prepared = true;

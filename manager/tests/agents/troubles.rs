@@ -174,3 +174,22 @@ fn a_destination_that_hears_nothing_of_its_source_ends_by_itself() {
         }
     }
 }
+
+/// Whoever was asked to bound the disk's requests is slower than its supervisor's death and all that the next one tidies up.
+#[test]
+fn what_a_dead_supervisor_left_behind_does_not_bound_the_disk_of_an_agent_that_goes_on() {
+    let world = World::with_agent();
+    world.hook(
+        "a",
+        "if [ \"$4\" = quiesce ]; then rm -f $hook; kill -9 $PPID
+         while [ ! -e $hook.go ]; do sleep 0.02; done; $real \"$@\" > $hook.said; mv $hook.said $hook.end; exit 1; fi",
+    );
+    assert_eq!(move_with_trouble(&world, "a", "b"), "a");
+    std::fs::write(world.file("hook-a.go"), "").unwrap();
+    let end = world.file("hook-a.end");
+    eventually("it has come", || end.exists());
+    let said = std::fs::read_to_string(end).unwrap();
+    assert!(said.contains("given up before it began"), "{said}");
+    assert!(world.wandisk("a", &["status", AGENT])["quiesced_ms"].is_null());
+    world.end_at("a");
+}

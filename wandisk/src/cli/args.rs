@@ -160,7 +160,7 @@ pub enum Command {
         /// Of which one.
         #[command(flatten)]
         attempt: TokenArgs,
-        /// Give up what is prepared, and let no `prepare --name` of this UUID begin that comes later.
+        /// Give up what is prepared, and let no `prepare --name` or `quiesce --name` of this UUID begin that comes later.
         #[arg(long, value_name = "UUID")]
         name: Option<Uuid>,
     },
@@ -253,6 +253,9 @@ pub enum Command {
         /// Let them wait again as `attach --fetch-timeout` said.
         #[arg(long)]
         off: bool,
+        /// A UUID of yours: once that is given up (`abort --name`), this does nothing any more.
+        #[arg(long, value_name = "UUID", conflicts_with = "off")]
+        name: Option<Uuid>,
     },
     /// Grow a disk.
     Resize {

@@ -144,9 +144,9 @@ pub(super) async fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             return lineages::run(cli, &cli.command).await;
         }
         Command::Verify { disk, site, rate } => return disks::verify(cli, disk, site.clone(), *rate).await,
-        Command::Quiesce { disk, wait, off } => {
+        Command::Quiesce { disk, wait, off, name } => {
             let wait_ms = (!off).then(|| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-            let value = ask(cli, disk, Ask::Quiesce { wait_ms }).await?;
+            let value = ask(cli, disk, Ask::Quiesce { wait_ms, name: *name }).await?;
             output::result(cli, &value, String::new);
         }
         Command::Resize { disk, size } => {

@@ -69,10 +69,7 @@ impl Keeper {
             return Err(busy());
         }
         // Under the lock: an abort that comes from now on waits for it, and finds what this has prepared.
-        if name.is_some_and(|name| self.given_up.has(name)) {
-            return Err(Refusal::new(Code::Rules, "this try was given up before it began")
-                .hint("begin another one, under another name"));
-        }
+        self.is_not_over(name)?;
         let mut prepared = self.prepare_again(to, report).await?;
         let (id, told) = (prepared.attempt.id, prepared.told.clone());
         let keeper = std::sync::Arc::clone(self);

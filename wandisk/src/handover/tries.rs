@@ -1,8 +1,8 @@
-//! The tries of a caller's that are over: what `prepare` is told by name, and `abort` ends under that name.
+//! The tries of a caller's that are over: what `prepare` and `quiesce` are told by name, and `abort` ends under that name.
 //!
 //! A caller that dies may leave a command behind which has not reached this keeper yet. Whoever comes after it ends what is prepared,
-//! finds nothing, and goes on; then the command arrives, and would hold writes for its lease. So an abort by name outdates the try: a
-//! prepare of that name does not begin any more.
+//! finds nothing, and goes on; then the command arrives, and would hold writes for its lease, or bound requests for as long as the disk is
+//! attached. So an abort by name outdates the try: what has that name does not begin any more.
 //!
 //! Bounds: the newest tries are remembered, by this process only. A name that was forgotten prepares as it did, for its lease.
 
@@ -10,6 +10,9 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
+
+use crate::keeper::Keeper;
+use crate::peer::error::{Code, Refusal};
 
 /// More callers than that do not die at a time.
 const REMEMBERED: usize = 64;
@@ -31,6 +34,20 @@ impl GivenUp {
     /// Is it over?
     pub(crate) fn has(&self, name: Uuid) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&name)
+    }
+}
+
+impl Keeper {
+    /// Is the caller's try still one? (Without a name it is.)
+    ///
+    /// # Errors
+    /// A [`Refusal`] once it was given up.
+    pub(crate) fn is_not_over(&self, name: Option<Uuid>) -> Result<(), Refusal> {
+        if name.is_some_and(|name| self.given_up.has(name)) {
+            return Err(Refusal::new(Code::Rules, "this try was given up before it began")
+                .hint("begin another one, under another name"));
+        }
+        Ok(())
     }
 }
 

@@ -90,6 +90,9 @@ pub enum Command {
     Quiesce {
         /// Milliseconds.
         wait_ms: Option<u64>,
+        /// The caller's, for the try that this belongs to.
+        #[serde(default)]
+        name: Option<Uuid>,
     },
     /// Grow the disk.
     Resize {
@@ -188,11 +191,12 @@ impl Keeper {
                 };
                 self.verify(site, rate, report).await.and_then(to_json)
             }
-            Command::Quiesce { wait_ms } => {
+            Command::Quiesce { wait_ms, name } => {
                 if self.attached_as().await.is_none() {
                     return Err(Refusal::new(Code::Senseless, "the disk is not attached here")
                         .hint("only an attached disk has requests that could wait"));
                 }
+                self.is_not_over(name)?;
                 self.engine.quiesce(wait_ms.map(Duration::from_millis));
                 Ok(json!({"quiesced": wait_ms.is_some(), "wait_ms": wait_ms}))
             }
