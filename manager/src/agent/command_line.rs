@@ -30,6 +30,8 @@ pub mod names {
     pub const WATCHED: &str = "display.far";
     /// Locked by who brings memory from another site.
     pub const COMING: &str = "arriving.held";
+    /// Says how much memory is set aside for it while it comes, and is locked by its supervisor then.
+    pub const RESERVED: &str = "arriving.memory";
     /// QEMU's process id.
     pub const PID: &str = "qemu.pid";
     /// The UEFI firmware's code.

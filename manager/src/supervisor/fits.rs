@@ -5,7 +5,7 @@
 //! *Processor*: a guest keeps what it found at its boot, so the QEMU here must show the same by the same name ([`Processor`]).
 //!
 //! *Memory*: all of an agent's comes. A site that cannot give as much, swap included, is one whose kernel ends the agent there, after the
-//! commit. So it is refused. (What two agents that come at once are both told is free, each of them gets: nothing is set aside.)
+//! commit. So it is refused. What one was told is free is set aside until it runs ([`reserve`]).
 //!
 //! *Disk*: chunks are fetched when they are asked for, and many never are: an agent does well for days at a site that could not hold all of
 //! its disk, and moving there is often what a small fast disk is for. Where it does not, it stands with the reason in `status`, and nothing
@@ -16,6 +16,7 @@
 use serde_json::{Value, json};
 
 use super::hands::Hands;
+use super::reserve;
 use super::shell::Input;
 use super::why::{Sentence, Why};
 use super::wire::WINDOW_LOG;
@@ -75,8 +76,10 @@ impl Hands {
 /// What a site could give now; what cannot be found out is none.
 #[derive(Clone, Copy, Debug)]
 struct Room {
-    /// Memory, swap included.
+    /// Memory, swap included, without what is set aside.
     memory_bytes: Option<u64>,
+    /// Set aside for other agents that come.
+    reserved_bytes: u64,
     /// Of the file system of its folder.
     free_bytes: Option<u64>,
 }
@@ -92,13 +95,27 @@ impl Hands {
         shows_other(&self.agent, &self.site, &shown).map_or(Ok(()), Err)
     }
 
-    /// Has this site room for an agent that comes? Its source hears how much ([`may_lack`]).
-    pub(super) fn has_room(&self, disk: &Value) -> Result<(), Why> {
-        let home = &self.here.home;
-        let room = Room { memory_bytes: at_most_bytes(), free_bytes: free_bytes(home) };
-        let told = json!({ "free_bytes": room.free_bytes, "allocated_bytes": disk["allocated_bytes"] });
+    /// Has this site room for an agent that comes? Its memory is set aside then, and its source hears of the disk's ([`may_lack`]).
+    pub(super) async fn has_room(&mut self, disk: &Value) -> Result<(), Why> {
+        let (home, agent, site) = (self.here.home.clone(), self.agent.clone(), self.site.clone());
+        let free_bytes = free_bytes(&home);
+        let told = json!({ "free_bytes": free_bytes, "allocated_bytes": disk["allocated_bytes"] });
         self.inputs.send(Input::Room(told)).ok();
-        lacks(&self.agent, &self.site, room).map_or(Ok(()), Err)
+        let reserves = tokio::task::spawn_blocking(move || {
+            let _turn = reserve::turn(&home).told()?;
+            let reserved_bytes = reserve::for_others(&home, &agent.name);
+            let memory_bytes = at_most_bytes().map(|free| free.saturating_sub(reserved_bytes));
+            let room = Room { memory_bytes, reserved_bytes, free_bytes };
+            lacks(&agent, &site, room).map_or(Ok(()), Err)?;
+            reserve::reserve(&home, &agent.name, needs_bytes(&agent)).told()
+        });
+        self.reserved = Some(reserves.await.told()??);
+        Ok(())
+    }
+
+    /// It is coming, and its supervisor died: what was set aside for it is so again.
+    pub(super) fn reserves_again(&mut self) {
+        self.reserved = reserve::reserve(&self.here.home, &self.agent.name, needs_bytes(&self.agent)).ok();
     }
 
     /// Whoever moves it is told where its disk may not find room there.
@@ -127,14 +144,23 @@ fn shows_other(agent: &Agent, site: &str, shown: &Processor) -> Option<Why> {
     })
 }
 
-/// Why a site with this room cannot have an agent that comes.
-fn lacks(agent: &Agent, site: &str, room: Room) -> Option<Why> {
+/// Memory that an agent needs where it comes.
+fn needs_bytes(agent: &Agent) -> u64 {
     // (The stream is unpacked there by somebody who looks back as far as it was packed.)
     let beside = QEMU_BYTES + agent.memory_bytes.min(1 << WINDOW_LOG);
-    let needs = agent.memory_bytes.saturating_add(beside);
+    agent.memory_bytes.saturating_add(beside)
+}
+
+/// Why a site with this room cannot have an agent that comes.
+fn lacks(agent: &Agent, site: &str, room: Room) -> Option<Why> {
+    let needs = needs_bytes(agent);
     if let Some(has) = room.memory_bytes.filter(|has| *has < needs) {
+        let others = match room.reserved_bytes / MIB {
+            0 => String::new(),
+            mib => format!(" (beside {mib} MiB for agents that are on their way there)"),
+        };
         let message = format!(
-            "{} MiB of memory can be had, and the agent needs {} MiB: {} MiB of its own, the rest for QEMU and what comes",
+            "{} MiB of memory can be had{others}, and the agent needs {} MiB: {} MiB of its own, the rest for QEMU and what comes",
             has / MIB,
             needs / MIB,
             agent.memory_bytes / MIB
@@ -239,8 +265,11 @@ mod tests {
     fn a_site_that_cannot_hold_its_memory_or_begin_with_its_disk_is_refused_in_figures() {
         // 512 MiB of memory, 128 of QEMU's, 128 of the window.
         let agent = example();
-        let room =
-            |memory: u64, free: u64| Room { memory_bytes: Some(memory * MIB), free_bytes: Some(free * MIB) };
+        let room = |memory: u64, free: u64| Room {
+            memory_bytes: Some(memory * MIB),
+            reserved_bytes: 0,
+            free_bytes: Some(free * MIB),
+        };
         assert_eq!(lacks(&agent, "big", room(768, 64)), None);
         let memory = lacks(&agent, "big", room(767, 64)).unwrap();
         assert!(
@@ -250,8 +279,13 @@ mod tests {
         assert!(memory.hint.unwrap().contains("at site \"big\""));
         let disk = lacks(&agent, "big", room(768, 63)).unwrap();
         assert!(disk.message.contains("63 MiB are free") && disk.hint.unwrap().contains("at site \"big\""));
+        let beside = lacks(&agent, "big", Room { reserved_bytes: 700 * MIB, ..room(68, 64) }).unwrap();
+        assert!(beside.message.starts_with("68 MiB of memory can be had (beside 700 MiB for"), "{beside}");
         // What is not known is no reason.
-        assert_eq!(lacks(&agent, "big", Room { memory_bytes: None, free_bytes: None }), None);
+        assert_eq!(
+            lacks(&agent, "big", Room { memory_bytes: None, reserved_bytes: 0, free_bytes: None }),
+            None
+        );
     }
 
     #[test]

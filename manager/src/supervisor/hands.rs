@@ -5,6 +5,7 @@
 //! Fault model: every call has a time-out; an action that failed may have had its effect all the same (the answer was lost),
 //! so each can be done again. Only [`Action::Run`] lets a machine run, and it asks `wandisk` first (law M1).
 
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -80,6 +81,8 @@ pub(super) struct Hands {
     pauses: Backoff,
     /// Of a move to here: looks at which nothing came.
     silent: u32,
+    /// Memory is set aside for it until it runs here, or does not come.
+    pub(super) reserved: Option<File>,
 }
 
 impl Hands {
@@ -94,7 +97,7 @@ impl Hands {
         let qemu = Qemu::new(agent.uuid, inputs.clone());
         let (limit, meter, pauses) = (Limit::default(), Meter::default(), Backoff::default());
         let (copying, way, bulk, table, going) = (Vec::new(), None, None, None, None);
-        let (keeper, silent) = (None, 0);
+        let (keeper, silent, reserved) = (None, 0, None);
         Hands {
             agent,
             here,
@@ -113,6 +116,7 @@ impl Hands {
             keeper,
             pauses,
             silent,
+            reserved,
         }
     }
 
@@ -262,6 +266,7 @@ impl Hands {
             self.qemu.call("cont", Value::Null).await.told()?;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.reserved = None;
         self.net.runs(disk["epoch"].as_u64().unwrap_or(0));
         // The guest tells its neighbours where it is, too; one that cannot be made to is found all the same.
         self.qemu.call("announce-self", announcement()).await.ok();
@@ -279,6 +284,7 @@ impl Hands {
             }
             return Err(error).told();
         }
+        self.reserved = None;
         let disk = match self.wandisk.ask(&["status", &self.agent.disk, "--here"], DISK).await {
             // It has not been here yet: there is nothing to let go of.
             Err(error) if error.is_no_disk() => return Ok(()),
@@ -304,7 +310,7 @@ impl Hands {
     async fn listen(&mut self) -> Result<(), Why> {
         self.can_take().await?;
         let disk = self.disk().await?;
-        self.has_room(&disk)?;
+        self.has_room(&disk).await?;
         self.attach(&disk, true).await?;
         self.listens().await
     }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::asked::listen;
 use super::event::{Action, Event};
 use super::hands::Hands;
-use super::phase::Machine;
+use super::phase::{Machine, Phase};
 use super::shell::{Input, Shell};
 use crate::agent::store::Store;
 use crate::control::{Here, SOCKET, folder};
@@ -79,6 +79,9 @@ async fn prepare(
     let mut hands =
         Hands::new(kept.agent.clone(), here.clone(), site.clone(), wandisk, net.clone(), sender.clone());
     let alive = hands.qemu.find_again().await;
+    if matches!(machine.phase, Phase::Arriving { .. }) {
+        hands.reserves_again();
+    }
     let (queue, actions) = unbounded_channel();
     tokio::spawn(work(hands, actions, sender.clone()));
     sender.send(Input::Event(Event::Recovered { alive })).ok();
