@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agent_init::{BLOCK, block, number};
 
+use crate::switches::DATA;
 use crate::world::{AGENT, SOON, World, eventually};
 
 /// How many blocks came back over a connection, and what was wrong with it.
@@ -141,4 +142,40 @@ fn survive(moves: usize, gateway: &str) {
     eventually("no switch and no gateway is left", || {
         world.processes("switch").is_empty() && world.processes("snowbird-gateway").is_empty()
     });
+}
+
+/// A dataset beside the compute site: the agent's connection to it goes by that site's gateway wherever the agent is, and while it is
+/// there home is in nobody's way. (Memory is copied while the agent runs.)
+#[test]
+fn a_connection_that_is_anchored_at_the_other_site_goes_on_there_without_home_and_comes_back() {
+    let (far, out) = (Carried::default(), Carried::default());
+    let ports = [server(DATA.into(), &far), server(Ipv4Addr::LOCALHOST.into(), &out)];
+    let words = format!("stream={DATA}:{} stream=10.0.2.2:{}", ports[0], ports[1]);
+    let world = World::with_newer_qemu(&["a", "b"]);
+    world.create_with("96M", &["--size", "8M"], &words, &[]);
+    world.ok("a", &["net", AGENT, "anchor", "127.9.0.0/16=b"]);
+    let world = world.launch();
+    far.goes_on("the anchored connection carries data by the tunnel");
+    out.goes_on("and one by home's gateway");
+    let passed_by_b = |site: &str| {
+        let standing = world.ok(site, &["net", AGENT, "ls"]);
+        standing["counts"]["anchors"]["b"]["bytes_in"].as_u64().unwrap_or(0)
+    };
+    assert!(passed_by_b("a") > 0);
+
+    world.ok("a", &["migrate", AGENT, "--to", "b"]);
+    far.goes_on("the anchored connection goes on where it is anchored");
+    out.goes_on("the one by home's gateway goes on by the tunnel");
+    world.sever();
+    far.goes_on("the anchored connection goes on without home");
+    assert!(passed_by_b("b") > 0);
+    world.cut(false);
+    out.goes_on("the one by home's gateway goes on with home");
+
+    world.ok("b", &["migrate", AGENT, "--to", "a"]);
+    far.goes_on("the anchored connection goes on by the tunnel again");
+    out.goes_on("the one by home's gateway goes on at home");
+    far.end.store(true, Ordering::SeqCst);
+    out.end.store(true, Ordering::SeqCst);
+    world.end_at("a");
 }

@@ -15,7 +15,7 @@ use crate::world::{AGENT, SOON, World, eventually, kill};
 pub const CARD_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 /// An address of every Linux host, which each gateway may reach.
-const DATA: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
+pub const DATA: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
 pub const GATEWAY_MAC: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
 /// The same by IPv6.
 const CARD_IP6: Ipv6Addr = Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0x15);

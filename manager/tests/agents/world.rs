@@ -135,7 +135,8 @@ impl World {
         );
     }
 
-    fn launch(self) -> World {
+    /// Its agent runs at `a`.
+    pub fn launch(self) -> World {
         self.ok("a", &["launch", AGENT]);
         self.judge.goes_on_at("a");
         self

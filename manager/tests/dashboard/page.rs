@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use test_kit::{Chromium, Running};
 
 use crate::viewer::Viewer;
-use crate::world::{AGENT, World};
+use crate::world::{AGENT, World, eventually};
 
 /// `snowbird dashboard`.
 pub struct Page {
@@ -188,4 +188,35 @@ fn a_user_sees_an_agent_and_its_sites_moves_it_by_the_page_and_sees_it_arrive() 
     let _again = Page::start(&world, &at);
     browser.sees(STANDING, "closed");
     browser.sees("document.getElementById('closed').hidden", "false");
+}
+
+#[test]
+fn a_move_that_is_given_up_by_the_page_leaves_the_agent_where_it_was() {
+    let world = World::with_agent_on(World::with_newer_qemu(&["a", "b"]), &["--size", "8M"]);
+    let page = Page::start(&world, "127.0.0.1:0");
+    let browser = Chromium::start();
+    browser.open(&page.url);
+    browser.sees(STATE, "running");
+    let cannot = "document.getElementById('cancel').hidden";
+    assert_eq!(browser.text(cannot), "true", "nothing is under way");
+    world.hold(true);
+    browser.click("#move");
+    eventually("memory is being copied", || world.is_copied_from("a"));
+    browser
+        .sees("document.getElementById('moving-title').textContent.startsWith('Moving from a to b')", "true");
+    browser.sees(cannot, "false");
+    photograph(&browser, "moving");
+    browser.click("#cancel");
+    browser.sees(STATE, "running");
+    browser.sees(cannot, "true");
+    let told =
+        "document.querySelector('.doing[data-state=failed]')?.textContent.includes('it was cancelled')";
+    browser.sees(told, "true");
+    world.judge.goes_on_at("a");
+    world.hold(false);
+    browser.click("#move");
+    browser.sees(&format!("{DOES}.endsWith('at b')"), "true");
+    browser.sees(STATE, "running");
+    world.judge.goes_on_at("b");
+    world.end_at("b");
 }
