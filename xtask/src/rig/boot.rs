@@ -21,8 +21,8 @@ pub(crate) struct Work {
     pub(crate) viewer: Vec<String>,
     /// Programs of this machine that it needs, which come with their libraries.
     pub(crate) programs: Vec<&'static str>,
-    /// Files, by their paths without a leading slash.
-    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
+    /// Files, by their paths without a leading slash; all may be run.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
     /// Modules beside the disk's.
     pub(crate) modules: &'static [&'static str],
 }
@@ -39,7 +39,7 @@ impl Work {
         Ok(Work {
             job: words.split(' ').map(str::to_owned).collect(),
             programs: vec!["povray"],
-            files: vec![("scene.pov", SCENE.to_vec())],
+            files: vec![("scene.pov".to_owned(), SCENE.to_vec())],
             ..Work::default()
         })
     }
@@ -68,7 +68,7 @@ pub(crate) fn write(folder: &Path, work: &Work) -> Result<(PathBuf, PathBuf)> {
         archive.file(file.to_string_lossy().trim_start_matches('/'), 0o755, &read(&file)?);
     }
     for (path, content) in &work.files {
-        archive.file(path, 0o644, content);
+        archive.file(path, 0o755, content);
     }
     for (path, words) in [("job", &work.job), ("viewer", &work.viewer)] {
         if !words.is_empty() {
@@ -82,7 +82,7 @@ pub(crate) fn write(folder: &Path, work: &Work) -> Result<(PathBuf, PathBuf)> {
 }
 
 /// A program, its loader and its libraries, where the loader looks for them.
-fn with_libraries(program: &Path) -> Result<BTreeSet<PathBuf>> {
+pub(super) fn with_libraries(program: &Path) -> Result<BTreeSet<PathBuf>> {
     let said = process::output(Command::new("ldd").arg(program))?;
     let words = said.split_whitespace().filter(|word| word.starts_with('/'));
     Ok(words.map(PathBuf::from).chain([program.to_owned()]).collect())

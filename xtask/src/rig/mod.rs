@@ -1,4 +1,5 @@
-//! An agent between a slow desk and a fast server, with a WAN between them: what `demo agent` shows and `bench paper` measures.
+//! An agent between a slow desk and a fast server, with a WAN between them: what `demo agent` shows and `bench paper` measures, and where
+//! the agents of `bench gl` move.
 //!
 //! Both sites are this host: each is a network namespace, the desk's processes are a group with a quota. The agent is run by
 //! translation and does a job of its own ([`boot::Work`]), told by its serial port ([`console`]).
@@ -6,6 +7,7 @@
 pub(crate) mod boot;
 pub(crate) mod console;
 mod desk;
+pub(crate) mod numbers;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,8 +44,8 @@ pub(crate) fn build() -> Result<PathBuf> {
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     pub(crate) wan: Wan,
-    /// The desk's part of one processor.
-    pub(crate) desk: f64,
+    /// The desk's part of one processor; none: it is as fast as the server.
+    pub(crate) desk: Option<f64>,
     /// Where the programs are.
     pub(crate) programs: PathBuf,
 }
@@ -52,7 +54,7 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) sites: Sites,
-    desk: Desk,
+    desk: Option<Desk>,
     programs: PathBuf,
     pub(crate) folder: PathBuf,
 }
@@ -62,13 +64,18 @@ impl World {
     pub(crate) fn make(shape: &Shape, scratch: &mut Scratch) -> Result<World> {
         let folder = scratch.path().to_owned();
         let programs = gather(&shape.programs, &folder.join("bin"))?;
-        let desk = Desk::make(shape.desk)?;
-        scratch.also(Also::Group(desk.folder()))?;
+        let desk = shape.desk.map(Desk::make).transpose()?;
+        if let Some(desk) = &desk {
+            scratch.also(Also::Group(desk.folder()))?;
+        }
         let tunnel = Tunnel::make(&shape.wan.shape())?;
         scratch.guards(&tunnel)?;
         let sites = Sites::over(tunnel, &folder, &programs.join("wandisk"))?;
-        // Everything of the desk's, its sshd included, is slow.
-        desk.take(&process::output(Command::new("ip").args(["netns", "pids", &sites.a.side().namespace]))?)?;
+        if let Some(desk) = &desk {
+            // Everything of the desk's, its sshd included, is slow.
+            let own = ["netns", "pids", &sites.a.side().namespace];
+            desk.take(&process::output(Command::new("ip").args(own))?)?;
+        }
         for (site, other) in [(&sites.a, &sites.b), (&sites.b, &sites.a)] {
             let config = site.ssh_config.display();
             site.forgets(other)?;
@@ -97,7 +104,10 @@ impl World {
     pub(crate) fn at_desk(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.sites.a.side().namespace));
-        command.args(["sh", "-c", &self.desk.enter(), "sh"]).arg(self.programs.join(program));
+        if let Some(desk) = &self.desk {
+            command.args(["sh", "-c", &desk.enter(), "sh"]);
+        }
+        command.arg(self.programs.join(program));
         command
     }
 

@@ -9,12 +9,14 @@ mod cost;
 mod fps;
 mod guest;
 mod lag;
+mod moved;
 pub(crate) mod programs;
 mod restore;
 mod trace;
 mod virpipe;
 pub(crate) mod world;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -32,9 +34,10 @@ use world::{Built, World};
   cargo xtask bench gl --rows cost,trace --programs glmark2
   cargo xtask bench gl --rows restore --rtts 100 --state 64
   cargo xtask bench gl --rows restore --rtts 10 --state 2 --runs 1
-  cargo xtask bench gl --rows guest --seconds 5")]
+  cargo xtask bench gl --rows guest --seconds 5
+  cargo xtask bench gl --rows moved --rtts 66,100 --runs 2")]
 pub(crate) struct Arguments {
-    /// These rows only; by default all but the last three.
+    /// These rows only; by default all but the last four.
     #[arg(long, value_delimiter = ',')]
     rows: Vec<Row>,
     /// Only programs whose names have one of these words in them; by default each row's own choice.
@@ -52,6 +55,9 @@ pub(crate) struct Arguments {
     /// MiB of textures, of buffers, of lists whose renderer is killed.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=200))]
     state: u32,
+    /// Where vmgl-proxy, vmgl-bench and libGLX_vmgl.so are, and for `moved` snowbird and wandisk (they are built otherwise).
+    #[arg(long, value_name = "DIR")]
+    programs_from: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -72,6 +78,8 @@ enum Row {
     Again,
     /// Frames a second of programs in a guest that is translated, beside its own software; one run.
     Guest,
+    /// An agent that draws and is moved, there and back, over each line: how long its user has no picture, and whether each comes once.
+    Moved,
 }
 
 impl Arguments {
@@ -92,7 +100,10 @@ impl Arguments {
 pub(super) fn measure(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.runs > 0 && arguments.seconds >= 1.0, "a run takes a second or more");
     let mut scratch = Scratch::make("gl")?;
-    let built = Built::make(scratch.path())?;
+    let built = match &arguments.programs_from {
+        Some(programs) => Built::of(programs, scratch.path())?,
+        None => Built::make(scratch.path())?,
+    };
     let wanted = |row| arguments.rows.is_empty() || arguments.rows.contains(&row);
     let mut bars = Vec::new();
     for ms in &arguments.rtts {
@@ -129,6 +140,9 @@ pub(super) fn measure(arguments: &Arguments) -> Result<()> {
     }
     if named(Row::Guest) {
         bars.extend(guest::measure(&built, arguments)?);
+    }
+    if named(Row::Moved) {
+        bars.extend(moved::measure(&built, arguments)?);
     }
     println!();
     bars.iter().for_each(|bar| println!("{}", Bar::line(bar)));

@@ -55,12 +55,18 @@ pub(crate) struct Built {
 }
 
 impl Built {
-    /// Installs what is missing, builds, and puts the library where the loader finds it.
+    /// Installs what is missing, builds, and gives [`Built::of`] that.
     pub(crate) fn make(folder: &Path) -> Result<Self> {
         setup::ensure_gl()?;
         let packages = ["vmgl-proxy", "vmgl-bench", "vmgl-gl"].map(|name| ["--package", name]).concat();
         process::run(workspace::cargo().args(["build", "--quiet", "--release"]).args(packages))?;
-        let built = |name: &str| workspace::target().join("release").join(name);
+        Self::of(&workspace::target().join("release"), folder)
+    }
+
+    /// Programs that are there already; the library is put where the loader finds it.
+    pub(super) fn of(programs: &Path, folder: &Path) -> Result<Self> {
+        let programs = programs.canonicalize()?;
+        let built = |name: &str| programs.join(name);
         let library = folder.join("vmgl");
         fs::create_dir_all(&library)?;
         for name in ["libGLX_vmgl.so.0", "libEGL_vmgl.so.0"] {
@@ -225,18 +231,7 @@ pub(crate) struct World {
 impl World {
     /// With a line of this round trip.
     pub(crate) fn make(scratch: &mut Scratch, built: &Built, rtt_ms: u64) -> Result<Self> {
-        let wan = Wan {
-            rate: RATE,
-            rtt: Duration::from_millis(rtt_ms),
-            jitter: Duration::ZERO,
-            loss: 0.0,
-            queue: None,
-            seed: 1,
-            mtu: 1500,
-            congestion: "cubic".to_owned(),
-            offload: None,
-        };
-        let tunnel = Tunnel::make(&wan.shape())?;
+        let tunnel = Tunnel::make(&wan(rtt_ms).shape())?;
         scratch.guards(&tunnel)?;
         let screen = |port| screen(tunnel.a.command("Xvnc"), tunnel.a.address, port);
         let (shown, plain) = (screen(VNC_PORT)?, screen(VNC_PORT + 1)?);
@@ -390,6 +385,21 @@ impl World {
         let counts = &said[0]["stats64"];
         let bytes = |way: &str| counts[way]["bytes"].as_f64().context("ip told no bytes");
         Ok(bytes("tx")? + bytes("rx")?)
+    }
+}
+
+/// The line between both sides.
+pub(super) fn wan(rtt_ms: u64) -> Wan {
+    Wan {
+        rate: RATE,
+        rtt: Duration::from_millis(rtt_ms),
+        jitter: Duration::ZERO,
+        loss: 0.0,
+        queue: None,
+        seed: 1,
+        mtu: 1500,
+        congestion: "cubic".to_owned(),
+        offload: None,
     }
 }
 

@@ -56,7 +56,7 @@ impl Job {
         let shown = if self == Self::Surfaces { "/tmp/points" } else { "/preview" };
         work.viewer = ["/init", "look", shown].map(str::to_owned).to_vec();
         work.programs.push("stty");
-        work.files.push(("preview", preview().into_bytes()));
+        work.files.push(("preview".to_owned(), preview().into_bytes()));
         Ok(work)
     }
 

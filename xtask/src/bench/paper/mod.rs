@@ -77,7 +77,7 @@ pub(super) fn measure(arguments: &Arguments) -> Result<()> {
     let mut faults = Vec::new();
     if !jobs.is_empty() {
         setup::ensure_all()?;
-        let shape = Shape { wan: arguments.wan.clone(), desk: arguments.desk, programs: programs()? };
+        let shape = Shape { wan: arguments.wan.clone(), desk: Some(arguments.desk), programs: programs()? };
         let began = Instant::now();
         for job in jobs {
             if let Err(error) = one_job(&shape, job, arguments, &kept, &mut faults) {

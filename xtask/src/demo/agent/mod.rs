@@ -44,7 +44,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure_all()?;
     let programs = arguments.programs.clone().map_or_else(build, Ok)?;
     let mut folder = Scratch::make("demo")?;
-    let shape = Shape { wan: arguments.wan.clone(), desk: arguments.desk, programs };
+    let shape = Shape { wan: arguments.wan.clone(), desk: Some(arguments.desk), programs };
     let world = World::make(&shape, &mut folder)?;
     tell(&world, arguments.width).map(|()| ExitCode::SUCCESS)
 }
