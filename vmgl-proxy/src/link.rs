@@ -241,8 +241,8 @@ impl Link {
                 let shown = self.means.display.lock();
                 let given = shown.given.clone().filter(|_| shown.given_newest);
                 drop(shown);
-                if let Some(text) = given {
-                    ClientMessage::CutText(self.clipboard.offer(&text)).write(&mut self.out);
+                if let Some(offer) = given.and_then(|text| self.clipboard.offer_once(&text)) {
+                    ClientMessage::CutText(offer).write(&mut self.out);
                 }
             }
         }

@@ -3,6 +3,9 @@
 //! It hears from the supervisor at the site where the agent is, over a connection that stays ([`Request::Follow`]), so a move
 //! costs no asking and is seen when it happens. Where that breaks it looks for the agent anew.
 //!
+//! A proxy that dies is begun anew, also where that cannot be done at once; only one that ends again and again ends the keeper. The next
+//! `snowbird view` begins another one then.
+//!
 //! Invariant: one an agent and site, by a lock that dies with it; it ends with the agent, and the proxy before it.
 
 use std::fs::File;
@@ -16,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::guide::{Action, Guide, Sight};
-use super::opengl;
+use super::opengl::Door;
 use super::proxy::{Proxy, ProxyError, ask_within, tell};
 use super::way::{Ways, wanted};
 use crate::agent::store::StoreError;
@@ -43,7 +46,7 @@ const SHOWS: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(1);
 /// How often it is looked which screen is wanted.
 const LOOK: Duration = Duration::from_millis(300);
-/// A proxy that ends sooner, so many times, is not started any more.
+/// A proxy that ends sooner, or does not begin, so many times in a row, is not started any more.
 const SHORT: Duration = Duration::from_secs(5);
 const SHORT_MAX: u32 = 3;
 
@@ -80,6 +83,7 @@ struct Keeper {
     agent: String,
     ways: Ways,
     proxy: Proxy,
+    door: Door,
     guide: Guide,
 }
 
@@ -106,11 +110,12 @@ impl Keeper {
                 (proxy, guide)
             }
             None => {
-                let proxy = begin_proxy(&ways.address(&site)?).await?;
+                let proxy = Proxy::start(Path::new(FOLDER), &ways.address(&site)?).await?;
                 (proxy, Guide::of(site, None, false))
             }
         };
-        Ok(Keeper { here, agent: agent.to_owned(), ways, proxy, guide })
+        let door = Door::of(Path::new(FOLDER)).await;
+        Ok(Keeper { here, agent: agent.to_owned(), ways, proxy, door, guide })
     }
 
     /// Until the agent is off.
@@ -136,18 +141,35 @@ impl Keeper {
                         self.guide.did(action);
                     }
                 }
+                never = self.door.keep(Path::new(FOLDER)) => match never {},
                 () = self.proxy.gone() => {
                     short = if since.elapsed() < SHORT { short + 1 } else { 0 };
-                    if short >= SHORT_MAX {
-                        bail!("the display proxy ends again and again");
-                    }
-                    let shown = self.guide.shown().to_owned();
-                    self.proxy = begin_proxy(&self.ways.address(&shown)?).await?;
-                    self.guide = Guide::of(shown, None, false);
+                    self.begin_again(&mut short).await?;
                     since = Instant::now();
                 }
             }
         }
+    }
+
+    /// Another proxy, that shows what the last one did; `short` counts those that did not live long.
+    async fn begin_again(&mut self, short: &mut u32) -> Result<()> {
+        let shown = self.guide.shown().to_owned();
+        let upstream = self.ways.address(&shown)?;
+        let mut why = ProxyError::None;
+        while *short < SHORT_MAX {
+            match Proxy::start(Path::new(FOLDER), &upstream).await {
+                Ok(proxy) => {
+                    self.proxy = proxy;
+                    self.door = Door::of(Path::new(FOLDER)).await;
+                    self.guide = Guide::of(shown, None, false);
+                    return Ok(());
+                }
+                Err(error) => why = error,
+            }
+            *short += 1;
+            sleep(RETRY).await;
+        }
+        Err(why).context("the display proxy ends again and again")
     }
 
     /// An action in the proxy's words.
@@ -160,15 +182,6 @@ impl Keeper {
             Action::Cancel | Action::End => json!({ "do": "cancel" }),
         })
     }
-}
-
-/// A new proxy, with what the user wants of each.
-async fn begin_proxy(upstream: &str) -> Result<Proxy, ProxyError> {
-    let folder = Path::new(FOLDER);
-    let proxy = Proxy::start(folder, upstream).await?;
-    // Where its port is somebody else's now, the screen is there all the same; `view --gl` says why OpenGL is not.
-    opengl::open_again(folder).await.ok();
-    Ok(proxy)
 }
 
 /// What a proxy has that was found, and the ways to it.

@@ -6,23 +6,28 @@
 //! it broke.
 //!
 //! Whether the door is open is the user's word. It is kept in the agent's folder at home with the port, and asked of each proxy that
-//! begins there.
+//! begins there, until it is done ([`Door`]).
 //!
 //! Invariant: the port stays until the user names another one, since the agent's programs know it.
-//! Fault model: the port may be somebody else's by now: then programs find nobody, `snowbird view --gl` says so, and it is tried again with
-//! the next proxy.
+//! Fault model: the port may be somebody else's by now, or the proxy may be slow to answer: then programs find nobody, `snowbird view --gl`
+//! says so, and it is tried again until the door is open.
 
+use std::convert::Infallible;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::time::{Instant, sleep_until};
 
 use super::proxy::{ProxyError, ask};
 use crate::net::GATEWAY_IP;
 
 /// In the agent's folder.
 const FILE: &str = "view-gl.json";
+/// Until a door that could not be opened is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The user's word: OpenGL is drawn here, and the door is this port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,14 +98,36 @@ async fn listen(folder: &Path, port: u16) -> Result<u16, ProxyError> {
     answer["at"].as_str().and_then(port_of).ok_or(ProxyError::Nonsense)
 }
 
-/// Opens the door of a proxy that has just begun, if that is the user's word.
-///
-/// # Errors
-/// [`ProxyError`].
-pub(super) async fn open_again(folder: &Path) -> Result<(), ProxyError> {
-    match Word::read(folder) {
-        Some(word) => listen(folder, word.port).await.map(drop),
-        None => Ok(()),
+/// The door of a proxy that has just begun, or was found.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// When it is tried again; never where it is as the user wants it.
+    due: Option<Instant>,
+}
+
+impl Door {
+    /// Opens it at once, if that is the user's word and can be done.
+    pub(super) async fn of(folder: &Path) -> Door {
+        let mut door = Door { due: None };
+        door.attempt(folder).await;
+        door
+    }
+
+    /// Sees to it that it is opened. It does not end, and nothing is lost where it is not waited for to the end.
+    pub(super) async fn keep(&mut self, folder: &Path) -> Infallible {
+        while let Some(due) = self.due {
+            sleep_until(due).await;
+            self.attempt(folder).await;
+        }
+        std::future::pending().await
+    }
+
+    async fn attempt(&mut self, folder: &Path) {
+        let opened = match Word::read(folder) {
+            Some(word) => listen(folder, word.port).await.map(drop),
+            None => Ok(()),
+        };
+        self.due = opened.err().map(|_| Instant::now() + AGAIN);
     }
 }
 
@@ -142,26 +169,33 @@ mod tests {
         }
     }
 
+    /// A proxy in this folder, that answers.
+    async fn proxy(folder: &Path) -> (tokio::task::JoinHandle<io::Result<()>>, Entrance) {
+        let display = Display::new(vmgl_rfb::Framebuffer::new(8, 8).unwrap());
+        let means = Means { display, tap: Tap::new(None).unwrap(), password: None, pull: false };
+        let ways = Hub::start(Address::Unix(folder.join("nowhere")), means.clone());
+        let renderers = Renderers::new(means.display.clone(), means.tap.clone(), Duration::from_secs(1));
+        let gl = Entrance::new(renderers);
+        let doors = ctl::Doors { gl: Some(gl.clone()), ..ctl::Doors::default() };
+        let path = folder.join(CTL);
+        let serving = tokio::spawn(async move { ctl::serve(&path, doors, ways, means).await });
+        eventually("it answers", async || ask(folder, &json!({ "do": "gl" })).await.is_ok()).await;
+        (serving, gl)
+    }
+
+    async fn eventually(what: &str, cond: impl AsyncFn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !cond().await {
+            assert!(Instant::now() < end, "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     #[tokio::test]
     async fn the_port_stays_until_another_is_named_and_a_new_proxy_has_it_too() {
         let folder = tempfile::tempdir().unwrap();
-        let proxy = |folder: &Path| {
-            let display = Display::new(vmgl_rfb::Framebuffer::new(8, 8).unwrap());
-            let means = Means { display, tap: Tap::new(None).unwrap(), password: None, pull: false };
-            let ways = Hub::start(Address::Unix(folder.join("nowhere")), means.clone());
-            let renderers = Renderers::new(means.display.clone(), means.tap.clone(), Duration::from_secs(1));
-            let gl = Entrance::new(renderers);
-            let doors = ctl::Doors { gl: Some(gl.clone()), ..ctl::Doors::default() };
-            let path = folder.join(CTL);
-            (tokio::spawn(async move { ctl::serve(&path, doors, ways, means).await }), gl)
-        };
-        let (serving, door) = proxy(folder.path());
-        let end = std::time::Instant::now() + Duration::from_secs(60);
-        while matches!(ask(folder.path(), &json!({ "do": "gl" })).await, Err(ProxyError::None)) {
-            assert!(std::time::Instant::now() < end, "no proxy");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        open_again(folder.path()).await.unwrap();
+        let (serving, door) = proxy(folder.path()).await;
+        Door::of(folder.path()).await;
         assert_eq!(door.at(), None, "nobody has asked for it");
         let port = open(folder.path(), None).await.unwrap();
         assert_eq!(open(folder.path(), Some(port)).await.unwrap(), port);
@@ -171,14 +205,33 @@ mod tests {
         assert!(door.shut());
         serving.abort();
         std::fs::remove_file(folder.path().join(CTL)).unwrap();
-        let (_serving, door) = proxy(folder.path());
-        while open_again(folder.path()).await.is_err() {
-            assert!(std::time::Instant::now() < end, "the port is not to be had again");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let (_serving, door) = proxy(folder.path()).await;
+        eventually("the port is to be had again", async || {
+            Door::of(folder.path()).await;
+            door.at().is_some()
+        })
+        .await;
         assert_eq!(door.at(), Some(format!("tcp:127.0.0.1:{other}")));
         shut(folder.path()).await.unwrap();
         assert_eq!((door.at(), Word::read(folder.path())), (None, None));
         shut(folder.path()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_door_whose_port_is_somebody_elses_is_opened_once_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let foreign = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = foreign.local_addr().unwrap();
+        Word { port: at.port() }.keep(folder.path()).unwrap();
+        let (_serving, entrance) = proxy(folder.path()).await;
+        let mut door = Door::of(folder.path()).await;
+        assert_eq!(entrance.at(), None, "somebody else has the port");
+        drop(foreign);
+        let opened = eventually("the door is open", async || entrance.at().is_some());
+        tokio::select! {
+            never = door.keep(folder.path()) => match never {},
+            () = opened => {}
+        }
+        assert_eq!(entrance.at(), Some(format!("tcp:{at}")));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! It outlives whoever started it. The kernel says who listens at its socket, so no file with a process id can be wrong.
 //!
-//! Fault model: it may be missing, end at any time, hang (every question has a time-out), or say something that is no answer.
+//! Fault model: it may be missing, end at any time, hang (every question has a time-out), or say something that is no answer. Of one that
+//! dies the system closes what was opened last first: conversations with it have ended before its socket stops to take new ones.
 
 use std::fs::File;
 use std::io;
@@ -86,11 +87,21 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// The one that runs in this folder.
+    /// The one that runs in this folder; one that is just ending is waited for, and is none.
     ///
     /// # Errors
     /// [`ProxyError`]; [`ProxyError::None`] if there is none.
     pub(super) async fn found(folder: &Path) -> Result<Proxy, ProxyError> {
+        let end = Instant::now() + SOON;
+        loop {
+            match Proxy::met(folder).await {
+                Err(ProxyError::Io(_)) if Instant::now() < end => tokio::time::sleep(LOOK).await,
+                other => return other,
+            }
+        }
+    }
+
+    async fn met(folder: &Path) -> Result<Proxy, ProxyError> {
         let life = reach(folder).await?;
         let pid = rustix::net::sockopt::socket_peercred(&life).map_err(io::Error::from)?.pid;
         let status = ask(folder, &json!({ "do": "status" })).await?;
@@ -252,5 +263,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(ask(folder.path(), &json!(1)).await, Err(ProxyError::None)));
         assert!(matches!(ask(&folder.path().join("none"), &json!(1)).await, Err(ProxyError::None)));
+    }
+
+    /// Takes some conversations and ends them without a word, as one that dies; then the next one is there, or none.
+    async fn dies(listener: UnixListener, is_followed: bool) {
+        for _ in 0..3 {
+            drop(listener.accept().await.unwrap());
+        }
+        while is_followed {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            tokio::spawn(async move {
+                while next_line(&mut stream, ANSWER_MAX).await.unwrap().is_some() {
+                    stream.write_all(b"{\"ok\":{\"viewers\":1}}\n").await.unwrap();
+                }
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_is_just_ending_is_none_and_the_next_one_is_found() {
+        for is_followed in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let listener = UnixListener::bind(folder.path().join(CTL)).unwrap();
+            tokio::spawn(dies(listener, is_followed));
+            let found = Proxy::found(folder.path()).await;
+            match found {
+                Ok(proxy) => assert!(is_followed && proxy.status["viewers"] == 1, "{:?}", proxy.status),
+                Err(error) => assert!(!is_followed && matches!(error, ProxyError::None), "{error}"),
+            }
+        }
     }
 }

@@ -88,7 +88,7 @@ fn root(world: &World, port: u16) -> Vec<Extra> {
     let script = format!(
         "Xvfb :0 -screen 0 320x240x24 -extension GLX -nolisten tcp &\n\
          export DISPLAY=:0 __GLX_VENDOR_LIBRARY_NAME=vmgl VMGL_GL={} VMGL_GL_PATIENCE=120\n\
-         until {PROGRAM} {STOP} /dev/ttyS0; do sleep 0.3; done\n",
+         until {PROGRAM} {STOP} /dev/ttyS0 2> /dev/ttyS0; do sleep 0.3; done\n",
         manager::display::opengl::inside(port)
     );
     files.insert("/begin".into(), (0o755, script.into_bytes()));
@@ -124,6 +124,17 @@ fn pictures(ctl: &Path) -> u64 {
 fn goes_on(ctl: &Path, what: &str) {
     let before = pictures(ctl);
     eventually(what, || pictures(ctl) > before + 10);
+}
+
+/// A test that fails shows how the programs at the desk stand.
+struct Shown<'a>(&'a Path);
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- programs at the desk: {:?}", programs(self.0));
+        }
+    }
 }
 
 /// Measures the longest time without a picture at the desk.
@@ -162,9 +173,13 @@ fn an_agents_opengl_is_drawn_at_the_desk_through_its_moves_each_picture_once() {
     let (port, world) = (free_port(), World::new());
     let root = root(&world, port);
     let world = world.with_agent_that_has(&root, "256M");
-    let view = world.ok("a", &["view", AGENT, "--print", &format!("--gl={port}")]);
+    let mut view = world.command("a", &["view", AGENT, "--print", &format!("--gl={port}")]);
+    // What a test that fails shows of the proxy.
+    let view = view.env("RUST_LOG", "vmgl_proxy=info").output().unwrap();
+    let view: Value = serde_json::from_slice(&view.stdout).unwrap();
     assert_eq!(view["gl"], format!("tcp:10.0.2.2:{port}"), "{view}");
     let ctl = world.home("a").join("agents").join(AGENT).join("view.ctl");
+    let _shown = Shown(&ctl);
     let first = eventually_some("the agent's program draws at the desk", || program(&ctl));
     goes_on(&ctl, "pictures come while it is at home");
 
@@ -198,6 +213,12 @@ fn an_agents_opengl_is_drawn_at_the_desk_through_its_moves_each_picture_once() {
     let once =
         last["commands"].as_u64().zip(drawn).and_then(|(all, drawn)| all.checked_sub(drawn * COMMANDS));
     assert!(once.is_some_and(|once| once < COMMANDS_ONCE), "{last}");
+
+    // It draws nothing any more, and notices all the same that its line broke.
+    world.processes("snowbird-gateway").into_iter().for_each(kill);
+    eventually("the desk hears that the line broke", || program(&ctl).is_none());
+    let again = eventually_some("it comes by another gateway without drawing", || program(&ctl));
+    assert_eq!(named(&again), named(&first), "the same program, the same renderer: {again}");
 
     // The next proxy has the same door, and the program finds it.
     world.processes("vmgl-proxy").into_iter().for_each(kill);

@@ -20,6 +20,8 @@ use crate::boot;
 
 /// Only a failure takes so long.
 pub const SOON: Duration = Duration::from_secs(60);
+/// Of a log, what a test that fails shows.
+const LOG_END: usize = 4000;
 /// Bytes of memory that a link carries before it is held.
 const SOME: u64 = 1 << 20;
 /// The agent's name.
@@ -397,13 +399,18 @@ impl Drop for World {
         if std::thread::panicking() {
             for site in ["a", "b"] {
                 eprintln!("--- at {site}: {}", shown(&self.run(site, &["log", AGENT])));
-                let log = self.home(site).join("agents").join(AGENT).join("qemu.log");
-                eprintln!("{}", std::fs::read_to_string(log).unwrap_or_default());
+                for log in ["qemu.log", "view.log", "daemons.log"] {
+                    let said = std::fs::read(self.home(site).join("agents").join(AGENT).join(log));
+                    let said = said.unwrap_or_default();
+                    let end = &said[said.len().saturating_sub(LOG_END)..];
+                    eprintln!("{log}: {}", String::from_utf8_lossy(end));
+                }
             }
-            eprintln!(
-                "--- judge: {:?}",
-                self.judge.told.lock().unwrap().lines.iter().rev().take(30).collect::<Vec<_>>()
-            );
+            let told = self.judge.told.lock().unwrap();
+            let (counted, said): (Vec<_>, Vec<_>) =
+                told.lines.iter().rev().partition(|line| line.contains(": at "));
+            eprintln!("--- judge, the newest first: {:?}", counted.into_iter().take(10).collect::<Vec<_>>());
+            eprintln!("{:?}", said.into_iter().take(40).collect::<Vec<_>>());
         }
         self.judge.end.store(true, Ordering::SeqCst);
         // Supervisors, QEMUs and keepers are daemons of this folder.

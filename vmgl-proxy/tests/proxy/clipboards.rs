@@ -155,3 +155,23 @@ fn of_texts_of_viewers_and_servers_the_newest_lasts_through_changes_of_servers()
     proxy.ctl(&["rehome", &unix(&a.path)]).unwrap();
     eventually("the first has it too", || (paste(&a.display) == "the viewer's newest").then_some(()));
 }
+
+/// A page's field gives a text with each key, and may answer all questions with the last one.
+#[test]
+fn a_viewers_late_answer_takes_no_place_of_what_the_server_has_copied_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Xvnc::start(dir.path().join("a"), "400x300");
+    let proxy = Proxy::start(dir.path(), &server.path, &[]);
+    proxy.attached();
+    let mut viewer = Viewer::of(&proxy.door, extended()).unwrap();
+    say(&mut viewer, Clipboard::Notify(Clipboard::TEXT));
+    give(&mut viewer, TEXT);
+    eventually("X has the viewer's text", || (paste(&server.display) == TEXT).then_some(()));
+    viewer.heard.clear();
+    copy(&server.display, "the server's");
+    told("the server's", &mut viewer, is(Clipboard::Notify(Clipboard::TEXT)));
+    say(&mut viewer, Clipboard::Provide(Some(TEXT.to_owned())));
+    viewer.say(&ClientMessage::Key { down: true, keysym: 0x61 });
+    eventually("what came before the key is done", || (server.held() == ["key[38]"]).then_some(()));
+    assert_eq!(paste(&server.display), "the server's");
+}

@@ -394,6 +394,6 @@ impl Link {
 
 /// A line for whoever started the program.
 pub(crate) fn log(line: std::fmt::Arguments<'_>) {
-    // Nobody may be listening.
-    let _told = writeln!(std::io::stderr(), "vmgl: {line}");
+    // In one piece: other processes may write there, too. Nobody may be listening.
+    let _told = std::io::stderr().write_all(format!("vmgl: {line}\n").as_bytes());
 }

@@ -1,14 +1,23 @@
 //! A socket of either kind, and where the renderer is.
+//!
+//! A program may draw nothing for hours, and whoever carries its connection may die and be replaced meanwhile: nobody would notice until
+//! the next picture, and at the desk the last one is taken away. So where nothing is on its way the system asks for a sign of life; the
+//! next carrier says that it knows of no such connection. Silence is a line that is away, and ends nothing here ([`SIGNS`]).
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where the renderer is looked for when nobody says.
 const USUAL: &str = "/run/vmgl/gl.sock";
+/// After so many seconds of silence a sign of life is asked for, and as often again.
+const QUIET: libc::c_int = 5;
+/// How many of them may be without an answer: the most that the system takes, ten minutes.
+const SIGNS: libc::c_int = 127;
 
 /// Where the renderer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +72,7 @@ impl Socket {
                     match TcpStream::connect_timeout(&address, patience) {
                         Ok(socket) => {
                             socket.set_nodelay(true)?;
+                            watch(&socket)?;
                             return Ok(Self::Tcp(socket));
                         }
                         Err(error) => last = error,
@@ -98,6 +108,22 @@ impl Socket {
     }
 }
 
+/// Has the system notice that a connection is known no more.
+fn watch(socket: &TcpStream) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, QUIET)?;
+    set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, QUIET)?;
+    set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, SIGNS)
+}
+
+fn set(socket: &TcpStream, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of_val(&value)).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is the socket's, which lives; the value is as long as is said, and is only read.
+    let done =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), length) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Nothing came in the time that was given.
 pub(super) fn is_patience(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
@@ -127,7 +153,35 @@ impl Write for Socket {
 
 #[cfg(test)]
 mod tests {
-    use super::Place;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    use super::{Place, QUIET, SIGNS, Socket};
+
+    /// What the system has for an option of this socket's.
+    fn option(socket: &TcpStream, level: libc::c_int, name: libc::c_int) -> libc::c_int {
+        let (mut value, mut length) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+        // SAFETY: the descriptor is the socket's, which lives; the value is as long as is said.
+        let done = unsafe {
+            libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length)
+        };
+        assert_eq!(done, 0);
+        value
+    }
+
+    #[test]
+    fn the_system_notices_that_a_connection_is_known_no_more_though_nothing_is_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = Place::Tcp(listener.local_addr().unwrap().to_string());
+        let Socket::Tcp(socket) = Socket::connect(&place, Duration::from_secs(60)).unwrap() else {
+            panic!("it is TCP")
+        };
+        assert_ne!(option(&socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE), 0);
+        let tcp = |name| option(&socket, libc::IPPROTO_TCP, name);
+        let all = [libc::TCP_KEEPIDLE, libc::TCP_KEEPINTVL, libc::TCP_KEEPCNT].map(tcp);
+        assert_eq!(all, [QUIET, QUIET, SIGNS]);
+    }
 
     #[test]
     fn a_place_is_a_path_or_a_host_with_a_port() {
