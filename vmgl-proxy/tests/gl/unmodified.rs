@@ -187,3 +187,49 @@ fn a_program_that_the_library_is_preloaded_into_draws_by_it_and_nobody_is_asked_
     desk.viewer
         .sees("gears", |shown| shown.crop(place).pixels().iter().filter(|pixel| **pixel != 0).count() > 4000);
 }
+
+/// What a program says that asks for its state, until it says that it is done; it stays.
+fn asked(mut command: Command) -> (Running, Vec<String>) {
+    let mut running = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(running.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let said = lines.take_while(|line| line != "asked").collect();
+    (running, said)
+}
+
+/// The numbers of a line, and what stands before them.
+fn numbers(line: &str) -> (&str, Vec<f64>) {
+    let (what, numbers) = line.split_once(": ").unwrap_or((line, ""));
+    (what, numbers.split(' ').filter_map(|number| number.parse().ok()).collect())
+}
+
+#[test]
+fn lights_and_materials_are_answered_as_the_renderer_would_without_asking_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = build(dir.path(), "asks", &["-l:libGL.so.1", "-l:libX11.so.6"]);
+    let screen = Xvfb::start("320x240");
+    let desk = Desk::new("320x240");
+    let mut local = Command::new(&program);
+    local.env("DISPLAY", &screen.display).env("LIBGL_ALWAYS_SOFTWARE", "1");
+    let (_alone, truth) = asked(local);
+    let (far, said) = asked(travelling(&desk, &program));
+    assert_eq!(said.len(), truth.len());
+    assert!(truth.len() > 200, "{truth:?}");
+    let mut when = "";
+    for (here, there) in said.iter().zip(&truth) {
+        let ((name, is), (wanted, should)) = (numbers(here), numbers(there));
+        when = if is.is_empty() { name } else { when };
+        let is_same = is.iter().zip(&should).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1.0));
+        assert!(name == wanted && is.len() == should.len() && is_same, "{when}: {here} instead of {there}");
+    }
+    let stat = eventually("its picture is counted, and what it waited for", || {
+        let stat = desk.stat();
+        let programs = stat["programs"].as_array()?;
+        let its = programs.iter().find(|it| it["pid"] == far.0.id() && it["frames"] == 1)?;
+        Some(its.clone())
+    });
+    let waits = stat["waits"].as_object().unwrap();
+    assert!(
+        !waits.keys().any(|name| name.starts_with("glGetLight") || name.starts_with("glGetMaterial")),
+        "{stat}"
+    );
+}

@@ -1,6 +1,6 @@
 //! What is asked of the state, of strings and of errors.
 
-use vmgl_gl_stream::Command;
+use vmgl_gl_stream::{Command, size};
 
 use crate::core::{Cx, INVALID_ENUM, INVALID_VALUE};
 use crate::entries::Address;
@@ -95,6 +95,49 @@ pub(crate) unsafe fn get_doublev(cx: &mut Cx<'_>, pname: u32, data: *mut f64) {
     // SAFETY: the caller's.
     unsafe {
         ask_into(cx, data.cast(), capacity, |reply| Command::GetDoublev { reply, pname, data_cap: capacity });
+    }
+}
+
+/// Bytes of so many floats; an error of the program's where its name has none.
+fn capacity(cx: &mut Cx<'_>, count: Option<usize>) -> Option<u32> {
+    let bytes = size::bytes(count, 4).and_then(|bytes| u32::try_from(bytes).ok());
+    if bytes.is_none() {
+        cx.error(INVALID_ENUM);
+    }
+    bytes
+}
+
+pub(crate) unsafe fn get_lightfv(cx: &mut Cx<'_>, light: u32, pname: u32, params: *mut f32) {
+    if let Some(values) = cx.state.get_light(light, pname) {
+        // SAFETY: the caller's.
+        return unsafe { raw::set_all(params, values.iter().map(float)) };
+    }
+    let Some(params_cap) = capacity(cx, size::light(pname)) else { return };
+    // SAFETY: the caller's.
+    unsafe {
+        ask_into(cx, params.cast(), params_cap, |reply| Command::GetLightfv {
+            reply,
+            light,
+            pname,
+            params_cap,
+        });
+    }
+}
+
+pub(crate) unsafe fn get_materialfv(cx: &mut Cx<'_>, face: u32, pname: u32, params: *mut f32) {
+    if let Some(values) = cx.state.get_material(face, pname) {
+        // SAFETY: the caller's.
+        return unsafe { raw::set_all(params, values.iter().map(float)) };
+    }
+    let Some(params_cap) = capacity(cx, size::material(pname)) else { return };
+    // SAFETY: the caller's.
+    unsafe {
+        ask_into(cx, params.cast(), params_cap, |reply| Command::GetMaterialfv {
+            reply,
+            face,
+            pname,
+            params_cap,
+        });
     }
 }
 

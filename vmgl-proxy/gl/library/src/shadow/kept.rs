@@ -155,6 +155,11 @@ impl Kept {
         command.encode(&mut record.bytes);
     }
 
+    /// The command that set a piece last: its place in their order, the matrix that it depends on, and itself.
+    pub(crate) fn last(&self, key: Key) -> Option<(u64, Option<&Matrix>, &[u8])> {
+        self.records.get(&key).map(|record| (record.order, record.matrix.as_deref(), &record.bytes[..]))
+    }
+
     /// Takes from others all that belongs to the groups.
     pub(crate) fn restore(&mut self, from: &Self, groups: u32) {
         self.records.retain(|_, record| record.groups & groups == 0);

@@ -68,6 +68,7 @@ impl Recording {
                 | Command::PopAttrib
                 | Command::CallList { .. }
                 | Command::CallLists { .. }
+                | Command::ColorMaterial { .. }
                 | Command::Disable { cap: 0x0b57 }
         );
         if orders {

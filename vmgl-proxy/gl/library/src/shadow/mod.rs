@@ -12,6 +12,7 @@ pub(crate) mod bindings;
 mod feedback;
 pub(crate) mod get;
 pub(crate) mod kept;
+mod lights;
 pub(crate) mod lists;
 pub(crate) mod matrix;
 pub(crate) mod objects;

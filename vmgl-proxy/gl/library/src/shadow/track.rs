@@ -13,7 +13,7 @@ use super::values::{self, slot};
 use super::{Attributes, Group, State};
 
 /// Numbers of an array of the program's.
-fn floats<const N: usize>(bytes: &[u8]) -> [f64; N] {
+pub(super) fn floats<const N: usize>(bytes: &[u8]) -> [f64; N] {
     let mut values = [0.0; N];
     for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<4>().0) {
         *value = f64::from(f32::from_le_bytes(*bytes));
@@ -35,6 +35,12 @@ fn integers(bytes: &[u8]) -> [f64; 4] {
         *value = f64::from(i32::from_le_bytes(*bytes));
     }
     values
+}
+
+/// Integers, which stand for -1 to 1 where a colour is meant.
+pub(super) fn signed(colour: bool, bytes: &[u8]) -> [f64; 4] {
+    let values = integers(bytes);
+    if colour { values.map(|value| (2.0 * value + 1.0) / 4_294_967_295.0) } else { values }
 }
 
 fn unit_interval(values: [f64; 4]) -> [f64; 4] {
@@ -183,28 +189,23 @@ impl State {
             Command::End => self.begun = None,
             Command::ShadeModel { mode } => self.values.set(const { slot(0x0b54) }, mode),
             Command::ColorMaterial { face, mode } => {
+                self.leave_material();
                 self.values.set(const { slot(0x0b55) }, face);
                 self.values.set(const { slot(0x0b56) }, mode);
             }
             Command::Fogf { pname, param } => self.fog(pname, [param.into(), 0.0, 0.0, 0.0]),
             Command::Fogi { pname, param } => self.fog(pname, [param.into(), 0.0, 0.0, 0.0]),
             Command::Fogfv { pname, params } => self.fog(pname, floats(params)),
-            Command::Fogiv { pname, params } => self.fog(pname, Self::signed(pname == 0x0b66, params)),
+            Command::Fogiv { pname, params } => self.fog(pname, signed(pname == 0x0b66, params)),
             Command::LightModelf { pname, param } => self.light_model(pname, [param.into(), 0.0, 0.0, 0.0]),
             Command::LightModeli { pname, param } => self.light_model(pname, [param.into(), 0.0, 0.0, 0.0]),
             Command::LightModelfv { pname, params } => self.light_model(pname, floats(params)),
             Command::LightModeliv { pname, params } => {
-                self.light_model(pname, Self::signed(pname == 0x0b53, params));
+                self.light_model(pname, signed(pname == 0x0b53, params));
             }
             _ => return false,
         }
         true
-    }
-
-    /// Integers, which stand for -1 to 1 where a colour is meant.
-    fn signed(colour: bool, bytes: &[u8]) -> [f64; 4] {
-        let values = integers(bytes);
-        if colour { values.map(|value| (2.0 * value + 1.0) / 4_294_967_295.0) } else { values }
     }
 
     fn fog(&mut self, pname: u32, values: [f64; 4]) {
@@ -234,7 +235,9 @@ impl State {
             let (unit, bit) = (self.unit(), 1 << (cap - 0x0c60));
             unit.generated = if on { unit.generated | bit } else { unit.generated & !bit };
         } else if values::find(cap).is_some() {
-            self.leave_material(cap, on);
+            if cap == 0x0b57 && !on {
+                self.leave_material();
+            }
             self.values.switch(cap, on);
         } else {
             let command = if on { Command::Enable { cap } } else { Command::Disable { cap } };
@@ -243,9 +246,8 @@ impl State {
     }
 
     /// A material that followed the current colour stays as it is when it follows no longer.
-    fn leave_material(&mut self, cap: u32, on: bool) {
-        const COLOR_MATERIAL: usize = slot(0x0b57);
-        if cap != 0x0b57 || on || self.values.get(COLOR_MATERIAL)[0] == 0.0 {
+    fn leave_material(&mut self) {
+        if self.values.get(const { slot(0x0b57) })[0] == 0.0 {
             return;
         }
         let number = |name: usize| super::get::whole(self.values.get(name)[0]);
