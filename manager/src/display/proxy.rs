@@ -270,7 +270,10 @@ mod tests {
         for _ in 0..3 {
             drop(listener.accept().await.unwrap());
         }
-        while is_followed {
+        if !is_followed {
+            return;
+        }
+        loop {
             let mut stream = BufReader::new(listener.accept().await.unwrap().0);
             tokio::spawn(async move {
                 while next_line(&mut stream, ANSWER_MAX).await.unwrap().is_some() {

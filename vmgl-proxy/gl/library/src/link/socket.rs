@@ -161,7 +161,7 @@ mod tests {
 
     /// What the system has for an option of this socket's.
     fn option(socket: &TcpStream, level: libc::c_int, name: libc::c_int) -> libc::c_int {
-        let (mut value, mut length) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+        let (mut value, mut length) = (0, libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap());
         // SAFETY: the descriptor is the socket's, which lives; the value is as long as is said.
         let done = unsafe {
             libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length)
