@@ -2,6 +2,7 @@
 //! disk.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -112,7 +113,7 @@ impl Keeper {
     }
 
     /// Answers [`Ask::Grant`]: resident, durably, before *done* is said.
-    pub(crate) async fn take_grant(&self, attempt: Attempt) -> Result<Answer, Refusal> {
+    pub(crate) async fn take_grant(self: &Arc<Self>, attempt: Attempt) -> Result<Answer, Refusal> {
         let began = Instant::now();
         let engine = &self.engine;
         let granted = apply_named(engine, move |meta| {
@@ -213,7 +214,7 @@ impl Keeper {
     }
 
     /// This site prepared and heard no more: was it released? Then it is resident now.
-    async fn finish_prepared(&self, attempt: Attempt) -> Result<bool, Refusal> {
+    async fn finish_prepared(self: &Arc<Self>, attempt: Attempt) -> Result<bool, Refusal> {
         // Where it does not answer, the disk may be elsewhere by now.
         let Ok(there) = self.peers.standing_of(attempt.from).await else { return Ok(false) };
         learn(&self.engine, &there.facts).await?;

@@ -1,5 +1,6 @@
 //! `takeover`: the resident is lost for good, and a person says so. What would be given up is told first.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -92,7 +93,7 @@ impl Keeper {
     ///
     /// # Errors
     /// A [`Refusal`] that says why not and what to do instead.
-    pub async fn take_over(&self, options: TakeoverOptions) -> Result<TakeoverReport, Refusal> {
+    pub async fn take_over(self: &Arc<Self>, options: TakeoverOptions) -> Result<TakeoverReport, Refusal> {
         let _giving = self.giving.lock().await;
         let meta = self.engine.meta();
         if meta.is_resident() && options.accept_old {

@@ -12,6 +12,7 @@ pub mod control;
 mod ending;
 mod leave;
 mod map;
+mod partitions;
 pub mod process;
 mod publisher;
 mod scrub;

@@ -71,6 +71,10 @@ impl Keeper {
             Refusal::failed(&e)
                 .hint("attach with --nbd where this kernel has no ublk (Linux 6.0 or later has it)")
         })?;
+        // Its reads of a table that is elsewhere were refused, or given up.
+        if standby == Standby::No && !self.engine.has(0) {
+            self.look_for_partitions(device.path());
+        }
         let report =
             AttachReport { device: Some(device.path().to_owned()), uri: None, pid: std::process::id() };
         Ok(Attached { report, running: Running::Ublk(device) })
@@ -119,21 +123,27 @@ impl Keeper {
     /// is back.
     pub(super) async fn demote(&self) {
         let Some(device) = self.attached_as().await.and_then(|r| r.device) else { return };
-        let dropped = tokio::task::spawn_blocking(move || ublk::flush_caches(&device, ORPHAN));
+        let dropped = tokio::task::spawn_blocking(move || {
+            ublk::flush_caches(&device, ORPHAN).and_then(|()| ublk::reread_partitions(&device, ORPHAN))
+        });
         if let Ok(Err(e)) = dropped.await {
             // Its partitions are looked for, too, and cannot be read.
             tracing::debug!(error = %e, "the kernel's caches of a device that stays were dropped");
         }
     }
 
-    /// After a grant: a standby's caches hold what was read as errors or zeros before.
-    pub(crate) async fn promote(&self) {
+    /// After a grant: a standby's caches hold what was read as errors or zeros before, and nobody knows its partitions.
+    pub(crate) async fn promote(self: &Arc<Self>) {
         let Some(device) = self.attached_as().await.and_then(|r| r.device) else { return };
-        let done = tokio::task::spawn_blocking(move || {
-            ublk::flush_caches(&device, ORPHAN).and_then(|()| ublk::reread_partitions(&device, ORPHAN))
-        });
+        let path = device.clone();
+        let done = tokio::task::spawn_blocking(move || ublk::flush_caches(&path, ORPHAN));
         if let Ok(Err(e)) = done.await {
             tracing::warn!(error = %e, "the kernel's caches of the standby could not be dropped");
+        }
+        let looking = self.look_for_partitions(&device);
+        // Whoever mounts one after the move finds it. What is far is not waited for: the giving site waits for this.
+        if self.has_ends() && tokio::time::timeout(ORPHAN, looking).await.is_err() {
+            tracing::warn!("the kernel has not read the partition table of the standby yet");
         }
     }
 }

@@ -11,6 +11,12 @@ use crate::engine::Engine;
 #[error("this wandisk was built without ublk")]
 pub(super) struct UblkError;
 
+impl UblkError {
+    pub(super) fn is_failed_read(self) -> bool {
+        false
+    }
+}
+
 /// What a kernel's ublk can do.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Features {}

@@ -9,22 +9,19 @@ use crate::control::bounded;
 use crate::error::{Step, UblkError};
 use crate::sys;
 
-/// Drops all cached blocks of the device at `path` and has its partition table read again: for a standby that has
-/// become resident, whose readers saw errors until now. Call it once reads succeed.
+/// Drops all cached blocks of the device at `path`: for a standby that has become resident, whose readers saw errors
+/// until now. Reads nothing.
 ///
 /// # Errors
-/// If the device cannot be opened, a partition of it is in use, or `deadline` passes.
+/// If the device cannot be opened, or `deadline` passes.
 pub fn flush_caches(path: &Path, deadline: Duration) -> Result<(), UblkError> {
-    on_device(path, deadline, |device| {
-        sys::flush_buffers(device)?;
-        Ok(sys::reread_partitions(device)?)
-    })
+    on_device(path, deadline, |device| Ok(sys::flush_buffers(device)?))
 }
 
 /// Has the partition table of the device at `path` read again.
 ///
 /// # Errors
-/// As [`flush_caches`].
+/// If the device cannot be opened, its table cannot be read, a partition of it is in use, or `deadline` passes.
 pub fn reread_partitions(path: &Path, deadline: Duration) -> Result<(), UblkError> {
     on_device(path, deadline, |device| Ok(sys::reread_partitions(device)?))
 }

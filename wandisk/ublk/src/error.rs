@@ -190,6 +190,13 @@ impl fmt::Display for Shape {
 }
 
 impl UblkError {
+    /// Whether a block device was asked and could not read what it was asked for.
+    #[must_use]
+    pub fn is_failed_read(&self) -> bool {
+        let errno = rustix::io::Errno::IO.raw_os_error();
+        matches!(self, UblkError::File { source, .. } if source.raw_os_error() == Some(errno))
+    }
+
     /// An error of libublk, as the errno that it wraps where there is one.
     pub(crate) fn library(step: Step, e: libublk::UblkError) -> UblkError {
         match e {

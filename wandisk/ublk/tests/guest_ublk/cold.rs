@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use wandisk_io::{IoError, Op};
-use wandisk_ublk::{Device, Options, flush_caches};
+use wandisk_ublk::{Device, Options, flush_caches, reread_partitions};
 
 use crate::lab::{Asked, CHUNK, Cold, Direct, LONG, Lab, LabDisk, MIB, errno, eventually, options, sh};
 
@@ -98,7 +98,7 @@ fn a_disk_whose_first_chunk_is_far_away_starts_and_has_its_partitions_later() {
     assert!(!std::path::Path::new(&partition).exists());
 
     disk.set_cold(Cold::Open);
-    flush_caches(device.path(), LONG).unwrap();
+    reread_partitions(device.path(), LONG).unwrap();
     eventually("the partition is there", || std::path::Path::new(&partition).exists());
     device.stop(LONG).unwrap();
 }
