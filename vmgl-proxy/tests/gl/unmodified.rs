@@ -189,8 +189,8 @@ fn a_program_that_the_library_is_preloaded_into_draws_by_it_and_nobody_is_asked_
 }
 
 /// What a program says that asks for its state, until it says that it is done; it stays.
-fn asked(mut command: Command) -> (Running, Vec<String>) {
-    let mut running = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+fn asked(mut command: Command, what: &str) -> (Running, Vec<String>) {
+    let mut running = Running(command.arg(what).stdout(Stdio::piped()).spawn().unwrap());
     let lines = BufReader::new(running.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let said = lines.take_while(|line| line != "asked").collect();
     (running, said)
@@ -202,18 +202,18 @@ fn numbers(line: &str) -> (&str, Vec<f64>) {
     (what, numbers.split(' ').filter_map(|number| number.parse().ok()).collect())
 }
 
-#[test]
-fn lights_and_materials_are_answered_as_the_renderer_would_without_asking_it() {
+/// Runs a program that asks, here and at a desk: both are told the same. What the one at the desk has waited for, and how many
+/// answers each got.
+fn asks_alike(what: &str) -> (serde_json::Map<String, serde_json::Value>, usize) {
     let dir = tempfile::tempdir().unwrap();
     let program = build(dir.path(), "asks", &["-l:libGL.so.1", "-l:libX11.so.6"]);
     let screen = Xvfb::start("320x240");
     let desk = Desk::new("320x240");
     let mut local = Command::new(&program);
     local.env("DISPLAY", &screen.display).env("LIBGL_ALWAYS_SOFTWARE", "1");
-    let (_alone, truth) = asked(local);
-    let (far, said) = asked(travelling(&desk, &program));
+    let (_alone, truth) = asked(local, what);
+    let (far, said) = asked(travelling(&desk, &program), what);
     assert_eq!(said.len(), truth.len());
-    assert!(truth.len() > 200, "{truth:?}");
     let mut when = "";
     for (here, there) in said.iter().zip(&truth) {
         let ((name, is), (wanted, should)) = (numbers(here), numbers(there));
@@ -227,9 +227,27 @@ fn lights_and_materials_are_answered_as_the_renderer_would_without_asking_it() {
         let its = programs.iter().find(|it| it["pid"] == far.0.id() && it["frames"] == 1)?;
         Some(its.clone())
     });
-    let waits = stat["waits"].as_object().unwrap();
-    assert!(
-        !waits.keys().any(|name| name.starts_with("glGetLight") || name.starts_with("glGetMaterial")),
-        "{stat}"
-    );
+    (stat["waits"].as_object().unwrap().clone(), truth.len())
+}
+
+#[test]
+fn lights_and_materials_are_answered_as_the_renderer_would_without_asking_it() {
+    let (waits, answers) = asks_alike("lights");
+    assert!(answers > 300, "{answers}");
+    let of_these = |name: &String| name.starts_with("glGetLight") || name.starts_with("glGetMaterial");
+    assert!(!waits.keys().any(of_these), "{waits:?}");
+}
+
+#[test]
+fn levels_of_textures_are_answered_as_the_renderer_would_without_asking_it() {
+    let (waits, answers) = asks_alike("levels");
+    assert!(answers > 1000, "{answers}");
+    assert!(!waits.keys().any(|name| name.starts_with("glGetTexLevel")), "{waits:?}");
+}
+
+#[test]
+fn what_a_driver_chooses_of_a_level_is_asked_of_the_renderer_and_counted() {
+    let (waits, answers) = asks_alike("chosen");
+    assert!(answers > 400, "{answers}");
+    assert!(waits.contains_key("glGetTexLevelParameteriv"), "{waits:?}");
 }

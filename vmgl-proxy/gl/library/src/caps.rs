@@ -206,14 +206,18 @@ impl Strings {
 
     /// Whether contexts of OpenGL ES of that version can be made.
     pub(crate) fn has_es(caps: &Caps, (major, minor): (u32, u32)) -> bool {
-        let version = caps.strings.get(&VERSION).and_then(|text| numbers(text)).unwrap_or(NEWEST);
         match major {
             1 => minor <= 1,
             2 => minor == 0,
             // Whoever has OpenGL 3.3 has what of ES 3 is more.
-            3 => minor == 0 && version >= (3, 3),
+            3 => minor == 0 && Self::can(caps, (3, 3)),
             _ => false,
         }
+    }
+
+    /// Whether the renderer's OpenGL is of that version at least.
+    pub(crate) fn can(caps: &Caps, version: (u32, u32)) -> bool {
+        caps.strings.get(&VERSION).and_then(|text| numbers(text)).unwrap_or(NEWEST) >= version
     }
 
     /// The text of that name.

@@ -226,9 +226,21 @@ fn what_the_shadow_knows_is_answered_without_waiting() {
         assert_eq!(value, wanted, "{name:#x}");
     }
     assert_eq!(gl!("glIsTexture"(2 => u32) -> u8), 1);
+    gl!("glTexImage2D"(
+        0x0de1 => u32, 0 => i32, 0x8058 => i32, 3 => i32, 2 => i32, 0 => i32, 0x1908 => u32, 0x1401 => u32,
+        std::ptr::null() => *const c_void
+    ));
+    gl!("glGetTexLevelParameteriv"(0x0de1 => u32, 0 => i32, 0x1000 => u32, &raw mut value => *mut i32));
+    assert_eq!(value, 3, "its width");
+    let mut bits = 0.0_f32;
+    gl!("glGetTexLevelParameterfv"(0x0de1 => u32, 0 => i32, 0x805c => u32, &raw mut bits => *mut f32));
+    assert!((bits - 8.0).abs() < f32::EPSILON, "of red");
+    gl!("glGetLightiv"(0x4000 => u32, 0x1206 => u32, &raw mut value => *mut i32));
+    assert_eq!(value, 180, "a light for all sides");
+    gl!("glGetMaterialiv"(0x0404 => u32, 0x1600 => u32, [0_i32; 4].as_mut_ptr() => *mut i32));
     assert_eq!(gl!("glGetError"() -> u32), 0);
     gl!("glFinish"());
-    let commands = seen.until("BindTexture");
+    let commands = seen.until("TexImage2D");
     assert!(
         commands.iter().any(|it| it.starts_with("GenTextures { n: 2, textures: [1, 0, 0, 0, 2,")),
         "{commands:?}"

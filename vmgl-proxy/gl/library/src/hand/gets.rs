@@ -6,6 +6,7 @@ use crate::core::{Cx, INVALID_ENUM, INVALID_VALUE};
 use crate::entries::Address;
 use crate::raw;
 use crate::shadow::get::{Got, count, narrow};
+use crate::shadow::lights::whole;
 
 const COMPRESSED_FORMATS: u32 = 0x86a3;
 const NUM_COMPRESSED_FORMATS: u32 = 0x86a2;
@@ -137,6 +138,86 @@ pub(crate) unsafe fn get_materialfv(cx: &mut Cx<'_>, face: u32, pname: u32, para
             face,
             pname,
             params_cap,
+        });
+    }
+}
+
+pub(crate) unsafe fn get_lightiv(cx: &mut Cx<'_>, light: u32, pname: u32, params: *mut i32) {
+    if let Some(values) = cx.state.get_light(light, pname).and_then(|values| whole(pname, &values)) {
+        // SAFETY: the caller's.
+        return unsafe { raw::set_all(params, values) };
+    }
+    let Some(params_cap) = capacity(cx, size::light(pname)) else { return };
+    // SAFETY: the caller's.
+    unsafe {
+        ask_into(cx, params.cast(), params_cap, |reply| Command::GetLightiv {
+            reply,
+            light,
+            pname,
+            params_cap,
+        });
+    }
+}
+
+pub(crate) unsafe fn get_materialiv(cx: &mut Cx<'_>, face: u32, pname: u32, params: *mut i32) {
+    if let Some(values) = cx.state.get_material(face, pname).and_then(|values| whole(pname, &values)) {
+        // SAFETY: the caller's.
+        return unsafe { raw::set_all(params, values) };
+    }
+    let Some(params_cap) = capacity(cx, size::material(pname)) else { return };
+    // SAFETY: the caller's.
+    unsafe {
+        ask_into(cx, params.cast(), params_cap, |reply| Command::GetMaterialiv {
+            reply,
+            face,
+            pname,
+            params_cap,
+        });
+    }
+}
+
+/// A number of a level of the bound texture; none if the renderer refuses to say it.
+pub(super) fn level_parameter(cx: &mut Cx<'_>, target: u32, level: i32, pname: u32) -> Option<i32> {
+    if let Some(value) = cx.state.get_level(cx.group, cx.caps, (target, level), pname) {
+        return Some(value);
+    }
+    let answer =
+        cx.ask(|reply| Command::GetTexLevelParameteriv { reply, target, level, pname, params_cap: 4 })?;
+    answer.outs().next()?.first_chunk().map(|bytes| i32::from_le_bytes(*bytes))
+}
+
+pub(crate) unsafe fn get_tex_level_parameteriv(
+    cx: &mut Cx<'_>,
+    target: u32,
+    level: i32,
+    pname: u32,
+    params: *mut i32,
+) {
+    if let Some(value) = level_parameter(cx, target, level, pname) {
+        // SAFETY: the caller's.
+        unsafe { raw::set(params, value) };
+    }
+}
+
+pub(crate) unsafe fn get_tex_level_parameterfv(
+    cx: &mut Cx<'_>,
+    target: u32,
+    level: i32,
+    pname: u32,
+    params: *mut f32,
+) {
+    if let Some(value) = cx.state.get_level(cx.group, cx.caps, (target, level), pname) {
+        // SAFETY: the caller's.
+        return unsafe { raw::set(params, float(&value.into())) };
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        ask_into(cx, params.cast(), 4, |reply| Command::GetTexLevelParameterfv {
+            reply,
+            target,
+            level,
+            pname,
+            params_cap: 4,
         });
     }
 }

@@ -3,6 +3,7 @@
 
 use vmgl_gl_stream::{Command, Data, size};
 
+use super::gets::level_parameter;
 use crate::core::{Cx, INVALID_ENUM, INVALID_OPERATION, INVALID_VALUE};
 use crate::raw;
 use crate::shadow::PixelStore;
@@ -411,13 +412,6 @@ pub(crate) unsafe fn read_pixels(
     }
     // SAFETY: the caller's.
     unsafe { take(cx, format, type_, [width, height, 1], pixels, |reply, capacity| read(reply, capacity, 0)) }
-}
-
-/// A number of a level of the bound texture.
-fn level_parameter(cx: &mut Cx<'_>, target: u32, level: i32, pname: u32) -> Option<i32> {
-    let answer =
-        cx.ask(|reply| Command::GetTexLevelParameteriv { reply, target, level, pname, params_cap: 4 })?;
-    answer.outs().next()?.first_chunk().map(|bytes| i32::from_le_bytes(*bytes))
 }
 
 pub(crate) unsafe fn get_tex_image(

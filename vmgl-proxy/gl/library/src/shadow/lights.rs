@@ -1,7 +1,7 @@
 //! Lights and materials as the program asks for them: by the commands that set them last ([`super::kept`]), and what they are at first.
 //!
 //! What would have to be judged as the renderer judges it is not answered here: a command that it may have refused, a material that
-//! follows the current colour.
+//! follows the current colour, a number with a fraction that is asked for as an integer (some cut it, some round it).
 
 use vmgl_gl_stream::{Assembler, Command, Commands};
 
@@ -38,7 +38,6 @@ struct Given {
 impl Given {
     fn of(command: &Command<'_>) -> Option<Self> {
         let one = |value: f64| [value, 0.0, 0.0, 0.0];
-        let is_colour = |name| matches!(name, AMBIENT..=SPECULAR | EMISSION | AMBIENT_AND_DIFFUSE);
         let (name, is_scalar, values) = match *command {
             Command::Lightf { pname, param, .. } | Command::Materialf { pname, param, .. } => {
                 (pname, true, one(param.into()))
@@ -67,6 +66,25 @@ impl Given {
             _ => !self.is_scalar,
         }
     }
+}
+
+fn is_colour(name: u32) -> bool {
+    matches!(name, AMBIENT..=SPECULAR | EMISSION | AMBIENT_AND_DIFFUSE)
+}
+
+/// Numbers as `glGetLightiv` and `glGetMaterialiv` give them, if that is not the renderer's to say.
+#[expect(clippy::cast_possible_truncation, reason = "what does not fit is looked at before")]
+pub(crate) fn whole(name: u32, values: &[f64]) -> Option<Vec<i32>> {
+    let convert = |value: &f64| {
+        // The renderer has it as a float.
+        let value = f64::from(*value as f32);
+        if is_colour(name) {
+            return (value.abs() <= 1.0).then_some((value * f64::from(i32::MAX)) as i32);
+        }
+        let is_whole = value.fract() == 0.0 && value.abs() <= f64::from(1 << 24);
+        is_whole.then_some(value as i32)
+    };
+    values.iter().map(convert).collect()
 }
 
 /// A point in eye coordinates.
@@ -180,6 +198,17 @@ mod tests {
         assert_eq!(state.get_light(0x4000, POSITION).unwrap(), [0.0, 0.0, 1.0, 0.0]);
         assert_eq!(state.get_light(0x4000, DIFFUSE).unwrap(), [1.0; 4]);
         assert_eq!((state.get_light(0x4008, POSITION), state.get_light(0x4000, EMISSION)), (None, None));
+    }
+
+    #[test]
+    fn as_integers_colours_fill_their_range_and_a_fraction_is_the_renderers_to_round() {
+        assert_eq!(whole(DIFFUSE, &[1.0, 0.0, -1.0, 0.5]).unwrap(), [i32::MAX, 0, -i32::MAX, 0x3fff_ffff]);
+        assert_eq!(whole(POSITION, &[11.0, -2.0, 3.0, 1.0]).unwrap(), [11, -2, 3, 1]);
+        assert_eq!(whole(SPOT_CUTOFF, &[180.0]).unwrap(), [180]);
+        assert_eq!(
+            [whole(DIFFUSE, &[1.5]), whole(POSITION, &[0.25]), whole(SHININESS, &[1e30])],
+            [None, None, None]
+        );
     }
 
     #[test]

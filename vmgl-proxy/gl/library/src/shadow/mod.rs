@@ -12,7 +12,8 @@ pub(crate) mod bindings;
 mod feedback;
 pub(crate) mod get;
 pub(crate) mod kept;
-mod lights;
+mod levels;
+pub(crate) mod lights;
 pub(crate) mod lists;
 pub(crate) mod matrix;
 pub(crate) mod objects;
@@ -262,6 +263,12 @@ impl State {
         let is_front = buffers.is_some_and(|buffers| matches!(buffers, [0x0400 | 0x0404 | 0x0408, ..]));
         let (drawable, single) = self.drawable;
         (self.draw_framebuffer == 0 && drawable != 0 && (single || is_front)).then_some(drawable)
+    }
+
+    /// Whether what is read is a drawable's, of one sample a pixel.
+    fn reads_drawable(&self) -> bool {
+        let source = self.framebuffers.get(&0).and_then(|it| it.read_buffer);
+        self.read_framebuffer == 0 && self.drawable.0 != 0 && self.samples == 0 && source != Some(0)
     }
 
     /// An error: the first one stays.

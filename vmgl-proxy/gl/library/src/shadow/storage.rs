@@ -3,12 +3,13 @@
 use vmgl_gl_stream::Command;
 
 use super::textures::{Level, Make, plain};
-use super::{Group, State};
+use super::{Group, State, levels};
 
 const TEXTURE_3D: u32 = 0x806f;
 const CUBE: u32 = 0x8513;
 /// Rows of it are layers, as many at each level.
 const TEXTURE_1D_ARRAY: u32 = 0x8c18;
+const TEXTURE_2D_ARRAY: u32 = 0x8c1a;
 
 /// Whether a format packs its pixels.
 fn is_packed(internal: u32) -> bool {
@@ -44,11 +45,19 @@ impl State {
             _ => return false,
         };
         group.images += 1;
-        let largest = sizes.into_iter().max().unwrap_or(0);
+        // Layers are as many at each level.
+        let sides = if target == TEXTURE_2D_ARRAY { &sizes[..2] } else { &sizes[..] };
+        let sides = if target == TEXTURE_1D_ARRAY { &sizes[..1] } else { sides };
+        let largest = sides.iter().copied().max().unwrap_or(0);
         // What OpenGL refuses makes nothing.
         if !(1..=31).contains(&levels) || sizes.iter().any(|side| *side < 1) || largest >> (levels - 1) == 0 {
             return true;
         }
+        let is_named = self.texture_name(target).is_some_and(|(name, _)| name != 0);
+        let is_sure = is_named
+            && self.api < 2
+            && self.begun.is_none()
+            && levels::is_sure_stored(target, internal, sizes, dimensions);
         let Some(texture) = self.texture(group, target) else { return true };
         if texture.storage.is_some() {
             return true;
@@ -59,12 +68,12 @@ impl State {
         let gone: usize = std::mem::take(&mut texture.levels).values().map(Level::bytes).sum();
         texture.is_mipmapped = false;
         let faces = if target == CUBE { 0x8515..=0x851a } else { target..=target };
-        let make = Make::Stored { dimensions, is_packed: is_packed(internal) };
+        let make = Make::Stored { dimensions, internal, is_packed: is_packed(internal) };
         for level in 0..levels {
             let sizes = level_sizes(target, level, sizes);
             for face in faces.clone() {
                 let it = Level::empty(make, sizes, plain(internal.cast_signed()));
-                texture.levels.insert((level, face), it);
+                texture.levels.insert((level, face), Level { is_sure, ..it });
             }
         }
         group.kept_bytes -= gone;
@@ -118,7 +127,7 @@ mod tests {
         assert_eq!(texture.levels.len(), 18);
         let it = &texture.levels[&(2, 0x8517)];
         assert_eq!((it.sizes, it.pixels.as_slice(), group.kept_bytes), ([1, 1, 1], &[1, 2, 3, 4][..], 4));
-        assert!(matches!(it.make, Make::Stored { dimensions: 2, is_packed: false }));
+        assert!(matches!(it.make, Make::Stored { dimensions: 2, is_packed: false, .. }));
         // What is made of the lowest level needs no pixels, and can still be put into.
         state.track(&mut group, &Command::GenerateMipmap { target: CUBE });
         assert_eq!((group.kept_textures[&(7, 0)].levels.len(), group.kept_bytes), (18, 0));

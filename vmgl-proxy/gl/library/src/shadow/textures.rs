@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use vmgl_gl_stream::{Command, Data, size};
 
 use super::bindings::texture_place;
-use super::{Group, State};
+use super::{Group, State, levels};
 
 /// Bytes of pixels and lists that a share group keeps at most.
 pub(crate) const ROOM: usize = 256 << 20;
@@ -24,7 +24,7 @@ pub(crate) enum Make {
     Image { dimensions: u8, internal: i32, border: i32 },
     Compressed { dimensions: u8, internal: u32, border: i32 },
     Multisample { internal: u32, samples: i32, fixed: u32 },
-    Stored { dimensions: u8, is_packed: bool },
+    Stored { dimensions: u8, internal: u32, is_packed: bool },
 }
 
 /// A level of one face.
@@ -43,6 +43,8 @@ pub(crate) struct Level {
     pub(crate) is_lost: bool,
     /// It was asked of the renderer, and nothing was drawn since.
     pub(crate) is_home: bool,
+    /// The renderer has made it as it is here: there was nothing to refuse.
+    pub(super) is_sure: bool,
 }
 
 /// A texture.
@@ -82,7 +84,7 @@ impl Level {
     /// Nothing is known of its pixels.
     pub(super) fn empty(make: Make, sizes: [i32; 3], (format, kind): (u32, u32)) -> Self {
         let (pixels, parts) = (Vec::new(), Vec::new());
-        Self { make, sizes, format, kind, pixels, parts, is_lost: false, is_home: false }
+        Self { make, sizes, format, kind, pixels, parts, is_lost: false, is_home: false, is_sure: false }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -164,6 +166,9 @@ impl State {
         data: Data<'_>,
     ) {
         let used = group.kept_bytes;
+        let is_sure = self.api < 2
+            && self.begun.is_none()
+            && levels::is_sure(self.api == 1, target, (make, sizes), (format, kind), data);
         // Where the room of all levels is there OpenGL refuses to make another.
         let Some(texture) = self.texture(group, target).filter(|it| it.storage.is_none()) else { return };
         let before = texture.levels.get(&(level, target)).map_or(0, Level::bytes);
@@ -175,7 +180,7 @@ impl State {
             }
         }
         let after = pixels.len();
-        let made = Level { pixels, is_lost, ..Level::empty(make, sizes, (format, kind)) };
+        let made = Level { pixels, is_lost, is_sure, ..Level::empty(make, sizes, (format, kind)) };
         texture.levels.insert((level, target), made);
         group.kept_bytes = used - before + after;
     }
@@ -371,7 +376,8 @@ impl State {
                 let mut bytes = 0;
                 for (_, it) in upper {
                     bytes += it.bytes();
-                    *it = Level::empty(it.make, it.sizes, (it.format, it.kind));
+                    let empty = Level::empty(it.make, it.sizes, (it.format, it.kind));
+                    *it = Level { is_sure: it.is_sure, ..empty };
                 }
                 if texture.storage.is_none() {
                     texture.levels.retain(|(level, _), _| *level <= BASE);
@@ -399,8 +405,10 @@ impl State {
         let internal = internal.cast_signed();
         let make = Make::Image { dimensions, internal, border };
         self.make_level(group, place, (make, sizes), plain(internal), Data::Null);
+        let is_sure = levels::can_be_copied(internal.cast_unsigned()) && self.reads_drawable();
         if let Some(it) = self.texture(group, place.0).and_then(|it| it.levels.get_mut(&(place.1, place.0))) {
             it.is_lost = true;
+            it.is_sure &= is_sure;
         }
         group.images += 1;
     }
