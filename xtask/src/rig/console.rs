@@ -81,8 +81,18 @@ impl Console {
 
     /// Has it do its job, which may end at another site; the seconds that took.
     pub(crate) fn job(&self, site: &str, patience: Duration) -> Result<f64> {
+        let began = self.begins(site, patience)?;
+        self.ends(began, patience)
+    }
+
+    /// Has it begin its job; gives when it did.
+    pub(crate) fn begins(&self, site: &str, patience: Duration) -> Result<Instant> {
         self.say(site, "job")?;
-        let (began, _) = self.wait(patience, |line| line == "job begins")?;
+        Ok(self.wait(patience, |line| line == "job begins")?.0)
+    }
+
+    /// Waits for the end of the job that began then; the seconds that it took.
+    pub(crate) fn ends(&self, began: Instant, patience: Duration) -> Result<f64> {
         let (ended, said) = self.wait(patience, |line| line.starts_with("job ends"))?;
         if said != "job ends: exit status: 0" {
             bail!("the agent's job failed: {said}");

@@ -14,6 +14,8 @@ use crate::rig::{AGENT, DESK, PATIENCE, SERVER, World, now_ms, shown, since_s, t
 
 /// How long the agent idles, watched, before it computes: longer than the profile's window, which is full then.
 const IDLES: Duration = Duration::from_secs(12);
+/// How long it has computed when it is moved by hand: about as long as the profile takes to see it.
+const COMPUTES: Duration = Duration::from_secs(10);
 /// After a session: for a move that is under way.
 const LEAST: Duration = Duration::from_secs(45);
 /// A session with Snowbird, in seconds: the profile's least time at a place, its window, and some keys.
@@ -28,6 +30,8 @@ pub(crate) enum Mode {
     Server,
     /// Begun at the desk, moved by itself; its screen is looked at through `snowbird view`.
     Snowbird,
+    /// Begun at the desk, moved by hand while it computes; nobody looks. Tells the move's account.
+    Hand,
 }
 
 impl Mode {
@@ -36,6 +40,7 @@ impl Mode {
             Self::Desk => "desk",
             Self::Server => "server",
             Self::Snowbird => "snowbird",
+            Self::Hand => "hand",
         }
     }
 }
@@ -86,6 +91,11 @@ pub(super) fn run(
                 at = site;
                 looked
             }
+            Mode::Hand => {
+                row.crunch_s = by_hand(world, &console)?;
+                at = SERVER;
+                Ok(None)
+            }
         };
         match looked {
             Ok(seen) => row.seen = seen,
@@ -99,6 +109,15 @@ pub(super) fn run(
         kept.add(&row)?;
     }
     world.end()
+}
+
+/// A crunch that is moved to the server while it goes; how long it took.
+fn by_hand(world: &World, console: &Console) -> Result<f64> {
+    let began = console.begins(DESK, PATIENCE)?;
+    std::thread::sleep(COMPUTES);
+    let account = world.snowbird(&["migrate", AGENT, "--to", SERVER])?;
+    println!("   {}\n   {account}", shown(&account));
+    console.ends(began, PATIENCE)
 }
 
 /// Crunch and session where it wants to be; what was seen, and where it is afterwards.
