@@ -92,10 +92,13 @@ fn what_a_driver_chooses_is_asked_there() {
     assert_eq!(it.state.get_level(&it.group, &it.caps, (0x8064, 0), WIDTH), None);
 }
 
+/// The internal format, the sizes, the pixels' format and type, and the pixels.
+type Upload = (i32, [i32; 2], (u32, u32), Data<'static>);
+
 #[test]
 fn what_the_renderer_may_have_refused_is_asked_there() {
     let mut it = Asker::new(0);
-    let refused: [(i32, [i32; 2], (u32, u32), Data<'_>); 7] = [
+    let refused: [Upload; 7] = [
         (RGBA8, [1025, 4], (RGBA, BYTE), Data::Null),
         (RGBA8, [0, 4], (RGBA, BYTE), Data::Null),
         // Colours for depth and for integers, three of them in a type of four.
