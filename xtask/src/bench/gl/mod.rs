@@ -10,6 +10,7 @@ mod fps;
 mod guest;
 mod lag;
 mod moved;
+mod processor;
 pub(crate) mod programs;
 mod restore;
 mod trace;

@@ -3,7 +3,8 @@
 //!
 //! Two sites over a line with a real sshd each, a translated machine by QEMU 10, and `snowbird view --gl` ([`rig`](crate::rig)). Far from
 //! home each picture goes over the line, through the agent's switches and home's gateway. The time without a picture is seen by asking the
-//! desk's proxy again and again how many its renderer has drawn.
+//! desk's proxy again and again how many its renderer has drawn; beside it stands what the agent's processor computed at its new place until the
+//! next picture came ([`processor`](super::processor)), and what a picture costs it when nothing has moved.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Arguments;
+use super::processor::{Processor, Used};
 use super::world::{Built, wan};
 use crate::bench::display::bar::Bar;
 use crate::bench::display::stage::ask;
@@ -31,6 +33,8 @@ const COME: u64 = 10;
 const LOOK: Duration = Duration::from_millis(5);
 /// What a TCP stream may pause beside the time in which the agent stands, and a round trip: its retransmission.
 const BESIDE_S: f64 = 0.2;
+/// What an agent's processor uses before the agent runs is less.
+const RUNS_S: f64 = 0.003;
 
 /// A move.
 struct Moved {
@@ -39,7 +43,26 @@ struct Moved {
     after: f64,
     total_s: f64,
     stood_s: f64,
-    gap_s: f64,
+    gap: Gap,
+    /// What a picture takes of the agent's processor, at the new place, when nothing has moved for a while.
+    picture_s: f64,
+}
+
+/// The longest time without a picture.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gap {
+    lasted: Duration,
+    /// Of that, until the agent's processor ran where it moved to.
+    ran_after: Duration,
+    /// Of that processor, from one picture to the other.
+    used: Used,
+}
+
+impl Gap {
+    /// What was neither stand nor computing, nor its turn's being waited for: somebody waited for something.
+    fn waited_s(&self) -> f64 {
+        self.lasted.saturating_sub(self.ran_after).as_secs_f64() - self.used.computed_s - self.used.queued_s
+    }
 }
 
 /// Over each line.
@@ -94,8 +117,9 @@ fn one_line(
 fn moved(world: &World, desk: &Desk, to: &'static str, time: Duration) -> Result<Moved> {
     let before = desk.rate(time)?;
     let end = AtomicBool::new(false);
+    let there = world.folder.join(to).join("agents").join(AGENT);
     let (report, gap) = thread::scope(|scope| {
-        let looking = scope.spawn(|| desk.longest_gap(&end));
+        let looking = scope.spawn(|| desk.longest_gap(&there, &end));
         let report = world.snowbird(&["migrate", AGENT, "--to", to]);
         let come = report.is_ok().then(|| desk.come("pictures come after the move"));
         end.store(true, Ordering::SeqCst);
@@ -103,13 +127,19 @@ fn moved(world: &World, desk: &Desk, to: &'static str, time: Duration) -> Result
         come.transpose()?;
         Ok::<_, anyhow::Error>((report?, gap))
     })?;
+    let processor = Processor::of(&there).context("the agent has no processor where it moved to")?;
+    let (used, drawn) = (processor.used(), desk.drawn()?.frames);
+    let after = desk.rate(time)?;
+    let pictures = desk.drawn()?.frames.saturating_sub(drawn);
+    let used = processor.used().zip(used).map(|(now, before)| now - before);
     Ok(Moved {
         to,
         before,
-        after: desk.rate(time)?,
+        after,
+        picture_s: used.context("the agent's processor has gone")?.computed_s / pictures.max(1) as f64,
         total_s: took_s(&report, "total_ms").context("the move's account has no time")?,
         stood_s: took_s(&report, "suspended_ms").context("the account does not say how long it stood")?,
-        gap_s: gap.as_secs_f64(),
+        gap,
     })
 }
 
@@ -167,14 +197,24 @@ impl Desk {
         Ok(after.saturating_sub(before) as f64 / passed.as_secs_f64())
     }
 
-    /// The longest time without a picture, until it is told to end.
-    fn longest_gap(&self, end: &AtomicBool) -> Duration {
-        let (mut count, mut since, mut longest) = (0, Instant::now(), Duration::ZERO);
+    /// The longest time without a picture, until it is told to end, of an agent that moves to where it has this folder.
+    fn longest_gap(&self, there: &Path, end: &AtomicBool) -> Gap {
+        let (mut count, mut since, mut longest) = (0, Instant::now(), Gap::default());
+        let (mut processor, mut ran, mut used_before) = (None, None, Used::default());
         while !end.load(Ordering::SeqCst) {
-            let now = self.drawn().map_or(count, |drawn| drawn.frames);
-            longest = longest.max(since.elapsed());
-            if now > count {
-                (count, since) = (now, Instant::now());
+            let frames = self.drawn().map_or(count, |drawn| drawn.frames);
+            let now = Instant::now();
+            processor = processor.or_else(|| Processor::of(there));
+            let used = processor.as_ref().and_then(Processor::used).unwrap_or_default();
+            if used.computed_s >= RUNS_S {
+                ran.get_or_insert(now);
+            }
+            if now - since > longest.lasted {
+                let ran_after = ran.unwrap_or(now).saturating_duration_since(since);
+                longest = Gap { lasted: now - since, ran_after, used: used - used_before };
+            }
+            if frames > count {
+                (count, since, used_before) = (frames, now, used);
             }
             thread::sleep(LOOK);
         }
@@ -187,19 +227,39 @@ fn tell(rtt_ms: u64, moves: &[Moved], told: &Told, drawn: &Drawn) -> Vec<Bar> {
         "\n{rtt_ms} ms, 100 Mbit/s: an agent of 256 MiB that draws is moved; seconds, and frames a second at the desk"
     );
     println!(
-        "  {:<10} {:>8} {:>8} {:>12} {:>8} | {:>8} {:>8}",
-        "to the", "in all", "stood", "no picture", "bar", "before", "after"
+        "  {:<8} {:>7} {:>7} {:>11} {:>7} | {:>9} {:>9} {:>8} {:>7} | {:>8} | {:>7} {:>7}",
+        "to the",
+        "in all",
+        "stood",
+        "no picture",
+        "bar",
+        "until ran",
+        "computed",
+        "queued",
+        "waited",
+        "ms, warm",
+        "before",
+        "after"
     );
     let mut bars = Vec::new();
-    for Moved { to, before, after, total_s, stood_s, gap_s } in moves {
+    for Moved { to, before, after, total_s, stood_s, gap, picture_s } in moves {
         let to = if *to == DESK { "desk" } else { "server" };
+        let (gap_s, ran_s) = (gap.lasted.as_secs_f64(), gap.ran_after.as_secs_f64());
         let bar = stood_s + rtt_ms as f64 / 1e3 + BESIDE_S;
         println!(
-            "  {to:<10} {total_s:>8.2} {stood_s:>8.3} {gap_s:>12.3} {bar:>8.3} | {before:>8.1} {after:>8.1}"
+            "  {to:<8} {total_s:>7.2} {stood_s:>7.3} {gap_s:>11.3} {bar:>7.3} | {ran_s:>9.3} {:>9.3} {:>8.3} {:>7.3} | {:>8.1} | {before:>7.1} {after:>7.1}",
+            gap.used.computed_s,
+            gap.used.queued_s,
+            gap.waited_s(),
+            picture_s * 1e3
         );
         let what = format!("moved to the {to}, {rtt_ms} ms: seconds without a picture");
-        bars.push(Bar::at_most(what, *gap_s, " s", bar));
+        bars.push(Bar::at_most(what, gap_s, " s", bar));
     }
+    println!(
+        "  no picture: until the agent's processor ran at its new place, then what that computed (all it runs is translated anew), what\n  \
+         it waited for one of this machine's, and what it waited otherwise; warm: what a picture costs it when nothing has moved"
+    );
     let (lost, twice) = (told.drawn.saturating_sub(drawn.frames), drawn.frames.saturating_sub(told.drawn));
     // What a picture is made of has come once, too: beyond that there is what the program says at its beginning.
     let beyond = drawn.commands as f64 - (told.drawn * COMMANDS) as f64;
