@@ -10,28 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-typedef struct Display Display;
-typedef struct { void *visual; unsigned long id; int screen, depth, class; unsigned long r, g, b; int map, bits; } XVisualInfo;
-typedef struct {
-  unsigned long background_pixmap, background_pixel, border_pixmap, border_pixel;
-  int bit_gravity, win_gravity, backing_store;
-  unsigned long backing_planes, backing_pixel;
-  int save_under;
-  long event_mask, do_not_propagate_mask;
-  int override_redirect;
-  unsigned long colormap, cursor;
-} XSetWindowAttributes;
+#include "../../../vmgl-proxy/tests/gl/window.h"
 
-Display *XOpenDisplay(const char *);
-unsigned long XDefaultRootWindow(Display *), XCreateColormap(Display *, unsigned long, void *, int);
-unsigned long XCreateWindow(Display *, unsigned long, int, int, unsigned, unsigned, unsigned, int, unsigned, void *,
-                            unsigned long, XSetWindowAttributes *);
-int XMapWindow(Display *, unsigned long), XSync(Display *, int);
-void **glXChooseFBConfig(Display *, int, const int *, int *);
-XVisualInfo *glXGetVisualFromFBConfig(Display *, void *);
-void *glXCreateNewContext(Display *, void *, int, void *, int);
-int glXMakeCurrent(Display *, unsigned long, void *);
-void glXSwapBuffers(Display *, unsigned long);
 void glClear(unsigned), glClearColor(float, float, float, float), glEnable(unsigned), glFinish(void);
 void glScissor(int, int, int, int);
 unsigned glGetError(void);
@@ -54,21 +34,8 @@ static void sent(unsigned long long *all, unsigned long long *again) {
 
 int main(int count, char **words) {
   const int wanted[] = {5, 1, 8, 8, 9, 8, 10, 8, 0};
-  int found = 0;
-  Display *display = XOpenDisplay(NULL);
-  if (!display || count < 3) return 1;
-  void **configs = glXChooseFBConfig(display, 0, wanted, &found);
-  if (!found) return 2;
-  XVisualInfo *visual = glXGetVisualFromFBConfig(display, configs[0]);
-  XSetWindowAttributes looks = {0};
-  looks.colormap = XCreateColormap(display, XDefaultRootWindow(display), visual->visual, 0);
-  looks.override_redirect = 1;
-  unsigned long window = XCreateWindow(display, XDefaultRootWindow(display), 0, 0, 128, 32, 0, visual->depth, 1,
-                                       visual->visual, 1 << 3 | 1 << 9 | 1 << 13, &looks);
-  void *context = glXCreateNewContext(display, configs[0], 0x8014, NULL, 1);
-  XMapWindow(display, window);
-  XSync(display, 0);
-  if (!context || !glXMakeCurrent(display, window, context)) return 3;
+  if (count < 3) return 1;
+  const Opened opened = open_by_config(wanted, NULL, (Place){0, 0, 128, 32});
   unsigned number = 0, errors = 0;
   glEnable(0x0C11);
   while (access(words[1], F_OK)) {
@@ -80,7 +47,7 @@ int main(int count, char **words) {
       glClear(0x4000);
     }
     errors += glGetError() != 0;
-    glXSwapBuffers(display, window);
+    glXSwapBuffers(opened.display, opened.window);
   }
   glFinish();
   unsigned long long all, again;

@@ -6,27 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef struct Display Display;
-typedef struct { void *visual; unsigned long id; int screen, depth, class; unsigned long r, g, b; int map, bits; } XVisualInfo;
-typedef struct {
-  unsigned long background_pixmap, background_pixel, border_pixmap, border_pixel;
-  int bit_gravity, win_gravity, backing_store;
-  unsigned long backing_planes, backing_pixel;
-  int save_under;
-  long event_mask, do_not_propagate_mask;
-  int override_redirect;
-  unsigned long colormap, cursor;
-} XSetWindowAttributes;
+#include "../../tests/gl/window.h"
 
-Display *XOpenDisplay(const char *);
-unsigned long XDefaultRootWindow(Display *), XCreateColormap(Display *, unsigned long, void *, int);
-unsigned long XCreateWindow(Display *, unsigned long, int, int, unsigned, unsigned, unsigned, int, unsigned, void *,
-                            unsigned long, XSetWindowAttributes *);
-int XMapWindow(Display *, unsigned long), XSync(Display *, int);
-XVisualInfo *glXChooseVisual(Display *, int, int *);
-void *glXCreateContext(Display *, XVisualInfo *, void *, int);
-int glXMakeCurrent(Display *, unsigned long, void *);
-void glXSwapBuffers(Display *, unsigned long);
 void glGenTextures(int, unsigned *), glBindTexture(unsigned, unsigned), glTexParameteri(unsigned, unsigned, int);
 void glTexImage2D(unsigned, int, int, int, int, int, unsigned, unsigned, const void *);
 void glGenBuffers(int, unsigned *), glBindBuffer(unsigned, unsigned), glBufferData(unsigned, long, const void *, unsigned);
@@ -48,22 +29,10 @@ static void fill(void) {
 }
 
 int main(int count, char **given) {
-  int wanted[] = {4, 5, 8, 8, 9, 8, 10, 8, 12, 24, 0};
   if (count != 5) return 1;
   const int textures = atoi(given[1]) * MIB / PIECE, buffers = atoi(given[2]) * MIB / PIECE, lists = atoi(given[3]);
   const int anew = atoi(given[4]) * MIB / PIECE;
-  Display *display = XOpenDisplay(NULL);
-  XVisualInfo *visual = display ? glXChooseVisual(display, 0, wanted) : NULL;
-  if (!visual) return 2;
-  XSetWindowAttributes looks = {0};
-  looks.colormap = XCreateColormap(display, XDefaultRootWindow(display), visual->visual, 0);
-  looks.override_redirect = 1;
-  unsigned long window = XCreateWindow(display, XDefaultRootWindow(display), 0, 0, 200, 150, 0, visual->depth, 1,
-                                       visual->visual, 1 << 3 | 1 << 9 | 1 << 13, &looks);
-  void *context = glXCreateContext(display, visual, NULL, 1);
-  XMapWindow(display, window);
-  XSync(display, 0);
-  if (!context || !glXMakeCurrent(display, window, context)) return 3;
+  const Opened opened = open_by_visual((Place){0, 0, 200, 150});
   unsigned name, first = lists ? glGenLists(lists) : 0;
   for (int i = 0; i < buffers; i++)
     fill(), glGenBuffers(1, &name), glBindBuffer(0x8892, name), glBufferData(0x8892, PIECE, words, 0x88E4);
@@ -95,7 +64,7 @@ int main(int count, char **given) {
     glBegin(4), glTexCoord2f(0, 0), glVertex2f(-1, -1), glTexCoord2f(1, 0), glVertex2f(1, -1), glTexCoord2f(0, 1), glVertex2f(0, 1), glEnd();
     if (lists) glCallList(first);
     if (glGetError()) return 4;
-    glXSwapBuffers(display, window);
+    glXSwapBuffers(opened.display, opened.window);
     glFinish();
     usleep(20000);
   }

@@ -5,26 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef struct Display Display;
-typedef struct { void *visual; unsigned long id; int screen, depth, class; unsigned long r, g, b; int map, bits; } XVisualInfo;
-typedef struct {
-  unsigned long background_pixmap, background_pixel, border_pixmap, border_pixel;
-  int bit_gravity, win_gravity, backing_store;
-  unsigned long backing_planes, backing_pixel;
-  int save_under;
-  long event_mask, do_not_propagate_mask;
-  int override_redirect;
-  unsigned long colormap, cursor;
-} XSetWindowAttributes;
+#include "window.h"
 
-Display *XOpenDisplay(const char *);
-unsigned long XDefaultRootWindow(Display *), XCreateColormap(Display *, unsigned long, void *, int);
-unsigned long XCreateWindow(Display *, unsigned long, int, int, unsigned, unsigned, unsigned, int, unsigned, void *,
-                            unsigned long, XSetWindowAttributes *);
-XVisualInfo *glXChooseVisual(Display *, int, int *);
-void *glXCreateContext(Display *, XVisualInfo *, void *, int);
-int glXMakeCurrent(Display *, unsigned long, void *), XMapWindow(Display *, unsigned long), XSync(Display *, int);
-void glXSwapBuffers(Display *, unsigned long);
 void glEnable(unsigned), glDisable(unsigned), glMatrixMode(unsigned), glLoadIdentity(void), glFinish(void);
 void glTranslatef(float, float, float), glRotatef(float, float, float, float), glScalef(float, float, float);
 void glPushAttrib(unsigned), glPopAttrib(void), glNewList(unsigned, unsigned), glEndList(void), glCallList(unsigned);
@@ -214,23 +196,12 @@ static void chosen(void) {
 
 int main(int count, char **words) {
   const char *what = count > 1 ? words[1] : "";
-  int wanted[] = {4, 5, 8, 8, 9, 8, 10, 8, 12, 24, 0}; /* RGBA, two buffers, 8 bits a colour, depth */
-  Display *display = XOpenDisplay(NULL);
-  XVisualInfo *visual = display ? glXChooseVisual(display, 0, wanted) : NULL;
-  if (!visual) return 1;
-  XSetWindowAttributes looks = {0};
-  looks.colormap = XCreateColormap(display, XDefaultRootWindow(display), visual->visual, 0);
-  unsigned long window = XCreateWindow(display, XDefaultRootWindow(display), 0, 0, 64, 48, 0, visual->depth, 1, visual->visual,
-                                       1 << 3 | 1 << 13, &looks);
-  void *context = glXCreateContext(display, visual, NULL, 1);
-  XMapWindow(display, window);
-  XSync(display, 0);
-  if (!context || !glXMakeCurrent(display, window, context)) return 2;
+  const Opened opened = open_by_visual((Place){0, 0, 64, 48});
   if (!strcmp(what, "lights")) lights();
   if (!strcmp(what, "levels")) levels();
   if (!strcmp(what, "chosen")) chosen();
   if (glGetError()) return 5;
-  glXSwapBuffers(display, window);
+  glXSwapBuffers(opened.display, opened.window);
   glFinish();
   puts("asked");
   fflush(stdout);

@@ -9,31 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef struct Display Display;
-typedef struct { void *visual; unsigned long id; int screen, depth, class; unsigned long r, g, b; int map, bits; } XVisualInfo;
-typedef struct {
-  unsigned long background_pixmap, background_pixel, border_pixmap, border_pixel;
-  int bit_gravity, win_gravity, backing_store;
-  unsigned long backing_planes, backing_pixel;
-  int save_under;
-  long event_mask, do_not_propagate_mask;
-  int override_redirect;
-  unsigned long colormap, cursor;
-} XSetWindowAttributes;
+#include "window.h"
 
-Display *XOpenDisplay(const char *);
-unsigned long XDefaultRootWindow(Display *);
-unsigned long XCreateColormap(Display *, unsigned long, void *, int);
-unsigned long XCreateWindow(Display *, unsigned long, int, int, unsigned, unsigned, unsigned, int, unsigned, void *,
-                            unsigned long, XSetWindowAttributes *);
-int XMapWindow(Display *, unsigned long);
-int XSync(Display *, int);
 unsigned long XLoadFont(Display *, const char *);
 void glXUseXFont(unsigned long, int, int, int);
-XVisualInfo *glXChooseVisual(Display *, int, int *);
-void *glXCreateContext(Display *, XVisualInfo *, void *, int);
-int glXMakeCurrent(Display *, unsigned long, void *);
-void glXSwapBuffers(Display *, unsigned long);
 void (*glXGetProcAddress(const unsigned char *))(void);
 
 enum { W = 300, H = 200 };
@@ -218,19 +197,9 @@ static void shaders(void) {
 }
 
 int main(int count, char **words) {
-  int wanted[] = {4, 5, 8, 8, 9, 8, 10, 8, 12, 24, 0}; /* RGBA, two buffers, 8 bits a colour, depth */
-  display = XOpenDisplay(NULL);
-  XVisualInfo *visual = display ? glXChooseVisual(display, 0, wanted) : NULL;
-  if (!visual || count < 2) return 1;
-  XSetWindowAttributes looks = {0};
-  looks.colormap = XCreateColormap(display, XDefaultRootWindow(display), visual->visual, 0);
-  looks.override_redirect = 1;
-  unsigned long window = XCreateWindow(display, XDefaultRootWindow(display), 10, 20, W, H, 0, visual->depth, 1,
-                                       visual->visual, 1 << 3 | 1 << 9 | 1 << 13, &looks);
-  void *context = glXCreateContext(display, visual, NULL, 1);
-  XMapWindow(display, window);
-  XSync(display, 0);
-  if (!context || !glXMakeCurrent(display, window, context)) return 2;
+  if (count < 2) return 1;
+  const Opened opened = open_by_visual((Place){10, 20, W, H});
+  display = opened.display;
   glClearColor(0.2f, 0.25f, 0.3f, 1);
   glClear(0x4100);
   if (!strcmp(words[1], "lists")) lists();
@@ -238,7 +207,7 @@ int main(int count, char **words) {
   else if (!strcmp(words[1], "letters")) letters();
   else shaders();
   if (glGetError()) return 5;
-  glXSwapBuffers(display, window);
+  glXSwapBuffers(display, opened.window);
   glFinish();
   puts("drawn");
   fflush(stdout);

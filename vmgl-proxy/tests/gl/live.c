@@ -11,29 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Display Display;
-typedef struct { void *visual; unsigned long id; int screen, depth, class; unsigned long r, g, b; int map, bits; } XVisualInfo;
-typedef struct {
-  unsigned long background_pixmap, background_pixel, border_pixmap, border_pixel;
-  int bit_gravity, win_gravity, backing_store;
-  unsigned long backing_planes, backing_pixel;
-  int save_under;
-  long event_mask, do_not_propagate_mask;
-  int override_redirect;
-  unsigned long colormap, cursor;
-} XSetWindowAttributes;
+#include "window.h"
 
-Display *XOpenDisplay(const char *);
-unsigned long XDefaultRootWindow(Display *), XCreateColormap(Display *, unsigned long, void *, int);
-unsigned long XCreateWindow(Display *, unsigned long, int, int, unsigned, unsigned, unsigned, int, unsigned, void *,
-                            unsigned long, XSetWindowAttributes *);
-int XMapWindow(Display *, unsigned long), XSync(Display *, int);
-void **glXChooseFBConfig(Display *, int, const int *, int *);
-XVisualInfo *glXGetVisualFromFBConfig(Display *, void *);
-void *glXCreateNewContext(Display *, void *, int, void *, int);
-void *glXCreateContextAttribsARB(Display *, void *, void *, int, const int *);
-int glXMakeCurrent(Display *, unsigned long, void *);
-void glXSwapBuffers(Display *, unsigned long);
 void (*glXGetProcAddress(const unsigned char *))(void);
 int XResizeWindow(Display *, unsigned long, unsigned, unsigned);
 
@@ -467,25 +446,12 @@ static void absent_picture(int n) {
 int main(int count, char **words) {
   const int wanted[] = {5, 1, 8, 8, 9, 8, 10, 8, 12, 24, 13, 8, 0};
   const int of_core[] = {0x2091, 3, 0x2092, 3, 0x9126, 1, 0}, of_both[] = {0x2091, 3, 0x2092, 3, 0x9126, 2, 0};
-  int found = 0, n;
-  display = XOpenDisplay(NULL);
-  if (!display || count < 2) return 1;
+  int n;
+  if (count < 2) return 1;
   const char *how = words[1];
-  void **configs = glXChooseFBConfig(display, 0, wanted, &found);
-  if (!found) return 1;
-  config = configs[0];
-  XVisualInfo *visual = glXGetVisualFromFBConfig(display, config);
-  XSetWindowAttributes looks = {0};
-  looks.colormap = XCreateColormap(display, XDefaultRootWindow(display), visual->visual, 0);
-  looks.override_redirect = 1;
-  window = XCreateWindow(display, XDefaultRootWindow(display), 10, 20, W, H, 0, visual->depth, 1, visual->visual,
-                         1 << 3 | 1 << 9 | 1 << 13, &looks);
-  const int *versions = !strcmp(how, "core") ? of_core : !strcmp(how, "compatible") ? of_both : NULL;
-  context = versions ? glXCreateContextAttribsARB(display, config, NULL, 1, versions)
-                     : glXCreateNewContext(display, config, 0x8014, NULL, 1);
-  XMapWindow(display, window);
-  XSync(display, 0);
-  if (!context || !glXMakeCurrent(display, window, context)) return 2;
+  const int *version = !strcmp(how, "core") ? of_core : !strcmp(how, "compatible") ? of_both : NULL;
+  const Opened opened = open_by_config(wanted, version, (Place){10, 20, W, H});
+  display = opened.display, window = opened.window, config = opened.config, context = opened.context;
   if (!strcmp(how, "fixed")) fixed();
   if (!strcmp(how, "shaders")) shaders();
   if (!strcmp(how, "core")) core();
