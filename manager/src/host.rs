@@ -285,3 +285,28 @@ fn adopt(here: &Here, name: &str, agent: &Agent) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::agent::tests::example;
+
+    #[test]
+    fn a_site_that_hears_of_an_agent_says_that_it_is_where_its_home_knows_and_not_that_it_is_off() {
+        let agent = example();
+        let home = agent.home.clone();
+        for (site, stands) in
+            [("big", Phase::Off(End::Left { to: home.clone() })), (home.as_str(), Phase::Off(End::Never))]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let own = json!({ "format": 1, "id": "x", "name": site, "sites": [] });
+            std::fs::write(folder.path().join("site.json"), own.to_string()).unwrap();
+            adopt(&Here { home: folder.path().to_owned(), wandisk: None }, &agent.name, &agent).unwrap();
+            let kept = Store::open(folder.path()).unwrap().agent(&agent.name).unwrap();
+            let machine: Machine = serde_json::from_str(&kept.phase).unwrap();
+            assert_eq!((kept.agent, machine.phase), (agent.clone(), stands), "at {site}");
+        }
+    }
+}

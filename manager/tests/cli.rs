@@ -70,6 +70,19 @@ fn check_says_what_is_wrong_and_what_is_odd() {
     assert!(code == 1 && out.contains("{\"error\":\"cannot read /nowhere.toml"), "{out}");
 }
 
+/// A name may come from anywhere.
+#[test]
+fn what_failed_is_told_in_one_line_that_steers_no_terminal() {
+    let name = "/no\u{1b}[2Jwhere\n\u{9b}1m.toml";
+    let (code, _, err) = run(&["profile", "check", name]);
+    assert!(code == 1 && err.starts_with("snowbird: cannot read /no [2Jwhere  1m.toml"), "{err:?}");
+    assert!(err.strip_suffix('\n').is_some_and(|line| !line.contains(char::is_control)), "{err:?}");
+    let told: serde_json::Value =
+        serde_json::from_str(&run(&["--json", "profile", "check", name]).1).unwrap();
+    let error = told["error"].as_str().unwrap();
+    assert!(error.contains("where  1m.toml") && !error.contains(char::is_control), "{told}");
+}
+
 #[test]
 fn show_gives_a_profile_to_begin_with() {
     let folder = tempfile::tempdir().unwrap();

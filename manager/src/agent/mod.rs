@@ -13,6 +13,8 @@ pub mod command_line;
 pub mod firmware;
 pub mod machine;
 mod room;
+#[cfg(test)]
+pub(crate) mod small;
 pub mod store;
 pub mod ublk;
 pub mod word;

@@ -54,55 +54,26 @@ fn make(db: &mut Connection) -> Result<(), rusqlite::Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::io::Write;
-    use std::process::Command;
-
+    use crate::agent::small::{fill, on_a_small_file_system};
     use crate::agent::store::Store;
     use crate::agent::tests::example;
 
-    const INSIDE: &str = "SNOWBIRD_TEST_TMPFS";
-
-    fn fill(path: &std::path::Path) {
-        let mut file = File::create(path).unwrap();
-        for block in [1 << 16, 4096] {
-            let bytes = vec![1u8; block];
-            while file.write_all(&bytes).is_ok() {}
-        }
-    }
-
-    /// The supervisor's journal, and a command that begins, on a file system that has no block left.
-    fn inside(folder: &std::path::Path) {
-        let agent = example();
-        let mut store = Store::open(folder).unwrap();
-        store.put(&agent, "{}", "created").unwrap();
-        drop(store);
-        let mut store = Store::open(folder).unwrap();
-        fill(&folder.join("full"));
-        assert!(std::fs::write(folder.join("more"), [1; 4096]).is_err(), "it is not full");
-        for n in 0..100 {
-            let phase = format!("{{\"step\":{n},\"why\":\"{}\"}}", "x".repeat(300));
-            store.set_phase(agent.uuid, &phase, "moving to big: memory is copied").unwrap();
-            assert_eq!(Store::open(folder).unwrap().agent("work").unwrap().phase, phase);
-        }
-    }
-
-    /// The test runs itself again in a user and mount namespace of its own, where it may mount a small tmpfs.
+    /// The supervisor's journal, and a command that begins.
     #[test]
     fn where_an_agent_stands_is_written_on_a_full_file_system() {
-        if let Ok(folder) = std::env::var(INSIDE) {
-            let size = ["-t", "tmpfs", "-o", "size=4m", "tmpfs", &folder];
-            assert!(Command::new("mount").args(size).status().unwrap().success());
-            return inside(std::path::Path::new(&folder));
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let mut again = Command::new("unshare");
-        again.args(["--map-root-user", "--mount"]).arg(std::env::current_exe().unwrap());
-        again.args(["--exact", "--nocapture"]);
-        again.arg("agent::room::tests::where_an_agent_stands_is_written_on_a_full_file_system");
-        let output = again.env(INSIDE, folder.path()).output().expect("this test needs unshare (util-linux)");
-        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{}\n{}", said(&output.stdout), said(&output.stderr));
-        assert!(said(&output.stdout).contains("1 passed"), "{}", said(&output.stdout));
+        let own = "agent::room::tests::where_an_agent_stands_is_written_on_a_full_file_system";
+        on_a_small_file_system(own, |folder| {
+            let agent = example();
+            let mut store = Store::open(folder).unwrap();
+            store.put(&agent, "{}", "created").unwrap();
+            drop(store);
+            let mut store = Store::open(folder).unwrap();
+            fill(folder);
+            for n in 0..100 {
+                let phase = format!("{{\"step\":{n},\"why\":\"{}\"}}", "x".repeat(300));
+                store.set_phase(agent.uuid, &phase, "moving to big: memory is copied").unwrap();
+                assert_eq!(Store::open(folder).unwrap().agent("work").unwrap().phase, phase);
+            }
+        });
     }
 }

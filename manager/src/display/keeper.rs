@@ -155,21 +155,11 @@ impl Keeper {
     async fn begin_again(&mut self, short: &mut u32) -> Result<()> {
         let shown = self.guide.shown().to_owned();
         let upstream = self.ways.address(&shown)?;
-        let mut why = ProxyError::None;
-        while *short < SHORT_MAX {
-            match Proxy::start(Path::new(FOLDER), &upstream).await {
-                Ok(proxy) => {
-                    self.proxy = proxy;
-                    self.door = Door::of(Path::new(FOLDER)).await;
-                    self.guide = Guide::of(shown, None, false);
-                    return Ok(());
-                }
-                Err(error) => why = error,
-            }
-            *short += 1;
-            sleep(RETRY).await;
-        }
-        Err(why).context("the display proxy ends again and again")
+        let begun = until_begun(short, async || Proxy::start(Path::new(FOLDER), &upstream).await).await;
+        self.proxy = begun.context("the display proxy ends again and again")?;
+        self.door = Door::of(Path::new(FOLDER)).await;
+        self.guide = Guide::of(shown, None, false);
+        Ok(())
     }
 
     /// An action in the proxy's words.
@@ -182,6 +172,23 @@ impl Keeper {
             Action::Cancel | Action::End => json!({ "do": "cancel" }),
         })
     }
+}
+
+/// Tries until one has begun. The last one may be still dying, and then this one ends, or is not understood; so may the next.
+async fn until_begun<P>(
+    short: &mut u32,
+    begin: impl AsyncFn() -> Result<P, ProxyError>,
+) -> Result<P, ProxyError> {
+    let mut why = ProxyError::None;
+    while *short < SHORT_MAX {
+        match begin().await {
+            Ok(proxy) => return Ok(proxy),
+            Err(error) => why = error,
+        }
+        *short += 1;
+        sleep(RETRY).await;
+    }
+    Err(why)
 }
 
 /// What a proxy has that was found, and the ways to it.
@@ -286,4 +293,33 @@ async fn at(here: &Here, agent: &str, site: &str) -> Result<Sight, AskError> {
     let sites = Sites::read(&here.home)?;
     let status = ask_far(sites.site(site)?, agent, None, &Request::Status, SOON, |_| ()).await?;
     Ok(Sight::of(site, &status))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Tries beginnings, of which only the one with this number goes well, after so many proxies that did not live long.
+    async fn tried(good: u32, mut short: u32) -> (Result<u32, ProxyError>, u32) {
+        let tries = Cell::new(0);
+        let begun = until_begun(&mut short, async || {
+            tries.set(tries.get() + 1);
+            let dying = io::Error::from(io::ErrorKind::ConnectionReset);
+            if tries.get() == good { Ok(good) } else { Err(ProxyError::Io(dying)) }
+        });
+        (begun.await, tries.get())
+    }
+
+    /// (The clock goes on by itself when everybody waits.)
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_that_cannot_begin_while_the_last_one_dies_is_begun_again() {
+        assert!(matches!(tried(SHORT_MAX, 0).await, (Ok(SHORT_MAX), SHORT_MAX)));
+        // Each that failed counts as one that ended soon.
+        assert!(
+            matches!(tried(SHORT_MAX, 1).await, (Err(ProxyError::Io(_)), tries) if tries == SHORT_MAX - 1)
+        );
+        assert!(matches!(tried(u32::MAX, 0).await, (Err(ProxyError::Io(_)), SHORT_MAX)));
+    }
 }

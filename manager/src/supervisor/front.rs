@@ -168,6 +168,7 @@ mod tests {
     use crate::agent::tests::example;
     use crate::control::Here;
     use crate::net::teller::Teller;
+    use crate::supervisor::event::{Action, Yield};
     use crate::wandisk::Wandisk;
 
     /// Hands in a folder whose `wandisk` answers this, and notes what it was asked.
@@ -200,6 +201,15 @@ mod tests {
             hands.let_go(&disk).await.unwrap();
             assert_eq!(asked(home.path()), "");
         }
+    }
+
+    #[tokio::test]
+    async fn of_an_agent_whose_disk_was_never_here_there_is_nothing_to_let_go_of() {
+        let home = tempfile::tempdir().unwrap();
+        let none = json!({ "error": { "message": "no disk is called so", "hint": null, "code": "no-disk" } });
+        let (mut hands, _inputs) = hands(home.path(), Front::Nbd, &none);
+        assert_eq!(hands.act(&Action::Quit).await, Ok(Yield::Done));
+        assert_eq!(asked(home.path()), "status work --here\n");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
@@ -111,26 +111,9 @@ impl Qemu {
         let mut command = Command::new(find(QEMU).ok_or(QemuError::Missing)?);
         command.args(arguments(agent, beginning)).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log).process_group(0);
-        let mut child = command.spawn()?;
-        let end = Instant::now() + BEGIN;
-        loop {
-            if let Ok((client, events)) = Client::connect(Path::new(names::QMP), SOON).await {
-                self.hear(client, events);
-                // Waited for here, so that it is no zombie when it ends.
-                tokio::spawn(async move { child.wait().await.ok() });
-                return Ok(());
-            }
-            if child.try_wait()?.is_some() {
-                return Err(QemuError::Ended(last_words()));
-            }
-            if Instant::now() > end {
-                child.start_kill()?;
-                // Not waited for here: it may hang in its disk, which is served again only after this.
-                tokio::spawn(async move { child.wait().await.ok() });
-                return Err(QemuError::Late);
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let (client, events) = begun(command.spawn()?, Path::new(names::QMP), BEGIN).await?;
+        self.hear(client, events);
+        Ok(())
     }
 
     /// Finds the QEMU that an earlier supervisor started. Is there one?
@@ -248,6 +231,27 @@ impl Qemu {
     }
 }
 
+/// Waits until its monitor listens; where that takes longer it is ended.
+async fn begun(mut child: Child, monitor: &Path, limit: Duration) -> Result<(Client, Events), QemuError> {
+    let end = Instant::now() + limit;
+    let begun = loop {
+        if let Ok(heard) = Client::connect(monitor, SOON).await {
+            break Ok(heard);
+        }
+        if child.try_wait()?.is_some() {
+            return Err(QemuError::Ended(last_words()));
+        }
+        if Instant::now() > end {
+            child.start_kill()?;
+            break Err(QemuError::Late);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    // So that it is no zombie when it ends. Not waited for here: it may hang in its disk, which is served again only after this.
+    tokio::spawn(async move { child.wait().await.ok() });
+    begun
+}
+
 /// The last line that QEMU said.
 pub(super) fn last_words() -> String {
     let text = std::fs::read(names::LOG).unwrap_or_default();
@@ -309,6 +313,34 @@ mod tests {
         assert!(stays.try_wait().unwrap().is_none());
         stays.kill().unwrap();
         stays.wait().unwrap();
+    }
+
+    /// Killed, it is not gone: whoever traces it must let go of it first, as a disk must that nobody serves.
+    const HANGS: &str = "import ctypes, os, signal
+own = os.getpid()
+if os.fork() == 0 and ctypes.CDLL(None).ptrace(0x4206, own, 0, 0) == 0:  # PTRACE_SEIZE
+    open('held', 'w').close()
+signal.pause()";
+
+    #[tokio::test]
+    async fn one_that_hangs_in_its_disk_and_cannot_be_ended_holds_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("python3");
+        command.args(["-c", HANGS]).current_dir(folder.path()).process_group(0);
+        let machine = command.spawn().unwrap();
+        let pid = Pid::from_raw(machine.id().unwrap().try_into().unwrap()).unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        while !folder.path().join("held").exists() {
+            assert!(Instant::now() < end, "it cannot be traced");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let monitor = folder.path().join(names::QMP);
+        let begins = begun(machine, &monitor, Duration::ZERO);
+        let told = tokio::time::timeout(Duration::from_secs(20), begins).await;
+        let is_there = std::fs::exists(format!("/proc/{}", pid.as_raw_nonzero())).unwrap();
+        rustix::process::kill_process_group(pid, rustix::process::Signal::KILL).unwrap();
+        assert!(matches!(told, Ok(Err(QemuError::Late))), "{told:?}");
+        assert!(is_there, "it did not hang");
     }
 
     /// Its monitor is held by a request of the guest that waits for a chunk.

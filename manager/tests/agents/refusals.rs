@@ -27,6 +27,14 @@ fn far(world: &World, shell: &str) {
     });
 }
 
+/// The command, where so many MiB can be had of memory, and one of swap.
+fn with_memory(world: &World, mib: u64) -> String {
+    let meminfo = world.file("meminfo");
+    std::fs::write(&meminfo, format!("MemAvailable: {} kB\nSwapFree: 1024 kB\n", mib << 10)).unwrap();
+    let little = format!("mount --bind {} /proc/meminfo && exec \"$@\"", meminfo.display());
+    format!("unshare --user --map-root-user --mount sh -c '{little}' sh \"$@\"")
+}
+
 /// What stands for QEMU at `b`.
 fn qemu_that(world: &World, shell: &str) -> String {
     let folder = world.file("odd");
@@ -53,10 +61,7 @@ fn a_site_that_cannot_have_it_says_why_and_the_agent_goes_on() {
     far(&world, &qemu_that(&world, features));
     refused(&world, "doesn't support requested feature", "`snowbird log` at site \"b\"");
     // No room for its memory in that of the site.
-    let meminfo = world.file("meminfo");
-    std::fs::write(&meminfo, "MemAvailable: 204800 kB\nSwapFree: 1024 kB\n").unwrap();
-    let little = format!("mount --bind {} /proc/meminfo && exec \"$@\"", meminfo.display());
-    far(&world, &format!("exec unshare --user --map-root-user --mount sh -c '{little}' sh \"$@\""));
+    far(&world, &format!("exec {}", with_memory(&world, 200)));
     refused(&world, "201 MiB of memory can be had, and the agent needs 320 MiB", "free memory at site \"b\"");
     // Another version of snowbird.
     far(&world, "sed -u 's/\"snowbird\":[0-9]*,/\"snowbird\":9,/' | \"$@\"; exit");
@@ -134,6 +139,50 @@ fn refused(world: &World, words: &str, todo: &str) -> String {
     assert_eq!(world.state("a"), "running");
     world.judge.goes_on_at("a");
     sentence
+}
+
+#[test]
+fn of_two_agents_that_come_to_a_site_with_memory_for_one_the_second_is_refused_until_the_first_runs() {
+    let world = World::with_agent();
+    let machine = ["--size", "1M", "--memory", "64M", "--vcpus", "1", "--accelerator", "tcg"];
+    world.ok("a", &[&["create", "other"][..], &machine].concat());
+    world.ok("a", &["launch", "other"]);
+    // Enough for either of them; of the first one's memory a part goes over, and no more for now.
+    world.hold(true);
+    far(
+        &world,
+        &format!(
+            "{{ read -r line; printf '%s\\n' \"$line\"
+             hold={}
+             [ -e $hold ] && case \"$line\" in
+             *'\"open\":\"memory\"'*) head -c 1048576; while [ -e $hold ]; do sleep 0.05; done;; esac
+             exec cat; }} | {}; exit",
+            world.file("hold").display(),
+            with_memory(&world, 330)
+        ),
+    );
+    let moving = world.command("a", &["migrate", AGENT, "--to", "b"]).stdout(Stdio::piped()).spawn().unwrap();
+    let reserved = world.home("b").join("agents").join(AGENT).join("arriving.memory");
+    eventually("memory is set aside for the first", || {
+        std::fs::metadata(&reserved).is_ok_and(|file| file.len() > 0)
+    });
+    let (sentence, hint) = world.refused("a", &["migrate", "other", "--to", "b"]);
+    assert!(sentence.starts_with("the agent was not moved: at site \"b\", "), "{sentence}");
+    assert!(
+        sentence.contains("for agents that are on their way there), and the agent needs 256 MiB"),
+        "{sentence}"
+    );
+    assert!(
+        hint.contains("free memory at site \"b\"") && hint.ends_with("the agent is running at site \"a\""),
+        "{hint}"
+    );
+    world.hold(false);
+    let output = moving.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    world.judge.goes_on_at("b");
+    world.ok("a", &["migrate", "other", "--to", "b"]);
+    world.ok("b", &["kill", "other"]);
+    world.end_at("b");
 }
 
 #[test]

@@ -20,8 +20,8 @@ use super::{GLANCE, Gate, Link, LinkError, Shared, lock, log, random, soft};
 
 /// The first connection must be there in so long: the program is waiting to open its window.
 pub(super) const OPENING: Duration = Duration::from_secs(10);
-/// Where something is on its way and nothing comes for so long, the connection is taken for broken.
-const SILENCE: Duration = Duration::from_secs(30);
+/// How long a line may be silent that should not be ([`Shared::silence`]).
+pub(super) const SILENCE: Duration = Duration::from_secs(30);
 /// After so many frames without one of ours the listener acknowledges by itself.
 const UNACKNOWLEDGED: u64 = 32;
 /// Between the end of software here and its next beginning.
@@ -237,10 +237,10 @@ fn hear(shared: &Arc<Shared>, socket: &mut Socket, incoming: &mut Incoming) -> L
                     // Whoever sends has waited for the socket since.
                     Err(_) => {
                         held += 1;
-                        GLANCE * held > SILENCE
+                        GLANCE * held > shared.silence
                     }
                 };
-                if waits && heard.elapsed() > SILENCE {
+                if waits && heard.elapsed() > shared.silence {
                     return LinkError::Silent;
                 }
             }
@@ -271,4 +271,50 @@ fn take(shared: &Arc<Shared>, incoming: &mut Incoming) -> Result<(), LinkError> 
         shared.changed.notify_all();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::mpsc::channel;
+
+    use vmgl_gl_stream::{Caps, SPEC};
+
+    use super::*;
+    use crate::link::Place;
+
+    /// A renderer that welcomes a program and hears no more of it.
+    fn welcomed(listener: &UnixListener) -> UnixStream {
+        let (mut socket, _) = listener.accept().unwrap();
+        let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+        while ClientHello::parse(&bytes).unwrap().is_none() {
+            let count = socket.read(&mut piece).unwrap();
+            bytes.extend_from_slice(&piece[..count]);
+        }
+        let answer =
+            ServerHello { spec: SPEC, verdict: Verdict::Welcome, next: 1, caps: Some(Caps::default()) };
+        socket.write_all(&answer.encode()).unwrap();
+        socket
+    }
+
+    #[test]
+    fn a_line_that_takes_nothing_more_is_left_though_whoever_draws_hangs_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gl.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let (tell, told) = channel();
+        thread::spawn(move || {
+            let _unread = welcomed(&listener);
+            let _another = listener.accept();
+            tell.send(()).unwrap();
+        });
+        let (link, _) = Link::open_with(Place::Unix(path), "test".to_owned(), GLANCE).unwrap();
+        // It never comes back from one of these while the line is there.
+        thread::spawn(move || {
+            loop {
+                link.send(vec![0; 1 << 20]);
+            }
+        });
+        assert!(told.recv_timeout(Duration::from_secs(60)).is_ok(), "nobody looked for another line");
+    }
 }

@@ -110,6 +110,8 @@ struct Shared {
     place: Place,
     name: String,
     patience: Duration,
+    /// Where something is on its way and nothing comes for so long, the connection is taken for broken.
+    silence: Duration,
     out: Mutex<Out>,
     inbox: Mutex<Inbox>,
     changed: Condvar,
@@ -163,6 +165,10 @@ impl Link {
     /// # Errors
     /// [`LinkError`] if no renderer is there that speaks as we do.
     pub(crate) fn open(place: Place, name: String) -> Result<(Self, Caps), LinkError> {
+        Self::open_with(place, name, listen::SILENCE)
+    }
+
+    fn open_with(place: Place, name: String, silence: Duration) -> Result<(Self, Caps), LinkError> {
         let (stream, packed) = (random()?, place.is_far());
         let hello =
             ClientHello { spec: SPEC, stream, next: 1, last: 0, pid: std::process::id(), name: name.clone() };
@@ -181,6 +187,7 @@ impl Link {
             place,
             name,
             patience: patience(),
+            silence,
             out: Mutex::new(out),
             inbox: Mutex::default(),
             changed: Condvar::new(),
