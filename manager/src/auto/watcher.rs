@@ -1,6 +1,6 @@
 //! The watcher's loop: what is seen goes to the [`Brain`], what it wants is done; each poll the user's word is read anew.
 //!
-//! Everything that takes time is a task of its own and comes back as an event. The store is written before a move begins.
+//! Everything that takes time is a task of its own and comes back as an event. The store is written before a move begins, where it has room.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -203,13 +203,14 @@ impl Watcher {
         self.ask_facts();
         let (events, notes) = self.externals.take(self.now().at);
         for note in notes {
-            self.write(&Record::note(note))?;
+            self.write(&Record::note(note));
         }
         self.happened(Event::External(events))?;
         self.happened(Event::Poll)?;
         Ok(true)
     }
 
+    /// What the store has no room for is lost: on a full disk the agent is watched all the same, it may have to leave just then.
     fn happened(&mut self, event: Event) -> Result<()> {
         if let Event::Facts { site, facts } = &event {
             let wait = if facts.is_ok() { FACTS } else { NO_FACTS };
@@ -217,10 +218,10 @@ impl Watcher {
         }
         for action in self.brain.take(self.now(), event) {
             match action {
-                Action::Record(record) => self.write(&record)?,
+                Action::Record(record) => self.write(&record),
                 Action::Keep(learnt) => {
                     let learnt = serde_json::to_string(&learnt)?;
-                    self.store.set_learnt(self.agent.uuid, &self.site, &learnt)?;
+                    self.store.set_learnt(self.agent.uuid, &self.site, &learnt).ok();
                 }
                 Action::Move { to } => self.moves(to),
             }
@@ -228,9 +229,9 @@ impl Watcher {
         Ok(())
     }
 
-    fn write(&mut self, record: &Record) -> Result<()> {
-        let value = serde_json::to_value(record)?;
-        Ok(self.store.note_record(self.agent.uuid, &record.sentence(), &value)?)
+    fn write(&mut self, record: &Record) {
+        let value = serde_json::to_value(record).unwrap_or_default();
+        self.store.note_record(self.agent.uuid, &record.sentence(), &value).ok();
     }
 
     fn moves(&mut self, to: String) {
@@ -331,4 +332,30 @@ async fn serve(stream: UnixStream, inputs: &Sender<Input>, look: &Notify) -> std
         Err(_) => failed("the question cannot be understood", None),
     };
     stream.get_mut().write_all(answer.as_bytes()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::small::{fill, on_a_small_file_system};
+    use crate::agent::tests::example;
+
+    #[test]
+    fn a_full_disk_does_not_end_the_watcher() {
+        on_a_small_file_system("auto::watcher::tests::a_full_disk_does_not_end_the_watcher", |folder| {
+            let agent = example();
+            std::fs::write(folder.join("site.json"), r#"{"format":1,"name":"desk","sites":[]}"#).unwrap();
+            let mut store = Store::open(folder).unwrap();
+            store.put(&agent, "{}", "created").unwrap();
+            fill(folder);
+            for line in ["x".repeat(1000), String::new()] {
+                while store.note(agent.uuid, &line).is_ok() {}
+            }
+            let here = Here { home: folder.to_owned(), wandisk: None };
+            let mut watcher = Watcher::prepare(here, &agent.name, channel(1).0).unwrap();
+            // It says that it has heard nothing for so long.
+            watcher.began = Instant::now().checked_sub(Duration::from_secs(3600)).unwrap();
+            watcher.happened(Event::Poll).unwrap();
+        });
+    }
 }

@@ -499,3 +499,46 @@ async fn sleep_until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::agent::small::{fill, on_a_small_file_system};
+    use crate::agent::tests::example;
+    use crate::control::Here;
+
+    #[test]
+    fn a_line_of_the_log_that_finds_no_room_does_not_end_the_supervisor() {
+        let own =
+            "supervisor::shell::tests::a_line_of_the_log_that_finds_no_room_does_not_end_the_supervisor";
+        on_a_small_file_system(own, |folder| {
+            let agent = example();
+            let mut store = Store::open(folder).unwrap();
+            store.put(&agent, &serde_json::to_string(&Machine::default()).unwrap(), "created").unwrap();
+            fill(folder);
+            // Until what is kept for phases is used up, too.
+            while store.note(agent.uuid, &"x".repeat(1000)).is_ok() {}
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let here = Here { home: folder.to_owned(), wandisk: None };
+                let net = Teller::new(here, &agent, "desk");
+                let (queue, _actions) = unbounded_channel();
+                let shell = Shell::new(agent, "desk".to_owned(), store, Machine::default(), net, queue);
+                let (sender, inputs) = unbounded_channel();
+                let went = Event::Went {
+                    action: Action::Sweep { keep: None },
+                    result: Err("x".repeat(1000).into()),
+                };
+                sender.send(Input::Event(went)).unwrap();
+                sender.send(Input::Warning("its disk may not find room".to_owned())).unwrap();
+                let (reply, mut answer) = unbounded_channel();
+                sender.send(Input::Ask { request: Request::Status, reply }).unwrap();
+                drop(sender);
+                shell.run(inputs).await.unwrap();
+                assert!(answer.recv().await.unwrap().contains("\"state\":\"off\""));
+            });
+        });
+    }
+}

@@ -6,6 +6,9 @@
 //! the other site answers what it has handed on, and from the time that takes a queue is seen: the first way back without one is
 //! the line's own. While none is seen the window doubles from round to round; later it is held where [`QUEUE`] waits.
 //!
+//! Where this machine's processors are busy, as a desk's are whose crunch is to leave it, answers are late that waited in no queue of the line:
+//! the programs on their way waited for a processor. How late this process comes to its turn tells how much of that there may be.
+//!
 //! Invariants: the window is never less than [`LEAST`]; an answer for bytes that were never sent is refused; what is remembered of
 //! pieces is bounded, since each lies within the window.
 
@@ -17,6 +20,11 @@ const FIRST: f64 = 128e3;
 const LEAST: f64 = 64e3;
 /// What may wait in a queue, in time.
 const QUEUE: Duration = Duration::from_millis(15);
+/// Bytes and their answer wait here for a processor about four times (who packs, ssh with the bytes and with the answer, who hears
+/// it), and of a round's the quickest counts, which waits for less.
+const TURNS: u32 = 2;
+/// Of what is known of lateness so much is the newest.
+const NEWEST: f64 = 1.0 / 16.0;
 /// One step down takes no more than this away.
 const SHRINKS: f64 = 0.75;
 /// One step up.
@@ -47,6 +55,8 @@ pub(crate) struct Window {
     /// The most that was of use.
     best: f64,
     quickest: Option<Duration>,
+    /// How late this process comes to its turn, in seconds.
+    late: f64,
     round: Round,
     rate: f64,
 }
@@ -72,6 +82,7 @@ impl Default for Window {
             doubles: true,
             best: LEAST,
             quickest: None,
+            late: 0.0,
             round: Round::default(),
             rate: 0.0,
         }
@@ -113,6 +124,11 @@ impl Window {
         Ok(())
     }
 
+    /// This process came to a turn of its own so late.
+    pub(crate) fn was_late(&mut self, late: Duration) {
+        self.late += (late.as_secs_f64() - self.late) * NEWEST;
+    }
+
     fn round_is_over(&mut self, now: Duration) {
         let next =
             Round { ends: self.sent.max(self.taken + 1), began: now, taken: self.taken, ..Round::default() };
@@ -123,8 +139,9 @@ impl Window {
             return;
         }
         self.rate = (self.taken - round.taken) as f64 / time;
-        let queue = trip.saturating_sub(quickest);
-        let share = (quickest + QUEUE).as_secs_f64() / trip.as_secs_f64().max(1e-6);
+        let turns = Duration::from_secs_f64(self.late) * TURNS;
+        let queue = trip.saturating_sub(quickest + turns);
+        let share = (quickest + turns + QUEUE).as_secs_f64() / trip.as_secs_f64().max(1e-6);
         if queue > QUEUE {
             // Twice the window filled the line, and the queue: all of that is known only now.
             let least = if self.doubles { 0.5 } else { SHRINKS };
@@ -230,6 +247,58 @@ mod tests {
         let second = Duration::from_secs(1);
         let (share, _) = played(Duration::from_millis(100), 12.5e6, 0, second * 3, second);
         assert!(share >= 0.8, "{share}");
+    }
+
+    /// Answers come late by some waits of up to 18 ms for a processor, one after the other. Gives the share of the line that was used
+    /// after 5 s, and how long a byte waited in its queue then, at most.
+    fn starved(trip: Duration, rate: f64, waits: u64) -> (f64, Duration) {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut window = Window::default();
+        let (mut queue, mut arrived, mut went, mut last) = (0.0_f64, 0.0_f64, 0.0, Duration::ZERO);
+        let mut answers: VecDeque<(Duration, u64)> = VecDeque::new();
+        let (mut told, mut longest) = (0, 0.0_f64);
+        for ms in 0..40_000_u32 {
+            let now = TICK * ms;
+            if ms % 10 == 0 {
+                window.was_late(Duration::from_millis(random.u64(0..=18)));
+            }
+            while window.has_room() {
+                window.went(PIECE, now);
+                queue += PIECE as f64;
+            }
+            let carried = queue.min(rate * TICK.as_secs_f64());
+            queue -= carried;
+            arrived += carried;
+            if ms >= 5000 {
+                went += carried;
+                longest = longest.max(queue / rate);
+            }
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes that came")]
+            let come = arrived as u64;
+            if come >= told + PIECE as u64 {
+                told = come;
+                let late: u64 = (0..waits).map(|_| random.u64(0..=18)).sum();
+                last = last.max(now + trip + Duration::from_millis(late));
+                answers.push_back((last, come));
+            }
+            while answers.front().is_some_and(|(at, _)| *at <= now) {
+                let (_, taken) = answers.pop_front().unwrap();
+                window.taken(taken.min(window.sent()), now).unwrap();
+            }
+        }
+        (went / rate / 35.0, Duration::from_secs_f64(longest))
+    }
+
+    #[test]
+    fn waits_for_a_processor_are_no_queue() {
+        for ms in [1, 10, 33, 66, 100] {
+            for waits in [1, 2, 4, 6] {
+                let (share, longest) = starved(Duration::from_millis(ms), 12.5e6, waits);
+                let what = format!("{ms} ms, {waits} waits: {share}, {longest:?}");
+                assert!(share >= 0.9, "{what}");
+                assert!(longest <= Duration::from_millis(90), "{what}");
+            }
+        }
     }
 
     #[test]

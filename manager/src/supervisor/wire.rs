@@ -10,6 +10,7 @@
 //! Fault model: the link breaks (both QEMUs see their end closed), or gives other bytes (zstd's checksum; QEMU checks its own
 //! stream). What another site can make this one hold is bounded: one window, and pieces.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,6 +41,11 @@ const ASKS_AGAIN: Duration = Duration::from_secs(1);
 /// A line over which nothing more goes for so long is as good as cut: its program may live where the other site hangs, and the
 /// agent may stand meanwhile.
 const STALLS: Duration = Duration::from_secs(60);
+
+/// How often it is looked how late this process comes to its turns.
+const TURN: Duration = Duration::from_millis(10);
+/// So late is a timer without anybody who waits for a processor.
+const TIMER: Duration = Duration::from_millis(1);
 
 /// What is known of a stream from here while it goes.
 #[derive(Debug, Clone)]
@@ -102,6 +108,16 @@ where
     tokio::select! {
         _ = packs(&mut near_read, &mut far_write, limit, meter) => {}
         _ = answers(&mut far_read, &mut near_write, meter) => {}
+        _ = turns(meter) => {}
+    }
+}
+
+/// Tells the window how late this process comes to its turns.
+async fn turns(meter: &Meter) -> Infallible {
+    loop {
+        let due = tokio::time::Instant::now() + TURN;
+        tokio::time::sleep_until(due).await;
+        meter.window().was_late(due.elapsed().saturating_sub(TIMER));
     }
 }
 

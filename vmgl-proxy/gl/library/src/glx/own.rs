@@ -4,6 +4,7 @@
 //! is current. Without a renderer there is no OpenGL then: nobody else is asked.
 
 use std::cell::Cell;
+use std::ffi::CStr;
 
 use super::*;
 use crate::glx::abi::{connected, get_proc_address};
@@ -140,10 +141,31 @@ unsafe extern "C" fn glXQueryExtension(_: *mut Display, error: *mut c_int, event
     c_int::from(guard(connected))
 }
 
+/// What is answered here, and not by what a vendor has: programs that find all of GLX by name must get these.
+const OWN: [(&CStr, Address); 9] = [
+    (c"glXGetCurrentContext", Address(glXGetCurrentContext as *const ())),
+    (c"glXGetCurrentDisplay", Address(glXGetCurrentDisplay as *const ())),
+    (c"glXGetCurrentDrawable", Address(glXGetCurrentDrawable as *const ())),
+    (c"glXGetCurrentReadDrawable", Address(glXGetCurrentReadDrawable as *const ())),
+    (c"glXGetProcAddress", Address(glXGetProcAddress as *const ())),
+    (c"glXGetProcAddressARB", Address(glXGetProcAddressARB as *const ())),
+    (c"glXMakeContextCurrent", Address(glXMakeContextCurrent as *const ())),
+    (c"glXMakeCurrent", Address(glXMakeCurrent as *const ())),
+    (c"glXQueryExtension", Address(glXQueryExtension as *const ())),
+];
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn glXGetProcAddressARB(name: *const c_char) -> *const () {
-    begin();
+    if name.is_null() {
+        return std::ptr::null();
+    }
     // SAFETY: the program gives a text with a NUL at its end.
+    let text = unsafe { CStr::from_ptr(name) };
+    if let Some((_, own)) = OWN.iter().find(|(known, _)| *known == text) {
+        return own.0;
+    }
+    begin();
+    // SAFETY: as above.
     unsafe { get_proc_address(name) }
 }
 
@@ -151,4 +173,20 @@ unsafe extern "C" fn glXGetProcAddressARB(name: *const c_char) -> *const () {
 unsafe extern "C" fn glXGetProcAddress(name: *const c_char) -> *const () {
     // SAFETY: as above.
     unsafe { glXGetProcAddressARB(name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_makes_a_context_current_by_a_function_found_by_name_is_asked_for_it_here() {
+        for (name, function) in OWN {
+            // SAFETY: a text with a NUL at its end.
+            assert_eq!(unsafe { glXGetProcAddress(name.as_ptr()) }, function.0, "{name:?}");
+        }
+        let made = keep(std::ptr::null_mut(), 7, 8, std::ptr::without_provenance_mut(9), 1);
+        assert_eq!((made, glXGetCurrentDrawable(), glXGetCurrentReadDrawable()), (1, 7, 8));
+        assert_eq!(glXGetCurrentContext().addr(), 9);
+    }
 }
