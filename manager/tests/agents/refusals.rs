@@ -147,7 +147,7 @@ fn of_two_agents_that_come_to_a_site_with_memory_for_one_the_second_is_refused_u
     let machine = ["--size", "1M", "--memory", "64M", "--vcpus", "1", "--accelerator", "tcg"];
     world.ok("a", &[&["create", "other"][..], &machine].concat());
     world.ok("a", &["launch", "other"]);
-    // Enough for either of them; of the first one's memory a part goes over, and no more for now.
+    // Enough for either of them; of the first one's memory a part goes over, and the rest when it is let go.
     world.hold(true);
     far(
         &world,
