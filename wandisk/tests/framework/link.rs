@@ -49,6 +49,7 @@ struct State {
     flips: u64,
     down: bool,
     stalled: bool,
+    stall_at: Option<(Way, u64)>,
     /// What bytes take one way.
     delay: Duration,
     cuts: u64,
@@ -100,6 +101,9 @@ impl Shared {
         match way {
             Way::There => state.there += passes,
             Way::Back => state.back += passes,
+        }
+        if state.stall_at.is_some_and(|(stalled_way, at)| stalled_way == way && so_far + passes >= at) {
+            (state.stalled, state.stall_at) = (true, None);
         }
         usize::try_from(passes).unwrap()
     }
@@ -246,12 +250,13 @@ impl Link {
         self.shared.state().delay = one_way;
     }
 
-    /// Connections can be made again; a cut that was planned and did not come is off.
+    /// Connections can be made again; a cut or stall that was planned and did not come is off.
     pub fn mend(&self) {
         let mut state = self.shared.state();
         state.down = false;
         state.stalled = false;
         state.cut_at = None;
+        state.stall_at = None;
         state.reached = false;
         self.shared.changed.notify_all();
     }
@@ -259,6 +264,17 @@ impl Link {
     /// Nothing passes any more, and nobody is told.
     pub fn stall(&self) {
         self.shared.state().stalled = true;
+    }
+
+    /// Stalls when `bytes` more have gone that way.
+    pub fn stall_after(&self, way: Way, bytes: u64) {
+        let mut state = self.shared.state();
+        let so_far = if way == Way::There { state.there } else { state.back };
+        state.stall_at = Some((way, so_far + bytes));
+    }
+
+    pub fn is_stalled(&self) -> bool {
+        self.shared.state().stalled
     }
 
     pub fn is_cut(&self) -> bool {
