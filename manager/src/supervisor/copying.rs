@@ -271,7 +271,7 @@ impl Looking {
         self.client.call("migrate-set-parameters", parameters, SOON).await.ok();
     }
 
-    /// Tells QEMU what the line carries, if that is news; gives what it knows then.
+    /// Tells QEMU what the line carries of its pages, if that is news; gives what it knows then.
     async fn tell_rate(&self, told: f64) -> f64 {
         match self.meter.rate() {
             Some(rate) if self.takes_rate && (rate - told).abs() > told * NEWS => {

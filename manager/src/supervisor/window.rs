@@ -135,10 +135,16 @@ impl Window {
         let round = std::mem::replace(&mut self.round, next);
         let (Some(quickest), Some(trip)) = (self.quickest, round.quickest) else { return };
         let time = now.saturating_sub(round.began).as_secs_f64();
-        if !round.full || time <= 0.0 {
+        if time <= 0.0 {
             return;
         }
-        self.rate = (self.taken - round.taken) as f64 / time;
+        let rate = (self.taken - round.taken) as f64 / time;
+        if !round.full {
+            // The line would have carried more, but not less.
+            self.rate = self.rate.max(rate);
+            return;
+        }
+        self.rate = rate;
         let turns = Duration::from_secs_f64(self.late) * TURNS;
         let queue = trip.saturating_sub(quickest + turns);
         let share = (quickest + turns + QUEUE).as_secs_f64() / trip.as_secs_f64().max(1e-6);
@@ -169,7 +175,7 @@ impl Window {
         self.sent
     }
 
-    /// Bytes a second that the line was seen to carry when it was full last; 0 if it never was.
+    /// Bytes a second that the line was seen to carry: when it was full last, or more since then; 0 if nothing went.
     pub(crate) fn rate(&self) -> f64 {
         self.rate
     }
@@ -240,6 +246,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_line_that_is_no_longer_full_carries_what_it_is_seen_to_carry() {
+        let (mut window, trip) = (Window::default(), Duration::from_millis(100));
+        let mut now = Duration::ZERO;
+        let mut round = |window: &mut Window, bytes: usize, asks: bool| {
+            window.went(bytes, now);
+            assert!(!asks || !window.has_room());
+            now += trip;
+            window.taken(window.sent(), now).unwrap();
+        };
+        // The first window is small, and so is what goes in it.
+        (0..2).for_each(|_| round(&mut window, 256 << 10, true));
+        let small = window.rate();
+        (0..4).for_each(|_| round(&mut window, 400 << 10, false));
+        assert!(window.rate() > small * 1.5, "{} of {small}", window.rate());
+        // Less that goes says nothing of the line.
+        (0..4).for_each(|_| round(&mut window, 1 << 10, false));
+        assert!(window.rate() > small * 1.5, "{} of {small}", window.rate());
     }
 
     #[test]

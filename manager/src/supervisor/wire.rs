@@ -29,6 +29,8 @@ const LEVEL: i32 = 1;
 pub(super) const WINDOW_LOG: u32 = 27;
 /// Read from QEMU at once, at most; flushed together.
 const PIECE: usize = 32 << 10;
+/// Of so many pieces it is known how well the last ones packed: two megabytes.
+const LASTS: f64 = 64.0;
 /// Unpacked at once.
 const UNPACKED: usize = 128 << 10;
 /// Of a frame: QEMU's bytes, or what was taken.
@@ -53,13 +55,20 @@ pub(super) struct Meter {
     began: Instant,
     window: Arc<Mutex<Window>>,
     room: Arc<Notify>,
+    packing: Arc<Mutex<Packing>>,
     /// Sent, and on their way, when the agent came to a stand.
     stood: Arc<Mutex<Option<(u64, u64)>>>,
 }
 
 impl Default for Meter {
     fn default() -> Meter {
-        Meter { began: Instant::now(), window: Arc::default(), room: Arc::default(), stood: Arc::default() }
+        Meter {
+            began: Instant::now(),
+            window: Arc::default(),
+            room: Arc::default(),
+            packing: Arc::default(),
+            stood: Arc::default(),
+        }
     }
 }
 
@@ -77,9 +86,13 @@ impl Meter {
         self.stood.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((sent, on_its_way));
     }
 
-    /// Bytes a second of the line, as far as they are known.
+    fn packing(&self) -> MutexGuard<'_, Packing> {
+        self.packing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes a second of QEMU's stream that the line carries, as far as that is known: packed they are fewer.
     pub(super) fn rate(&self) -> Option<f64> {
-        Some(self.window().rate()).filter(|rate| *rate > 0.0)
+        Some(self.window().rate() * self.packing().times()).filter(|rate| *rate > 0.0)
     }
 
     /// In words for `migrate --json`.
@@ -89,6 +102,7 @@ impl Meter {
         json!({
             "bytes": window.sent(),
             "bytes_per_s": window.rate().round(),
+            "packed_times": self.packing().times(),
             "rtt_ms": window.trip().map(|trip| trip.as_secs_f64() * 1e3),
             "queued_bytes": stood.map(|(_, on_its_way)| on_its_way),
             "last_bytes": stood.map(|(sent, _)| window.sent() - sent),
@@ -134,6 +148,7 @@ where
         let len = from.read(&mut piece[..most]).await?;
         let packed = packer.pack(&piece[..len], len == 0)?;
         meter.window().went(packed.len(), meter.began.elapsed());
+        meter.packing().came(len, packed.len());
         limit.went(packed.len());
         let write = async {
             to.write_all(packed).await?;
@@ -247,6 +262,31 @@ where
         let mut back = back.lock().await;
         back.write_all(&frame).await?;
         back.flush().await?;
+    }
+}
+
+/// How many times as long QEMU's stream is as what is made of it.
+#[derive(Debug, Default)]
+struct Packing {
+    /// Of the whole stream: bytes of QEMU's, and packed.
+    all: (f64, f64),
+    /// Of the last pieces, each counted less than the next.
+    last: (f64, f64),
+}
+
+impl Packing {
+    fn came(&mut self, bytes: usize, packed: usize) {
+        let (bytes, packed) = (bytes as f64, packed as f64);
+        self.all = (self.all.0 + bytes, self.all.1 + packed);
+        let kept = 1.0 - 1.0 / LASTS;
+        self.last = (self.last.0 * kept + bytes, self.last.1 * kept + packed);
+    }
+
+    /// The less of both: neither what is written now, which may pack worse than what lay there, nor a run of equal pages tells
+    /// how the next ones pack.
+    fn times(&self) -> f64 {
+        let times = |(bytes, packed): (f64, f64)| if packed > 0.0 { bytes / packed } else { 1.0 };
+        times(self.all).min(times(self.last))
     }
 }
 
@@ -389,6 +429,19 @@ mod tests {
         let told = meter.told();
         let packed = told["bytes"].as_u64().unwrap();
         assert!(packed < 620 * 4096, "{told}");
+    }
+
+    #[test]
+    fn pages_that_are_written_now_and_pack_badly_are_not_hoped_to_pack_as_the_others_did() {
+        let mut packing = Packing::default();
+        assert_eq!(packing.times(), 1.0);
+        (0..8000).for_each(|_| packing.came(PIECE, PIECE / 8));
+        assert_eq!(packing.times(), 8.0);
+        (0..128).for_each(|_| packing.came(PIECE, PIECE));
+        assert!(packing.times() < 1.2, "{packing:?}");
+        // A run of equal pages makes no promise either.
+        (0..128).for_each(|_| packing.came(PIECE, 10));
+        assert!(packing.times() < 9.0, "{packing:?}");
     }
 
     #[tokio::test]
