@@ -14,6 +14,7 @@ mod line;
 mod pace;
 #[path = "../proxy/peers/mod.rs"]
 mod peers;
+mod pixmaps;
 mod program;
 mod programs;
 mod recorded;

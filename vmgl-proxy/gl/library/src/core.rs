@@ -45,6 +45,8 @@ pub(crate) struct Context {
 pub(crate) struct Wire {
     pub(crate) link: Link,
     buffer: Vec<u8>,
+    /// Bytes of commands that have left the buffer.
+    gone: u64,
     /// What the renderer has kept of long arrays, where bytes on the way count.
     shelved: Option<Shelved>,
     next_reply: u32,
@@ -65,6 +67,7 @@ pub(crate) struct Wire {
 impl Wire {
     /// The stream is a new one: what was to be sent is in the shadow, and nothing is known of where the stream is.
     pub(crate) fn begin_anew(&mut self) {
+        self.gone += self.buffer.len() as u64;
         self.buffer.clear();
         self.shelved = self.shelved.take().map(|_| Shelved::new());
         self.selected = 0;
@@ -82,6 +85,11 @@ impl Wire {
         if self.buffer.len() >= limits::FLUSH {
             self.flush();
         }
+    }
+
+    /// How much has been said up to now: where it is the same as before, nothing was drawn since.
+    pub(crate) fn position(&self) -> u64 {
+        self.gone + self.buffer.len() as u64
     }
 
     /// Puts a command at the end of the buffer.
@@ -102,6 +110,7 @@ impl Wire {
     /// Sends what is in the buffer.
     pub(crate) fn flush(&mut self) {
         if !self.buffer.is_empty() {
+            self.gone += self.buffer.len() as u64;
             let next = Vec::with_capacity(limits::FLUSH + limits::ARRAY);
             self.link.send(std::mem::replace(&mut self.buffer, next));
         }
@@ -179,6 +188,7 @@ pub(crate) fn begin(link: Link, caps: Caps) {
         link,
         shelved,
         buffer: Vec::new(),
+        gone: 0,
         next_reply: 0,
         selected: 0,
         late: Vec::new(),
@@ -286,7 +296,8 @@ impl Program {
             let control = Control::MakeCurrent { context, draw: it.draw, read: it.read };
             self.wire.put(&Command::Control(control));
         }
-        Some(Cx { id: context, state: &mut it.state, group, wire: &mut self.wire, caps: &self.caps })
+        let Self { wire, caps, drawables, servers, .. } = self;
+        Some(Cx { id: context, state: &mut it.state, group, wire, caps, drawables, servers })
     }
 
     /// What the stream is at is not known any more: the next call tells it.
@@ -303,6 +314,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) group: &'a mut Group,
     pub(crate) wire: &'a mut Wire,
     pub(crate) caps: &'a Caps,
+    pub(crate) drawables: &'a HashMap<u64, Drawable>,
+    pub(crate) servers: &'a HashMap<String, Server>,
 }
 
 impl Cx<'_> {

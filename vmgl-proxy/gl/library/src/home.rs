@@ -1,4 +1,4 @@
-//! What only the renderer has, brought home before it is replaced: levels of textures that were drawn, renderbuffers, and buffers
+//! What only the renderer has, brought home before it is replaced: levels of textures that were drawn, renderbuffers, pixmaps, and buffers
 //! that were written there.
 //!
 //! What this changes of the stream's state is set right again when the next renderer is given all of it, or here if there is
@@ -26,6 +26,7 @@ impl Program {
     pub(crate) fn bring_home(&mut self) {
         let mut ids: Vec<u32> = self.contexts.keys().copied().collect();
         ids.sort_unstable();
+        let began = self.bring_pixmaps();
         let mut done = HashSet::new();
         for id in ids {
             let Some(it) = self.contexts.get(&id).filter(|it| it.is_used && it.state.api < 2) else {
@@ -39,6 +40,7 @@ impl Program {
                 cx.bring_buffers();
             }
         }
+        self.have_pixmaps(began);
     }
 }
 

@@ -40,6 +40,8 @@ impl Program {
     /// Fills the link's new stream. False if that one is of no use any more.
     pub(crate) fn restore(&mut self, link: &Link, generation: u64) -> bool {
         let (began, before) = (Instant::now(), link.sent_bytes());
+        let mut lost = Lost::default();
+        self.lost_of_pixmaps(&mut lost);
         self.wire.begin_anew();
         for it in self.contexts.values_mut() {
             // What came before the renderer was lost, too.
@@ -49,7 +51,7 @@ impl Program {
         }
         self.wire.put(&Command::Control(Control::Restore { begin: 1 }));
         let drawables = self.restore_drawables();
-        let mut lost = Lost::default();
+        self.restore_pixmaps(&mut lost);
         if !self.restore_contexts(&drawables, &mut lost) {
             return false;
         }
@@ -145,7 +147,7 @@ impl Program {
 
     /// Windows are to be drawn anew.
     fn redraw(&self) {
-        for window in self.drawables.iter().filter(|(_, it)| it.is_window).map(|(xid, _)| *xid) {
+        for window in self.drawables.iter().filter(|(_, it)| it.is_window()).map(|(xid, _)| *xid) {
             self.servers.values().for_each(|server| server.expose(window));
         }
     }

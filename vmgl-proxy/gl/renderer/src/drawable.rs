@@ -42,13 +42,13 @@ pub(crate) struct Drawable {
     pub(crate) shown: Option<Instant>,
 }
 
-/// Reads a buffer of the kit's kind back, with a context of our own.
+/// Reads rows of a buffer of the kit's kind back, with a context of our own: its width, the first row and how many.
 pub(crate) fn read_back(
     egl: &Egl,
     gl: &Gl,
     kit: &mut Kit,
     (buffer, multisampled): (&Buffer, bool),
-    (width, height): (u16, u16),
+    (width, y, height): (u16, u16, u16),
     pixels: &mut [u8],
 ) -> Result<(), Fault> {
     egl.make_current(&kit.reader, buffer, buffer).map_err(|fault| {
@@ -59,18 +59,20 @@ pub(crate) fn read_back(
     if pixels.len() != usize::from(width) * usize::from(height) * 4 {
         return Err(Fault::Value);
     }
-    let (width, height) = (width.into(), height.into());
+    let (width, y, height) = (width.into(), y.into(), height.into());
     let resolved = if multisampled {
         let resolver = match &mut kit.resolver {
             Some(resolver) => resolver,
             none => none.insert(Resolver::new(gl)?),
         };
-        Some(resolver.begin(gl, [0, 0, width, height])?)
+        Some(resolver.begin(gl, [0, y, width, height])?)
     } else {
         None
     };
+    // What is resolved lies at the lowest row of its own buffer.
+    let y = if multisampled { 0 } else { y };
     // SAFETY: room for all pixels, of four bytes each; the reader has no pack buffer and no gaps.
-    unsafe { call(0, 0, width, height, BGRA, UNSIGNED_BYTE, pixels.as_mut_ptr()) };
+    unsafe { call(0, y, width, height, BGRA, UNSIGNED_BYTE, pixels.as_mut_ptr()) };
     if let Some(before) = resolved {
         before.end(gl);
     }

@@ -14,7 +14,7 @@ use crate::names::{Class, make};
 /// Largest side of a picture.
 const SIDE: i32 = vmgl_gl_stream::limits::SIDE.cast_signed();
 /// Most pixels of one.
-const PIXELS: i64 = 64 << 20;
+const PIXELS: i64 = vmgl_gl_stream::limits::PIXELS.cast_signed();
 
 /// A framebuffer of a context's, which grows with what is read.
 #[derive(Debug)]

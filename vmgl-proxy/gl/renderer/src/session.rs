@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use vmgl_gl_stream::{
-    Assembler, Caps, Command, Commands, Control, DRAWABLE_SAMPLES, DecodeError, Event, opcode_name, put_out,
+    Assembler, Caps, Command, Commands, Control, DRAWABLE_SAMPLES, DecodeError, Event, limits, opcode_name,
+    put_out,
 };
 
 use crate::drawable::{Drawable, Kit, read_back};
@@ -31,10 +32,8 @@ use crate::room::Room;
 use crate::waited::Waits;
 use crate::words::Counts;
 
-/// Most contexts, and most drawables.
-const MANY: usize = 256;
-/// Most pixels of all drawables.
-const PIXELS: u64 = 64 << 20;
+/// Most contexts.
+const CONTEXTS: usize = 256;
 /// Most lines in the log about commands that had no effect.
 const LINES: u32 = 20;
 /// Errors of OpenGL's that are asked for after a frame.
@@ -269,6 +268,7 @@ impl Session {
             }
             Control::Swap { drawable, serial, interval } => self.swap(drawable, serial, interval, outlet)?,
             Control::Front { drawable } => self.present(drawable, outlet)?,
+            Control::Read { drawable, y, rows, reply } => self.read(drawable, (y, rows), reply),
             Control::Ping { serial } => {
                 Event::Pong { serial }.encode(&mut self.events);
                 self.flush(outlet)?;
@@ -309,7 +309,7 @@ impl Session {
         wanted: Wanted,
         multisampled: bool,
     ) -> Result<(), Fault> {
-        if id == 0 || self.contexts.contains_key(&id) || self.contexts.len() >= MANY {
+        if id == 0 || self.contexts.contains_key(&id) || self.contexts.len() >= CONTEXTS {
             return Err(Fault::Value);
         }
         let with = match share {
@@ -341,7 +341,7 @@ impl Session {
         let samples = |many: bool| if many { u64::from(self.egl.samples()) } else { 1 };
         let pixels = |(width, height): (u16, u16), many| u64::from(width) * u64::from(height) * samples(many);
         let before: u64 = others.map(|(_, it)| pixels(it.size, it.multisampled)).sum();
-        if before + pixels(size, multisampled) > PIXELS {
+        if before + pixels(size, multisampled) > limits::PIXELS {
             return Err(Fault::TooLong);
         }
         let buffer = self.egl.buffer(size.0, size.1, multisampled).map_err(|fault| {
@@ -358,7 +358,7 @@ impl Session {
         (width, height): (u32, u32),
         multisampled: bool,
     ) -> Result<(), Fault> {
-        if id == 0 || self.drawables.contains_key(&id) || self.drawables.len() >= MANY {
+        if id == 0 || self.drawables.contains_key(&id) || self.drawables.len() >= limits::DRAWABLES {
             return Err(Fault::Value);
         }
         let (buffer, size) = self.buffer(width, height, multisampled, id)?;
@@ -520,7 +520,10 @@ impl Session {
             if let Some((half, pixels)) = room.free() {
                 let what = (&drawable.buffer, drawable.multisampled);
                 let read = match &mut self.kits[usize::from(drawable.multisampled)] {
-                    Some(kit) => read_back(&self.egl, &self.gl, kit, what, drawable.size, pixels),
+                    Some(kit) => {
+                        let (width, height) = drawable.size;
+                        read_back(&self.egl, &self.gl, kit, what, (width, 0, height), pixels)
+                    }
                     None => Err(Fault::NoContext),
                 };
                 if read.is_ok() {
@@ -538,6 +541,29 @@ impl Session {
                 self.released(released);
             }
         }
+    }
+
+    /// Gives the program rows of what is drawn.
+    fn read(&mut self, id: u32, (y, rows): (u32, u32), reply: u32) -> Result<(), Fault> {
+        let drawable = self.drawables.get(&id).ok_or(Fault::NoSuchName)?;
+        let (width, height) = drawable.size;
+        let row = |n: u32| u16::try_from(n).map_err(|_| Fault::Value);
+        let (y, rows) = (row(y)?, row(rows)?);
+        let bytes = usize::from(width) * usize::from(rows) * 4;
+        if rows == 0 || y.checked_add(rows).is_none_or(|end| end > height) || bytes > limits::ANSWER {
+            return Err(Fault::Value);
+        }
+        let mut pixels = vec![0; bytes];
+        let what = (&drawable.buffer, drawable.multisampled);
+        let read = match &mut self.kits[usize::from(drawable.multisampled)] {
+            Some(kit) => read_back(&self.egl, &self.gl, kit, what, (width, y, rows), &mut pixels),
+            None => Err(Fault::NoContext),
+        };
+        let again = self.current.take();
+        let back = again.map_or(Ok(()), |current| self.make_current(current));
+        read.and(back)?;
+        self.answer(Answer { reply, value: 0, outs: vec![pixels] });
+        Ok(())
     }
 
     fn released(&mut self, (number, half): (u32, u8)) {

@@ -15,7 +15,9 @@ pub fn document(registry: &Registry) -> String {
          - *hand-written*: {} that travel, whose entry in the agent is written by hand;\n\
          - *local*: {} that are answered in the agent and never travel;\n\
          - *missing*: {}; calling one is an error of OpenGL's (`GL_INVALID_OPERATION`) and a line in the log.\n\n\
-         GLX is 1.4 and EGL 1.4, with all their functions. Pixmaps are not drawn on, which no configuration says they are, nothing is copied to them, and \
+         GLX is 1.4 and EGL 1.4, with all their functions. What is drawn on a pixmap of GLX's comes into X's when it is finished \
+         (`glFinish`, `glFlush`, `glXWaitGL`, another drawable, `glXSwapBuffers`), for which the program waits; what X had drawn there \
+         before is not seen by OpenGL. EGL has no pixmaps, and nothing is copied to them, and \
          `glXCopyContext` leaves the other context as it is (as Mesa's does) and a line in the log. Of EGL 1.5 there are neither syncs nor images.\n\n\
          Other names of the same function (`glBindBufferARB`) are not listed. *waits*: the caller waits for the renderer's answer.\n\n\
          | Command | Since | How |\n| --- | --- | --- |\n",

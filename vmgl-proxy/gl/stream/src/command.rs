@@ -38,6 +38,7 @@ pub fn waited_name(opcode: u16) -> Option<&'static str> {
     match opcode {
         control::REFLECT => Some("glLinkProgram"),
         control::SHADER_STATUS => Some("glCompileShader"),
+        control::READ => Some("glXWaitGL"),
         _ => COMMANDS.get(usize::from(opcode.checked_sub(FIRST_OPCODE)?)).copied(),
     }
 }

@@ -12,6 +12,8 @@ pub(crate) const CLEAR: u16 = 16;
 /// Of questions of the stream's own that programs wait for.
 pub(crate) const REFLECT: u16 = 10;
 pub(crate) const SHADER_STATUS: u16 = 11;
+/// Of pixels of a drawable that the program waits for.
+pub(crate) const READ: u16 = 18;
 /// Numbers up to here are the stream's own.
 pub(crate) const LAST: u16 = 255;
 
@@ -145,6 +147,17 @@ pub enum Control<'a> {
         /// How long.
         micros: u32,
     },
+    /// What is drawn on a drawable, whatever is current: rows from below on of blue, green, red, alpha, a byte each.
+    Read {
+        /// The drawable.
+        drawable: u32,
+        /// The first row, the lowest being 0.
+        y: u32,
+        /// So many rows, whose bytes are at most [`limits::ANSWER`].
+        rows: u32,
+        /// The answer's id.
+        reply: u32,
+    },
 }
 
 fn side(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
@@ -156,7 +169,9 @@ impl<'a> Control<'a> {
     /// By which reply it is answered, if it is.
     pub fn reply(&self) -> Option<u32> {
         match *self {
-            Self::Reflect { reply, .. } | Self::ShaderStatus { reply, .. } => Some(reply),
+            Self::Reflect { reply, .. } | Self::ShaderStatus { reply, .. } | Self::Read { reply, .. } => {
+                Some(reply)
+            }
             _ => None,
         }
     }
@@ -181,6 +196,7 @@ impl<'a> Control<'a> {
             Self::Take { .. } => TAKE,
             Self::Clear { .. } => CLEAR,
             Self::Waited { .. } => 17,
+            Self::Read { .. } => READ,
         }
     }
 
@@ -206,6 +222,7 @@ impl<'a> Control<'a> {
             &Self::Keep { place } | &Self::Clear { place } => &[place],
             &Self::Take { place, length } => &[place, length],
             &Self::Waited { opcode, micros } => &[opcode, micros],
+            &Self::Read { drawable, y, rows, reply } => &[drawable, y, rows, reply],
             Self::Part { data } => {
                 put_array(out, data);
                 &[]
@@ -251,6 +268,7 @@ impl<'a> Control<'a> {
             TAKE => Self::Take { place: r.u32()?, length: r.u32()? },
             CLEAR => Self::Clear { place: r.u32()? },
             17 => Self::Waited { opcode: r.u32()?, micros: r.u32()? },
+            READ => Self::Read { drawable: r.u32()?, y: r.u32()?, rows: r.u32()?, reply: r.u32()? },
             _ => return Err(DecodeError::Opcode(opcode)),
         })
     }

@@ -24,5 +24,9 @@ pub const CAPS: usize = 1 << 20;
 pub const NAME: usize = 256;
 /// Width and height of a drawable are at most this.
 pub const SIDE: u32 = 16_384;
+/// Most drawables of a program.
+pub const DRAWABLES: usize = 256;
+/// Most pixels of all of them, each as often as it has samples.
+pub const PIXELS: u64 = 64 << 20;
 /// The compressor looks back so far, as a power of two.
 pub const WINDOW_LOG: u32 = 22;

@@ -11,7 +11,7 @@ const DONT_CARE: i32 = -1;
 const NONE: i32 = 0x8000;
 
 /// A configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Config {
     /// From 1 on.
     pub(crate) id: i32,
@@ -23,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) buffers: (i32, i32),
     /// Samples of a pixel, where there are several; else 0.
     pub(crate) samples: u8,
+    /// Whether pixmaps of its depth can be drawn on.
+    pub(crate) pixmaps: bool,
 }
 
 /// A visual of the X server's that can be drawn with: its id and its bits of a pixel.
@@ -45,14 +47,17 @@ pub(crate) fn of_screen(screen: i32, visuals: &[Visual], samples: u8) -> Vec<Con
         let at = |role: usize| these.get(role).unwrap_or(first);
         let (doubles, single, several) =
             if these.len() < 4 { (&these[..1], at(1), at(2)) } else { (&these[..2], at(2), at(3)) };
+        let (visual, double, buffers) = (first.id, true, (24, 8));
+        let plain = Config { id: 0, screen, visual, depth, double, buffers, samples: 0, pixmaps: true };
         for buffers in [(24, 8), (24, 0), (0, 0)] {
             let doubles = doubles.iter().map(|visual| (visual, true));
             for (visual, double) in doubles.chain([(single, false)]) {
-                configs.push(Config { id: 0, screen, visual: visual.id, depth, double, buffers, samples: 0 });
+                let visual = visual.id;
+                configs.push(Config { visual, double, buffers, ..plain });
             }
         }
         for buffers in [(24, 8), (24, 0)].into_iter().filter(|_| samples > 0) {
-            configs.push(Config { id: 0, screen, visual: several.id, depth, double: true, buffers, samples });
+            configs.push(Config { visual: several.id, double: true, buffers, samples, ..plain });
         }
     }
     // Who takes the first of what fits gets one sample a pixel.
@@ -92,8 +97,8 @@ impl Config {
             0x22 => 0x8002,
             0x800b => self.visual.cast_signed(),
             0x800c => self.screen,
-            // Windows and pbuffers, and no pixmaps; RGBA; renderable by X.
-            0x8010 => 0b101,
+            // Windows, pbuffers and pixmaps; RGBA; renderable by X.
+            0x8010 => 0b101 | i32::from(self.pixmaps) << 1,
             0x8011 => 1,
             0x8012 => 1,
             0x8013 => self.id,

@@ -1,16 +1,26 @@
-//! What is drawn on: windows of the program's, which are looked at when they are first drawn on, and pbuffers.
+//! What is drawn on: windows of the program's, which are looked at when they are first drawn on, pbuffers and pixmaps.
 
 use vmgl_gl_stream::{Command, Control, DRAWABLE_SAMPLES, limits};
 
 use super::abi::Display;
 use super::config::{self, Config};
 use super::font::Glyph;
+use super::pixmap::Pixmap;
 use super::x::{self, Change, Geometry, Server};
 use crate::core::Program;
 
 /// The swap interval of a new window: one, as GLX has it, but with `vblank_mode=0`, as with Mesa.
 fn first_interval() -> u32 {
     u32::from(std::env::var("vblank_mode").is_ok_and(|mode| mode == "0")) ^ 1
+}
+
+/// What a drawable is.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// A window whose changes we hear of.
+    Window,
+    Pbuffer,
+    Pixmap(Pixmap),
 }
 
 /// A drawable.
@@ -22,26 +32,34 @@ pub(crate) struct Drawable {
     pub(crate) samples: u8,
     pub(crate) interval: u32,
     pub(crate) config: i32,
-    /// A window whose changes we hear of.
-    pub(crate) is_window: bool,
-    bits: u32,
+    pub(super) kind: Kind,
+    pub(super) bits: u32,
     serial: u32,
 }
 
 impl Drawable {
+    pub(crate) fn is_window(&self) -> bool {
+        matches!(self.kind, Kind::Window)
+    }
+
+    /// The pixmap of X's that it stands for.
+    pub(super) fn pixmap(&self) -> Option<&Pixmap> {
+        if let Kind::Pixmap(pixmap) = &self.kind { Some(pixmap) } else { None }
+    }
+
     /// The command that makes it as it is now, by its X id; and its own.
     pub(crate) fn made(&self, xid: u64) -> (u32, Control<'static>) {
         let Geometry { width, height } = self.size;
-        let (kind, window) =
-            if self.is_window { (WINDOW, u32::try_from(xid).unwrap_or(0)) } else { (PBUFFER, 0) };
+        let (kind, window) = match self.kind {
+            Kind::Window => (0, u32::try_from(xid).unwrap_or(0)),
+            Kind::Pbuffer => (1, 0),
+            Kind::Pixmap(_) => (2, 0),
+        };
         let control =
             Control::CreateDrawable { drawable: self.id, kind, window, width, height, config: self.bits };
         (self.id, control)
     }
 }
-
-pub(crate) const WINDOW: u32 = 0;
-const PBUFFER: u32 = 1;
 
 fn clamp(size: Geometry) -> Geometry {
     Geometry { width: size.width.clamp(1, limits::SIDE), height: size.height.clamp(1, limits::SIDE) }
@@ -67,8 +85,12 @@ impl Program {
         let samples = self.caps.integers.get(&DRAWABLE_SAMPLES).and_then(|all| all.first());
         let samples = samples.and_then(|samples| u8::try_from(*samples).ok()).unwrap_or(0);
         // Programs hold their addresses for as long as they like.
-        let configs: &'static [Config] =
-            Box::leak(config::of_screen(screen, &visuals, samples).into_boxed_slice());
+        let mut configs = config::of_screen(screen, &visuals, samples);
+        let server = self.server(display);
+        for config in &mut configs {
+            config.pixmaps = server.is_some_and(|server| server.has_pixmaps(config.depth));
+        }
+        let configs: &'static [Config] = Box::leak(configs.into_boxed_slice());
         self.configs.insert(screen, configs);
         configs
     }
@@ -107,7 +129,7 @@ impl Program {
         }
     }
 
-    pub(crate) fn add(&mut self, xid: u64, kind: u32, size: Geometry, config: Option<&Config>) -> u32 {
+    pub(crate) fn add(&mut self, xid: u64, kind: Kind, size: Geometry, config: Option<&Config>) -> u32 {
         self.last_drawable += 1;
         let drawable = self.last_drawable;
         let it = Drawable {
@@ -117,7 +139,7 @@ impl Program {
             samples: config.map_or(0, |config| config.samples),
             interval: self.intervals.remove(&xid).unwrap_or_else(first_interval),
             config: config.map_or(1, |config| config.id),
-            is_window: kind == WINDOW,
+            kind,
             bits: config.map_or(0b1111, Config::bits),
             serial: 0,
         };
@@ -138,19 +160,19 @@ impl Program {
         if wants_watcher && let Some(name) = x::display_name(display) {
             self.wire.link.start_watcher(name);
         }
-        Some(self.add(xid, WINDOW, size, Some(config)))
+        Some(self.add(xid, Kind::Window, size, Some(config)))
     }
 
     /// A pbuffer; its X id.
     pub(crate) fn pbuffer(&mut self, display: *mut Display, size: Geometry, config: &Config) -> Option<u64> {
         let xid = u64::from(self.server(display)?.fresh_id()?);
-        self.add(xid, PBUFFER, size, Some(config));
+        self.add(xid, Kind::Pbuffer, size, Some(config));
         Some(xid)
     }
 
     /// A picture is complete, and sent. The drawable, for whoever then waits.
     pub(crate) fn swap(&mut self, xid: u64) -> Option<u32> {
-        let it = self.drawables.get_mut(&xid).filter(|it| it.double && it.is_window)?;
+        let it = self.drawables.get_mut(&xid).filter(|it| it.double && it.is_window())?;
         it.serial = it.serial.wrapping_add(1);
         let (drawable, serial, interval) = (it.id, it.serial, it.interval);
         self.wire.link.goes(drawable, serial);

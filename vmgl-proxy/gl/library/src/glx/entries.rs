@@ -6,6 +6,7 @@ use super::abi::{By, Display, dispatch, mapped};
 use super::config::{self, Config};
 use super::context::Wishes;
 use super::font;
+use super::pixmap;
 use super::x::{self, Geometry, VisualInfo};
 use crate::core::{guard, with_program};
 use crate::entries::Address;
@@ -255,10 +256,12 @@ unsafe extern "C" fn make_context_current(
     read: c_ulong,
     context: *mut c_void,
 ) -> c_int {
+    pixmap::finish();
     with_program(|program| c_int::from(program.make_current(display, draw, read, context)))
 }
 
 unsafe extern "C" fn make_current(display: *mut Display, drawable: c_ulong, context: *mut c_void) -> c_int {
+    pixmap::finish();
     with_program(|program| c_int::from(program.make_current(display, drawable, drawable, context)))
 }
 
@@ -285,8 +288,9 @@ pub(crate) fn swap(drawable: u64) {
     let sent: Option<(Link, u32)> =
         with_program(|program| program.swap(drawable).map(|drawable| (program.wire.link.clone(), drawable)));
     if let Some((link, drawable)) = sent {
-        guard(|| link.swap(drawable));
+        return guard(|| link.swap(drawable));
     }
+    pixmap::swap(drawable);
 }
 
 unsafe extern "C" fn create_window(
@@ -322,19 +326,33 @@ unsafe extern "C" fn destroy_pbuffer(_display: *mut Display, pbuffer: c_ulong) {
     with_program(|program| program.forget(pbuffer));
 }
 
-unsafe extern "C" fn no_pixmap(
-    _display: *mut Display,
-    _: *mut c_void,
-    _: c_ulong,
-    _: *const c_int,
+unsafe extern "C" fn create_pixmap(
+    display: *mut Display,
+    config: *mut c_void,
+    pixmap: c_ulong,
+    _list: *const c_int,
 ) -> c_ulong {
-    log(format_args!("pixmaps cannot be drawn on; the program tries to"));
-    0
+    guard(|| {
+        // SAFETY: the program's.
+        let config = unsafe { config_at(config) };
+        config.and_then(|config| with_program(|program| program.pixmap(display, pixmap, config))).unwrap_or(0)
+    })
 }
 
-unsafe extern "C" fn no_glx_pixmap(_display: *mut Display, _: *const VisualInfo, _: c_ulong) -> c_ulong {
-    log(format_args!("pixmaps cannot be drawn on; the program tries to"));
-    0
+unsafe extern "C" fn create_glx_pixmap(
+    display: *mut Display,
+    info: *const VisualInfo,
+    pixmap: c_ulong,
+) -> c_ulong {
+    guard(|| {
+        // SAFETY: the program's.
+        let config = unsafe { config_of(display, info) };
+        config.and_then(|config| with_program(|program| program.pixmap(display, pixmap, config))).unwrap_or(0)
+    })
+}
+
+unsafe extern "C" fn destroy_pixmap(_display: *mut Display, pixmap: c_ulong) {
+    with_program(|program| program.forget(pixmap));
 }
 
 unsafe extern "C" fn query_drawable(display: *mut Display, drawable: c_ulong, name: c_int, value: *mut u32) {
@@ -372,7 +390,7 @@ unsafe extern "C" fn get_selected_event(_: *mut Display, _: c_ulong, mask: *mut 
 /// Pbuffers are never lost: there is no event to be told of.
 unsafe extern "C" fn select_event(_: *mut Display, _: c_ulong, _: c_ulong) {}
 
-/// The version, with what it lets be absent: no configuration says that pixmaps can be drawn on.
+/// The version.
 const VERSION: (c_int, c_int) = (1, 4);
 const VERSION_TEXT: &std::ffi::CStr = c"1.4";
 /// That of several samples a pixel is in the version, too; who does not find its name takes a visual of many for one of one.
@@ -425,7 +443,7 @@ unsafe extern "C" fn use_x_font(font: c_ulong, first: c_int, count: c_int, base:
 }
 
 unsafe extern "C" fn wait_gl() {
-    crate::core::enter(|cx| cx.wire.flush());
+    pixmap::finish();
 }
 
 /// What X draws is drawn in the agent: there is nothing to wait for.
@@ -533,15 +551,15 @@ static FUNCTIONS: &[(&str, Address)] = &[
     ("glXCopyContext", Address(copy_context as *const ())),
     ("glXCreateContext", Address(create_context as *const ())),
     ("glXCreateContextAttribsARB", Address(create_context_attribs as *const ())),
-    ("glXCreateGLXPixmap", Address(no_glx_pixmap as *const ())),
+    ("glXCreateGLXPixmap", Address(create_glx_pixmap as *const ())),
     ("glXCreateNewContext", Address(create_new_context as *const ())),
     ("glXCreatePbuffer", Address(create_pbuffer as *const ())),
-    ("glXCreatePixmap", Address(no_pixmap as *const ())),
+    ("glXCreatePixmap", Address(create_pixmap as *const ())),
     ("glXCreateWindow", Address(create_window as *const ())),
     ("glXDestroyContext", Address(destroy_context as *const ())),
-    ("glXDestroyGLXPixmap", Address(destroy_window as *const ())),
+    ("glXDestroyGLXPixmap", Address(destroy_pixmap as *const ())),
     ("glXDestroyPbuffer", Address(destroy_pbuffer as *const ())),
-    ("glXDestroyPixmap", Address(destroy_window as *const ())),
+    ("glXDestroyPixmap", Address(destroy_pixmap as *const ())),
     ("glXDestroyWindow", Address(destroy_window as *const ())),
     ("glXGetClientString", Address(get_client_string as *const ())),
     ("glXGetConfig", Address(get_config as *const ())),

@@ -25,8 +25,10 @@ fn every_function_of_the_version_and_of_the_extensions_that_are_told_is_there() 
 }
 
 #[test]
-fn no_configuration_says_that_pixmaps_can_be_drawn_on() {
-    let configs = of_screen(0, &[Visual { id: 33, depth: 24 }, Visual { id: 80, depth: 32 }], 4);
-    let pixmaps = [(0x8010, 0b010)];
-    assert!(choose(&configs, &pixmaps).is_empty() && !choose(&configs, &[(0x8010, 0b101)]).is_empty());
+fn a_configuration_says_that_pixmaps_can_be_drawn_on_where_their_pixels_are_of_four_bytes() {
+    let mut configs = of_screen(0, &[Visual { id: 33, depth: 24 }, Visual { id: 80, depth: 32 }], 4);
+    assert_eq!(choose(&configs, &[(0x8010, 0b111)]).len(), configs.len());
+    configs.iter_mut().filter(|config| config.depth == 24).for_each(|config| config.pixmaps = false);
+    let depths = |kinds| choose(&configs, &[(0x8010, kinds)]).iter().map(|config| config.depth).min();
+    assert_eq!((depths(0b010), depths(0b101)), (Some(32), Some(24)));
 }

@@ -7,4 +7,5 @@ pub(crate) mod context;
 pub(crate) mod drawable;
 pub(crate) mod entries;
 mod font;
+pub(crate) mod pixmap;
 pub(crate) mod x;

@@ -16,6 +16,7 @@ use x11rb::wrapper::ConnectionExt as _;
 use super::abi::Display;
 use super::config::Visual;
 use super::font::{self, Glyph};
+use super::pixmap::{self, Rows};
 
 /// As Xlib has it.
 #[repr(C)]
@@ -204,6 +205,26 @@ impl Server {
     /// Letters of a font of some client's.
     pub(super) fn glyphs(&self, font: u32, first: u32, count: u32) -> Option<Vec<Option<Glyph>>> {
         font::glyphs(&self.connection, font, first, count).ok()
+    }
+
+    /// A pixmap's size and depth.
+    pub(super) fn pixmap(&self, id: u32) -> Option<(Geometry, u8)> {
+        pixmap::look(&self.connection, id).ok()
+    }
+
+    /// Whether pixmaps of that depth can be drawn on: their pixels are of four bytes.
+    pub(super) fn has_pixmaps(&self, depth: u8) -> bool {
+        pixmap::is_plain(&self.connection, depth)
+    }
+
+    /// Puts rows into a pixmap of some depth; whether they are there.
+    pub(super) fn put(&self, pixmap: (u32, u8), rows: Rows, pixels: Vec<u8>) -> bool {
+        pixmap::put(&self.connection, pixmap, rows, pixels).is_ok()
+    }
+
+    /// Rows that a pixmap has.
+    pub(super) fn pixels(&self, pixmap: u32, rows: Rows) -> Option<Vec<u8>> {
+        pixmap::get(&self.connection, pixmap, rows).ok()
     }
 
     /// A drawable's size.

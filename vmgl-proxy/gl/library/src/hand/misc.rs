@@ -5,13 +5,15 @@ use vmgl_gl_stream::{Command, Control, size};
 use crate::core::{Cx, INVALID_ENUM, INVALID_OPERATION, INVALID_VALUE};
 use crate::raw;
 
-/// The picture is drawn in order anyhow, and nothing of it is read here: nobody waits.
+/// The picture is drawn in order anyhow, and nothing of a window's is read here: nobody waits.
 pub(crate) fn finish(cx: &mut Cx<'_>) {
     flush(cx);
 }
 
+/// What is drawn on a pixmap comes into it, for which the program waits.
 pub(crate) fn flush(cx: &mut Cx<'_>) {
-    if let Some(drawable) = cx.state.front() {
+    let is_pixmap = cx.bring_pixmap();
+    if let Some(drawable) = cx.state.front().filter(|_| !is_pixmap) {
         cx.wire.put(&Command::Control(Control::Front { drawable }));
     }
     cx.wire.flush();

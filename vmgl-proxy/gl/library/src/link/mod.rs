@@ -250,9 +250,9 @@ impl Link {
                 let taken = shared.taken.load(Ordering::Acquire);
                 let Out { outgoing, socket, bytes, .. } = &mut *out;
                 bytes.clear();
-                if outgoing.push(payload, taken, bytes).is_ok()
-                    && let Some(open) = socket
-                {
+                let is_pushed = outgoing.push(payload, taken, bytes).is_ok();
+                shared.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                if is_pushed && let Some(open) = socket {
                     // What does not get through is sent again by the listener, on another connection.
                     if open.write_all(bytes).is_err() {
                         open.close();

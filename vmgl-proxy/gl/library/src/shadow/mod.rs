@@ -259,10 +259,15 @@ impl State {
 
     /// The drawable, if what is drawn is to be seen without a swap.
     pub(crate) fn front(&self) -> Option<u32> {
+        self.shown().filter(|_| self.draw_framebuffer == 0)
+    }
+
+    /// The drawable, if what is drawn on it, now or when no framebuffer object is bound, is to be seen without a swap.
+    pub(crate) fn shown(&self) -> Option<u32> {
         let buffers = self.framebuffers.get(&0).and_then(|it| it.draw_buffers.as_deref());
         let is_front = buffers.is_some_and(|buffers| matches!(buffers, [0x0400 | 0x0404 | 0x0408, ..]));
         let (drawable, single) = self.drawable;
-        (self.draw_framebuffer == 0 && drawable != 0 && (single || is_front)).then_some(drawable)
+        (drawable != 0 && (single || is_front)).then_some(drawable)
     }
 
     /// Whether what is read is a drawable's, of one sample a pixel.

@@ -36,7 +36,7 @@ pub(crate) struct Lost(BTreeMap<&'static str, (usize, u32)>);
 
 impl Lost {
     /// One more is lost; 0 is no name.
-    pub(super) fn note(&mut self, what: &'static str, name: u32) {
+    pub(crate) fn note(&mut self, what: &'static str, name: u32) {
         self.0.entry(what).or_insert((0, name)).0 += 1;
     }
 }
