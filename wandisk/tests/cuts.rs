@@ -126,9 +126,11 @@ fn a_released_front_end_is_gone_though_no_answer_to_the_grant_comes() {
         pair.link.cut_after(Way::Back, n);
         pair.a.run(["move", "d", "--to", "a", "--force"]);
         pair.link.cut();
-        if pair.b.status("d")["residency"] == "released" {
+        // (Without asking a, which nobody reaches.)
+        let status = || pair.b.json(["status", "d", "--here"]);
+        if status()["residency"] == "released" {
             released += 1;
-            eventually("the front-end is gone", AT_ONCE, || pair.b.status("d")["attached"] == false);
+            eventually("the front-end is gone", AT_ONCE, || status()["attached"] == false);
         }
         pair.link.mend();
         pair.a.run(["move", "d", "--to", "a", "--force"]);
@@ -195,7 +197,8 @@ fn unreachable_holders_are_an_error_after_the_fetch_timeout_and_status_answers_m
     let pair = Pair::new();
     pair.a.ok(["move", "d", "--to", "b"]);
     pair.link.cut();
-    let export = pair.b.attach_with("d", &["--fetch-timeout", "3s"]);
+    // Long enough for a busy machine to ask how it stands in the meantime.
+    let export = pair.b.attach_with("d", &["--fetch-timeout", "20s"]);
     let began = std::time::Instant::now();
     let reader = {
         let export = export.clone();
@@ -204,11 +207,11 @@ fn unreachable_holders_are_an_error_after_the_fetch_timeout_and_status_answers_m
     eventually("status tells of the wait", SOON, || {
         let asked = std::time::Instant::now();
         let status = pair.b.status("d");
-        assert!(asked.elapsed().as_secs() < 4, "status took {:?}", asked.elapsed());
+        assert!(asked.elapsed().as_secs() < 15, "status took {:?}", asked.elapsed());
         number(&status["fetch"]["waiting"]) > 0
     });
     assert!(!reader.join().unwrap(), "never old or zero bytes");
-    assert!(began.elapsed().as_secs() < 20);
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
     // What is here, and what was never written, goes on; so does a write of a whole chunk.
     export.reads(0, MIB, 64 * KIB);
     export.write(4, 0, 64 * KIB);
@@ -396,9 +399,10 @@ fn kill_during_writes_loses_no_acknowledged_write() {
     a.ok(["create", "d", "--size", "32M"]);
     for round in 0..4u8 {
         let export = a.attach("d");
-        // Each line says that a write was acknowledged.
+        let keeper = a.keeper("d");
+        // 8192 places: none is written twice in one round. Each line says that a write was acknowledged.
         let code = format!(
-            "import sys\nfor i in range(100000):\n  h.pwrite(bytes([i % 251 + 1]) * 4096, (i * 7 + {round}) % 8192 * 4096)\n  print(i, flush=True)"
+            "import sys\nfor i in range(8192):\n  h.pwrite(bytes([i % 251 + 1]) * 4096, (i * 7 + {round}) % 8192 * 4096)\n  print(i, flush=True)"
         );
         let mut writer = std::process::Command::new("nbdsh")
             .args(["-u", export.uri(), "-c", &code])
@@ -412,7 +416,8 @@ fn kill_during_writes_loses_no_acknowledged_write() {
         for line in lines.by_ref().take(300 + 100 * usize::from(round)) {
             last = line.unwrap().parse().unwrap();
         }
-        a.kill_keeper("d");
+        kill(keeper, Signal::KILL);
+        eventually("the keeper is dead", SOON, || !processes_in(a.home()).contains(&keeper));
         for line in lines.map_while(Result::ok) {
             last = line.parse().unwrap_or(last);
         }
@@ -422,8 +427,6 @@ fn kill_during_writes_loses_no_acknowledged_write() {
             "for i in range({}):\n  b = h.pread(4096, (i * 7 + {round}) % 8192 * 4096)\n  assert b == bytes([i % 251 + 1]) * 4096, i",
             last + 1
         );
-        // 8192 places: none is written twice in one round.
-        assert!(last < 8192);
         a.attach("d").python(&check);
         a.detach("d");
     }

@@ -146,7 +146,7 @@ fn a_site_that_does_not_answer_is_not_waited_for_once_a_chunk() {
             (&json!([4, 5, 6, 7]), &json!([8, 9, 10, 11])),
             "{found}"
         );
-        assert!(took.as_secs() < 30, "{took:?}: a fetch may take a minute");
+        assert!(took.as_secs() < 55, "{took:?}: a fetch may take a minute");
         to_b.mend();
         a.ok(["sync", "d", "--site", "a"]);
         assert_eq!(a.chunks("d", "absent") + a.chunks("d", "stale"), 0);

@@ -88,7 +88,7 @@ fn one_wait_and_a_question_that_nobody_can_answer_get_no_further_connections() {
     a.ok(["move", "d", "--to", "b"]);
     a_c.cut();
     c_a.cut();
-    let export = b.attach_with("d", &["--prefetch", "off", "--fetch-timeout", "3s"]);
+    let export = b.attach_with("d", &["--prefetch", "off", "--fetch-timeout", "15s"]);
     let dials = || b_a.dials() + a_b.dials();
     let before = dials();
     assert!(export.can_read(0, 4096));

@@ -91,7 +91,7 @@ fn a_takeover_is_told_first_names_its_parent_and_what_is_lost() {
     let export = b.attach("d");
     let began = std::time::Instant::now();
     assert!(!export.can_read(0, 4096) && !export.can_read(5 * CHUNK_64K, 4096));
-    assert!(began.elapsed().as_secs() < 20, "took {:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() < 50, "took {:?}", began.elapsed());
     export.reads(image.bytes()[usize::try_from(CHUNK_64K).unwrap()], CHUNK_64K, 1);
     export.write(9, 5 * CHUNK_64K, CHUNK_64K);
     export.reads(9, 5 * CHUNK_64K, CHUNK_64K);
@@ -150,8 +150,9 @@ fn a_site_that_comes_back_is_named_as_diverged_and_joins_only_when_told() {
     three.write_at_a(8, 20);
 
     three.a_is_back();
-    let other = &a.status("d")["sites"][0];
-    assert_eq!((&other["diverged"], other["lineage"].as_str()), (&json!(true), Some(lineage(b).as_str())));
+    let other = || a.status("d")["sites"][0].clone();
+    eventually("it is named as diverged", SOON, || other()["diverged"] == true);
+    eventually("and its lineage with it", SOON, || other()["lineage"] == lineage(b));
     let words = ["diverged", "takeover at b", "nothing is merged", "wandisk join"];
     a.fails(["sync", "d", "--site", "b"]).says(&words);
     a.fails(["move", "d", "--to", "b"]).says(&words);
@@ -165,8 +166,8 @@ fn a_site_that_comes_back_is_named_as_diverged_and_joins_only_when_told() {
     assert!(a.is_resident("d"));
     a.ok(["join", "d", "--site", "b", "--force"]);
     assert_eq!(lineage(a), lineage(b));
-    let status = a.status("d");
-    assert_eq!((&status["residency"], &status["sites"][0]["diverged"]), (&json!("replica"), &json!(false)));
+    assert_eq!(a.status("d")["residency"], "replica");
+    eventually("it is not diverged any more", SOON, || a.status("d")["sites"][0]["diverged"] == false);
     a.ok(["sync", "d", "--site", "a", "--verify"]);
     tool("cmp", &[a.data("d").to_str().unwrap(), b.data("d").to_str().unwrap()]);
     // And it is a site like any other again.

@@ -129,7 +129,7 @@ fn a_question_that_nobody_can_answer_goes_round_in_no_loop() {
     let before = [&b_a, &a_b].map(|link| link.bytes().0 + link.bytes().1);
     let began = std::time::Instant::now();
     assert!(!export.can_read(0, 4096), "nobody could give it");
-    assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() < 50, "{:?}", began.elapsed());
     let after = [&b_a, &a_b].map(|link| link.bytes().0 + link.bytes().1);
     let asked: u64 = after.iter().zip(&before).map(|(after, before)| after - before).sum();
     // Asked by everybody of everybody, as often as a path may be long, it is over 20 KB.

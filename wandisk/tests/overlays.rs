@@ -40,23 +40,26 @@ fn overlaid(site: &Site) -> u64 {
 fn a_write_to_a_part_does_not_wait_for_the_rest_and_outlives_its_keeper() {
     let pair = Away::new();
     pair.link.cut();
-    let export = pair.b.attach_with("d", &["--fetch-timeout", "6s"]);
+    let export = pair.b.attach_with("d", &["--fetch-timeout", "100s"]);
     let began = std::time::Instant::now();
     export.write(4, BLOCK, BLOCK);
     export.flush();
     export.write(5, 3 * BLOCK, BLOCK);
-    assert!(began.elapsed().as_millis() < 5900, "it waited: {:?}", began.elapsed());
-    // What was written is read without the rest; the rest is waited for, and never made up.
+    // What was written is read without the rest.
     export.reads(4, BLOCK, BLOCK);
-    assert!(!export.can_read(2 * BLOCK, BLOCK));
+    assert!(began.elapsed().as_secs() < 90, "it waited: {:?}", began.elapsed());
     assert_eq!(overlaid(&pair.b), 1);
 
     pair.b.kill_keeper("d");
-    let export = pair.b.attach_with("d", &["--fetch-timeout", "20s"]);
+    // The rest is waited for, and never made up.
+    let export = pair.b.attach_with("d", &["--fetch-timeout", "1s"]);
+    assert!(!export.can_read(2 * BLOCK, BLOCK));
+    pair.b.detach("d");
+    let export = pair.b.attach_with("d", &["--fetch-timeout", "60s"]);
     export.reads(4, BLOCK, BLOCK);
     export.reads(5, 3 * BLOCK, BLOCK);
     pair.b.detach("d");
-    let export = pair.b.attach_with("d", &["--fetch-timeout", "20s"]);
+    let export = pair.b.attach_with("d", &["--fetch-timeout", "60s"]);
     export.reads(5, 3 * BLOCK, BLOCK);
 
     pair.link.mend();
@@ -136,7 +139,7 @@ fn a_move_is_refused_by_name_while_the_rest_of_a_part_cannot_be_had() {
     b.detach("d");
     b.fails(["move", "d", "--to", "c"]).says(&["1 chunk", "could not be fetched"]);
     assert!(b.is_resident("d"));
-    let export = b.attach_with("d", &["--fetch-timeout", "20s"]);
+    let export = b.attach_with("d", &["--fetch-timeout", "60s"]);
     export.write(10, 5 * CHUNK, BLOCK);
     to_a.mend();
     b.detach("d");

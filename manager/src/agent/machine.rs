@@ -182,7 +182,7 @@ mod tests {
         let script = folder.path().join("qemu");
         std::fs::write(&script, "#!/bin/sh\nexec sleep 1000\n").unwrap();
         std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(60);
         // The thread that asks ends, once that is to be heard; nobody ends the process.
         let asks = std::thread::spawn(move || {
             let child = asked(&script).spawn().unwrap();

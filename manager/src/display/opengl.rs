@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(door.at(), None, "nobody has asked for it");
         let port = open(folder.path(), None).await.unwrap();
         assert_eq!(open(folder.path(), Some(port)).await.unwrap(), port);
-        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let other = test_kit::free_port();
         assert_eq!(open(folder.path(), Some(other)).await.unwrap(), other);
         assert_eq!(open(folder.path(), None).await.unwrap(), other);
         assert!(door.shut());

@@ -31,7 +31,7 @@ const PORT: &str = "view.port";
 /// What it said.
 const LOG: &str = "view.log";
 /// How long it may take to begin, and to end.
-const BEGIN: Duration = Duration::from_secs(10);
+const BEGIN: Duration = Duration::from_secs(30);
 /// Between two looks whether it has.
 const LOOK: Duration = Duration::from_millis(20);
 /// It answers from memory.

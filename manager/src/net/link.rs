@@ -189,7 +189,7 @@ mod tests {
     }
 
     /// Once megabytes of frames lay in the buffers of ssh, before whatever else used the line.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn no_more_is_on_its_way_than_a_window_until_it_is_said_to_be_taken() {
         let (near, mut far) = tokio::io::duplex(1 << 20);
         let queue = Arc::new(Queue::new());
@@ -242,7 +242,7 @@ mod tests {
         decoder.packet().unwrap().unwrap()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_silent_line_says_that_it_lives_until_it_is_ended() {
         let (near, mut far) = tokio::io::duplex(1000);
         let (sender, mut heard) = channel(4);

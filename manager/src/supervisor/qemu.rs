@@ -279,7 +279,7 @@ mod tests {
         command.args(["-c", "while :; do sleep 1; done", "qemu", &qemu.agent.to_string(), pid_file]);
         let child = command.current_dir(&qemu.folder).process_group(0).spawn().unwrap();
         let line = format!("/proc/{}/cmdline", child.id());
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(60);
         while !std::fs::read_to_string(&line).unwrap().contains(pid_file) {
             assert!(Instant::now() < end, "{line} stays empty");
             std::thread::yield_now();
@@ -336,7 +336,7 @@ signal.pause()";
         }
         let monitor = folder.path().join(names::QMP);
         let begins = begun(machine, &monitor, Duration::ZERO);
-        let told = tokio::time::timeout(Duration::from_secs(20), begins).await;
+        let told = tokio::time::timeout(Duration::from_secs(60), begins).await;
         let is_there = std::fs::exists(format!("/proc/{}", pid.as_raw_nonzero())).unwrap();
         rustix::process::kill_process_group(pid, rustix::process::Signal::KILL).unwrap();
         assert!(matches!(told, Ok(Err(QemuError::Late))), "{told:?}");

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use test_kit::free_port;
+
 use crate::boot;
-use crate::network::free_port;
 use crate::viewer::Viewer;
 use crate::world::{AGENT, World, beside, eventually, eventually_within, shown};
 

@@ -1,12 +1,13 @@
 //! Connections out of the agent and into it carry data across its moves.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agent_init::{BLOCK, block, number};
+use test_kit::free_port;
 
 use crate::switches::DATA;
 use crate::world::{AGENT, SOON, World, eventually};
@@ -83,11 +84,6 @@ fn client(port: u16, carried: &Carried) {
             std::thread::sleep(Duration::from_millis(50));
         }
     });
-}
-
-/// A port that nobody has.
-pub fn free_port() -> u16 {
-    TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Two moves, or as many as `SNOWBIRD_MOVES` says.

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use test_kit::free_port;
 use vmgl_proxy::gl::install::library_beside;
 
 use crate::boot::Extra;
-use crate::network::free_port;
 use crate::world::{AGENT, SOON, World, beside, eventually, kill, shown};
 
 /// Where the agent has the program.
@@ -27,7 +27,7 @@ const STOP: &str = "/tmp/stop";
 /// Keyboards for the X server, which starts with none otherwise.
 const KEYBOARDS: &str = "/usr/share/X11/xkb";
 /// A picture is so late at most, once the agent has moved, beside the time in which it stood.
-const LATE: Duration = Duration::from_secs(20);
+const LATE: Duration = Duration::from_secs(40);
 /// Commands of a picture: three for each of its stripes, and one that gives it.
 const COMMANDS: u64 = 32 * 3 + 1;
 /// Commands that there are once, at most.

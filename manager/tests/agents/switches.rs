@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use manager::net::neighbour::checksum;
 use serde_json::{Value, json};
+use test_kit::free_port;
 
-use crate::network::free_port;
 use crate::world::{AGENT, SOON, World, eventually, kill};
 
 pub const CARD_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);

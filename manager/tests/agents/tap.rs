@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use manager::net::neighbour::checksum;
 use serde_json::json;
-use test_kit::{CARD, Stack};
+use test_kit::{CARD, Stack, free_port};
 
-use crate::network::free_port;
 use crate::switches::{CARD_IP, Card, HOST, HOST6, Voice, content_of, echo, folder, runs, seen, world};
 use crate::world::{AGENT, World, eventually, kill};
 

@@ -118,8 +118,10 @@ fn trouble_at_the_destination_is_survived() {
     );
     let mut moving = world.command("a", &["migrate", AGENT, "--to", "b"]).spawn().unwrap();
     eventually("the agent has been handed over", || cut.exists());
-    let status = world.ok("a", &["status", AGENT]);
-    assert!(status["told"].as_str().unwrap().contains("asked to start"), "{status}");
+    eventually("both stand", || {
+        let status = world.ok("a", &["status", AGENT]);
+        status["told"].as_str().unwrap().contains("asked to start")
+    });
     world.cut(false);
     assert!(moving.wait().unwrap().success());
     world.judge.goes_on_at("b");

@@ -34,7 +34,7 @@ fn run(display: &str, program: &str, args: &[&str]) -> Vec<u8> {
 /// The whole screen as the server sends it in one encoding.
 fn screen(path: &Path, encoding: Encoding) -> Framebuffer {
     let mut stream = UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let (mut input, mut out) = (BytesMut::new(), Vec::new());
     let read = |stream: &mut UnixStream, input: &mut BytesMut| {
         let mut piece = [0; 4099];

@@ -219,7 +219,7 @@ fn a_program_whose_desk_is_away_is_drawn_in_software_until_the_desk_is_back() {
     let dir = tempfile::tempdir().unwrap();
     let program = build(dir.path());
     let truth = alone(&program, "shaders", &[1, 2, 3]);
-    let mut desk = Desk::with(SIZE, &["--gl-limit", "4"]);
+    let mut desk = Desk::with(SIZE, &["--gl-limit", "8"]);
     let relay = Relay::to(&desk.door);
     let mut command = travelling(&desk, &program);
     command.env("VMGL_GL", &relay.address).env("VMGL_GL_PATIENCE", "1");
@@ -246,7 +246,7 @@ fn a_shader_that_does_not_end_costs_a_program_its_renderer_and_then_the_desk() {
     let dir = tempfile::tempdir().unwrap();
     let program = build(dir.path());
     let truth = alone(&program, "endless", &[1, 3]);
-    let mut desk = Desk::with(SIZE, &["--gl-limit", "4"]);
+    let mut desk = Desk::with(SIZE, &["--gl-limit", "8"]);
     let mut command = travelling(&desk, &program);
     command.env("VMGL_PROXY", env!("CARGO_BIN_EXE_vmgl-proxy"));
     let mut far = Live::start(command, "endless", dir.path());

@@ -6,12 +6,12 @@
 mod agent;
 mod cases;
 mod desk;
+mod heavy;
 mod install;
 mod judge;
 mod life;
 mod life_egl;
 mod line;
-mod pace;
 #[path = "../proxy/peers/mod.rs"]
 mod peers;
 mod pixmaps;

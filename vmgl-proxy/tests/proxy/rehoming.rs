@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
 use vmgl_rfb::{ClientMessage, Encoding};
 
-use crate::peers::{Proxy, Running, Viewer, Xvnc, eventually, is, notes, unix};
+use crate::peers::{PATIENCE, Proxy, Running, Viewer, Xvnc, eventually, is, notes, unix};
 
 fn key(keysym: u32, down: bool) -> ClientMessage {
     ClientMessage::Key { down, keysym }
@@ -67,16 +66,15 @@ fn held_keys_are_pressed_again_and_those_let_go_in_the_gap_are_let_go() {
     viewer.sees("the first server", is(0x11));
     viewer.say(&key(7, true));
     viewer.say(&ClientMessage::Pointer { buttons: 1, x: 3, y: 4 });
-    let patience = Duration::from_secs(20);
-    assert_eq!(told_a.recv_timeout(patience), Ok(key(7, true)));
-    told_a.recv_timeout(patience).unwrap();
+    assert_eq!(told_a.recv_timeout(PATIENCE), Ok(key(7, true)));
+    told_a.recv_timeout(PATIENCE).unwrap();
     proxy.ctl(&["rehome", &unix(&b)]).unwrap();
     viewer.sees("the second server", is(0x22));
-    assert_eq!(told_b.recv_timeout(patience), Ok(key(7, true)));
-    assert_eq!(told_b.recv_timeout(patience), Ok(ClientMessage::Pointer { buttons: 1, x: 3, y: 4 }));
+    assert_eq!(told_b.recv_timeout(PATIENCE), Ok(key(7, true)));
+    assert_eq!(told_b.recv_timeout(PATIENCE), Ok(ClientMessage::Pointer { buttons: 1, x: 3, y: 4 }));
     drop(viewer);
-    assert_eq!(told_b.recv_timeout(patience), Ok(key(7, false)));
-    assert_eq!(told_b.recv_timeout(patience), Ok(ClientMessage::Pointer { buttons: 0, x: 3, y: 4 }));
+    assert_eq!(told_b.recv_timeout(PATIENCE), Ok(key(7, false)));
+    assert_eq!(told_b.recv_timeout(PATIENCE), Ok(ClientMessage::Pointer { buttons: 0, x: 3, y: 4 }));
     assert!(told_a.try_recv().is_err(), "the old server was told something after the move");
 }
 
@@ -92,9 +90,8 @@ fn what_is_typed_while_the_old_server_stands_is_told_to_the_new_one() {
     eventually("the keys wait", || (proxy.ctl(&["status"]).unwrap()["waiting"] == 2).then_some(()));
     let status = proxy.ctl(&["rehome", &unix(&b)]).unwrap();
     assert_eq!((&status["held"], &status["upstream"]), (&false.into(), &unix(&b).into()));
-    let patience = Duration::from_secs(20);
-    assert_eq!(told_b.recv_timeout(patience), Ok(key(7, true)));
-    assert_eq!(told_b.recv_timeout(patience), Ok(key(7, false)));
+    assert_eq!(told_b.recv_timeout(PATIENCE), Ok(key(7, true)));
+    assert_eq!(told_b.recv_timeout(PATIENCE), Ok(key(7, false)));
     assert!(told_a.try_recv().is_err(), "the old server was told something");
 }
 

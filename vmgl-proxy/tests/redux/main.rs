@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is wrong")]
 
 mod desk;
+mod heavy;
 #[path = "../proxy/peers/mod.rs"]
 mod peers;
 mod sessions;

@@ -13,7 +13,7 @@ use crate::peer::dial;
 use crate::peer::permit::Mode;
 
 /// How long the first ping of a session may take.
-const PING: Duration = Duration::from_secs(3);
+const PING: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(cli: &Cli, command: &SiteCommand) -> Result<(), Failure> {
     let mut home = open_home(cli)?;

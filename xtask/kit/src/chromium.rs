@@ -63,7 +63,8 @@ impl Chromium {
     /// A question to chromedriver; its answer's value.
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // It answers when its browser has begun, or has loaded a page.
+        stream.set_read_timeout(Some(3 * PATIENCE)).unwrap();
         let body = if method == "POST" { body.to_string() } else { String::new() };
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",

@@ -1,5 +1,5 @@
-//! What tests of every part use: waiting for what is to come, processes that end with their test, a browser, and a machine that is
-//! only a network.
+//! What tests of every part use: waiting for what is to come, processes that end with their test, ports, a browser, and a machine
+//! that is only a network.
 //!
 //! It knows of no part. It stops the test where something is wrong: that is what tests want.
 
@@ -7,12 +7,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is wrong")]
 
 mod chromium;
+mod ports;
 mod stack;
 
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 pub use chromium::Chromium;
+pub use ports::free_port;
 pub use stack::{CARD, Stack};
 
 /// Longest wait for anything: only a failure takes so long.

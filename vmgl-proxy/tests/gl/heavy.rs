@@ -1,5 +1,6 @@
 //! How many pictures of a program are on a long line, and how many there are a second: the interval that the program wants is
-//! kept at any distance, and nothing that the user does is behind more pictures than must be on their way.
+//! kept at any distance, and nothing that the user does is behind more pictures than must be on their way. Alone on the machine,
+//! since time is counted.
 
 use std::path::Path;
 use std::process::Stdio;
