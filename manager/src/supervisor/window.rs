@@ -69,7 +69,6 @@ pub(crate) struct Window {
 struct Round {
     ends: u64,
     began: Duration,
-    taken: u64,
     quickest: Option<Duration>,
     /// There was more than the window.
     full: bool,
@@ -143,8 +142,7 @@ impl Window {
     }
 
     fn round_is_over(&mut self, now: Duration) {
-        let next =
-            Round { ends: self.sent.max(self.taken + 1), began: now, taken: self.taken, ..Round::default() };
+        let next = Round { ends: self.sent.max(self.taken + 1), began: now, ..Round::default() };
         let round = std::mem::replace(&mut self.round, next);
         let (Some(quickest), Some(trip)) = (self.quickest, round.quickest) else { return };
         let time = now.saturating_sub(round.began).as_secs_f64();
@@ -276,7 +274,7 @@ mod tests {
             window.taken(window.sent(), now).unwrap();
         };
         // The first window is small, and so is what goes in it.
-        [128 << 10, 256 << 10, 512 << 10].map(|bytes| round(&mut window, bytes, true));
+        [128 << 10, 256 << 10, 512 << 10].iter().for_each(|bytes| round(&mut window, *bytes, true));
         let small = window.rate();
         assert!((1e6..5e6).contains(&small), "{small}");
         (0..4).for_each(|_| round(&mut window, 900 << 10, false));
