@@ -3,17 +3,21 @@
 //! It outlives whoever started it. The kernel says who listens at its socket, so no file with a process id can be wrong.
 //!
 //! Fault model: it may be missing, end at any time, hang (every question has a time-out), or say something that is no answer. Of one that
-//! dies the system closes what was opened last first: conversations with it have ended before its socket stops to take new ones.
+//! dies the system closes what was opened last first: conversations with it have ended before its socket stops to take new ones, and
+//! before its port is free.
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncWriteExt, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -79,9 +83,9 @@ pub(super) fn program() -> Result<PathBuf, ProxyError> {
 /// A proxy that runs.
 #[derive(Debug)]
 pub(super) struct Proxy {
-    /// Ends with it.
-    life: UnixStream,
     pid: Pid,
+    /// To be read when it has ended.
+    end: AsyncFd<OwnedFd>,
     /// What its status was.
     pub(super) status: Value,
 }
@@ -102,10 +106,13 @@ impl Proxy {
     }
 
     async fn met(folder: &Path) -> Result<Proxy, ProxyError> {
-        let life = reach(folder).await?;
-        let pid = rustix::net::sockopt::socket_peercred(&life).map_err(io::Error::from)?.pid;
+        let listener = socket_peercred(reach(folder).await?).map_err(io::Error::from)?;
+        let pid = listener.pid;
+        let end = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from)?;
+        let end = AsyncFd::with_interest(end, Interest::READABLE)?;
+        // (That it answers says that the process is this one.)
         let status = ask(folder, &json!({ "do": "status" })).await?;
-        Ok(Proxy { life, pid, status })
+        Ok(Proxy { pid, end, status })
     }
 
     /// Starts one at the address at which viewers found the last one, if that is free.
@@ -160,18 +167,16 @@ impl Proxy {
         address_of(&self.status)
     }
 
-    /// Waits until it has ended.
-    pub(super) async fn gone(&mut self) {
-        // It says nothing here, since it is asked nothing.
-        let mut nothing = [0; 1];
-        while self.life.read(&mut nothing).await.is_ok_and(|len| len > 0) {}
+    /// Waits until it has ended. (A conversation with it ends sooner, when viewers' address may not be free yet.)
+    pub(super) async fn gone(&self) {
+        self.end.readable().await.ok();
     }
 
     /// Ends it.
     ///
     /// # Errors
     /// [`ProxyError::Late`] if it does not.
-    pub(super) async fn end(mut self) -> Result<(), ProxyError> {
+    pub(super) async fn end(self) -> Result<(), ProxyError> {
         kill_process(self.pid, Signal::TERM).ok();
         timeout(BEGIN, self.gone()).await.map_err(|_| ProxyError::Late(BEGIN))
     }
@@ -281,6 +286,38 @@ mod tests {
                 }
             });
         }
+    }
+
+    /// A process that answers how it stands and ends each conversation; it lives on with what it listens at.
+    const LINGERS: &str = "
+import socket
+at = socket.socket(socket.AF_UNIX)
+at.bind('view.ctl')
+at.listen()
+while True:
+    asked, _ = at.accept()
+    if asked.recv(100):
+        asked.sendall(b'{\"ok\":{}}\\n')
+    asked.close()";
+
+    #[tokio::test]
+    async fn one_that_has_ended_its_conversations_is_not_gone_before_its_process_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("/usr/bin/python3");
+        command.args(["-c", LINGERS]).current_dir(folder.path()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let found = async {
+            loop {
+                match Proxy::found(folder.path()).await {
+                    Err(ProxyError::None) => tokio::time::sleep(LOOK).await,
+                    other => return other,
+                }
+            }
+        };
+        let proxy = timeout(Duration::from_secs(60), found).await.unwrap().unwrap();
+        assert!(timeout(Duration::from_millis(300), proxy.gone()).await.is_err(), "it is there");
+        child.start_kill().unwrap();
+        timeout(Duration::from_secs(60), proxy.gone()).await.unwrap();
     }
 
     #[tokio::test]

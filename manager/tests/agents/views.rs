@@ -95,8 +95,9 @@ fn whichever_process_of_a_view_dies_it_is_found_again_at_the_same_place() {
     viewer.sees(&qemu(&world, "b"));
     // And without its proxy viewers come in at the same place again.
     drop(viewer);
-    proxies.into_iter().for_each(kill);
-    eventually("another proxy", || address(&world) == place && phase(&world) == "attached");
+    proxies.iter().copied().for_each(kill);
+    eventually("another proxy", || phase(&world) == "attached" && world.processes("vmgl-proxy") != proxies);
+    assert_eq!(address(&world), place);
     let mut viewer = Viewer::at(&place);
     viewer.sees(&qemu(&world, "b"));
     viewer.types("again");
