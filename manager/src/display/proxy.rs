@@ -109,6 +109,10 @@ impl Proxy {
         let listener = socket_peercred(reach(folder).await?).map_err(io::Error::from)?;
         let pid = listener.pid;
         let end = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from)?;
+        #[expect(
+            deprecated,
+            reason = "its danger is a descriptor that changes; a process's is its own while it lives"
+        )]
         let end = AsyncFd::with_interest(end, Interest::READABLE)?;
         // (That it answers says that the process is this one.)
         let status = ask(folder, &json!({ "do": "status" })).await?;
