@@ -130,7 +130,7 @@ fn compare(here: &Here, ours: &Peer) -> Result<()> {
 }
 
 fn peer(name: &str, device: &str) -> Peer {
-    Peer { name: name.to_owned(), words: words(device) }
+    Peer { name: name.to_owned(), words: words(device), server: None }
 }
 
 /// Every block of the device written, so every chunk marked and every block of its file allocated.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Runs;
 use super::ratio::{Ratio, median};
+use super::spent::Spent;
 use crate::{process, workspace};
 
 /// One row: what fio does.
@@ -73,11 +74,12 @@ pub(super) fn one_at_a_time(words: &[String]) -> Vec<Row> {
     rows(words).into_iter().filter(|row| row.depth == 1 && row.fsync == 0).collect()
 }
 
-/// Something that is measured: its name, and fio's words for reaching it.
+/// Something that is measured: its name, fio's words for reaching it, and its process where it has one of its own.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) name: String,
     pub(super) words: Vec<String>,
+    pub(super) server: Option<u32>,
 }
 
 /// What bounds a run.
@@ -90,11 +92,17 @@ pub(super) enum Until {
 /// One run's I/Os a second.
 pub(super) fn once(peer: &Peer, row: Row, until: Until) -> Result<f64> {
     let jobs = [peer];
-    run(&jobs, row, until)?.first().copied().context("fio told of no job")
+    run(&jobs, row, until)?.first().map(|run| run.rate).context("fio told of no job")
 }
 
-/// I/Os a second of jobs that fio does one after another; one process, since starting it takes longer than a run.
-fn run(jobs: &[&Peer], row: Row, until: Until) -> Result<Vec<f64>> {
+/// What one run came to: I/Os, and how many a second.
+struct Run {
+    ios: f64,
+    rate: f64,
+}
+
+/// Jobs that fio does one after another; one process, since starting it takes longer than a run.
+fn run(jobs: &[&Peer], row: Row, until: Until) -> Result<Vec<Run>> {
     let mut fio = Command::new("fio");
     // Where it leaves what is printed before a run.
     fio.current_dir(workspace::target());
@@ -113,13 +121,14 @@ fn run(jobs: &[&Peer], row: Row, until: Until) -> Result<Vec<f64>> {
     let text = process::output(&mut fio)?;
     let json: Value = serde_json::from_str(&text[text.find('{').context("fio gave no JSON")?..])?;
     let told = json["jobs"].as_array().filter(|told| told.len() == jobs.len());
-    let iops = |job: &Value| ["read", "write"].iter().filter_map(|way| job[way]["iops"].as_f64()).sum();
-    Ok(told.context("fio told of other jobs than it was given")?.iter().map(iops).collect())
+    let sum = |job: &Value, what| ["read", "write"].iter().filter_map(|way| job[way][what].as_f64()).sum();
+    let run = |job| Run { ios: sum(job, "total_ios"), rate: sum(job, "iops") };
+    Ok(told.context("fio told of other jobs than it was given")?.iter().map(run).collect())
 }
 
 /// Every peer's runs of a row. They take turns, each turn in an order of its own; before each run of writes what is dirty is
 /// written back, or what one has left would slow down whoever comes next.
-fn in_turn(peers: &[&Peer], row: Row, runs: &Runs) -> Result<Vec<Vec<f64>>> {
+fn in_turn(peers: &[&Peer], row: Row, runs: &Runs) -> Result<Vec<Vec<Run>>> {
     let mut random = fastrand::Rng::with_seed(1);
     let mut turn = || {
         let mut turn: Vec<usize> = (0..peers.len()).collect();
@@ -128,16 +137,34 @@ fn in_turn(peers: &[&Peer], row: Row, runs: &Runs) -> Result<Vec<Vec<f64>>> {
     };
     let order: Vec<usize> = (0..runs.runs).flat_map(|_| turn()).collect();
     let jobs: Vec<&Peer> = order.iter().map(|peer| peers[*peer]).collect();
-    let mut figures = vec![Vec::new(); peers.len()];
-    for (peer, figure) in order.iter().zip(run(&jobs, row, Until::Millis(runs.millis))?) {
-        figures[*peer].push(figure);
+    let mut all: Vec<Vec<Run>> = peers.iter().map(|_| Vec::new()).collect();
+    for (peer, run) in order.iter().zip(run(&jobs, row, Until::Millis(runs.millis))?) {
+        all[*peer].push(run);
     }
-    Ok(figures)
+    Ok(all)
 }
 
 /// Measures every row that was asked for, as [`compare_rows`] does.
 pub(super) fn compare(ours: &Peer, others: &[Peer], runs: &Runs) -> Result<()> {
     compare_rows(rows(&runs.rows), ours, others, runs)
+}
+
+/// What each peer's server has taken until now.
+fn spent(peers: &[&Peer]) -> Result<Option<Vec<Spent>>> {
+    peers.iter().map(|peer| peer.server.map(Spent::by)).collect::<Option<Result<_>>>().transpose()
+}
+
+/// Prints what an I/O took of each server: it does not turn on where the scheduler puts anybody, nor on how fast fio is.
+fn print_costs(before: &[Spent], after: &[Spent], runs: &[Vec<Run>]) {
+    let an_io = |what: fn(Spent) -> f64| {
+        let costs = before.iter().zip(after).zip(runs).map(|((before, after), runs)| {
+            let ios: f64 = runs.iter().map(|run| run.ios).sum();
+            format!("{:>13.2}", what(*after - *before) / ios.max(1.0))
+        });
+        costs.collect::<String>()
+    };
+    println!("{:<36}{}", "  server: us of processor an I/O", an_io(|spent| spent.processor_us));
+    println!("{:<36}{}", "  server: KiB from the disk an I/O", an_io(|spent| spent.from_disk / 1024.0));
 }
 
 /// Measures these rows for ours and the peers in turn, and prints medians and ours / the best of the others.
@@ -150,12 +177,19 @@ pub(super) fn compare_rows(rows: Vec<Row>, ours: &Peer, others: &[Peer], runs: &
     );
     let mut ratios = Vec::new();
     for row in rows {
-        let figures = in_turn(&all, row, runs)?;
+        let before = spent(&all)?;
+        let told = in_turn(&all, row, runs)?;
+        let after = spent(&all)?;
+        let rates = |runs: &Vec<Run>| runs.iter().map(|run| run.rate).collect();
+        let figures: Vec<Vec<f64>> = told.iter().map(rates).collect();
         let medians: Vec<f64> = figures.iter().cloned().map(median).collect();
         let best = (1..all.len()).max_by(|a, b| medians[*a].total_cmp(&medians[*b])).unwrap_or(0);
         let ratio = Ratio::of(&figures[0], &figures[best]);
         let shown = medians.iter().map(|m| format!("{m:>13.0}")).collect::<String>();
         println!("{:<36}{shown}{ratio:>18}", row.name);
+        if let Some((before, after)) = before.zip(after) {
+            print_costs(&before, &after, &told);
+        }
         ratios.push(ratio);
     }
     println!(

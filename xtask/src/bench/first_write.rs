@@ -120,7 +120,11 @@ impl Bench<'_> {
     fn peer(&self, seed: usize) -> Peer {
         let uri = format!("--uri=nbd+unix:///?socket={}", self.socket().display());
         let (size, seed) = (format!("--size={}", self.arguments.size), format!("--randseed={}", seed + 1));
-        Peer { name: "wandisk".to_owned(), words: vec!["--ioengine=nbd".to_owned(), uri, size, seed] }
+        Peer {
+            name: "wandisk".to_owned(),
+            words: vec!["--ioengine=nbd".to_owned(), uri, size, seed],
+            server: None,
+        }
     }
 
     /// While the disk is attached by this program, whose keeper ends afterwards: the next one may be another program's.

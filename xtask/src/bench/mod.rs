@@ -13,6 +13,7 @@ mod nbd;
 mod paper;
 mod ratio;
 mod scale;
+mod spent;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
