@@ -6,9 +6,10 @@
 
 mod memory;
 pub(crate) mod near;
+mod own;
 mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -24,8 +25,9 @@ use world::{Move, World};
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask bench migrate
-  cargo xtask bench migrate --rtts 66ms --runs 3 --dirty 6000
-  cargo xtask bench migrate --rtts 33ms --memory 160 --fill 40")]
+  cargo xtask bench migrate --rtts 66 --runs 3 --dirty 6000
+  cargo xtask bench migrate --rtts 33 --memory 160 --fill 40
+  cargo xtask bench migrate --rtts 66 --own 0,2,4")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     wan: Wan,
@@ -44,6 +46,9 @@ pub(crate) struct Arguments {
     /// How much it changes, in KiB a second; by default a third of what the line carries.
     #[arg(long, default_value_t = 4000)]
     dirty: u64,
+    /// Instead: QEMU's own stream over the same line, plain (0) or by `multifd` with zstd over so many connections.
+    #[arg(long, value_delimiter = ',', value_name = "CONNECTIONS")]
+    own: Vec<u8>,
     /// The folder of the QEMU at both sites; by default the one that `cargo xtask setup` unpacks.
     #[arg(long, value_name = "DIR")]
     qemu: Option<PathBuf>,
@@ -58,7 +63,6 @@ const USUAL: Duration = Duration::from_secs(8);
 /// Measures.
 pub(super) fn measure(arguments: &Arguments) -> Result<()> {
     setup::ensure_all()?;
-    let programs = arguments.programs.clone().map_or_else(rig::build, Ok)?.canonicalize()?;
     let rate = arguments.wan.rate as f64 / 8.0;
     ensure!(
         arguments.dirty as f64 * 1024.0 <= rate / 2.0,
@@ -71,21 +75,29 @@ pub(super) fn measure(arguments: &Arguments) -> Result<()> {
         arguments.fill,
         arguments.dirty
     );
-    for ms in &arguments.rtts {
-        let line = Wan { rtt: Duration::from_millis(*ms), ..arguments.wan.clone() };
-        let folder = workspace::target().join(format!("bench-migrate-{}", std::process::id()));
-        one_line(arguments, &line, &mut Scratch::at(folder)?, &programs)?;
+    let lines =
+        arguments.rtts.iter().map(|ms| Wan { rtt: Duration::from_millis(*ms), ..arguments.wan.clone() });
+    let scratch = || Scratch::at(workspace::target().join(format!("bench-migrate-{}", std::process::id())));
+    let qemu = arguments.qemu.clone().map_or_else(setup::qemu::folder, Ok)?.canonicalize()?;
+    if !arguments.own.is_empty() {
+        let program = qemu.join(setup::qemu::PROGRAM);
+        let all = lines.flat_map(|line| arguments.own.iter().map(move |channels| (line.clone(), *channels)));
+        return all.into_iter().try_for_each(|(line, channels)| {
+            own::measure(arguments, &line, channels, &mut scratch()?, &program)
+        });
     }
-    Ok(())
+    let programs = arguments.programs.clone().map_or_else(rig::build, Ok)?.canonicalize()?;
+    lines.into_iter().try_for_each(|line| one_line(arguments, &line, &qemu, &mut scratch()?, &programs))
 }
 
 fn one_line(
     arguments: &Arguments,
     line: &Wan,
+    qemu: &Path,
     folder: &mut Scratch,
-    programs: &std::path::Path,
+    programs: &Path,
 ) -> Result<()> {
-    let world = World::make(arguments, line, folder, programs)?;
+    let world = World::make(arguments, line, qemu, folder, programs)?;
     for _ in 0..arguments.runs {
         for (from, to) in [("a", "b"), ("b", "a")] {
             Row::measure(&world, arguments, line, from, to)?.print(arguments.wan.rate as f64 / 8.0);

@@ -70,13 +70,13 @@ impl World {
     pub(super) fn make(
         arguments: &Arguments,
         wan: &Wan,
+        qemu: &Path,
         scratch: &mut Scratch,
         programs: &Path,
     ) -> Result<World> {
         let folder = &scratch.path().to_owned();
         let work = Work { modules: &["virtio_net"], ..Work::default() };
         let (kernel, root) = boot::write(folder, &work)?;
-        let qemu = arguments.qemu.clone().map_or_else(crate::setup::qemu::folder, Ok)?.canonicalize()?;
         let path = format!("{}:{}", qemu.display(), std::env::var("PATH").context("no PATH")?);
         let tunnel = Tunnel::make(&wan.shape())?;
         scratch.guards(&tunnel)?;
