@@ -1,9 +1,15 @@
 //! A slow desk: a group of processes that get a part of one processor.
+//!
+//! They run on that one only. With several, whoever comes first in a period takes the group's part on its own processor, and the others
+//! wait for the next: then an agent that computes starves who moves it, which no slow processor does.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+
+use crate::process;
 
 /// Of a quota; short, so that a slow processor is slow evenly.
 const PERIOD_US: u32 = 20_000;
@@ -12,6 +18,8 @@ const PERIOD_US: u32 = 20_000;
 #[derive(Debug)]
 pub(super) struct Desk {
     folder: PathBuf,
+    /// By its number.
+    processor: String,
 }
 
 impl Desk {
@@ -25,7 +33,9 @@ impl Desk {
         let version_1 = Path::new("/sys/fs/cgroup/cpu");
         let (root, first) =
             if version_1.exists() { (version_1, true) } else { (Path::new("/sys/fs/cgroup"), false) };
-        let desk = Desk { folder: root.join(name) };
+        // The last: what belongs to nobody mostly begins on the first.
+        let processor = (std::thread::available_parallelism()?.get() - 1).to_string();
+        let desk = Desk { folder: root.join(name), processor };
         fs::create_dir(&desk.folder)
             .context("a slow desk needs root, and groups of processes with quotas")?;
         if first {
@@ -49,12 +59,17 @@ impl Desk {
 
     /// These processes, by their ids, belong to the desk from now on.
     pub(super) fn take(&self, pids: &str) -> Result<()> {
-        pids.split_whitespace().try_for_each(|pid| self.set("cgroup.procs", pid))
+        pids.split_whitespace().try_for_each(|pid| {
+            let words = ["--all-tasks", "--cpu-list", "--pid", &self.processor, pid];
+            process::output(Command::new("taskset").args(words))?;
+            self.set("cgroup.procs", pid)
+        })
     }
 
     /// Shell that enters the desk and then is the program of its arguments.
     pub(super) fn enter(&self) -> String {
-        format!("echo $$ > {} && exec \"$@\"", self.folder.join("cgroup.procs").display())
+        let group = self.folder.join("cgroup.procs");
+        format!("echo $$ > {} && exec taskset --cpu-list {} \"$@\"", group.display(), self.processor)
     }
 }
 

@@ -26,7 +26,7 @@ use console::Console;
 use desk::Desk;
 
 /// What a job may take, boot and a slow desk included.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1800);
 pub(crate) const AGENT: &str = "work";
 /// Whose names the sites have.
 pub(crate) const DESK: &str = "a";
