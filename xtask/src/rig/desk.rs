@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use rustix::thread::{CpuSet, sched_getaffinity};
 
 use crate::process;
 
@@ -33,8 +34,10 @@ impl Desk {
         let version_1 = Path::new("/sys/fs/cgroup/cpu");
         let (root, first) =
             if version_1.exists() { (version_1, true) } else { (Path::new("/sys/fs/cgroup"), false) };
-        // The last: what belongs to nobody mostly begins on the first.
-        let processor = (std::thread::available_parallelism()?.get() - 1).to_string();
+        // The last that may be used: what belongs to nobody mostly begins on the first.
+        let usable = sched_getaffinity(None)?;
+        let last = (0..CpuSet::MAX_CPU).rev().find(|processor| usable.is_set(*processor));
+        let processor = last.context("no processor may be used")?.to_string();
         let desk = Desk { folder: root.join(name), processor };
         fs::create_dir(&desk.folder)
             .context("a slow desk needs root, and groups of processes with quotas")?;

@@ -34,15 +34,22 @@ struct Monitor {
 }
 
 impl Monitor {
-    fn open(socket: &Path) -> Result<Monitor> {
+    /// Of a QEMU that was just started.
+    fn open(qemu: &mut Child) -> Result<Monitor> {
+        // A socket's address holds 107 bytes, and the folder's name may be longer: it is the process's own folder.
+        let socket = Path::new("/proc").join(qemu.id().to_string()).join("cwd/qmp.sock");
         let end = Instant::now() + PATIENCE;
         let stream = loop {
-            match UnixStream::connect(socket) {
+            match UnixStream::connect(&socket) {
                 Ok(stream) => break stream,
                 Err(error) if Instant::now() > end => return Err(error).context("QEMU has no monitor"),
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
+            if let Some(status) = qemu.try_wait()? {
+                bail!("QEMU ended at its start: {status}");
+            }
         };
+        stream.set_read_timeout(Some(PATIENCE))?;
         let mut monitor = Monitor { reader: BufReader::new(stream) };
         monitor.next()?;
         monitor.ask("qmp_capabilities", &json!({}))?;
@@ -100,15 +107,13 @@ impl Machine {
         fs::create_dir_all(folder)?;
         let mut command = side.command(qemu);
         command.current_dir(folder).args(words).args(more).stdin(Stdio::null());
-        let child = command.spawn().context("cannot start QEMU")?;
-        // A socket's address holds 107 bytes, and the folder's name may be longer: it is the process's own folder.
-        let near = Path::new("/proc").join(child.id().to_string()).join("cwd/qmp.sock");
-        let monitor = Monitor::open(&near)?;
+        let mut child = command.spawn().context("cannot start QEMU")?;
+        let monitor = Monitor::open(&mut child)?;
         Ok(Machine { child, monitor })
     }
 }
 
-/// Moves a machine once over each line, by each number of connections (0: plain).
+/// Moves a machine once over this line, by so many connections (0: plain).
 pub(super) fn measure(
     arguments: &Arguments,
     line: &Wan,
