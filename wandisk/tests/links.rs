@@ -96,3 +96,19 @@ fn one_wait_and_a_question_that_nobody_can_answer_get_no_further_connections() {
     // Either end may have begun the one session anew, whose keeper had ended.
     assert!(dials() - before <= 2, "{} connections were made", dials() - before);
 }
+
+#[test]
+fn a_dial_that_takes_longer_than_a_read_may_wait_is_for_the_next_read() {
+    let world = World::new();
+    let (a, b) = (world.site("a"), world.site("b"));
+    let link = world.link(&a, &b);
+    let image = Image::noise(&world, "image", 4 * MIB, 4, 5);
+    a.ok(["create", "d", "--from", image.name()]);
+    a.ok(["move", "d", "--to", "b"]);
+    link.cut();
+    let serve = format!("exec {} --home {} serve --stdio", program().display(), a.home().display());
+    b.ok(["site", "add", "a", &format!("cmd:sh -c 'sleep 3; {serve}'")]);
+    let export = b.attach_with("d", &["--prefetch", "off", "--fetch-timeout", "1s"]);
+    assert!(!export.can_read(0, 4096), "a login of three seconds");
+    eventually("it is read", SOON, || export.can_read(0, 4096));
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use wandisk_store::{Home, SiteEntry, SiteId};
 
-use super::Peers;
+use super::{KEEPER_ENDS, Peers};
 use crate::peer::dial;
 use crate::peer::error::{Code, Refusal, chain};
 use crate::peer::facts::is_host;
@@ -92,7 +92,7 @@ impl Peers {
             let mut dialling = self.dialling.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(dialling.entry(site).or_default())
         };
-        let mut failure = turn.lock().await;
+        let mut failure = turn.lock_owned().await;
         if let Some(session) = self.live(site) {
             return Ok(session);
         }
@@ -102,12 +102,24 @@ impl Peers {
             return Err(why.clone());
         }
         let home = Home::open(self.home.path()).map_err(|e| chain(&e))?;
-        let result = match self.entry_for(&home, site) {
-            Some(entry) => self.dial_entry(&home, &entry, Some(site)).await,
-            None => Err("it was not added here, and it has not connected to this site".to_owned()),
+        let peers = Arc::clone(self);
+        // Whoever asks may wait for less time than a dial takes; what it has begun is for whoever asks next.
+        let dial = async move {
+            let mut ending = peers.ending.subscribe();
+            let dialled = async {
+                match peers.entry_for(&home, site) {
+                    Some(entry) => peers.dial_entry(&home, &entry, Some(site)).await,
+                    None => Err("it was not added here, and it has not connected to this site".to_owned()),
+                }
+            };
+            let result = tokio::select! {
+                result = dialled => result,
+                _ = ending.wait_for(|ending| *ending) => Err(KEEPER_ENDS.to_owned()),
+            };
+            *failure = result.as_ref().err().map(|why| (Instant::now(), why.clone()));
+            result
         };
-        *failure = result.as_ref().err().map(|why| (Instant::now(), why.clone()));
-        result
+        tokio::spawn(dial).await.map_err(|e| format!("the dial was given up: {e}"))?
     }
 
     async fn dial_entry(
