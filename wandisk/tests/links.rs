@@ -112,3 +112,23 @@ fn a_dial_that_takes_longer_than_a_read_may_wait_is_for_the_next_read() {
     assert!(!export.can_read(0, 4096), "a login of three seconds");
     eventually("it is read", SOON, || export.can_read(0, 4096));
 }
+
+#[test]
+fn whoever_is_idle_stays_within_reach_of_the_resident() {
+    let world = World::new();
+    let (a, b) = (world.site("a"), world.site("b"));
+    let link = world.link(&a, &b);
+    let image = Image::noise(&world, "image", 4 * MIB, 4, 6);
+    a.ok(["create", "d", "--from", image.name()]);
+    a.ok(["move", "d", "--to", "b"]);
+    let export = b.attach_with("d", &["--prefetch", "off"]);
+    assert!(export.can_read(0, 4096));
+    // b cannot dial, and what nobody needs has ended by its own idleness, which began later.
+    a.ok(["create", "e", "--size", "1M"]);
+    let other = a.keeper("e");
+    eventually("an idle keeper ends", SOON, || !processes_in(a.home()).contains(&other));
+    export.is_identical_to(&image);
+    assert_eq!(link.dials(), 2);
+    b.detach("d");
+    eventually("both keepers end", SOON, || [&a, &b].iter().all(|site| processes_in(site.home()).is_empty()));
+}

@@ -162,9 +162,12 @@ impl Keeper {
         self.active_ms.store(ms, Ordering::SeqCst);
     }
 
-    /// How long nothing was asked of this keeper; zero while something is being done or the disk is attached.
+    /// How long nothing was asked of this keeper; zero while something is being done, the disk is attached, or its resident
+    /// has a session with this site: what it may need next is not to wait for a login.
     pub async fn idle_for(&self) -> Duration {
+        let resident = self.engine.meta().resident;
         let holds = self.busy.load(Ordering::SeqCst) > 0
+            || resident != self.home.id() && self.peers.has_session(resident)
             || self.attached.lock().await.is_some()
             || self.giving.lock().await.is_some();
         if holds {

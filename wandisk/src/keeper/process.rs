@@ -17,7 +17,7 @@ use super::{AttachOptions, AttachReport, Keeper, control};
 use crate::engine::Engine;
 use crate::peer::error::Refusal;
 
-/// A keeper that nobody asks anything ends after this time.
+/// A keeper that nobody asks anything, and whose resident has no session with it, ends after this time.
 const IDLE: Duration = Duration::from_secs(5);
 /// How long commands and peers' requests may take to end when the keeper does.
 const DRAIN: Duration = Duration::from_secs(20);

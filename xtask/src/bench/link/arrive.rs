@@ -5,19 +5,20 @@
 //! tunnel, and a WANDisk that has just been moved. The clock begins before a disk is attached (before `qemu-nbd` is
 //! started; the overlay's tunnel is there already), and ends when all is read; of a boot it is the guest's own, from the
 //! mount on. What somebody waits for fetches is that time over the one of the image that is here. The sum of the reads'
-//! times is told too; where the kernel reads ahead, it counts one second of a reader several times. Beside what the bytes on the
-//! line take there, a tree's whole time stands, which is little else, and a boot's waits: it computes for seconds anyway.
+//! times is told too; where the kernel reads ahead, it counts one second of a reader several times; and the time in which any request
+//! was under way, which nobody can have waited longer than, however long the reader computes. Beside what the bytes on the line take
+//! there, a tree's whole time stands, which is little else, and a boot's waits: it computes for seconds anyway.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::boot::boot;
-use super::reader::{Mounted, appears, until_death};
+use super::reader::{Mounted, Times, appears, until_death};
 use super::{Arguments, Bench, median, tree};
 use crate::process;
 use crate::sites::PORT;
@@ -29,8 +30,21 @@ struct Reading {
     seconds: f64,
     /// All reads' times together.
     in_reads: f64,
+    /// While any request was under way.
+    under_way: f64,
     /// Bytes that went over the line meanwhile, both ways.
     wire: f64,
+}
+
+impl Reading {
+    fn new(took: Duration, times: Times, wire: u64) -> Reading {
+        Reading {
+            seconds: took.as_secs_f64(),
+            in_reads: times.in_reads.as_secs_f64(),
+            under_way: times.under_way.as_secs_f64(),
+            wire: wire as f64,
+        }
+    }
 }
 
 /// What somebody does who has arrived.
@@ -52,40 +66,40 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments, what: Use) -> Result
         for (who, readings) in all.into_iter().zip(&mut readings).filter(|(who, _)| is_asked(who)) {
             let reading = who.read(bench, folder, run, what)?;
             println!(
-                "run {}: {:<40}{:>8.2} s{:>10.2} s in reads{:>10.1} MB on the line",
+                "run {}: {:<40}{:>8.2} s{:>10.2} s in reads{:>10.2} s under way{:>10.1} MB on the line",
                 run + 1,
                 who.name(),
                 reading.seconds,
                 reading.in_reads,
+                reading.under_way,
                 reading.wire / 1e6
             );
             readings.push(reading);
         }
     }
-    let [seconds, reads, wire]: [[f64; 4]; 3] =
-        [|r: &Reading| r.seconds, |r: &Reading| r.in_reads, |r: &Reading| r.wire].map(
-            |part: fn(&Reading) -> f64| {
-                std::array::from_fn(|who| median(&mut readings[who].iter().map(part).collect::<Vec<_>>()))
-            },
-        );
+    let parts: [fn(&Reading) -> f64; 4] = [|r| r.seconds, |r| r.in_reads, |r| r.under_way, |r| r.wire];
+    let [seconds, reads, under_way, wire] = parts.map(|part| -> [f64; 4] {
+        std::array::from_fn(|who| median(&mut readings[who].iter().map(part).collect::<Vec<_>>()))
+    });
     let waits: [f64; 4] = std::array::from_fn(|who| seconds[who] - seconds[0]);
     let beside_line = if what == Use::Boot { "waits of line" } else { "time of line" };
     println!(
-        "\n{:<40}{:>10}{:>12}{:>12}{:>12}{:>12}{:>15}",
-        "medians", "time", "waits", "of overlay", "in reads", "of overlay", beside_line
+        "\n{:<40}{:>10}{:>12}{:>12}{:>12}{:>12}{:>12}{:>15}",
+        "medians", "time", "waits", "of overlay", "in reads", "of overlay", "under way", beside_line
     );
     // Ratios to a row that was not asked for are no numbers, and shown as such.
     for (at, who) in all.into_iter().enumerate().filter(|(_, who)| is_asked(who)) {
         let line = wire[at] * 8.0 / arguments.wan.rate as f64;
         let beside_line = if what == Use::Boot { waits[at] } else { seconds[at] };
         println!(
-            "{:<40}{:>8.2} s{:>10.2} s{:>12.3}{:>10.2} s{:>12.3}{:>15.2}",
+            "{:<40}{:>8.2} s{:>10.2} s{:>12.3}{:>10.2} s{:>12.3}{:>10.2} s{:>15.2}",
             who.name(),
             seconds[at],
             waits[at],
             waits[at] / waits[1],
             reads[at],
             reads[at] / reads[1],
+            under_way[at],
             if at == 0 { 0.0 } else { beside_line / line }
         );
     }
@@ -201,18 +215,16 @@ fn read(bench: &Bench, folder: &Path, what: Use, attach: impl FnOnce() -> Result
     let began = Instant::now();
     let served = attach()?;
     if what == Use::Boot {
-        let (took, in_reads) = boot(&served.uri)?;
-        let wire = (bench.sites.moved()? - before) as f64;
-        return Ok(Reading { seconds: took.as_secs_f64(), in_reads: in_reads.as_secs_f64(), wire });
+        let (took, times) = boot(&served.uri)?;
+        return Ok(Reading::new(took, times, bench.sites.moved()? - before));
     }
     let mounted = Mounted::new(&served.uri, folder)?;
     let bytes = mounted.read_all()?;
-    let seconds = began.elapsed().as_secs_f64();
-    let wire = (bench.sites.moved()? - before) as f64;
+    let (took, wire) = (began.elapsed(), bench.sites.moved()? - before);
     if bytes < 1_000_000 {
         bail!("the reader read no tree");
     }
-    Ok(Reading { seconds, in_reads: mounted.in_reads()?.as_secs_f64(), wire })
+    Ok(Reading::new(took, mounted.times()?, wire))
 }
 
 /// A program; ended when dropped.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::reader::Times;
 use crate::guest::{self, Options};
 use crate::{process, workspace};
 
@@ -116,7 +117,7 @@ pub(super) fn image(file: &Path) -> Result<()> {
 }
 
 /// Boots what is behind an NBD URI: how long that took from the mount on, and the sum of the times of the disk's reads.
-pub(super) fn boot(uri: &str) -> Result<(Duration, Duration)> {
+pub(super) fn boot(uri: &str) -> Result<(Duration, Times)> {
     let log = workspace::guest().join(format!("boot-{}.log", std::process::id()));
     let options = Options {
         memory_mib: 2048,
@@ -140,8 +141,9 @@ pub(super) fn boot(uri: &str) -> Result<(Duration, Duration)> {
     }
     let line =
         said.lines().find_map(|line| line.strip_prefix("booted ")).context("the guest told nothing")?;
-    let numbers: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    // Documentation/admin-guide/iostats.rst: the fourth of a device's is milliseconds of reads.
-    let [began, up, _, _, _, in_reads, ..] = numbers[..] else { bail!("the guest told {line:?}") };
-    Ok((Duration::from_secs_f64((up - began).max(0.0)), Duration::from_secs_f64(in_reads / 1e3)))
+    let mut words = line.splitn(3, ' ');
+    let mut seconds = || words.next().and_then(|word| word.parse::<f64>().ok());
+    let clocks = seconds().zip(seconds());
+    let (began, up) = clocks.with_context(|| format!("the guest told {line:?}"))?;
+    Ok((Duration::from_secs_f64((up - began).max(0.0)), Times::of(words.next().unwrap_or_default())?))
 }

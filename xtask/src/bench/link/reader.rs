@@ -23,7 +23,7 @@ pub(super) struct Mounted {
     at: PathBuf,
     device: Option<String>,
     /// What the device's statistics said before: they outlive what it stands for.
-    before: Duration,
+    before: Times,
     fuse: Child,
 }
 
@@ -37,12 +37,12 @@ impl Mounted {
         let mut fuse = until_death("nbdfuse");
         fuse.arg("--readonly").arg(&file).arg(uri);
         let fuse = fuse.stdin(Stdio::null()).spawn().context("cannot start nbdfuse: cargo xtask setup")?;
-        let mut mounted = Mounted { folder, at, device: None, before: Duration::ZERO, fuse };
+        let mut mounted = Mounted { folder, at, device: None, before: Times::default(), fuse };
         appears(&file)?;
         let device =
             process::output(Command::new("losetup").args(["--find", "--show", "--read-only"]).arg(&file))?;
         let device = mounted.device.insert(device.trim().to_owned()).clone();
-        mounted.before = mounted.in_reads()?;
+        mounted.before = mounted.times()?;
         let mut mount = Command::new("mount");
         mount.args(["-t", "ext4", "-o", "ro,noload", &device]).arg(&mounted.at);
         process::output(&mut mount)?;
@@ -63,13 +63,35 @@ impl Mounted {
         Ok(bytes)
     }
 
-    /// The sum of the times of all reads of the device: Documentation/admin-guide/iostats.rst, the fourth number.
-    pub(super) fn in_reads(&self) -> Result<Duration> {
+    /// What the device's requests took since it was mounted.
+    pub(super) fn times(&self) -> Result<Times> {
         let device = self.device.as_deref().and_then(|device| device.strip_prefix("/dev/"));
         let stat = fs::read_to_string(format!("/sys/block/{}/stat", device.context("no device")?))?;
-        let ms = stat.split_whitespace().nth(3).and_then(|number| number.parse().ok());
-        let all = Duration::from_millis(ms.context("the device's statistics make no sense")?);
-        Ok(all.saturating_sub(self.before))
+        let all = Times::of(&stat)?;
+        Ok(Times {
+            in_reads: all.in_reads.saturating_sub(self.before.in_reads),
+            under_way: all.under_way.saturating_sub(self.before.under_way),
+        })
+    }
+}
+
+/// What a block device's requests took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Times {
+    /// The sum of the reads' times.
+    pub(super) in_reads: Duration,
+    /// The time in which any request was under way: nobody can have waited for longer.
+    pub(super) under_way: Duration,
+}
+
+impl Times {
+    /// Out of a device's `stat` (Documentation/admin-guide/iostats.rst: the fourth number and the tenth, in milliseconds).
+    pub(super) fn of(stat: &str) -> Result<Times> {
+        let numbers: Vec<&str> = stat.split_whitespace().collect();
+        let ms =
+            |at: usize| numbers.get(at).and_then(|number| number.parse().ok()).map(Duration::from_millis);
+        let times = ms(3).zip(ms(9)).map(|(in_reads, under_way)| Times { in_reads, under_way });
+        times.with_context(|| format!("the device's statistics make no sense: {stat:?}"))
     }
 }
 
