@@ -148,7 +148,8 @@ fn readme(folder: &Path) -> Result<String> {
              \x20 ldd --version                                       says which glibc a machine has\n\
              \x20 snowbird view AGENT --gl                            at the agent's home; says the port\n\
              \x20 ./{PROXY} gl install --to tcp:10.0.2.2:PORT     in the agent, as root, in this folder, which is not needed after it\n\
-             \x20 ./{PROXY} gl check                              in a session there: who draws, and what to do if it is not VMGL\n",
+             \x20 ./{PROXY} gl check                              in a session there: who draws, and what to do if it is not VMGL\n\
+             \x20 --own-libgl                                         with install, where libglvnd is missing: {LIBRARY} is libGL, libEGL and libGLESv2\n",
             Needs::of(&folder.join(PROXY))?,
             Needs::of(&folder.join(LIBRARY))?,
         ));

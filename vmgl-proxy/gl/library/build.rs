@@ -1,6 +1,6 @@
 //! Generates the entry points that programs call, and the table of their names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,9 +19,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut text = String::new();
     let o = &mut text;
     let mut names = BTreeMap::new();
+    let mut others = BTreeSet::new();
     for entry in &registry.entries {
         let plan = entry.plan.and_then(|index| registry.commands.get(index));
         function(o, entry, plan)?;
+        for name in entry.aliases.iter().filter(|name| others.insert((*name).clone())) {
+            other_name(o, entry, name)?;
+        }
         for name in entry.aliases.iter().chain([&entry.name]) {
             names.insert(name.clone(), format!("{} as *const ()", identifier(&entry.name)));
         }
@@ -30,6 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     writeln!(o, "/// Functions of the registry that nobody has written.")?;
     writeln!(o, "pub(crate) static ABSENT: &[&str] = &{absent:?};")?;
     for (index, name) in absent.iter().enumerate() {
+        // Whoever is linked with it starts, and may never call it.
+        writeln!(o, "#[unsafe(export_name = {name:?})]")?;
+        writeln!(o, "unsafe extern \"C\" fn {name}() -> usize {{")?;
+        writeln!(o, "// SAFETY: it takes nothing of the program's.\nunsafe {{ absent::<{index}>() }}\n}}")?;
         names.insert(name.clone(), format!("absent::<{index}> as *const ()"));
     }
     writeln!(o, "/// All functions by name, sorted.")?;
@@ -167,13 +175,29 @@ fn identifier(name: &str) -> String {
     snake
 }
 
-fn function(o: &mut String, entry: &Entry, plan: Option<&Plan>) -> Result<(), Box<dyn Error>> {
-    let params: Vec<_> = entry.params.iter().map(|p| format!("{}: {}", p.name, p.c_type())).collect();
-    let ret = match entry.ret.as_deref() {
+/// What a function returns, as its declaration has it.
+fn returns(entry: &Entry) -> String {
+    match entry.ret.as_deref() {
         None => String::new(),
         Some("*const u8") => " -> Address".to_owned(),
         Some(ret) => format!(" -> {ret}"),
-    };
+    }
+}
+
+/// A function under another of its names, for programs that are linked with it by that.
+fn other_name(o: &mut String, entry: &Entry, name: &str) -> Result<(), Box<dyn Error>> {
+    let params: Vec<_> = entry.params.iter().map(|p| format!("{}: {}", p.name, p.c_type())).collect();
+    let names: Vec<_> = entry.params.iter().map(|p| p.name.as_str()).collect();
+    writeln!(o, "#[unsafe(export_name = {name:?})]")?;
+    writeln!(o, "unsafe extern \"C\" fn {name}({}){} {{", params.join(", "), returns(entry))?;
+    writeln!(o, "// SAFETY: the program gives what OpenGL asks of it.")?;
+    writeln!(o, "unsafe {{ {}({}) }}\n}}", identifier(&entry.name), names.join(", "))?;
+    Ok(())
+}
+
+fn function(o: &mut String, entry: &Entry, plan: Option<&Plan>) -> Result<(), Box<dyn Error>> {
+    let params: Vec<_> = entry.params.iter().map(|p| format!("{}: {}", p.name, p.c_type())).collect();
+    let ret = returns(entry);
     let underscore = if entry.treatment == Treatment::Missing { "_" } else { "" };
     let params: Vec<_> = params.iter().map(|p| format!("{underscore}{p}")).collect();
     // Where libglvnd is missing, programs are linked with this library by these names.

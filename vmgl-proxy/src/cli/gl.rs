@@ -18,6 +18,7 @@ use super::install;
 #[command(after_help = "Examples:
   vmgl-proxy gl install --to tcp:DESK:7300              # in the agent, as root, for all users
   vmgl-proxy gl install --prefix ~/vmgl && . ~/vmgl/share/vmgl/env.sh    # for one shell
+  vmgl-proxy gl install --own-libgl --to tcp:DESK:7300  # where libglvnd is missing
   vmgl-proxy gl check                                   # in a session of the agent's: who draws?
   vmgl-proxy gl install --remove
   vmgl-proxy gl watch --to unix:/run/vmgl/gl.sock       # in the agent, beside its X server

@@ -24,7 +24,9 @@ pub(super) struct Arguments {
     /// libGLX_vmgl.so, if it is not beside this program
     #[arg(long, value_name = "FILE", conflicts_with = "remove")]
     library: Option<PathBuf>,
-    /// The system has no libglvnd: VMGL's library is its libGL.so.1. Without a renderer programs then have no OpenGL by GLX
+    /// The system has no libglvnd: VMGL's library is its libGL.so.1, libEGL.so.1, libGLESv2.so.2, libGLESv1_CM.so.1, libOpenGL.so.0 and
+    /// libGLX.so.0, which come before those of the system. Without a renderer `vmgl-proxy` then draws in software, by the system's
+    /// own libEGL.so.1 if there is one; without that programs have no OpenGL
     #[arg(long)]
     own_libgl: bool,
     /// Take all of it away again

@@ -9,6 +9,9 @@ use serde::Serialize;
 use thiserror::Error;
 use vmgl_gl_renderer::probe::{Report, Told};
 
+/// What else can be done where libglvnd is missing.
+const OWN: &str = "; or have VMGL's library in its place: `gl install --own-libgl`";
+
 /// How a program gets OpenGL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,12 +72,20 @@ pub fn judge(report: &Report, said: &str) -> Vec<Found> {
     let ways = [(Way::Glx, &report.glx, &report.glx_error), (Way::Egl, &report.egl, &report.egl_error)];
     let mut all = Vec::new();
     for (way, told, error) in ways {
-        let is_vmgl = told.as_ref().is_some_and(|told| told.vendor.starts_with("VMGL") && told.draws);
+        // Without a renderer at the desk the library may still answer, and have all of it drawn here.
+        let answers = told.as_ref().is_some_and(|told| told.vendor.starts_with("VMGL") && told.draws);
+        let is_vmgl = answers && no_desk(said).is_none();
         let who = told.as_ref().map_or_else(|| error.clone().unwrap_or_default(), shown);
         let advice = (!is_vmgl).then(|| advice(way, told.as_ref(), error.as_deref(), report, said));
         all.push(Found { way, is_vmgl, who, advice });
     }
     all
+}
+
+/// The line in which the library says that it has found no renderer.
+fn no_desk(said: &str) -> Option<&str> {
+    let line = said.lines().find(|line| line.contains("no renderer at"))?;
+    Some(line.trim_start_matches("vmgl: "))
 }
 
 fn shown(told: &Told) -> String {
@@ -87,29 +98,24 @@ fn advice(way: Way, told: Option<&Told>, error: Option<&str>, report: &Report, s
         Way::Egl => ("libEGL_vmgl", "libegl1"),
     };
     let error = error.unwrap_or_default();
-    let own_libgl = match way {
-        Way::Glx => "; or have VMGL's library in its place: `gl install --own-libgl`",
-        Way::Egl => "",
-    };
     if error.contains("cannot be loaded") {
-        return format!("install libglvnd (on Debian: apt install {package} libx11-6){own_libgl}");
+        return format!("install libglvnd (on Debian: apt install {package} libx11-6){OWN}");
     }
     if error.contains("XOpenDisplay") {
         return "run it where programs have an X server: DISPLAY names none that can be reached".to_owned();
+    }
+    if let Some(line) = no_desk(said) {
+        return format!(
+            "{line}; start `vmgl-proxy serve --gl-listen` at the desk, or name its address with --to"
+        );
     }
     if told.is_some_and(|told| told.vendor.starts_with("VMGL")) {
         return "VMGL answered, but what was drawn did not come back: see what the proxy at the desk says"
             .to_owned();
     }
-    if let Some(line) = said.lines().find(|line| line.contains("no renderer at")) {
-        return format!(
-            "{}; start `vmgl-proxy serve --gl-listen` at the desk, or name its address with --to",
-            line.trim_start_matches("vmgl: ")
-        );
-    }
     if !report.has_libglvnd {
         return format!(
-            "the system's OpenGL is another than libglvnd's, which asks for VMGL: install that{own_libgl}"
+            "the system's OpenGL is another than libglvnd's, which asks for VMGL: install that{OWN}"
         );
     }
     let loaded = report.libraries.iter().any(|path| path.contains(library) || path.contains("_vmgl"));
@@ -171,10 +177,13 @@ mod tests {
         assert!(advice_of(&loaded, "odd")[0].contains("odd"));
         let error = |text: &str| Report { glx_error: Some(text.to_owned()), ..Report::default() };
         assert!(advice_of(&error("libGL.so.1 cannot be loaded"), "")[0].contains("libglvnd"));
-        let old = Report { has_libglvnd: false, ..Report { glx: told("Mesa", true), ..Report::default() } };
-        assert!(
-            advice_of(&old, "")[0].contains("--own-libgl") && !advice_of(&old, "")[1].contains("--own-libgl")
-        );
+        let old = Report { glx: told("Mesa", true), egl: told("Mesa", true), ..Report::default() };
+        assert!(!old.has_libglvnd && advice_of(&old, "").iter().all(|it| it.contains("--own-libgl")));
+        // In the place of the system's it answers without a desk, too.
+        let soft =
+            Report { glx: told("VMGL, Mesa", true), egl: told("VMGL, Mesa", true), ..Report::default() };
+        assert!(judge(&soft, said).iter().all(|found| !found.is_vmgl));
+        assert!(advice_of(&soft, said).iter().all(|it| it.contains("--gl-listen")));
         assert!(advice_of(&error("XOpenDisplay gives nothing"), "")[0].contains("DISPLAY"));
     }
 }

@@ -21,11 +21,20 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn installed(desk: &Desk) -> Self {
+        Self::with(desk, |layout| layout)
+    }
+
+    /// The library stands in for libGL, libEGL and their like.
+    pub(crate) fn standing_in(desk: &Desk) -> Self {
+        Self::with(desk, Layout::with_own_libgl)
+    }
+
+    fn with(desk: &Desk, change: impl FnOnce(Layout) -> Layout) -> Self {
         let prefix = desk.door.parent().unwrap().join("agent");
         let (library, to) = (built(), unix(&desk.door));
         // The program stays where it is: it is large as tests have it.
         let parts = Parts { library: &library, to: Some(&to), proxy: None };
-        let layout = Layout::new(&For::Prefix(prefix), parts).unwrap();
+        let layout = change(Layout::new(&For::Prefix(prefix), parts).unwrap());
         install::install(&layout).unwrap();
         let mut environment = layout.environment;
         environment.push(("VMGL_PROXY".to_owned(), env!("CARGO_BIN_EXE_vmgl-proxy").to_owned()));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::agent::built;
 use crate::desk::Desk;
-use crate::peers::unix;
+use crate::peers::{Xvfb, unix};
 
 fn gl(words: &[&str], display: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmgl-proxy"));
@@ -65,4 +65,20 @@ fn an_installation_is_seen_to_be_in_use_and_taken_away_again() {
     let removed = gl(&["install", "--remove", "--prefix", prefix], display);
     assert!(removed.status.success(), "{}", said(&removed));
     assert!(!Path::new(prefix).join("share/vmgl").exists() && !Path::new(prefix).join("lib/vmgl").exists());
+}
+
+#[test]
+fn where_the_library_stands_in_and_no_desk_answers_that_is_said_though_it_answers_itself() {
+    let screen = Xvfb::start("320x240");
+    let dir = tempfile::tempdir().unwrap();
+    let (prefix, nowhere) = (dir.path().join("vmgl"), unix(&dir.path().join("nowhere")));
+    let (prefix, library) = (prefix.to_str().unwrap(), built());
+    let words = ["--prefix", prefix, "--library", library.to_str().unwrap(), "--to", &nowhere, "--own-libgl"];
+    let done = gl(&[["install"].as_slice(), &words].concat(), &screen.display);
+    assert!(!done.status.success() && said(&done).contains("--gl-listen"), "{}", said(&done));
+    let (in_use, found) = check(&["--prefix", prefix], &screen.display);
+    assert!(!in_use && found.iter().all(|way| way["who"].as_str().unwrap().starts_with("VMGL")), "{found:?}");
+
+    let removed = gl(&["install", "--remove", "--prefix", prefix], &screen.display);
+    assert!(removed.status.success() && !Path::new(prefix).join("lib/vmgl").exists(), "{}", said(&removed));
 }

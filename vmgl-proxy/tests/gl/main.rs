@@ -19,6 +19,7 @@ mod program;
 mod programs;
 mod recorded;
 mod relay;
+mod stand_in;
 mod traces;
 mod unmodified;
 mod unpacked;

@@ -17,7 +17,7 @@ pub(crate) fn travelling(desk: &Desk, program: &Path) -> Command {
 }
 
 /// Starts a program and waits until it says that it has drawn.
-fn drawn(mut command: Command) -> Running {
+pub(crate) fn drawn(mut command: Command) -> Running {
     let mut running = Running(command.stdout(Stdio::piped()).spawn().unwrap());
     let mut said = String::new();
     BufReader::new(running.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
@@ -36,7 +36,7 @@ pub(crate) fn build(dir: &Path, name: &str, libraries: &[&str]) -> PathBuf {
 }
 
 /// What a program draws by Mesa alone, in the place where both of them have their window.
-fn alone(screen: &Xvfb, program: &Path, how: &str) -> Framebuffer {
+pub(crate) fn alone(screen: &Xvfb, program: &Path, how: &str) -> Framebuffer {
     let mut local = Command::new(program);
     local.arg(how).env("DISPLAY", &screen.display).env("LIBGL_ALWAYS_SOFTWARE", "1");
     let _local = drawn(local);

@@ -13,6 +13,9 @@
 //! {"library_path": "PATH"}}`) that `__EGL_VENDOR_LIBRARY_FILENAMES` names. `VMGL_GL` says where the renderer is
 //! (`unix:PATH` or `tcp:HOST:PORT`). Without one the program is handed over to Mesa's library ([`vendor`]), and a line says so.
 //!
+//! Where there is no libglvnd, this file is `libGL.so.1`, `libEGL.so.1`, `libGLESv2.so.2` and so on: it exports all that programs
+//! are linked with, and what libglvnd would do is in `glx/own.rs` and `egl/own.rs`. Who draws is found out by [`renderer`].
+//!
 //! Faults: the connection may break at any time. Frames are kept until the renderer has executed them, and another
 //! connection goes on where that one ended; a program waits meanwhile only when too much is kept. A renderer that knows
 //! nothing of the stream (it was killed, or it is another desk's) is given all that the shadow has ([`restore`]); one that
@@ -34,6 +37,7 @@ mod home;
 mod link;
 mod names;
 mod raw;
+mod renderer;
 mod restore;
 mod shadow;
 mod vendor;

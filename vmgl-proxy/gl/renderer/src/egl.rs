@@ -9,6 +9,7 @@ use khronos_egl as egl;
 use thiserror::Error;
 
 use crate::gl::Gl;
+use crate::system;
 
 /// EGL's numbers that its core does not have.
 const PLATFORM_SURFACELESS: egl::Enum = 0x31DD;
@@ -27,6 +28,11 @@ pub enum EglError {
     /// No library.
     #[error("there is no libEGL here; install libegl1 and a driver (on Debian libgl1-mesa-dri)")]
     NoLibrary(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No other than ours.
+    #[error(
+        "the only libEGL here is VMGL's own, in the place of the system's; install the system's and a driver (on Debian libegl1 and libgl1-mesa-dri)"
+    )]
+    OnlyOurs,
     /// No display of either kind.
     #[error("EGL has neither a surfaceless display nor a device's")]
     NoDisplay(#[source] egl::Error),
@@ -101,8 +107,10 @@ impl Egl {
     /// # Errors
     /// [`EglError`] says what is missing.
     pub fn open() -> Result<Rc<Self>, EglError> {
+        let file = system::libegl().map_err(|_| EglError::OnlyOurs)?;
         // SAFETY: the system's libEGL; what it does when it is loaded is the system's choice.
-        let library = unsafe { Library::load_required() }.map_err(|e| EglError::NoLibrary(Box::new(e)))?;
+        let library = unsafe { Library::load_required_from_filename(file) };
+        let library = library.map_err(|e| EglError::NoLibrary(Box::new(e)))?;
         let display = Self::display(&library)?;
         let wanted = [
             egl::SURFACE_TYPE,

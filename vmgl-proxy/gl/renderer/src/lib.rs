@@ -33,6 +33,7 @@ mod resolve;
 mod room;
 mod run;
 mod session;
+mod system;
 mod waited;
 
 pub use run::{RunError, run};

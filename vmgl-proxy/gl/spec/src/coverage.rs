@@ -18,7 +18,8 @@ pub fn document(registry: &Registry) -> String {
          GLX is 1.4 and EGL 1.4, with all their functions. What is drawn on a pixmap of GLX's comes into X's when it is finished \
          (`glFinish`, `glFlush`, `glXWaitGL`, another drawable, `glXSwapBuffers`), for which the program waits; what X had drawn there \
          before is not seen by OpenGL. EGL has no pixmaps, and nothing is copied to them, and \
-         `glXCopyContext` leaves the other context as it is (as Mesa's does) and a line in the log. Of EGL 1.5 there are neither syncs nor images.\n\n\
+         `glXCopyContext` leaves the other context as it is (as Mesa's does) and a line in the log. Of EGL 1.5 there are neither syncs nor images; \
+         where the library is itself `libEGL.so.1` their functions are there to be linked with, and fail. EGL draws on X11, and gives no display of another platform.\n\n\
          Other names of the same function (`glBindBufferARB`) are not listed. *waits*: the caller waits for the renderer's answer.\n\n\
          | Command | Since | How |\n| --- | --- | --- |\n",
         crate::rules::NEWEST.0,

@@ -16,6 +16,11 @@ const PROGRAM: &str = "vmgl-proxy";
 const LIB: &str = "/usr/local/lib/vmgl";
 /// What a text of ours has in it.
 const MARK: &str = "vmgl";
+/// The library's name among vendors of GLX, under which its file is kept.
+const LIBRARY: &str = "libGLX_vmgl.so.0";
+/// What programs are linked with for OpenGL, OpenGL ES, GLX and EGL. The library exports all of it.
+const STAND_INS: [&str; 6] =
+    ["libGL.so.1", "libEGL.so.1", "libGLESv2.so.2", "libGLESv1_CM.so.1", "libOpenGL.so.0", "libGLX.so.0"];
 
 /// Whom an installation is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +56,8 @@ impl Parts<'_> {
     fn files(&self, lib: &Path) -> Vec<Entry> {
         let entry = |name: &str, content| Entry { path: lib.join(name), content };
         let mut entries = vec![
-            entry("libGLX_vmgl.so.0", Content::Copy(self.library.to_owned())),
-            entry("libEGL_vmgl.so.0", Content::Link("libGLX_vmgl.so.0".to_owned())),
+            entry(LIBRARY, Content::Copy(self.library.to_owned())),
+            entry("libEGL_vmgl.so.0", Content::Link(LIBRARY.to_owned())),
         ];
         entries.extend(self.proxy.map(|program| entry(PROGRAM, Content::Copy(program.to_owned()))));
         entries
@@ -100,12 +105,15 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The library is `libGL.so.1`, too: for systems without libglvnd, whose programs would not look for a vendor's.
+    /// The library is `libGL.so.1`, `libEGL.so.1` and their like, too: for systems without libglvnd, whose programs would not look
+    /// for a vendor's.
     #[must_use]
     pub fn with_own_libgl(mut self) -> Self {
         let library = self.entries.iter().find(|entry| matches!(entry.content, Content::Copy(_)));
-        if let Some(path) = library.map(|entry| entry.path.with_file_name("libGL.so.1")) {
-            self.entries.push(Entry { path, content: Content::Link("libGLX_vmgl.so.0".to_owned()) });
+        if let Some(library) = library.map(|entry| entry.path.clone()) {
+            let content = Content::Link(LIBRARY.to_owned());
+            let link = |name| Entry { path: library.with_file_name(name), content: content.clone() };
+            self.entries.extend(STAND_INS.map(link));
         }
         self
     }

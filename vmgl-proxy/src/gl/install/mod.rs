@@ -4,6 +4,8 @@
 //! from the environment (GLX) and from a folder of JSON files, sorted by name (EGL). So an installation is some files of
 //! ours and, for everybody, some lines between two marks in `/etc/environment`, which every login reads ([`layout`] says
 //! which). Where VMGL's library finds no renderer it says so and is passed over: programs draw as they did before.
+//! Where there is no libglvnd the library can have the names that programs are linked with; it passes on to nobody then, and
+//! what finds no renderer is drawn in software by a process beside it.
 //!
 //! Invariant: installing twice is installing once; [`remove`] leaves what was there before, and touches no file of
 //! anybody else's but for the lines between the marks.

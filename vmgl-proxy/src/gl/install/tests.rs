@@ -104,14 +104,19 @@ fn a_prefix_holds_all_of_it_and_a_script_that_turns_it_on() {
 }
 
 #[test]
-fn the_library_is_libgl_where_that_is_wanted_and_no_longer_when_it_is_removed() {
+fn the_library_has_the_names_of_the_systems_where_that_is_wanted_and_no_longer_when_it_is_removed() {
     let (_dir, library, root) = system();
-    let layout = Layout::new(&For::Everybody(root.clone()), parts(&library, None)).unwrap().with_own_libgl();
+    let without = Layout::new(&For::Everybody(root.clone()), parts(&library, None)).unwrap();
+    let layout = without.clone().with_own_libgl();
+    let folder = root.join("usr/local/lib/vmgl");
+    install(&without).unwrap();
+    assert!(!folder.join("libGL.so.1").exists() && !folder.join("libEGL.so.1").exists());
     install(&layout).unwrap();
-    let libgl = root.join("usr/local/lib/vmgl/libGL.so.1");
-    assert_eq!(fs::read(&libgl).unwrap(), b"library");
+    for name in ["libGL.so.1", "libEGL.so.1", "libGLESv2.so.2", "libGLESv1_CM.so.1", "libOpenGL.so.0"] {
+        assert_eq!(fs::read(folder.join(name)).unwrap(), b"library", "{name}");
+    }
     remove(&layout).unwrap();
-    assert!(!libgl.exists() && !root.join("usr/local/lib/vmgl").exists());
+    assert!(!folder.exists());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The interface between libglvnd's `libEGL.so` and a vendor's library, version 0.1, and the one function it looks for.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -7,7 +8,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::entries;
 use crate::core;
 use crate::entries::Address;
-use crate::glx::abi::{Display, connected};
+use crate::glx::abi::Display;
+use crate::renderer::connected;
 
 /// What libglvnd offers to vendors; only what is used is named.
 #[repr(C)]
@@ -43,12 +45,33 @@ static EXPORTS: OnceLock<Exports> = OnceLock::new();
 /// Displays by Xlib's connections: each has one address, which is all that EGL knows of it.
 static DISPLAYS: Mutex<Option<HashMap<usize, usize>>> = Mutex::new(None);
 
-const OPENGL: u32 = 0x30a2;
-const OPENGL_ES: u32 = 0x30a0;
+/// The platform of Xlib's connections.
+pub(super) const X11: u32 = 0x31d5;
+/// Where no platform is told.
+pub(super) const NO_PLATFORM: u32 = 0x3038;
+pub(super) const OPENGL: u32 = 0x30a2;
+pub(super) const OPENGL_ES: u32 = 0x30a0;
+
+thread_local! {
+    /// What the thread has said where no libglvnd keeps it; none if it has said nothing here.
+    static API: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// The API of the thread's next context, where no libglvnd keeps it.
+pub(super) fn own_api() -> u32 {
+    API.get().unwrap_or(OPENGL_ES)
+}
+
+/// The thread says which; none is as if it had never said.
+pub(super) fn set_own_api(api: Option<u32>) {
+    API.set(api);
+}
 
 /// Whether the thread wants OpenGL ES.
 pub(super) fn wants_es() -> bool {
-    EXPORTS.get().is_none_or(|exports| (exports.get_current_api)() != OPENGL)
+    // Who has said it here has called this library without libglvnd, which may have been loaded for others.
+    let theirs = || EXPORTS.get().map(|exports| (exports.get_current_api)());
+    API.get().or_else(theirs).unwrap_or(OPENGL_ES) != OPENGL
 }
 
 /// Xlib's connection behind an address that we gave; null where the usual display is meant.
@@ -59,15 +82,19 @@ pub(super) fn native(display: *mut c_void) -> Option<*mut Display> {
     Some(std::ptr::with_exposed_provenance_mut(*native))
 }
 
-unsafe extern "C" fn get_platform_display(
+/// The display of a platform; null where that is not there.
+///
+/// # Safety
+/// As EGL has it of `eglGetPlatformDisplay`.
+pub(super) unsafe extern "C" fn get_platform_display(
     platform: u32,
     native: *mut c_void,
     _attributes: *const isize,
 ) -> *mut c_void {
     core::guard(|| {
         // X11 by Xlib; without a word the usual display, which must be there.
-        let usual = platform == 0x3038 && native.is_null() && std::env::var_os("DISPLAY").is_some();
-        if platform != 0x31d5 && !usual {
+        let usual = platform == NO_PLATFORM && native.is_null() && std::env::var_os("DISPLAY").is_some();
+        if platform != X11 && !usual {
             return Address::default();
         }
         let mut displays = DISPLAYS.lock().unwrap_or_else(PoisonError::into_inner);

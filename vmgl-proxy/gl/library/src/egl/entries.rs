@@ -16,6 +16,9 @@ use crate::glx::entries::{pairs, set_interval, swap};
 use crate::glx::x::Geometry;
 use crate::raw;
 
+#[path = "own.rs"]
+mod own;
+
 const SUCCESS: c_int = 0x3000;
 const BAD_ATTRIBUTE: c_int = 0x3004;
 const BAD_CONFIG: c_int = 0x3005;

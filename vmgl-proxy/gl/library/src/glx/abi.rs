@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::entries;
 use crate::core;
-use crate::link::{Link, Place, log};
+use crate::renderer::connected;
 
 /// Xlib's connection; only Xlib looks into it.
 pub(crate) type Display = c_void;
@@ -129,38 +129,6 @@ unsafe extern "C" fn set_dispatch_index(asked: *const c_char, index: c_int) {
     if let Some(place) = entries::DISPATCHED.iter().position(|(known, _)| *known == asked) {
         INDICES[place].store(index, Ordering::Relaxed);
     }
-}
-
-fn program_name() -> String {
-    let name = std::env::args_os().next().map(std::path::PathBuf::from);
-    let name = name.as_deref().and_then(std::path::Path::file_name);
-    name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-/// Connects to the renderer; without one Mesa serves the program, and the user is told why.
-fn connect() -> bool {
-    let text = std::env::var("VMGL_GL").ok();
-    let Some(place) = Place::of(text.as_deref()) else {
-        log(format_args!("VMGL_GL={} is neither unix:PATH nor tcp:HOST:PORT", text.unwrap_or_default()));
-        return false;
-    };
-    let shown = place.to_string();
-    match Link::open(place, program_name()) {
-        Ok((link, caps)) => {
-            core::begin(link, caps);
-            true
-        }
-        Err(error) => {
-            log(format_args!("no renderer at {shown} ({error}): OpenGL is drawn in software here"));
-            false
-        }
-    }
-}
-
-/// Whether there is a renderer; the first call connects to it.
-pub(crate) fn connected() -> bool {
-    static CONNECTED: OnceLock<bool> = OnceLock::new();
-    *CONNECTED.get_or_init(connect)
 }
 
 /// Libglvnd's first call.

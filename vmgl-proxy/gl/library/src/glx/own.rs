@@ -1,13 +1,15 @@
 //! GLX as a program finds it in a `libGL.so.1`: where libglvnd is missing, this library is put in its place under that name.
 //!
 //! What libglvnd does for vendors is done here: connecting before the first call, finding functions by name, knowing what
-//! is current. Without a renderer there is no OpenGL then: nobody else is asked.
+//! is current. Without a renderer at the desk a process beside the program draws ([`crate::renderer::served`]): there is nobody
+//! else whom the program's calls would reach. The same of EGL is in `egl/own.rs`.
 
 use std::cell::Cell;
 use std::ffi::CStr;
 
 use super::*;
-use crate::glx::abi::{connected, get_proc_address};
+use crate::glx::abi::get_proc_address;
+use crate::renderer::served;
 
 /// What a thread draws on and with.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +28,8 @@ thread_local! {
 }
 
 fn begin() {
-    // What says no without a renderer has been said when it was looked for.
-    let _is_there = guard(connected);
+    // Where nobody draws, that has been said when somebody was looked for.
+    let _is_there = guard(served);
 }
 
 macro_rules! exported {
@@ -138,7 +140,7 @@ unsafe extern "C" fn glXQueryExtension(_: *mut Display, error: *mut c_int, event
         crate::raw::set(error, 0);
         crate::raw::set(event, 0);
     }
-    c_int::from(guard(connected))
+    c_int::from(guard(served))
 }
 
 /// What is answered here, and not by what a vendor has: programs that find all of GLX by name must get these.

@@ -35,14 +35,23 @@ pub(super) struct Open {
     pub(super) answer: ServerHello,
     /// What came behind the hello.
     pub(super) rest: Vec<u8>,
-    stream: [u8; 16],
+    pub(super) stream: [u8; 16],
 }
 
 /// Says hello, and waits for the answer; what came behind it is handed on.
-pub(super) fn shake(mut socket: Socket, hello: &ClientHello) -> Result<Open, LinkError> {
-    socket.patience(Some(OPENING))?;
+pub(super) fn shake(socket: Socket, hello: &ClientHello) -> Result<Open, LinkError> {
+    shake_within(OPENING, socket, hello)
+}
+
+/// As [`shake`], with whom may take so long.
+pub(super) fn shake_within(
+    patience: Duration,
+    mut socket: Socket,
+    hello: &ClientHello,
+) -> Result<Open, LinkError> {
+    socket.patience(Some(patience))?;
     socket.write_all(&hello.encode())?;
-    let deadline = Instant::now() + OPENING;
+    let deadline = Instant::now() + patience;
     let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 << 10]);
     loop {
         let count = socket.read(&mut piece)?;

@@ -145,6 +145,12 @@ fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// Of a program that has said nothing yet.
+fn first_hello(name: &str) -> Result<ClientHello, LinkError> {
+    let (stream, pid) = (random()?, std::process::id());
+    Ok(ClientHello { spec: SPEC, stream, next: 1, last: 0, pid, name: name.to_owned() })
+}
+
 impl Shared {
     /// Has the listener leave its connection for this one.
     fn offer(&self, open: Open) {
@@ -169,10 +175,32 @@ impl Link {
     }
 
     fn open_with(place: Place, name: String, silence: Duration) -> Result<(Self, Caps), LinkError> {
-        let (stream, packed) = (random()?, place.is_far());
-        let hello =
-            ClientHello { spec: SPEC, stream, next: 1, last: 0, pid: std::process::id(), name: name.clone() };
-        let Open { socket, answer, rest, .. } = shake(Socket::connect(&place, listen::OPENING)?, &hello)?;
+        let hello = first_hello(&name)?;
+        let open = shake(Socket::connect(&place, listen::OPENING)?, &hello)?;
+        Self::begin(place, name, silence, open, false)
+    }
+
+    /// Begins with software in the agent, for a program whose calls nobody else takes, and goes to the renderer's place when that
+    /// answers; one that `refused` is not looked out for.
+    ///
+    /// # Errors
+    /// [`LinkError`] if that cannot be had either.
+    pub(crate) fn open_soft(place: Place, name: String, refused: bool) -> Result<(Self, Caps), LinkError> {
+        let open = soft::open(&first_hello(&name)?)?;
+        let (link, caps) = Self::begin(place, name, listen::SILENCE, open, true)?;
+        soft::look_out(&link.0, refused)?;
+        Ok((link, caps))
+    }
+
+    fn begin(
+        place: Place,
+        name: String,
+        silence: Duration,
+        open: Open,
+        is_soft: bool,
+    ) -> Result<(Self, Caps), LinkError> {
+        let packed = place.is_far() && !is_soft;
+        let Open { socket, answer, rest, stream } = open;
         let mut incoming = Incoming::new()?;
         incoming.feed(&rest);
         let out = Out {
@@ -194,7 +222,7 @@ impl Link {
             taken: AtomicU64::new(0),
             acked: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
-            soft: AtomicBool::new(false),
+            soft: AtomicBool::new(is_soft),
             offer: Mutex::new(None),
         });
         let listener = Arc::clone(&shared);
