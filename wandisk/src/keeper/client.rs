@@ -16,6 +16,8 @@ use crate::peer::message::Progress;
 
 /// A keeper that runs may be busy starting; this long its answer is waited for.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+/// A keeper that was told to end has done so by then, nearly always.
+const GIVES_WAY: Duration = Duration::from_secs(1);
 /// Keepers that are asked, one after the other, before it is an error that none answers.
 const TRIES: u32 = 5;
 /// Lines of the log that an error shows.
@@ -176,6 +178,15 @@ async fn run_once(
     on_progress: &mut impl FnMut(Progress),
 ) -> Result<Value, Ended> {
     let stream = connect(home, dir).await.map_err(Ended::Refused)?;
+    ask(stream, dir, text, on_progress).await
+}
+
+async fn ask(
+    stream: UnixStream,
+    dir: &DiskDir,
+    text: &str,
+    on_progress: &mut impl FnMut(Progress),
+) -> Result<Value, Ended> {
     let (read, mut write) = stream.into_split();
     write.write_all(text.as_bytes()).await.map_err(|_| Ended::Unanswered)?;
     let mut reader = BufReader::new(read);
@@ -203,19 +214,34 @@ async fn run_once(
     }
 }
 
-/// Waits until no keeper holds the disk any more, and holds it.
+/// Waits until no keeper holds the disk any more, and holds it. One that peers have had started meanwhile is asked to give way.
 ///
 /// # Errors
 /// A [`Refusal`] if it does not end.
 pub async fn take_over_lock(dir: &DiskDir) -> Result<wandisk_store::disk_dir::KeeperLock, Refusal> {
     let deadline = tokio::time::Instant::now() + START_PATIENCE;
+    let mut asks_at = tokio::time::Instant::now() + GIVES_WAY;
     loop {
         match dir.lock() {
             Ok(lock) => return Ok(lock),
             Err(wandisk_store::OpenError::Kept) if tokio::time::Instant::now() < deadline => {
+                if tokio::time::Instant::now() >= asks_at {
+                    ask_to_quit(dir).await?;
+                    asks_at = tokio::time::Instant::now() + GIVES_WAY;
+                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(e) => return Err(Refusal::failed(&e)),
         }
+    }
+}
+
+/// Asks the keeper to end, if one listens.
+async fn ask_to_quit(dir: &DiskDir) -> Result<(), Refusal> {
+    let text = serde_json::to_string(&Command::Quit).map_err(|e| Refusal::failed(&e))? + "\n";
+    let Ok(stream) = control::connect(&dir.control_socket()).await else { return Ok(()) };
+    match ask(stream, dir, &text, &mut |_| {}).await {
+        Ok(_) | Err(Ended::Unanswered | Ended::Again(_)) => Ok(()),
+        Err(Ended::Refused(refusal)) => Err(refusal),
     }
 }

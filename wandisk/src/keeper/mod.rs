@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
-use wandisk_store::{Home, SiteId};
+use wandisk_store::{Home, Residency, SiteId};
 
 use crate::engine::{Access, Engine, EngineError};
 use crate::handover::Ahead;
@@ -162,18 +162,29 @@ impl Keeper {
         self.active_ms.store(ms, Ordering::SeqCst);
     }
 
-    /// How long nothing was asked of this keeper; zero while something is being done, the disk is attached, or its resident
-    /// has a session with this site: what it may need next is not to wait for a login.
+    /// How long nothing was asked of this keeper; zero while something is being done, a site dialled, the disk attached, or its
+    /// resident in reach of this site.
     pub async fn idle_for(&self) -> Duration {
-        let resident = self.engine.meta().resident;
         let holds = self.busy.load(Ordering::SeqCst) > 0
-            || resident != self.home.id() && self.peers.has_session(resident)
+            || self.peers.is_dialling()
             || self.attached.lock().await.is_some()
-            || self.giving.lock().await.is_some();
+            || self.giving.lock().await.is_some()
+            || self.serves_the_resident();
         if holds {
+            self.note_active();
             return Duration::ZERO;
         }
         self.began.elapsed().saturating_sub(Duration::from_millis(self.active_ms.load(Ordering::SeqCst)))
+    }
+
+    /// Whether the resident has a session with this replica: what it needs next is not to wait for a login. A replica whose store
+    /// failed serves nobody until the next keeper opens it; of two sites within a hand-over each takes the other for the resident.
+    fn serves_the_resident(&self) -> bool {
+        let meta = self.engine.meta();
+        meta.residency == Residency::Replica
+            && !meta.leaving
+            && !self.engine.is_poisoned()
+            && self.peers.has_session(meta.resident)
     }
 
     /// Ends the keeper as soon as what is under way is done.

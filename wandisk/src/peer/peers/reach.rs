@@ -55,6 +55,12 @@ impl Peers {
         self.dialling.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// Is a site being dialled?
+    pub fn is_dialling(&self) -> bool {
+        let turns = self.dialling.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.values().any(|turn| turn.try_lock().is_err())
+    }
+
     /// How to reach a site: as it was added here, else by the address that the disk brought along.
     fn entry_for(&self, home: &Home, site: SiteId) -> Option<SiteEntry> {
         let name = self.engine.upgrade()?.meta().sites.iter().find(|s| s.id == site).map(|s| s.name.clone());
