@@ -110,11 +110,16 @@ fn trouble_at_the_destination_is_survived() {
     world.run("a", &["migrate", AGENT, "--to", "b"]);
     world.judge.goes_on_at("a");
 
-    // The link is cut after the commit: both stand until the sites can talk again, then it runs at the other one.
-    let cut = world.file("cut");
+    // The link is cut after the commit, before the source hears of it: both stand until the sites can talk again, then it runs at the
+    // other one.
+    let [cut, links, said] = ["cut", "links", "said"].map(|name| world.file(name));
+    let end_links = format!(": > {}; kill -9 $(cat {}) 2> /dev/null;", cut.display(), links.display());
+    let said = said.display();
     world.hook(
         "a",
-        &format!("if [ \"$4\" = commit ]; then rm -f $hook; $real \"$@\"; : > {}; exit 0; fi", cut.display()),
+        &format!(
+            "if [ \"$4\" = commit ]; then rm -f $hook; $real \"$@\" > {said}; {end_links} cat {said}; exit 0; fi"
+        ),
     );
     let mut moving = world.command("a", &["migrate", AGENT, "--to", "b"]).spawn().unwrap();
     eventually("the agent has been handed over", || cut.exists());

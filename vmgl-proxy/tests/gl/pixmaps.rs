@@ -38,7 +38,7 @@ impl Painter {
 
     /// Draws, and X's picture of it.
     fn draws(&mut self, word: &str) -> Vec<u8> {
-        writeln!(self.to, "{word}").unwrap();
+        self.is_told(word);
         self.picture(word)
     }
 
@@ -49,8 +49,12 @@ impl Painter {
         picture
     }
 
+    fn is_told(&mut self, word: &str) {
+        writeln!(self.to, "{word}").unwrap_or_else(|end| panic!("{word}: {end} {}", self.log()));
+    }
+
     fn says(&mut self, word: &str) -> String {
-        writeln!(self.to, "{word}").unwrap();
+        self.is_told(word);
         let mut said = String::new();
         self.from.read_line(&mut said).unwrap();
         said

@@ -22,8 +22,9 @@ pub(crate) struct Xvfb {
 
 impl Xvfb {
     pub(crate) fn start(size: &str) -> Self {
+        // It would begin anew when its last client has gone, and whoever connects just then is thrown out.
         let mut child = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-dpi", "96", "-screen", "0", &format!("{size}x24")])
+            .args(["-displayfd", "1", "-noreset", "-dpi", "96", "-screen", "0", &format!("{size}x24")])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

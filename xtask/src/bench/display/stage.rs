@@ -250,7 +250,8 @@ impl Stage {
     /// A screen that nobody looks at, for a real viewer.
     pub(super) fn xvfb(&self, size: &str) -> Result<(Running, String)> {
         let mut command = Command::new("Xvfb");
-        command.args(["-displayfd", "1", "-screen", "0", &format!("{size}x24")]).stdout(Stdio::piped());
+        command.args(["-displayfd", "1", "-noreset", "-screen", "0", &format!("{size}x24")]);
+        command.stdout(Stdio::piped());
         let mut running = Running::start(&mut command)?;
         let display = format!(":{}", running.line()?);
         Ok((running, display))
