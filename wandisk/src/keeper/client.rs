@@ -236,12 +236,12 @@ pub async fn take_over_lock(dir: &DiskDir) -> Result<wandisk_store::disk_dir::Ke
     }
 }
 
-/// Asks the keeper to end, if one listens.
+/// Asks the keeper to end, if one listens. One that does not answer is not waited for.
 async fn ask_to_quit(dir: &DiskDir) -> Result<(), Refusal> {
     let text = serde_json::to_string(&Command::Quit).map_err(|e| Refusal::failed(&e))? + "\n";
     let Ok(stream) = control::connect(&dir.control_socket()).await else { return Ok(()) };
-    match ask(stream, dir, &text, &mut |_| {}).await {
-        Ok(_) | Err(Ended::Unanswered | Ended::Again(_)) => Ok(()),
-        Err(Ended::Refused(refusal)) => Err(refusal),
+    match tokio::time::timeout(GIVES_WAY, ask(stream, dir, &text, &mut |_| {})).await {
+        Ok(Err(Ended::Refused(refusal))) => Err(refusal),
+        Ok(Ok(_) | Err(Ended::Unanswered | Ended::Again(_))) | Err(_) => Ok(()),
     }
 }

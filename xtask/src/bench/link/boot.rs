@@ -116,7 +116,7 @@ pub(super) fn image(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Boots what is behind an NBD URI: how long that took from the mount on, and the sum of the times of the disk's reads.
+/// Boots what is behind an NBD URI: how long that took from the mount on, and what the disk's requests took.
 pub(super) fn boot(uri: &str) -> Result<(Duration, Times)> {
     let log = workspace::guest().join(format!("boot-{}.log", std::process::id()));
     let options = Options {
