@@ -113,6 +113,8 @@ fn a_resident_that_was_set_back_stops_when_it_hears_of_the_hand_over_it_missed()
     let image = Image::noise(&world, "i", 2 * MIB, 1, 51);
     a.ok(["create", "d", "--from", image.name(), "--chunk-size", "64K"]);
     a.ok(["sync", "d", "--site", "b"]);
+    // It would dial a again.
+    b.kill_keeper("d");
     a.kill_keeper("d");
     let (folder, saved) = (a.home().join("disks/d"), world.file("saved"));
     tool("cp", &["-a", folder.to_str().unwrap(), saved.to_str().unwrap()]);

@@ -132,3 +132,24 @@ fn whoever_is_idle_stays_within_reach_of_the_resident() {
     b.detach("d");
     eventually("both keepers end", SOON, || [&a, &b].iter().all(|site| processes_in(site.home()).is_empty()));
 }
+
+#[test]
+fn whoever_alone_can_dial_does_so_again_after_a_cut_and_until_it_is_over() {
+    let world = World::new();
+    let (a, b) = (world.site("a"), world.site("b"));
+    let link = world.link(&a, &b);
+    let image = Image::noise(&world, "image", 4 * MIB, 4, 7);
+    a.ok(["create", "d", "--from", image.name()]);
+    a.ok(["move", "d", "--to", "b"]);
+    let export = b.attach_with("d", &["--prefetch", "off", "--fetch-timeout", "1s"]);
+    assert!(export.can_read(0, 4096));
+    let before = link.dials();
+    link.cut();
+    assert!(!export.can_read(MIB, 4096), "nobody can give it");
+    eventually("a has dialled in vain, twice", SOON, || link.dials() >= before + 2);
+    link.mend();
+    eventually("it is read", SOON, || export.can_read(MIB, 4096));
+    export.is_identical_to(&image);
+    b.detach("d");
+    eventually("both keepers end", SOON, || [&a, &b].iter().all(|site| processes_in(site.home()).is_empty()));
+}

@@ -46,16 +46,11 @@ pub(crate) fn log_in(
     deadline: Deadline,
 ) -> Result<(), DialError> {
     let mut attempts = Attempts { session, settings, deadline, tried: Vec::new() };
-    session.set_timeout(deadline.left_ms()?);
-    // Asking for the methods asks to be let in without any, which some servers do.
-    let methods = session.auth_methods(&settings.user).map(str::to_owned).unwrap_or_default();
-    if session.authenticated() {
-        return Ok(());
-    }
-    if !methods.is_empty() && !methods.split(',').any(|method| method == "publickey") {
-        return Err(attempts.refused(&format!("none, for it takes only {methods}")));
-    }
-    match attempts.all(identities)? {
+    let outcome = match attempts.all(identities)? {
+        Outcome::No => attempts.ask()?,
+        outcome => outcome,
+    };
+    match outcome {
         Outcome::In => Ok(()),
         Outcome::No => Err(attempts.refused("")),
         Outcome::Over => Err(attempts.refused("then it hung up")),
@@ -111,6 +106,21 @@ impl Attempts<'_> {
             }
         }
         Ok(Outcome::No)
+    }
+
+    /// Asks what it takes, which asks to be let in without any key; some servers do that. It comes last: it costs a round trip, and,
+    /// after a key that was refused, one of the attempts that servers count.
+    fn ask(&mut self) -> Result<Outcome, DialError> {
+        self.session.set_timeout(self.deadline.left_ms()?);
+        let methods = self.session.auth_methods(&self.settings.user).map(str::to_owned).unwrap_or_default();
+        if self.session.authenticated() {
+            return Ok(Outcome::In);
+        }
+        if methods.is_empty() || methods.split(',').any(|method| method == "publickey") {
+            return Ok(Outcome::No);
+        }
+        self.tried.clear();
+        Err(self.refused(&format!("none, for it takes only {methods}")))
     }
 
     /// The agent, if there is one, with its list of keys read.

@@ -106,6 +106,24 @@ async fn a_server_that_takes_no_keys_says_what_it_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_key_costs_one_of_the_attempts_that_a_server_counts() {
+    let mut sshd = Sshd::start_with("ed25519", &["MaxAuthTries=2"]);
+    keygen(&sshd.path("wrong"), "ed25519");
+    let agent = sshd.agent(&["wrong", "user"]);
+    sshd.configure_identity("none", &agent);
+    echoes(sshd.dial("exec cat").await).await;
+}
+
+/// A round trip less, at each login.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_the_first_key_is_not_asked_what_it_takes() {
+    let sshd = Sshd::start_with("ed25519", &["LogLevel=DEBUG1"]);
+    echoes(sshd.dial("exec cat").await).await;
+    let log = sshd.text("log");
+    assert!(log.contains("method publickey") && !log.contains("method none"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn any_key_of_the_agent_opens_not_only_the_first() {
     let mut sshd = Sshd::start("ed25519");
     keygen(&sshd.path("first"), "ed25519");

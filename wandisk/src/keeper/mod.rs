@@ -15,6 +15,7 @@ mod map;
 mod partitions;
 pub mod process;
 mod publisher;
+mod redial;
 mod scrub;
 mod status;
 pub(crate) mod to_the_end;
@@ -28,7 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
-use wandisk_store::{Home, Residency, SiteId};
+use wandisk_store::{Home, SiteId};
 
 use crate::engine::{Access, Engine, EngineError};
 use crate::handover::Ahead;
@@ -77,6 +78,8 @@ pub struct Keeper {
     busy: AtomicU64,
     active_ms: AtomicU64,
     quit: AtomicBool,
+    /// The resident was cut off, and is dialled from time to time.
+    dials_again: AtomicBool,
     /// Rung when there may be a reason to end: it was told to, or the disk is not attached any more.
     end_bell: tokio::sync::Notify,
 }
@@ -133,6 +136,7 @@ impl Keeper {
             busy: AtomicU64::new(0),
             active_ms: AtomicU64::new(0),
             quit: AtomicBool::new(false),
+            dials_again: AtomicBool::new(false),
             end_bell: tokio::sync::Notify::new(),
         });
         keeper.peers.serve_with(&keeper);
@@ -163,12 +167,13 @@ impl Keeper {
     }
 
     /// How long nothing was asked of this keeper; zero while something is being done, a site dialled, the disk attached, or its
-    /// resident in reach of this site.
+    /// resident in reach of this site or dialled again since a cut.
     pub async fn idle_for(&self) -> Duration {
         let holds = self.busy.load(Ordering::SeqCst) > 0
             || self.peers.is_dialling()
             || self.attached.lock().await.is_some()
             || self.giving.lock().await.is_some()
+            || self.dials_again.load(Ordering::SeqCst)
             || self.serves_the_resident();
         if holds {
             self.note_active();
@@ -177,14 +182,9 @@ impl Keeper {
         self.began.elapsed().saturating_sub(Duration::from_millis(self.active_ms.load(Ordering::SeqCst)))
     }
 
-    /// Whether the resident has a session with this replica: what it needs next is not to wait for a login. A replica whose store
-    /// failed serves nobody until the next keeper opens it; of two sites within a hand-over each takes the other for the resident.
+    /// Whether the resident has a session with this replica: what it needs next is not to wait for a login.
     fn serves_the_resident(&self) -> bool {
-        let meta = self.engine.meta();
-        meta.residency == Residency::Replica
-            && !meta.leaving
-            && !self.engine.is_poisoned()
-            && self.peers.has_session(meta.resident)
+        self.served_resident().is_some_and(|resident| self.peers.has_session(resident))
     }
 
     /// Ends the keeper as soon as what is under way is done.

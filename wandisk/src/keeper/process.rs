@@ -17,7 +17,7 @@ use super::{AttachOptions, AttachReport, Keeper, control};
 use crate::engine::Engine;
 use crate::peer::error::Refusal;
 
-/// A keeper that nobody asks anything, and whose resident has no session with it, ends after this time.
+/// A keeper that nobody asks anything, and whose resident has no session with it nor was cut off, ends after this time.
 const IDLE: Duration = Duration::from_secs(5);
 /// How long commands and peers' requests may take to end when the keeper does.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -40,6 +40,7 @@ pub struct Running {
     merging: tokio::task::JoinHandle<()>,
     scrubbing: tokio::task::JoinHandle<()>,
     keeping_trace: tokio::task::JoinHandle<()>,
+    redialling: tokio::task::JoinHandle<()>,
 }
 
 /// Opens the disk and listens at its control socket.
@@ -59,7 +60,18 @@ pub async fn start(home: Home, dir: &DiskDir, lock: KeeperLock) -> Result<Runnin
     let scrubbing = tokio::spawn(Arc::clone(&keeper).scrub_from_time_to_time());
     let merging = tokio::spawn(Arc::clone(&keeper.engine).merge_overlays());
     let keeping_trace = tokio::spawn(Arc::clone(&keeper).keep_trace_from_time_to_time());
-    Ok(Running { keeper, folder, serving, end_serving, housekeeping, merging, scrubbing, keeping_trace })
+    let redialling = tokio::spawn(Arc::clone(&keeper).dial_again_after_cuts());
+    Ok(Running {
+        keeper,
+        folder,
+        serving,
+        end_serving,
+        housekeeping,
+        merging,
+        scrubbing,
+        keeping_trace,
+        redialling,
+    })
 }
 
 /// Why there is no keeper, and what to do where its disk's filesystem is full.
@@ -120,6 +132,7 @@ impl Running {
         // What is asked from here on is for the next keeper: new connections find no socket, and those that found this
         // one's are told.
         self.keeper.quit();
+        self.redialling.abort();
         // By its folder, not by its path, where another keeper's may be.
         self.folder.remove_file(Path::new(CONTROL_SOCKET)).ok();
         self.end_serving.send(()).ok();

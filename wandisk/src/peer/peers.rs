@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use wandisk_store::{DiskId, Home, SiteId};
 
 pub(super) use requests::Heard;
@@ -31,7 +31,7 @@ use crate::delta::Ledger;
 use crate::engine::Engine;
 use crate::keeper::Keeper;
 
-/// Why a session ends when its keeper does in order.
+/// Why a session ends when its keeper does in order: whoever hears it knows that nothing was cut.
 const KEEPER_ENDS: &str = "the keeper ends";
 
 type Failure = (Instant, String);
@@ -48,6 +48,8 @@ pub struct Peers {
     demand: demand::Demand,
     inbound: tokio::sync::Semaphore,
     ending: watch::Sender<bool>,
+    /// Rung when a session with the resident ended otherwise than by a good-bye of its keeper.
+    resident_cut: Notify,
 }
 
 impl std::fmt::Debug for Peers {
@@ -71,6 +73,7 @@ impl Peers {
             demand: demand::Demand::default(),
             inbound: tokio::sync::Semaphore::new(SESSIONS_MAX),
             ending: watch::Sender::new(false),
+            resident_cut: Notify::new(),
         })
     }
 
@@ -126,8 +129,28 @@ impl Peers {
         }
     }
 
-    fn keep(&self, session: Session) {
+    fn keep(self: &Arc<Self>, session: Session) {
+        let (peers, kept) = (Arc::downgrade(self), session.clone());
         take_in(self.sessions().entry(session.peer().site).or_default(), session);
+        tokio::spawn(async move {
+            let why = kept.closed().await;
+            if why != KEEPER_ENDS
+                && let Some(peers) = peers.upgrade()
+            {
+                peers.note_cut(kept.peer().site);
+            }
+        });
+    }
+
+    fn note_cut(&self, site: SiteId) {
+        if self.engine.upgrade().is_some_and(|engine| engine.meta().resident == site) {
+            self.resident_cut.notify_one();
+        }
+    }
+
+    /// Waits until a session with the resident is cut, or hears of one that was. Of many the last may be alive still.
+    pub(crate) async fn resident_cut(&self) {
+        self.resident_cut.notified().await;
     }
 
     /// A live session with a site, the newest first: an older one may be dying of a cut that it has not noticed.

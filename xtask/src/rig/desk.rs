@@ -6,16 +6,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity};
 
 use crate::process;
 
 /// Of a quota; short, so that a slow processor is slow evenly.
 const PERIOD_US: u32 = 20_000;
+/// What is killed is gone before.
+const ENDS: Duration = Duration::from_secs(2);
 
-/// The group; removed when dropped, if nobody is left in it.
+/// The group; removed when dropped, with whoever is left in it.
 #[derive(Debug)]
 pub(super) struct Desk {
     folder: PathBuf,
@@ -78,6 +82,14 @@ impl Desk {
 
 impl Drop for Desk {
     fn drop(&mut self) {
-        fs::remove_dir(&self.folder).ok();
+        // A login that is kept for the next command stays a while by itself.
+        let end = Instant::now() + ENDS;
+        while fs::remove_dir(&self.folder).is_err() && Instant::now() < end {
+            let left = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
+            for pid in left.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+                kill_process(pid, Signal::KILL).ok();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }

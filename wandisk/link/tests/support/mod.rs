@@ -74,7 +74,7 @@ impl Sshd {
             .arg(at("host"))
             .args(fixed.iter().chain(options).flat_map(|option| ["-o", option]))
             .args(["-o", &authorized])
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(at("log")).unwrap())
             .spawn()
             .unwrap();
         let sshd = Sshd { server, agent: None, dir, port };

@@ -89,6 +89,20 @@ impl Peers {
         entry.address.starts_with("ssh://").then(|| entry.address.clone())
     }
 
+    /// Could this site dial that one?
+    #[must_use]
+    pub(crate) fn knows_a_way(&self, site: SiteId) -> bool {
+        Home::open(self.home.path()).is_ok_and(|home| self.entry_for(&home, site).is_some())
+    }
+
+    /// Has a session with a site, by a dial if need be.
+    ///
+    /// # Errors
+    /// A sentence about what went wrong on the way.
+    pub(crate) async fn reach(self: &Arc<Self>, site: SiteId) -> Result<(), String> {
+        self.session(site).await.map(drop)
+    }
+
     pub(super) async fn session(self: &Arc<Self>, site: SiteId) -> Result<Session, String> {
         if let Some(session) = self.live(site) {
             return Ok(session);
