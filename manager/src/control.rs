@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use futures::future::{BoxFuture, select_ok};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -42,6 +43,8 @@ const LAST_WORDS: &str = "daemons.log";
 const LAST_WORDS_MAX: u64 = 64 << 10;
 /// How long another site may take to answer at all.
 const REACH: Duration = Duration::from_secs(30);
+/// A connection that others use, too, may be dead: when nothing has come over it for this long, the site is dialled beside it.
+const SHARED_QUIET: Duration = Duration::from_secs(5);
 
 /// What a supervisor is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -409,6 +412,38 @@ pub async fn open(site: &Site, opening: &Opening) -> Result<BufReader<Link>, Ask
     Ok(opened(site, opening).await?.0)
 }
 
+/// As [`open`], for what is short or mostly waits: over a connection that such streams share, where the link has one
+/// ([`Site::dial_shared`]).
+///
+/// # Errors
+/// [`AskError`].
+pub async fn open_soon(site: &Site, opening: &Opening) -> Result<BufReader<Link>, AskError> {
+    let Some((link, was_there)) = site.dial_shared().await? else { return open(site, opening).await };
+    let mut shared = Box::pin(settled(opened_over(site, link, opening)));
+    if !was_there {
+        return shared.await?;
+    }
+    match timeout(SHARED_QUIET, &mut shared).await {
+        Ok(Ok(settled)) => settled,
+        Ok(Err(_)) => open(site, opening).await,
+        Err(_) => {
+            let own = Box::pin(settled(opened(site, opening)));
+            select_ok([shared as BoxFuture<'_, _>, own]).await?.0
+        }
+    }
+}
+
+/// What the other site said, be it a no; an error where it said nothing.
+async fn settled(
+    opened: impl Future<Output = Result<(BufReader<Link>, Value), AskError>>,
+) -> Result<Result<BufReader<Link>, AskError>, AskError> {
+    match opened.await {
+        Ok((stream, _)) => Ok(Ok(stream)),
+        Err(refused @ AskError::Refused { .. }) => Ok(Err(refused)),
+        Err(error) => Err(error),
+    }
+}
+
 /// What another site's host can do.
 ///
 /// # Errors
@@ -424,7 +459,15 @@ pub async fn facts(site: &Site) -> Result<Facts, AskError> {
 /// # Errors
 /// [`AskError`].
 pub async fn opened(site: &Site, opening: &Opening) -> Result<(BufReader<Link>, Value), AskError> {
-    let mut stream = BufReader::new(site.dial()?);
+    opened_over(site, site.dial()?, opening).await
+}
+
+async fn opened_over(
+    site: &Site,
+    link: Link,
+    opening: &Opening,
+) -> Result<(BufReader<Link>, Value), AskError> {
+    let mut stream = BufReader::new(link);
     match ask(&mut stream, opening, REACH, |_| ()).await {
         Ok(answer) => Ok((stream, answer)),
         Err(refused @ AskError::Refused { .. }) => Err(refused.at(&site.name)),
@@ -487,6 +530,23 @@ pub async fn ask_far(
         document: document.cloned(),
     };
     let mut stream = open(site, &opening).await?;
+    ask(&mut stream, request, patience, news).await.map_err(|error| error.at(&site.name))
+}
+
+/// As [`ask_far`], by [`open_soon`].
+///
+/// # Errors
+/// [`AskError`].
+pub async fn ask_soon(
+    site: &Site,
+    agent: &str,
+    request: &Request,
+    patience: Duration,
+    news: impl FnMut(&Value),
+) -> Result<Value, AskError> {
+    let opening =
+        Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open: Open::Control, document: None };
+    let mut stream = open_soon(site, &opening).await?;
     ask(&mut stream, request, patience, news).await.map_err(|error| error.at(&site.name))
 }
 

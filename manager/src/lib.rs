@@ -32,6 +32,7 @@ pub mod qmp;
 pub mod reach;
 pub mod replay;
 pub(crate) mod seat;
+mod shared_login;
 pub mod sites;
 pub mod supervisor;
 pub mod taking;

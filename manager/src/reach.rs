@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::agent::store::Store;
 use crate::agent::{Agent, FORMAT};
-use crate::control::{self, AskError, Here, Open, Opening, PROTOCOL, Request, ask_far};
+use crate::control::{self, AskError, Here, Open, Opening, PROTOCOL, Request, ask_soon};
 use crate::sites::{Site, Sites};
 use crate::supervisor::phase::{End, Machine, Phase};
 
@@ -33,12 +33,12 @@ pub trait Asks: Sync {
     fn status(&self, site: &Site, agent: &str) -> impl Future<Output = Result<Value, AskError>> + Send;
 }
 
-/// By a link of its own.
-struct OwnLink;
+/// Over a link.
+struct OverLink;
 
-impl Asks for OwnLink {
+impl Asks for OverLink {
     async fn status(&self, site: &Site, agent: &str) -> Result<Value, AskError> {
-        ask_far(site, agent, None, &Request::Status, SOON, |_| ()).await
+        ask_soon(site, agent, &Request::Status, SOON, |_| ()).await
     }
 }
 
@@ -47,7 +47,7 @@ impl Asks for OwnLink {
 /// # Errors
 /// [`AskError`].
 pub async fn find(here: &Here, sites: &Sites, agent: &str) -> Result<Place, AskError> {
-    find_by(&OwnLink, here, sites, agent).await
+    find_by(&OverLink, here, sites, agent).await
 }
 
 /// The same, asking in this way.
@@ -119,7 +119,7 @@ pub async fn ask(
     let dials = async {
         let stream = match ahead {
             // One that does not come is dialled again, and says then why not.
-            Some(site) => control::open(site, &opening).await.ok().map(|stream| (&site.name, stream)),
+            Some(site) => control::open_soon(site, &opening).await.ok().map(|stream| (&site.name, stream)),
             None => None,
         };
         Ok::<_, AskError>(stream)
@@ -127,13 +127,13 @@ pub async fn ask(
     let (place, ahead) = tokio::try_join!(find(here, sites, agent), dials)?;
     match (place, ahead) {
         (Place::Here(Phase::Arriving { from, .. }), _) if *request == Request::Cancel => {
-            ask_far(sites.site(&from)?, agent, None, request, patience, news).await
+            ask_soon(sites.site(&from)?, agent, request, patience, news).await
         }
         (Place::Here(_), _) => here.ask(agent, request, patience, news).await,
         (Place::At(site), Some((there, mut stream))) if *there == site.name => {
             control::ask(&mut stream, request, patience, news).await.map_err(|error| error.at(there))
         }
-        (Place::At(site), _) => ask_far(&site, agent, None, request, patience, news).await,
+        (Place::At(site), _) => ask_soon(&site, agent, request, patience, news).await,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Other sites: read from the same `site.json` that `wandisk site add` writes, and reached by a program.
 //!
 //! A link is a program whose standard input and output lead to `snowbird host --stdio` at the other site: `ssh` for
-//! `ssh://`, the prefix for `cmd:`. One program carries one stream, so that a migration's bulk has a connection of its own.
+//! `ssh://`, the prefix for `cmd:`. One program carries one stream, so that a migration's bulk has a connection of its own; what is
+//! short may share one ([`Site::dial_shared`]).
 //!
 //! Invariants: what an address holds was checked by the rules of WANDisk's links; a link's program dies with its [`Link`].
 
@@ -15,6 +16,8 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use wandisk_link::{Address, AddressError};
+
+use crate::shared_login::{Shared, shared};
 
 /// As WANDisk: no configuration is longer.
 const CONFIG_MAX: u64 = 1 << 20;
@@ -103,6 +106,9 @@ pub struct Site {
     address: String,
     remote_home: Option<String>,
     remote_wandisk: Option<String>,
+    /// The folder of the site that knows it.
+    #[serde(skip)]
+    known_at: PathBuf,
 }
 
 /// Who this site is, and whom it knows.
@@ -124,7 +130,9 @@ impl Sites {
         let len = std::fs::metadata(&path).map_err(|_| SiteError::NoHome { path: home.to_owned() })?.len();
         let text = if len > CONFIG_MAX { None } else { std::fs::read(&path).ok() };
         let sites: Option<Sites> = text.and_then(|text| serde_json::from_slice(&text).ok());
-        sites.filter(|s| s.format <= FORMAT).ok_or(SiteError::Damaged { path })
+        let mut sites = sites.filter(|s| s.format <= FORMAT).ok_or(SiteError::Damaged { path })?;
+        sites.sites.iter_mut().for_each(|site| home.clone_into(&mut site.known_at));
+        Ok(sites)
     }
 
     /// The names of the others.
@@ -216,7 +224,22 @@ impl Site {
     /// # Errors
     /// [`SiteError`].
     pub fn dial(&self) -> Result<Link, SiteError> {
-        let words = self.words()?;
+        self.run(&self.words()?)
+    }
+
+    /// As [`Site::dial`], over a connection that others use, too, and which is kept a while for the next; with whether there was one
+    /// before. None where it cannot be shared.
+    ///
+    /// # Errors
+    /// [`SiteError`].
+    pub async fn dial_shared(&self) -> Result<Option<(Link, bool)>, SiteError> {
+        match shared(&self.known_at, &self.words()?).await {
+            Some(Shared { words, is_there }) => Ok(Some((self.run(&words)?, is_there))),
+            None => Ok(None),
+        }
+    }
+
+    fn run(&self, words: &[String]) -> Result<Link, SiteError> {
         let start = |source| SiteError::Start { name: self.name.clone(), source };
         let (program, args) = words.split_first().ok_or_else(|| start(io::ErrorKind::NotFound.into()))?;
         let mut command = Command::new(program);
@@ -271,6 +294,7 @@ mod tests {
             address: address.to_owned(),
             remote_home: home.map(str::to_owned),
             remote_wandisk: wandisk.map(str::to_owned),
+            known_at: PathBuf::new(),
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 
 use super::brain::Event;
-use crate::control::{AskError, Here, Open, Opening, PROTOCOL, Request, Said, hear, open, say};
+use crate::control::{AskError, Here, Open, Opening, PROTOCOL, Request, Said, hear, open_soon, say};
 use crate::reach::{Place, find};
 use crate::sites::Sites;
 use crate::supervisor::phase::Phase;
@@ -75,7 +75,7 @@ impl Follower {
             Place::At(far) => {
                 let agent = self.agent.clone();
                 let opening = Opening { snowbird: PROTOCOL, agent, open: Open::Control, document: None };
-                hear_at(&far.name, &mut open(&far, &opening).await?, self.every, events, heard).await?;
+                hear_at(&far.name, &mut open_soon(&far, &opening).await?, self.every, events, heard).await?;
             }
         }
         Ok("its QEMU has ended, or it has moved".to_owned())

@@ -23,7 +23,7 @@ use super::opengl::Door;
 use super::proxy::{Proxy, ProxyError, ask_within, tell};
 use super::way::{Ways, wanted};
 use crate::agent::store::StoreError;
-use crate::control::{AskError, Here, Request, ask_far, folder};
+use crate::control::{AskError, Here, Request, ask_soon, folder};
 use crate::reach::{Place, find};
 use crate::seat::{alone, lock as lock_in, say};
 use crate::sites::Sites;
@@ -282,7 +282,7 @@ async fn see(
     let told = |status: &Value| news(Sight::of(&name, status));
     let status = match &place {
         Place::Here(_) => here.ask(agent, request, patience, told).await?,
-        Place::At(site) => ask_far(site, agent, None, request, patience, told).await?,
+        Place::At(site) => ask_soon(site, agent, request, patience, told).await?,
     };
     let sight = Sight::of(&name, &status);
     Ok((name, sight))
@@ -291,7 +291,7 @@ async fn see(
 /// How it stands at another site.
 async fn at(here: &Here, agent: &str, site: &str) -> Result<Sight, AskError> {
     let sites = Sites::read(&here.home)?;
-    let status = ask_far(sites.site(site)?, agent, None, &Request::Status, SOON, |_| ()).await?;
+    let status = ask_soon(sites.site(site)?, agent, &Request::Status, SOON, |_| ()).await?;
     Ok(Sight::of(site, &status))
 }
 
