@@ -129,7 +129,12 @@ impl Drop for Far {
 /// Draws the distributions of each job, in all modes that were measured.
 pub(super) fn draw(programs: &Path, kept: &Kept, rows: &[Row], docs: &Path) -> Result<()> {
     for job in super::tables::jobs(rows) {
-        let seen = rows.iter().filter(|row| row.job == job && row.seen.is_some());
+        // The line is no part of what is seen at the desk: one of those stands for all.
+        let mut of_desk = 0;
+        let seen = rows.iter().filter(|row| row.job == job && row.seen.is_some()).filter(|row| {
+            of_desk += usize::from(row.mode == "desk");
+            row.mode != "desk" || of_desk == 1
+        });
         let named: Vec<String> = seen
             .map(|row| {
                 let folder = kept.report(&row.job, &row.mode, row.rtt_ms);
