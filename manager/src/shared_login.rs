@@ -9,11 +9,13 @@
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -46,7 +48,11 @@ pub(crate) async fn shared(home: &Path, words: &[String]) -> Option<Shared> {
     }
     let folder = std::path::absolute(home).ok()?.join(FOLDER);
     let socket = socket(&folder, words)?;
-    let is_there = UnixStream::connect(&socket).is_ok();
+    let is_there = match UnixStream::connect(&socket).await {
+        Ok(_) => true,
+        // Somebody listens, and takes nobody on.
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    };
     if !is_there && (has_setting(program, rest).await || !takes_sockets(&folder)) {
         return None;
     }
@@ -65,6 +71,9 @@ fn socket(folder: &Path, words: &[String]) -> Option<String> {
     (text.len() <= PATH_MAX && text.bytes().all(is_plain)).then_some(text)
 }
 
+/// Of this process: two at a time do not take each other's away.
+static TRIES: AtomicU32 = AtomicU32::new(0);
+
 /// Is the folder this user's alone, and can sockets be made there as `ssh` makes them: by another name, then linked?
 fn takes_sockets(folder: &Path) -> bool {
     let makes = || -> io::Result<bool> {
@@ -74,7 +83,8 @@ fn takes_sockets(folder: &Path) -> bool {
         {
             return Ok(false);
         }
-        let [first, second] = ["a", "b"].map(|end| folder.join(format!("try-{}{end}", std::process::id())));
+        let (process, nth) = (std::process::id(), TRIES.fetch_add(1, Ordering::Relaxed));
+        let [first, second] = ["a", "b"].map(|end| folder.join(format!("try-{process}-{nth}{end}")));
         let made = UnixListener::bind(&first).and_then(|_| std::fs::hard_link(&first, &second));
         for path in [first, second] {
             std::fs::remove_file(path).ok();
