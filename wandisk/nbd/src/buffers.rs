@@ -5,8 +5,9 @@
 //! Invariant: replies that are ready are sent before anything is waited for.
 
 use std::io;
+use std::time::Instant;
 
-use crate::limits::{RECEIVE_BUFFER, SEND_BUFFER};
+use crate::limits::{GATHERED_FOR, RECEIVE_BUFFER, SEND_BUFFER};
 use crate::proto::reply::Head;
 use crate::wire::Wire;
 
@@ -102,11 +103,18 @@ impl Receiver {
 pub(crate) struct Sender {
     buffer: Box<[u8]>,
     used: usize,
+    /// Since when the first of them waits.
+    since: Instant,
 }
 
 impl Sender {
     pub(crate) fn new() -> Sender {
-        Sender { buffer: vec![0; SEND_BUFFER].into(), used: 0 }
+        Sender { buffer: vec![0; SEND_BUFFER].into(), used: 0, since: Instant::now() }
+    }
+
+    /// Sends what has been gathered if the first of it has waited long enough.
+    pub(crate) fn flush_if_due(&mut self, wire: &Wire) -> io::Result<()> {
+        if self.used > 0 && self.since.elapsed() >= GATHERED_FOR { self.flush(wire) } else { Ok(()) }
     }
 
     /// Sends what has been gathered.
@@ -125,8 +133,15 @@ impl Sender {
             self.flush(wire)?;
         }
         self.buffer[self.used..self.used + bytes.len()].copy_from_slice(bytes);
-        self.used += bytes.len();
+        self.gathered(bytes.len());
         Ok(())
+    }
+
+    fn gathered(&mut self, bytes: usize) {
+        if self.used == 0 {
+            self.since = Instant::now();
+        }
+        self.used += bytes;
     }
 
     /// Adds a reply whose `len` bytes of data `fill` writes in place. If `fill` says `false`, nothing is added.
@@ -145,8 +160,35 @@ impl Sender {
         let filled = fill(&mut room[at..]);
         if filled {
             room[..at].copy_from_slice(head.as_bytes());
-            self.used += at + len;
+            self.gathered(at + len);
         }
         Ok(filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::proto::reply;
+
+    #[test]
+    fn a_reply_waits_for_others_no_longer_than_it_may() {
+        let (ours, mut client) = UnixStream::pair().unwrap();
+        client.set_nonblocking(true).unwrap();
+        let wire = Wire::new(ours.into());
+        let (mut sender, mut got) = (Sender::new(), [0; 32]);
+        sender.push(&reply::simple(1, 0), &wire).unwrap();
+        // As if none of its time had passed, however slow this machine is.
+        sender.since = Instant::now() + GATHERED_FOR * 1_000_000;
+        sender.flush_if_due(&wire).unwrap();
+        assert_eq!(client.read(&mut got).unwrap_err().kind(), ErrorKind::WouldBlock);
+        sender.since = Instant::now().checked_sub(GATHERED_FOR).unwrap();
+        // It is the first that counts.
+        sender.push(&reply::simple(2, 0), &wire).unwrap();
+        sender.flush_if_due(&wire).unwrap();
+        assert_eq!(client.read(&mut got).unwrap(), 32);
     }
 }

@@ -47,6 +47,10 @@ pub(crate) const RECEIVE_BUFFER: usize = 1 << 20;
 /// Bytes of replies gathered before they are sent.
 pub(crate) const SEND_BUFFER: usize = 256 << 10;
 
+/// How long a reply may wait for others to be sent with it. To send takes some ten microseconds; a read out of the page cache takes
+/// less, a write into it ten times as much, and a client that hears late of its writes has fewer of them under way.
+pub(crate) const GATHERED_FOR: Duration = Duration::from_micros(50);
+
 /// Room of the pipe that the data of large writes goes through, in bytes; one a connection that sends such writes. All
 /// connections together take half of what the system grants a user by default.
 pub(crate) const PIPE: usize = 512 << 10;

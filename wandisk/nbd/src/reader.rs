@@ -268,6 +268,7 @@ impl<D: Disk> Reader<'_, D> {
                     return self.flush(request);
                 }
                 self.replies.push(&reply::simple(request.cookie, 0), self.wire)?;
+                self.replies.flush_if_due(self.wire)?;
             }
         }
         Ok(None)

@@ -112,7 +112,8 @@ fn cost(peer: &Peer, pid: &str, row: Row) -> Result<Costs> {
     let said = Path::new("/run/counted");
     let mut perf = Command::new("perf");
     perf.args(["stat", "-x", ",", "-e", &events.join(","), "-p", pid, "-o"]).arg(said).arg("--");
-    perf.args(["fio", "--output-format=json", "--name=bench"]).args(row.words());
+    let load = row.load(TURN)?;
+    perf.args(["fio", "--output-format=json", "--name=bench"]).args(&load.words);
     // More than the disk's size goes round it again; a number of I/Os would end there.
     perf.arg(format!("--io_size={}k", TURN * row.block_kib())).args(&peer.words);
     let ran = process::output(&mut perf)?;

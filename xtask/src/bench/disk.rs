@@ -72,7 +72,7 @@ fn words(device: &str) -> Vec<String> {
     ["--ioengine=io_uring", "--direct=1", "--size=1G"]
         .map(str::to_owned)
         .into_iter()
-        .chain([format!("--filename={device}")])
+        .chain([format!("--filename={device}"), format!("--replay_redirect={device}")])
         .collect()
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Runs;
 use super::ratio::{Ratio, median};
+use super::script::Script;
 use super::spent::Spent;
 use crate::{process, workspace};
 
@@ -17,21 +18,28 @@ pub(super) struct Row {
     mode: &'static str,
     block_kib: u64,
     depth: u32,
-    /// Writes between two fsyncs; 0: none.
+    /// Writes between two flushes; 0: none.
     fsync: u32,
 }
 
+/// fio's words for a row, and the script that they may name.
+pub(super) struct Load {
+    pub(super) words: Vec<String>,
+    _script: Option<Script>,
+}
+
 impl Row {
-    /// fio's words for it, but for its name, where, and how long.
-    pub(super) fn words(&self) -> Vec<String> {
+    /// How fio is told of it, but for its name, where, and how long. With flushes it ends after `writes`, at the latest.
+    pub(super) fn load(&self, writes: u64) -> Result<Load> {
         let Row { mode, block_kib, depth, fsync, .. } = self;
-        vec![
-            "--randrepeat=1".to_owned(),
-            format!("--rw={mode}"),
-            format!("--bs={block_kib}k"),
-            format!("--iodepth={depth}"),
-            format!("--fsync={fsync}"),
-        ]
+        let depth = format!("--iodepth={depth}");
+        if *fsync > 0 {
+            let script = Script::write(writes, *fsync)?;
+            return Ok(Load { words: vec![depth, script.words()], _script: Some(script) });
+        }
+        let words =
+            vec!["--randrepeat=1".to_owned(), format!("--rw={mode}"), format!("--bs={block_kib}k"), depth];
+        Ok(Load { words, _script: None })
     }
 
     /// KiB of one of its I/Os.
@@ -89,6 +97,16 @@ pub(super) enum Until {
     Requests(u64),
 }
 
+impl Until {
+    /// More than anybody carries out until then.
+    fn requests(self) -> u64 {
+        match self {
+            Self::Millis(millis) => u64::from(millis) * 64,
+            Self::Requests(requests) => requests,
+        }
+    }
+}
+
 /// One run's I/Os a second.
 pub(super) fn once(peer: &Peer, row: Row, until: Until) -> Result<f64> {
     let jobs = [peer];
@@ -106,7 +124,8 @@ fn run(jobs: &[&Peer], row: Row, until: Until) -> Result<Vec<Run>> {
     let mut fio = Command::new("fio");
     // Where it leaves what is printed before a run.
     fio.current_dir(workspace::target());
-    fio.args(["--output-format=json", "--name=global"]).args(row.words());
+    let load = row.load(until.requests())?;
+    fio.args(["--output-format=json", "--name=global"]).args(&load.words);
     match until {
         Until::Millis(millis) => fio.arg("--time_based").arg(format!("--runtime={millis}ms")),
         Until::Requests(requests) => fio.arg(format!("--number_ios={requests}")),

@@ -13,6 +13,7 @@ mod nbd;
 mod paper;
 mod ratio;
 mod scale;
+mod script;
 mod spent;
 
 use std::path::PathBuf;
