@@ -13,7 +13,7 @@ use crate::bench::display::bar::{Bar, median};
 const HERTZ: f64 = 60.0;
 /// So much of them, or of what software gives, is to be reached.
 const SHARE: f64 = 0.98;
-/// From a viewer's start to its counting.
+/// From a viewer's start to its counting, of a program that has settled.
 const BEFORE: Duration = Duration::from_millis(500);
 
 /// What VMGL gives.
@@ -84,21 +84,21 @@ pub(super) fn measure(world: &World, arguments: &Arguments) -> Result<Vec<Bar>> 
 }
 
 fn runs(world: &World, program: &Program, arguments: &Arguments) -> Result<Vec<Run>> {
-    let time = arguments.time();
+    let times = (arguments.settling(), arguments.time());
     (0..arguments.runs)
         .map(|_| {
-            let drawn = drawn(world, program, time)?;
-            let (software, plain, proxied) = stays(world, program, time)?;
+            let drawn = drawn(world, program, times)?;
+            let (software, plain, proxied) = stays(world, program, times)?;
             Ok(Run { drawn, software, plain, proxied })
         })
         .collect()
 }
 
 /// At the desk.
-fn drawn(world: &World, program: &Program, time: Duration) -> Result<Drawn> {
+fn drawn(world: &World, program: &Program, (settling, time): (Duration, Duration)) -> Result<Drawn> {
     let playing = world.travelling(program, Pace::Screen)?;
-    let looking = world.looking(&world.proxy.at, Pixels::Raw, (BEFORE, time), None)?;
-    std::thread::sleep(BEFORE);
+    let looking = world.looking(&world.proxy.at, Pixels::Raw, (settling, time), None)?;
+    std::thread::sleep(settling);
     let waited_before = world.waited(&playing)?;
     let (before, line, began) = (world.stat(&playing)?, world.line_bytes()?, Instant::now());
     std::thread::sleep(time);
@@ -122,9 +122,14 @@ fn drawn(world: &World, program: &Program, time: Duration) -> Result<Drawn> {
 }
 
 /// In the agent: alone, with a plain viewer over the line, and with the proxy before it.
-fn stays(world: &World, program: &Program, time: Duration) -> Result<(f64, Far, Far)> {
+fn stays(
+    world: &World,
+    program: &Program,
+    (settling, time): (Duration, Duration),
+) -> Result<(f64, Far, Far)> {
     let mut playing = world.staying(program, Pace::Screen, &[])?;
     playing.drawn_here()?;
+    std::thread::sleep(settling);
     let software = playing.rate_here(time)?;
     let plain = Far::look(world, &world.plain.at, Pixels::Zrle, time)?;
     let proxy = world.proxy_of_plain()?;

@@ -32,6 +32,7 @@ use world::{Built, World};
 #[command(after_help = "Examples:
   cargo xtask bench gl
   cargo xtask bench gl --rows fps --rtts 100 --programs gears,vtk --runs 1
+  cargo xtask bench gl --rows fps --rtts 100 --programs neverball --runs 1 --settle 12 --seconds 8
   cargo xtask bench gl --rows cost,trace --programs glmark2
   cargo xtask bench gl --rows restore --rtts 100 --state 64
   cargo xtask bench gl --rows restore --rtts 10 --state 2 --runs 1
@@ -53,6 +54,10 @@ pub(crate) struct Arguments {
     /// Seconds a run.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// Row `fps`: seconds that a program has drawn before it is measured, wherever it is drawn. Drivers compile at first sight of what
+    /// they draw; Mesa keeps on the disk what it compiled for programs that draw in the agent, and nothing of a renderer's.
+    #[arg(long, default_value_t = 0.5, value_parser = settle)]
+    settle: f64,
     /// MiB of textures, of buffers, of lists whose renderer is killed.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=200))]
     state: u32,
@@ -95,6 +100,16 @@ impl Arguments {
     fn time(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
     }
+
+    fn settling(&self) -> Duration {
+        Duration::from_secs_f64(self.settle)
+    }
+}
+
+fn settle(text: &str) -> Result<f64> {
+    let seconds: f64 = text.parse()?;
+    ensure!((0.5..=600.0).contains(&seconds), "a program settles for half a second to ten minutes");
+    Ok(seconds)
 }
 
 /// Measures.
