@@ -98,7 +98,7 @@ pub(super) enum Until {
 }
 
 impl Until {
-    /// More than anybody carries out until then.
+    /// As many as can be carried out until then, and more where that is a time.
     fn requests(self) -> u64 {
         match self {
             Self::Millis(millis) => u64::from(millis) * 64,
