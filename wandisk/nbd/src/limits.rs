@@ -47,7 +47,7 @@ pub(crate) const RECEIVE_BUFFER: usize = 1 << 20;
 /// Bytes of replies gathered before they are sent.
 pub(crate) const SEND_BUFFER: usize = 256 << 10;
 
-/// How long a reply may wait for others to be sent with it. To send takes some ten microseconds; a read out of the page cache takes
+/// How long a reply may wait for others to be sent with it; looked at after each write. To send takes some ten microseconds; a read out of the page cache takes
 /// less, a write into it ten times as much, and a client that hears late of its writes has fewer of them under way.
 pub(crate) const GATHERED_FOR: Duration = Duration::from_micros(50);
 

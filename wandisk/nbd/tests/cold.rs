@@ -3,9 +3,13 @@
 mod support;
 
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use support::cold_disk::{ColdDisk, Rule};
-use support::raw::{BLOCK_STATUS, FLUSH, FUA, READ, Raw, SET_META_CONTEXT, STRUCTURED_REPLY, TRIM, WRITE};
+use support::raw::{
+    BLOCK_STATUS, FLUSH, FUA, READ, Raw, SET_META_CONTEXT, STRUCTURED_REPLY, TRIM, WRITE, request_bytes,
+};
 use support::{CHUNK, SOON, Served};
 use wandisk_io::{IoError, Op};
 
@@ -242,4 +246,22 @@ fn every_request_is_counted_once() {
     }
     assert_eq!(client.call(0, READ, 0, 4 * CHUNK, b"").error, 0);
     assert_eq!(disk.counted.load(Ordering::SeqCst), 5);
+}
+
+#[test]
+fn a_client_hears_of_its_writes_while_another_of_them_takes_long() {
+    let disk = ColdDisk::new(8);
+    let (done, until_done) = mpsc::channel();
+    disk.at_counts.lock().unwrap().extend([
+        Box::new(|| {}) as Box<dyn FnOnce() + Send>,
+        Box::new(|| std::thread::sleep(Duration::from_millis(1))),
+        Box::new(move || until_done.recv_timeout(SOON).expect("the client has heard of the others")),
+    ]);
+    let served = Served::disk(disk.clone());
+    let mut client = served.client();
+    let write = |cookie| [request_bytes(0, WRITE, cookie, 0, 4), b"data".to_vec()].concat();
+    client.send(&[write(1), write(2), write(3)].concat());
+    assert_eq!([client.answer(0).cookie, client.answer(0).cookie], [1, 2]);
+    done.send(()).unwrap();
+    assert_eq!(client.answer(0).cookie, 3);
 }

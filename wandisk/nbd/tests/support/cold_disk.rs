@@ -1,6 +1,6 @@
 //! A disk whose chunks may be cold: waiting until a test lets them go, failing with an error, or panicking.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
@@ -45,6 +45,8 @@ pub struct ColdDisk {
     /// The thread that counts panics: for a hot request, the connection's own.
     pub panics_at_count: AtomicBool,
     pub panics_at_flush: AtomicBool,
+    /// What the thread does that counts, for a request each.
+    pub at_counts: Mutex<VecDeque<Box<dyn FnOnce() + Send>>>,
     /// Cold writes that were reported as well done, and as failed.
     pub ended: Arc<[AtomicUsize; 2]>,
     /// Failures of the file that were reported.
@@ -82,6 +84,7 @@ impl ColdDisk {
             counted: AtomicUsize::new(0),
             panics_at_count: AtomicBool::new(false),
             panics_at_flush: AtomicBool::new(false),
+            at_counts: Mutex::default(),
             ended: Arc::default(),
             failed: Mutex::default(),
         })
@@ -225,6 +228,10 @@ impl Disk for ColdDisk {
 
     fn count(&self, _lane: Lane, _op: Op, _bytes: u64) {
         assert!(!self.panics_at_count.load(Ordering::SeqCst), "a disk that panics, as the test wishes");
+        let next = self.at_counts.lock().unwrap().pop_front();
+        if let Some(next) = next {
+            next();
+        }
         self.counted.fetch_add(1, Ordering::SeqCst);
     }
 }
