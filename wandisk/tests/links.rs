@@ -118,6 +118,8 @@ fn whoever_is_idle_stays_within_reach_of_the_resident() {
     let world = World::new();
     let (a, b) = (world.site("a"), world.site("b"));
     let link = world.link(&a, &b);
+    // Too near for further connections.
+    link.is_far(Duration::from_millis(5));
     let image = Image::noise(&world, "image", 4 * MIB, 4, 6);
     a.ok(["create", "d", "--from", image.name()]);
     a.ok(["move", "d", "--to", "b"]);

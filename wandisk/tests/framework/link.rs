@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Site;
@@ -120,12 +121,12 @@ impl Shared {
         }
     }
 
-    /// Passes what is written on when it has been on its way for as long as it takes.
-    fn later<W: Write + Send + 'static>(&self, mut to: W) -> impl Write + use<W> {
+    /// Passes what is written on when it has been on its way for as long as it takes; and who ends when all of it has arrived.
+    fn later<W: Write + Send + 'static>(&self, mut to: W) -> (impl Write + use<W>, JoinHandle<()>) {
         let delay = self.state().delay;
         let (near, mut far) = UnixStream::pair().unwrap();
         let (sent, arrives) = std::sync::mpsc::channel::<(Instant, Vec<u8>)>();
-        std::thread::spawn(move || {
+        let arriving = std::thread::spawn(move || {
             for (at, bytes) in arrives {
                 std::thread::sleep(at.saturating_duration_since(Instant::now()));
                 if to.write_all(&bytes).and_then(|()| to.flush()).is_err() {
@@ -141,7 +142,7 @@ impl Shared {
                 }
             }
         });
-        near
+        (near, arriving)
     }
 
     fn pump(&self, way: Way, mut from: impl Read, mut to: impl Write) {
@@ -168,11 +169,14 @@ impl Shared {
         let (read, write) = (stream.try_clone().unwrap(), stream);
         let there = {
             let shared = Arc::clone(self);
-            let input = self.later(input);
+            let (input, _) = self.later(input);
             std::thread::spawn(move || shared.pump(Way::There, read, input))
         };
         let end = write.try_clone().unwrap();
-        self.pump(Way::Back, output, self.later(write));
+        let (back, arriving) = self.later(write);
+        self.pump(Way::Back, output, back);
+        // What the far site said last still arrives, as over any link that is not cut.
+        arriving.join().unwrap();
         end.shutdown(Shutdown::Both).ok();
         there.join().unwrap();
         let pid = child.id();
