@@ -1,6 +1,7 @@
 //! `ctl`: a unix socket (mode 0600) that takes one line of JSON a question and gives one a answer.
 //!
-//! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"gl"}`, `{"do":"glrenew"}`, `{"do":"glopen","at":ADDR}`, `{"do":"glshut"}`, `{"do":"prepare","to":ADDR}`, `{"do":"hold"}`, `{"do":"rehome"}` (with
+//! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"gl"}`, `{"do":"glrenew"}` (with
+//! `"to":ADDR`, to another desk), `{"do":"glopen","at":ADDR}`, `{"do":"glshut"}`, `{"do":"prepare","to":ADDR}`, `{"do":"hold"}`, `{"do":"rehome"}` (with
 //! `"to"`, or to what is prepared), `{"do":"cancel"}`. Answers are `{"ok":…}` or `{"error":"…"}`; prepare and rehome
 //! answer when they are done.
 
@@ -36,7 +37,11 @@ pub enum Command {
     /// Programs that draw with OpenGL here.
     Gl {},
     /// Have them take other renderers.
-    GlRenew {},
+    GlRenew {
+        /// Those of the proxy at this address, as the agent reaches it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+    },
     /// Listen for such programs, and for the watcher of their windows.
     GlOpen {
         /// Where, if no door is open yet.
@@ -125,7 +130,10 @@ async fn answer(command: Command, doors: &Doors, ways: &Ways, means: &Means) -> 
     let ask = match command {
         Command::Viewers {} => return Ok(viewers(means)),
         Command::Gl {} => return Ok(gl()?.renderers().told()),
-        Command::GlRenew {} => return Ok(json!({ "told": gl()?.renderers().renew() })),
+        Command::GlRenew { to } => {
+            let to = to.map(parse).transpose()?;
+            return Ok(json!({ "told": gl()?.renderers().renew(to.as_ref()) }));
+        }
         Command::GlOpen { at } => {
             let at = parse(at)?;
             let open = gl()?.open(&at).await.map_err(|fault| format!("listening at {at}: {fault}"))?;

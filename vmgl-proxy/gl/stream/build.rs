@@ -8,7 +8,7 @@ use std::{env, fs};
 use vmgl_gl_spec::{Arg, Base, FIRST_OPCODE, Kind, Len, Plan, Registry};
 
 /// Changes of the stream's own commands, which are not in the registry.
-const CONTROLS: u64 = 4;
+const CONTROLS: u64 = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");

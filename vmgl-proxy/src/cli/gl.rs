@@ -24,6 +24,7 @@ use super::install;
   vmgl-proxy gl watch --to unix:/run/vmgl/gl.sock       # in the agent, beside its X server
   vmgl-proxy gl stat /run/proxy.ctl                     # at the desk
   vmgl-proxy gl renew /run/proxy.ctl                    # at the desk, before its renderers are replaced
+  vmgl-proxy gl renew /run/proxy.ctl --to tcp:DESK2:7300  # at the desk: all programs go on at another one
   vmgl-proxy gl open /run/proxy.ctl tcp:127.0.0.1:7300  # at the desk: a proxy that runs draws from now on
   vmgl-proxy gl shut /run/proxy.ctl")]
 pub(super) struct Arguments {
@@ -46,7 +47,7 @@ enum What {
         /// What the proxy was given as --gl-listen, as it is reached from here
         #[arg(long, value_name = "ADDR")]
         to: Address,
-        /// Start it as nobody's child, unless there is one: what the library does
+        /// Start it as nobody's child: what the library does
         #[arg(long, hide = true)]
         beside: bool,
         /// End where there is one
@@ -59,10 +60,15 @@ enum What {
         /// The proxy's ctl socket
         path: PathBuf,
     },
-    /// Have all programs bring home what only their renderers hold (pictures drawn into textures), and take other renderers
+    /// Have all programs bring home what only their renderers hold (pictures drawn into textures), and take other renderers. A program
+    /// that finds none keeps the one it has, and says so
     Renew {
         /// The proxy's ctl socket
         path: PathBuf,
+        /// Those of another desk: what its proxy was given as --gl-listen, as it is reached from the agent. Programs that begin later go
+        /// where `gl install --to` said
+        #[arg(long, value_name = "ADDR")]
+        to: Option<Address>,
     },
     /// Have a proxy that runs listen for programs; says where, which is the place of an open door if there is one
     Open {
@@ -136,8 +142,9 @@ fn soft_beside() -> Result<()> {
     start_beside(command.stdin(Stdio::inherit()).env("LIBGL_ALWAYS_SOFTWARE", "1"))
 }
 
-fn watch_beside(display: Option<String>, to: &Address) -> Result<()> {
-    let mut command = this_program(&["watch", "--first", "--to", &to.to_string()])?;
+fn watch_beside(display: Option<String>, to: &Address, first: bool) -> Result<()> {
+    let mut command = this_program(&["watch", "--to", &to.to_string()])?;
+    command.args(first.then_some("--first"));
     command.args(display.iter().flat_map(|display| ["--display", display]));
     // It outlives the program, and must not hold what whoever started that waits for the end of.
     start_beside(command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::null()))
@@ -148,7 +155,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
     match arguments.what {
         What::Install(arguments) => install::run(&arguments),
         What::Check(arguments) => install::check(&arguments),
-        What::Watch { display, to, beside: true, .. } => watch_beside(display, &to),
+        What::Watch { display, to, beside: true, first } => watch_beside(display, &to, first),
         What::Watch { display, to, first, .. } => {
             let watching = tokio::task::spawn_blocking(move || watch::run(display.as_deref(), &to, !first));
             Ok(watching.await.context("the watcher")??)
@@ -157,8 +164,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
             println!("{:#}", ctl::ask(&path, &Command::Gl {}).await?);
             Ok(())
         }
-        What::Renew { path } => {
-            println!("{:#}", ctl::ask(&path, &Command::GlRenew {}).await?);
+        What::Renew { path, to } => {
+            let to = to.map(|to| to.to_string());
+            println!("{:#}", ctl::ask(&path, &Command::GlRenew { to }).await?);
             Ok(())
         }
         What::Open { path, at } => {

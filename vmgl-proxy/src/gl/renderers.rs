@@ -27,6 +27,7 @@ use vmgl_rfb::Framebuffer;
 use super::pulse::{Pulse, waits};
 use super::scene::Key;
 use super::seen::Report;
+use crate::address::Address;
 use crate::display::Display;
 use crate::tap::Tap;
 
@@ -82,6 +83,8 @@ struct Renderer {
     pictures: VecDeque<Instant>,
     /// Since when the program has no connection.
     lost: Option<Instant>,
+    /// The program was told to go to another desk.
+    leaves: bool,
 }
 
 impl Renderer {
@@ -205,6 +208,7 @@ impl Renderers {
                 unconfined: Vec::new(),
                 pictures: VecDeque::new(),
                 lost: None,
+                leaves: false,
             },
         );
         drop(state);
@@ -333,7 +337,16 @@ impl Renderers {
             }
             // It was taken where it is heard.
             FromRenderer::Pulse => {}
-            FromRenderer::Lost => self.note(id, |it| it.lost = Some(Instant::now())),
+            FromRenderer::Lost => {
+                let mut leaves = false;
+                self.note(id, |it| {
+                    it.lost = Some(Instant::now());
+                    leaves = it.leaves;
+                });
+                if leaves {
+                    self.hide_if_away(id, program);
+                }
+            }
         }
         Ok(())
     }
@@ -352,12 +365,19 @@ impl Renderers {
         }
     }
 
-    /// Tells all programs to bring home what only their renderers have, and to take others. How many were told.
+    /// Tells all programs to bring home what only their renderers have, and to take others: those of the proxy at this address, as it
+    /// is reached from the agent, else of this one. How many were told.
     #[must_use]
-    pub fn renew(&self) -> usize {
-        let state = self.lock();
-        let told = state.running.values().filter(|it| say(&*it.line, &ToRenderer::Leave, None).is_ok());
-        told.count()
+    pub fn renew(&self, to: Option<&Address>) -> usize {
+        let word = ToRenderer::Leave { to: to.map(Address::to_string).unwrap_or_default() };
+        let mut told = 0;
+        for it in self.lock().running.values_mut() {
+            if say(&*it.line, &word, None).is_ok() {
+                it.leaves = to.is_some();
+                told += 1;
+            }
+        }
+        told
     }
 
     /// How it stands, for `gl stat`.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 use serde_json::Value;
 use vmgl_rfb::{Encoding, Framebuffer};
@@ -10,7 +11,7 @@ use crate::peers::{Proxy, Running, Viewer, Xvnc, eventually, unix};
 
 /// All of it.
 pub(crate) struct Desk {
-    pub(crate) server: Xvnc,
+    pub(crate) server: Rc<Xvnc>,
     pub(crate) proxy: Proxy,
     pub(crate) viewer: Viewer,
     pub(crate) door: PathBuf,
@@ -39,8 +40,17 @@ impl Desk {
     /// Without a watcher.
     pub(crate) fn unwatched(size: &str, words: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let server = Rc::new(Xvnc::start(dir.path().join("vnc"), size));
+        Self::of(server, dir, words)
+    }
+
+    /// Another desk for the same agent, which nobody tells yet where windows are.
+    pub(crate) fn another(&self) -> Self {
+        Self::of(Rc::clone(&self.server), tempfile::tempdir().unwrap(), &[])
+    }
+
+    fn of(server: Rc<Xvnc>, dir: tempfile::TempDir, words: &[&str]) -> Self {
         let door = dir.path().join("gl");
-        let server = Xvnc::start(dir.path().join("vnc"), size);
         let trace = dir.path().join("trace");
         let door_word = unix(&door);
         let mut more = vec!["--gl-listen", &door_word, "--trace", trace.to_str().unwrap()];
@@ -53,17 +63,23 @@ impl Desk {
 
     /// What `vmgl-proxy gl stat` says.
     pub(crate) fn stat(&self) -> Value {
-        self.ask("stat")
+        self.ask("stat", &[])
     }
 
     /// All renderers are to be replaced.
     pub(crate) fn renew(&self) {
-        assert_eq!(self.ask("renew")["told"], 1);
+        assert_eq!(self.ask("renew", &[])["told"], 1);
     }
 
-    fn ask(&self, what: &str) -> Value {
+    /// All programs are to go on at the proxy with this door.
+    pub(crate) fn send_to(&self, door: &Path) {
+        assert_eq!(self.ask("renew", &["--to", &unix(door)])["told"], 1);
+    }
+
+    fn ask(&self, what: &str, words: &[&str]) -> Value {
         let mut ask = Command::new(env!("CARGO_BIN_EXE_vmgl-proxy"));
-        let done = ask.args(["gl", what]).arg(self.proxy.door.with_file_name("ctl")).output().unwrap();
+        ask.args(["gl", what]).arg(self.proxy.door.with_file_name("ctl")).args(words);
+        let done = ask.output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         serde_json::from_slice(&done.stdout).unwrap()
     }

@@ -51,7 +51,8 @@ impl Live {
     }
 }
 
-fn build(dir: &Path) -> PathBuf {
+/// It, built.
+pub(crate) fn build(dir: &Path) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gl/live.c");
     let program = dir.join("live");
     let mut cc = Command::new("cc");
@@ -67,7 +68,7 @@ pub(crate) fn cut(pixels: &[u32]) -> Framebuffer {
 }
 
 /// These pictures as the program's own machine draws them, one after the other.
-fn alone(program: &Path, how: &str, pictures: &[u32]) -> Vec<Framebuffer> {
+pub(crate) fn alone(program: &Path, how: &str, pictures: &[u32]) -> Vec<Framebuffer> {
     alone_with(Command::new(program), how, pictures)
 }
 

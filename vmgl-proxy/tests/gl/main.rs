@@ -6,6 +6,7 @@
 mod agent;
 mod cases;
 mod desk;
+mod desks;
 mod heavy;
 mod install;
 mod judge;

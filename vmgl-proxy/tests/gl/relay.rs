@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +15,8 @@ pub(crate) struct Relay {
 }
 
 struct Shared {
+    /// Where it leads.
+    door: Mutex<PathBuf>,
     /// Bytes that still get through before the line breaks.
     left: AtomicUsize,
     /// Connections are ended at once.
@@ -34,20 +36,22 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("tcp:{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
+            door: Mutex::new(door.to_owned()),
             left: AtomicUsize::new(usize::MAX),
             shut: AtomicBool::new(false),
             breaks: AtomicUsize::new(0),
             ends: Mutex::default(),
             said: Mutex::default(),
         });
-        let (this, door) = (Self { shared: Arc::clone(&shared), address }, door.to_owned());
+        let this = Self { shared: Arc::clone(&shared), address };
         std::thread::spawn(move || {
             for near in listener.incoming() {
                 let near = near.unwrap();
                 if shared.shut.load(Ordering::SeqCst) {
                     continue;
                 }
-                let Ok(far) = UnixStream::connect(&door) else { continue };
+                let door = shared.door.lock().unwrap().clone();
+                let Ok(far) = UnixStream::connect(door) else { continue };
                 shared.ends.lock().unwrap().push(near.try_clone().unwrap());
                 let (near_too, far_too) = (near.try_clone().unwrap(), far.try_clone().unwrap());
                 let (there, back) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -76,6 +80,13 @@ impl Relay {
     /// The beginning of what programs have said.
     pub(crate) fn said(&self) -> Vec<u8> {
         self.shared.said.lock().unwrap().clone()
+    }
+
+    /// It leads to another door from now on; those that are through lose their line.
+    pub(crate) fn leads_to(&self, door: &Path) {
+        door.clone_into(&mut self.shared.door.lock().unwrap());
+        self.shut(true);
+        self.shut(false);
     }
 
     /// Nobody gets through from now on, or everybody again.

@@ -12,7 +12,7 @@ use crate::glx::config::Config;
 use crate::glx::context::Handle;
 use crate::glx::drawable::Drawable;
 use crate::glx::x::Server;
-use crate::link::{Answer, Link, log};
+use crate::link::{Answer, Link, Next, log};
 use crate::shadow::steps::{moved, uniform};
 use crate::shadow::{Group, State};
 
@@ -69,7 +69,7 @@ impl Wire {
     pub(crate) fn begin_anew(&mut self) {
         self.gone += self.buffer.len() as u64;
         self.buffer.clear();
-        self.shelved = self.shelved.take().map(|_| Shelved::new());
+        self.shelved = self.link.is_far().then(Shelved::new);
         self.selected = 0;
         self.late.clear();
     }
@@ -248,18 +248,25 @@ pub(crate) fn enter<R: Default>(body: impl Fn(&mut Cx<'_>) -> R) -> R {
     }
 }
 
-/// The renderer will be replaced: what only it has is brought here, then another is found. The program waits meanwhile.
-pub(crate) fn renew(link: &Link) {
+/// The renderer will be replaced: what only it has is brought here, then the program goes to the next. The program waits meanwhile.
+pub(crate) fn renew(link: &Link, next: Next) {
     guard(|| {
         let mut program = lock();
-        if let Some(program) = program.as_mut() {
-            program.bring_home();
-            if let Err(error) = link.renew() {
+        let Some(program) = program.as_mut() else { return };
+        // What cannot be brought is lost, and the program goes all the same.
+        guard(|| program.bring_home());
+        let is_elsewhere = matches!(next, Next::To(_));
+        match link.go(next) {
+            Ok(()) if is_elsewhere => {
+                program.servers.keys().for_each(|display| link.start_watcher(display.clone(), true));
+            }
+            Ok(()) => {}
+            Err(error) => {
                 log(format_args!("there is no other renderer ({error}): this one is kept"));
                 program.unselect();
             }
-            program.wire.unanswered = false;
         }
+        program.wire.unanswered = false;
     });
 }
 

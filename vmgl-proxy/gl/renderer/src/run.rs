@@ -74,9 +74,9 @@ pub fn run(proxy: OwnedFd, missing: Vec<String>) -> Result<(), RunError> {
         if ready.proxy && !line.hear()? {
             return Ok(());
         }
-        if std::mem::take(&mut line.leaves) {
+        if let Some(to) = line.leaves.take() {
             let mut events = Vec::new();
-            Event::Leave.encode(&mut events);
+            Event::Leave { to: to.as_bytes() }.encode(&mut events);
             line.tell(events)?;
             line.pulse.rest();
         }
@@ -111,8 +111,8 @@ struct Line {
     /// Until when a program without a connection is waited for.
     until: Instant,
     pulse: Pulse,
-    /// The program is to be told to go.
-    leaves: bool,
+    /// The program is to be told to go, and where to.
+    leaves: Option<String>,
 }
 
 impl Line {
@@ -129,7 +129,7 @@ impl Line {
             done: 0,
             until: Instant::now() + PATIENCE,
             pulse: Pulse::new()?,
-            leaves: false,
+            leaves: None,
         })
     }
 
@@ -167,7 +167,7 @@ impl Line {
             }
             Some((ToRenderer::Connect { .. }, None)) => return Err(io::ErrorKind::InvalidData.into()),
             Some((ToRenderer::Release { room, half }, _)) => self.released.push_back((room, half)),
-            Some((ToRenderer::Leave, _)) => self.leaves = true,
+            Some((ToRenderer::Leave { to }, _)) => self.leaves = Some(to),
         }
         Ok(true)
     }

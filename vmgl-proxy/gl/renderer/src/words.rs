@@ -104,7 +104,10 @@ pub enum ToRenderer {
         half: u8,
     },
     /// This renderer is to be replaced: its program is told to bring home what only the renderer has, and to go.
-    Leave,
+    Leave {
+        /// Where to, as the agent's programs say it; to the next one here if it is empty.
+        to: String,
+    },
 }
 
 /// Says it.

@@ -50,7 +50,10 @@ pub enum Event<'a> {
         what: u32,
     },
     /// The renderer will be replaced: what only it has is to be asked for first, and another connection made after that.
-    Leave,
+    Leave {
+        /// Where renderers are looked for from then on, as `VMGL_GL` says it; where they were if it is empty.
+        to: &'a [u8],
+    },
 }
 
 const REPLY: u16 = 128;
@@ -79,7 +82,7 @@ impl<'a> Event<'a> {
             Self::Pong { .. } => 130,
             Self::GlError { .. } => 131,
             Self::Lost { .. } => 133,
-            Self::Leave => 134,
+            Self::Leave { .. } => 134,
         };
         let start = begin(out, number);
         match *self {
@@ -102,7 +105,7 @@ impl<'a> Event<'a> {
                 }
             }
             Self::Lost { what } => put_u32(out, what),
-            Self::Leave => {}
+            Self::Leave { to } => put_array(out, to),
         }
         end(out, start);
     }
@@ -120,7 +123,7 @@ impl<'a> Event<'a> {
             130 => Self::Pong { serial: r.u32()? },
             131 => Self::GlError { context: r.u32()?, error: r.u32()?, opcode: r.u32()?, count: r.u32()? },
             133 => Self::Lost { what: r.u32()? },
-            134 => Self::Leave,
+            134 => Self::Leave { to: r.array()? },
             _ => return Err(DecodeError::Opcode(opcode)),
         };
         r.end()?;
@@ -167,7 +170,8 @@ mod tests {
             Event::Pong { serial: 9 },
             Event::GlError { context: 1, error: 0x502, opcode: 300, count: 2 },
             Event::Lost { what: 2 },
-            Event::Leave,
+            Event::Leave { to: b"" },
+            Event::Leave { to: b"tcp:desk:7300" },
         ];
         let mut bytes = Vec::new();
         words.iter().for_each(|word| word.encode(&mut bytes));

@@ -158,7 +158,7 @@ impl Program {
         let server = self.server(display)?;
         let (size, wants_watcher) = (server.watch(window, stream)?, server.wants_watcher());
         if wants_watcher && let Some(name) = x::display_name(display) {
-            self.wire.link.start_watcher(name);
+            self.wire.link.start_watcher(name, false);
         }
         Some(self.add(xid, Kind::Window, size, Some(config)))
     }

@@ -7,7 +7,7 @@ use vmgl_gl_stream::{Event, limits};
 
 use super::pace::Shown;
 use super::trip::Trip;
-use super::{Answer, Pace, log};
+use super::{Answer, Next, Pace, Place, log};
 
 /// How the stream stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(super) struct Inbox {
     /// The last ping that was answered.
     pub(super) pong: u32,
     /// The renderer will be replaced, and nobody has been told.
-    pub(super) leave: bool,
+    pub(super) leave: Option<Next>,
 }
 
 impl Inbox {
@@ -60,7 +60,7 @@ impl Inbox {
         self.trip = Trip::default();
         self.errors.clear();
         self.disregarded.clear();
-        self.leave = false;
+        self.leave = None;
     }
 
     pub(super) fn heard(&mut self, event: &Event<'_>, now: Instant) {
@@ -89,8 +89,32 @@ impl Inbox {
                 }
             }
             Event::Pong { serial } => self.pong = serial,
-            Event::Leave => self.leave = true,
+            Event::Leave { to: b"" } => self.leave = Some(Next::Another),
+            Event::Leave { to } => match str::from_utf8(to).ok().and_then(|to| Place::of(Some(to))) {
+                Some(place) => self.leave = Some(Next::To(place)),
+                None => log(format_args!("the renderer names a place that is none: nobody goes there")),
+            },
             Event::Lost { what } => log(format_args!("the renderer lost what was drawn ({what})")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_goes_where_it_is_told_to_and_nowhere_if_that_is_no_place() {
+        let told = |to| {
+            let mut inbox = Inbox::default();
+            inbox.heard(&Event::Leave { to }, Instant::now());
+            inbox.leave
+        };
+        assert!(matches!(told(b""), Some(Next::Another)));
+        let there = Place::Tcp("desk:7300".to_owned());
+        assert!(matches!(told(b"tcp:desk:7300"), Some(Next::To(place)) if place == there));
+        for wrong in [&b"tcp:desk"[..], b"desk:7300", b"unix:", b"\xff"] {
+            assert!(told(wrong).is_none(), "{wrong:?}");
         }
     }
 }

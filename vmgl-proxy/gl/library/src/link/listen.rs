@@ -30,7 +30,8 @@ const SOFT_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A connection that was welcomed.
-pub(super) struct Open {
+#[derive(Debug)]
+pub(crate) struct Open {
     pub(super) socket: Socket,
     pub(super) answer: ServerHello,
     /// What came behind the hello.
@@ -129,7 +130,7 @@ fn again(shared: &Arc<Shared>, incoming: &mut Incoming, why: &LinkError) -> Resu
         let refused = matches!(error, LinkError::Verdict(Verdict::Refused | Verdict::OtherSpec));
         is_soft_due |= refused || began.elapsed() >= shared.patience;
         if is_soft_due && !is_gone {
-            let place = &shared.place;
+            let place = shared.place();
             match soft::start(shared, refused) {
                 Ok(open) => {
                     log(format_args!(
@@ -153,7 +154,7 @@ fn again(shared: &Arc<Shared>, incoming: &mut Incoming, why: &LinkError) -> Resu
 
 /// One try; whether the stream is a new one.
 fn connect(shared: &Shared, incoming: &Incoming, is_new: bool) -> Result<(Open, bool), LinkError> {
-    let try_with = |hello: &ClientHello| shake(Socket::connect(&shared.place, OPENING)?, hello);
+    let try_with = |hello: &ClientHello| shake(Socket::connect(&shared.place(), OPENING)?, hello);
     if !is_new {
         let (stream, last) = {
             let out = lock(&shared.out);
@@ -174,7 +175,7 @@ fn resume(shared: &Shared, open: Open, incoming: &mut Incoming) -> Result<Socket
     incoming.feed(&rest);
     let mut out = lock(&shared.out);
     let mut bytes = Vec::new();
-    out.outgoing.resume(answer.next, shared.place.is_far(), incoming.taken(), &mut bytes)?;
+    out.outgoing.resume(answer.next, shared.place().is_far(), incoming.taken(), &mut bytes)?;
     // A connection that breaks again at once is found out when it is listened on.
     lock(&shared.inbox).trip.again(Instant::now());
     let sent = socket.write_all(&bytes);
@@ -185,7 +186,7 @@ fn resume(shared: &Shared, open: Open, incoming: &mut Incoming) -> Result<Socket
 /// Goes on with another stream, and has it rebuilt.
 fn begin_anew(shared: &Arc<Shared>, open: Open, incoming: &mut Incoming) -> Result<Socket, LinkError> {
     let Open { socket, rest, stream, .. } = open;
-    let packed = shared.place.is_far() && !shared.soft.load(Ordering::Acquire);
+    let packed = shared.place().is_far() && !shared.soft.load(Ordering::Acquire);
     *incoming = Incoming::new()?;
     incoming.feed(&rest);
     let generation = {
@@ -266,12 +267,13 @@ fn take(shared: &Arc<Shared>, incoming: &mut Incoming) -> Result<(), LinkError> 
         while let Some(event) = Event::next(&mut commands).map_err(FrameError::from)? {
             inbox.heard(&event, now);
         }
-        let leaves = std::mem::take(&mut inbox.leave);
+        let leave = inbox.leave.take();
         drop(inbox);
-        if leaves {
+        if let Some(next) = leave {
             let link = Link(Arc::clone(shared));
             // It asks, and this thread hears the answers.
-            thread::Builder::new().name("vmgl-renew".to_owned()).spawn(move || crate::core::renew(&link))?;
+            let renew = move || crate::core::renew(&link, next);
+            thread::Builder::new().name("vmgl-renew".to_owned()).spawn(renew)?;
         }
         shared.taken.store(incoming.taken(), Ordering::Release);
         shared.changed.notify_all();

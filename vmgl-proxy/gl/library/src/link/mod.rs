@@ -106,8 +106,20 @@ struct Out {
     gate: Gate,
 }
 
+/// To whom a program goes from its renderer.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// To another one at the same place.
+    Another,
+    /// To this place, where renderers are looked for from then on.
+    To(Place),
+    /// To one that has answered.
+    There(Open),
+}
+
 struct Shared {
-    place: Place,
+    /// Where renderers are looked for.
+    place: Mutex<Place>,
     name: String,
     patience: Duration,
     /// Where something is on its way and nothing comes for so long, the connection is taken for broken.
@@ -130,7 +142,7 @@ pub(crate) struct Link(Arc<Shared>);
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("place", &self.0.place).finish_non_exhaustive()
+        f.debug_struct("Link").field("place", &self.0.place()).finish_non_exhaustive()
     }
 }
 
@@ -152,6 +164,10 @@ fn first_hello(name: &str) -> Result<ClientHello, LinkError> {
 }
 
 impl Shared {
+    fn place(&self) -> Place {
+        lock(&self.place).clone()
+    }
+
     /// Has the listener leave its connection for this one.
     fn offer(&self, open: Open) {
         *lock(&self.offer) = Some(open);
@@ -212,7 +228,7 @@ impl Link {
             gate: Gate::Open,
         };
         let shared = Arc::new(Shared {
-            place,
+            place: Mutex::new(place),
             name,
             patience: patience(),
             silence,
@@ -238,12 +254,13 @@ impl Link {
         [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
     }
 
-    /// Has the desk told where windows of this X server are seen: without that it shows no picture. Whoever draws does not wait for
-    /// another program to start.
-    pub(crate) fn start_watcher(&self, display: String) {
-        let to = self.0.place.to_string();
+    /// Has the desk told where windows of this X server are seen: without that it shows no picture. Whoever tells another desk is
+    /// replaced, if that `replaces`. Whoever draws does not wait for another program to start.
+    pub(crate) fn start_watcher(&self, display: String, replaces: bool) {
+        let to = self.0.place().to_string();
         let start = move || {
-            let words = ["watch", "--beside", "--display", &display, "--to", &to];
+            let mut words = vec!["watch", "--beside", "--display", &display, "--to", &to];
+            words.extend((!replaces).then_some("--first"));
             if let Err(e) = helper::start(&words, None) {
                 log(format_args!(
                     "no watcher of windows could be started ({e}): the desk shows nothing unless `vmgl-proxy gl watch --to {to}` runs"
@@ -257,7 +274,7 @@ impl Link {
 
     /// Whether bytes on the way count.
     pub(crate) fn is_far(&self) -> bool {
-        self.0.place.is_far()
+        self.0.place().is_far()
     }
 
     /// Bytes that have been sent.
@@ -378,11 +395,25 @@ impl Link {
     ///
     /// # Errors
     /// [`LinkError`] if there is no other: all stays as it is.
-    pub(crate) fn renew(&self) -> Result<(), LinkError> {
+    pub(crate) fn go(&self, next: Next) -> Result<(), LinkError> {
         let shared = &*self.0;
         let generation = lock(&shared.out).generation;
-        let hello = listen::fresh_hello(shared)?;
-        shared.offer(shake(Socket::connect(&shared.place, listen::OPENING)?, &hello)?);
+        let reach = |place: &Place| {
+            let hello = listen::fresh_hello(shared)?;
+            shake(Socket::connect(place, listen::OPENING)?, &hello)
+        };
+        let open = match next {
+            // Another was found meanwhile, because the software died.
+            Next::There(_) if !shared.soft.load(Ordering::Acquire) => return Ok(()),
+            Next::There(open) => open,
+            Next::Another => reach(&shared.place())?,
+            Next::To(place) => {
+                let open = reach(&place)?;
+                *lock(&shared.place) = place;
+                open
+            }
+        };
+        shared.offer(open);
         let inbox = lock(&shared.inbox);
         let lost = shared
             .changed

@@ -2,7 +2,7 @@
 //! renderer does and puts the pictures into the program's windows, where the agent's VNC server sees them. A program may begin
 //! with it, too ([`super::Link::open_soft`]).
 //!
-//! Meanwhile a thread looks out for the renderer: when it answers, its connection is offered to the listener.
+//! Meanwhile a thread looks out for the renderer: when it answers, the program goes there with what only the software has.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -15,7 +15,7 @@ use vmgl_gl_stream::ClientHello;
 
 use super::listen::{OPENING, Open, fresh_hello, shake, shake_within};
 use super::socket::Socket;
-use super::{LinkError, Shared, helper, log};
+use super::{Link, LinkError, Next, Shared, helper, log};
 
 /// A process has to start and load drivers, perhaps beside many others. If it ends instead, its socket says so at once.
 const STARTING: Duration = Duration::from_secs(60);
@@ -46,17 +46,18 @@ pub(super) fn look_out(shared: &Arc<Shared>, refused: bool) -> std::io::Result<(
     Ok(())
 }
 
-fn look(shared: &Shared) {
+fn look(shared: &Arc<Shared>) {
     loop {
         thread::sleep(LOOK);
         if !shared.soft.load(Ordering::Acquire) {
             return;
         }
         let Ok(hello) = fresh_hello(shared) else { continue };
-        let socket = Socket::connect(&shared.place, OPENING).map_err(LinkError::from);
+        let place = shared.place();
+        let socket = Socket::connect(&place, OPENING).map_err(LinkError::from);
         if let Ok(open) = socket.and_then(|socket| shake(socket, &hello)) {
-            log(format_args!("the renderer at {} is back", shared.place));
-            return shared.offer(open);
+            log(format_args!("the renderer at {place} is back"));
+            return crate::core::renew(&Link(Arc::clone(shared)), Next::There(open));
         }
     }
 }
