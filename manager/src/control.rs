@@ -182,6 +182,11 @@ pub enum Open {
         /// Cells at most.
         cells: u32,
     },
+    /// Nothing: the site, which is the agent's home, keeps its display, and draws what its OpenGL programs draw.
+    Desk {
+        /// By this door; none is opened yet without.
+        port: Option<u16>,
+    },
     /// The user's word about moves, and what was learnt, for the agent's new home.
     Automatic {
         /// The word.
@@ -487,6 +492,16 @@ pub async fn entrust(
 ) -> Result<(), AskError> {
     let open = Open::Automatic { settings, learnt };
     let opening = Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open, document: None };
+    opened(site, &opening).await.map(drop)
+}
+
+/// Has an agent's new home, which knows already that it is, keep its display, and draw for its OpenGL programs if their door is named.
+///
+/// # Errors
+/// [`AskError`].
+pub async fn open_desk(site: &Site, agent: &str, port: Option<u16>) -> Result<(), AskError> {
+    let opening =
+        Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open: Open::Desk { port }, document: None };
     opened(site, &opening).await.map(drop)
 }
 

@@ -3,7 +3,7 @@
 //! One line says which agent and what for ([`Opening`]); then bytes are carried between standard input and output and one of
 //! five sockets: the agent's supervisor, its QEMU that waits for a migration's stream, its QEMU's screen, a VNC server's inside it, or
 //! its switch (the door for other sites); or all supervisors are asked how agents stand ([`exchange`]), or the memory of a suspended agent is taken ([`taking`]). Or it is asked what the host can do, or to say what
-//! it is told, or to forget an agent that is purged. There is nothing else to be had, and no path comes from outside.
+//! it is told, to forget an agent that is purged, or, as its new home, to draw for an agent. There is nothing else to be had, and no path comes from outside.
 
 use std::fs::File;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::agent::store::{Store, StoreError};
 use crate::agent::{Agent, is_name};
 use crate::ask_error::AskError;
 use crate::control::{self, Here, LINE_MAX, Open, Opening, PROTOCOL, folder};
-use crate::display::guest;
+use crate::display::{self, guest, opengl};
 use crate::exchange;
 use crate::facts::Facts;
 use crate::inventory::gather::gather;
@@ -199,6 +199,10 @@ async fn open(here: &Here, line: &[u8]) -> Result<Opened> {
             let packed = Packed { len_bytes, unpacked_bytes, blake3 };
             return Ok(Opened::Image { agent: opening.agent, attempt, packed });
         }
+        Open::Desk { port } => {
+            desk(here, &opening.agent, port).await?;
+            return Ok(Opened::Answer(Value::Null));
+        }
         Open::Automatic { settings, learnt } => {
             entrusted(here, &opening.agent, settings, learnt).await?;
             return Ok(Opened::Answer(Value::Null));
@@ -226,6 +230,19 @@ async fn map(here: &Here, disk: &str, cells: u32) -> Result<Value> {
     }
     let wandisk = Wandisk::find(&here.home, here.wandisk.as_deref())?;
     Ok(wandisk.ask(&["map", disk, "--cells", &cells.to_string()], MAP).await?)
+}
+
+/// What the agent's OpenGL programs draw is drawn here from now on: this is its home.
+async fn desk(here: &Here, name: &str, port: Option<u16>) -> Result<()> {
+    let own = Sites::read(&here.home)?.name;
+    if Store::open(&here.home)?.agent(name)?.agent.home != own {
+        bail!("site {own:?} is not the home of {name}");
+    }
+    display::open(here, name).await?;
+    if let Some(port) = port.filter(|port| *port > 0) {
+        opengl::open(&folder(&here.home, name), Some(port)).await?;
+    }
+    Ok(())
 }
 
 /// This is the agent's home from now on: the user's word about it comes here, too.

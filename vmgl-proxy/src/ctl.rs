@@ -1,7 +1,7 @@
 //! `ctl`: a unix socket (mode 0600) that takes one line of JSON a question and gives one a answer.
 //!
 //! `{"do":"status"}`, `{"do":"viewers"}`, `{"do":"gl"}`, `{"do":"glrenew"}` (with
-//! `"to":ADDR`, to another desk), `{"do":"glopen","at":ADDR}`, `{"do":"glshut"}`, `{"do":"prepare","to":ADDR}`, `{"do":"hold"}`, `{"do":"rehome"}` (with
+//! `"to":ADDR`, to another desk), `{"do":"glopen","at":ADDR}`, `{"do":"glshut"}`, `{"do":"glleave"}`, `{"do":"prepare","to":ADDR}`, `{"do":"hold"}`, `{"do":"rehome"}` (with
 //! `"to"`, or to what is prepared), `{"do":"cancel"}`. Answers are `{"ok":…}` or `{"error":"…"}`; prepare and rehome
 //! answer when they are done.
 
@@ -49,6 +49,9 @@ pub enum Command {
     },
     /// Listen for them no longer.
     GlShut {},
+    /// The same, and have all of them bring home what only their renderers have and go: another desk will be where this one is for
+    /// them.
+    GlLeave {},
     /// Load ahead.
     Prepare {
         /// The new server.
@@ -138,6 +141,10 @@ async fn answer(command: Command, doors: &Doors, ways: &Ways, means: &Means) -> 
             let at = parse(at)?;
             let open = gl()?.open(&at).await.map_err(|fault| format!("listening at {at}: {fault}"))?;
             return Ok(json!({ "at": open }));
+        }
+        Command::GlLeave {} => {
+            let (told, stay) = gl()?.leave().await;
+            return Ok(json!({ "told": told, "stay": stay }));
         }
         Command::GlShut {} => return Ok(json!({ "was_open": gl()?.shut() })),
         Command::Status {} => Ask::Status,

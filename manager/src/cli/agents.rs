@@ -124,7 +124,7 @@ impl Site {
             AgentCommand::Purge { agent, here, .. } => self.purge(agent, *here).await,
             AgentCommand::Sync { agent, site } => self.sync(agent, site).await,
             AgentCommand::Stay { agent, time } => self.stay(agent, *time).await,
-            AgentCommand::Home { agent, to, force } => self.home(agent, to, *force).await,
+            AgentCommand::Home { agent, to, force, network } => self.home(agent, to, *force, *network).await,
             AgentCommand::Ls => self.list(),
             AgentCommand::Status { agent } => self.status(agent.as_deref()).await,
             AgentCommand::Migrate { agent, to } => self.migrate(agent, to).await,

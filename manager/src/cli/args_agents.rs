@@ -71,9 +71,11 @@ In it, install VMGL's library once (vmgl-proxy gl install --to tcp:10.0.2.2:PORT
 
 const HOME: &str = "Examples:
   snowbird home work --to laptop
+  snowbird home work --to laptop --network      and its network is led through that at once
   snowbird home work --to big --force           said at big: the home that was is lost for good
 
-What was said to `snowbird auto` and `stay`, and what was learnt of its moves, goes with it. Where the home is lost, the new one goes on
+What was said to `snowbird auto` and `stay`, and what was learnt of its moves, goes with it. Its connections go on by the home of before until that
+cannot be reached for half a minute, or by --network break at once; OpenGL that is drawn at that home (`view --gl`) is then drawn at the new one. Where the home is lost, the new one goes on
 with what the agent brought along of it: `auto` and `stay`, what was learnt, forwards and anchors, as they were when the site heard of them
 last; it says what it could not take over: a profile with sensors of its own (they are commands of the lost site, and none says what another
 one runs) or of more than 32 KiB (it does not travel: `snowbird auto AGENT MODE --profile FILE` says it anew), and more than 16 KiB of what was learnt, which is learnt again. A home that answers is not lost. One that comes back after all hears where
@@ -165,6 +167,9 @@ pub(super) enum AgentCommand {
         /// The home is lost for good: this site takes its place.
         #[arg(long)]
         force: bool,
+        /// Lead its network through the new home at once: its connections break, but what its OpenGL programs draw goes on there
+        #[arg(long, conflicts_with = "force")]
+        network: bool,
     },
     /// Lists the agents that are known at this site.
     #[command(after_help = "Examples:\n  snowbird ls")]

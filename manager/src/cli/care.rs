@@ -70,12 +70,25 @@ impl Site {
     }
 
     /// Another site is the agent's home from now on.
-    pub(super) async fn home(&self, agent: &str, to: &str, force: bool) -> Result<()> {
+    pub(super) async fn home(&self, agent: &str, to: &str, force: bool, network: bool) -> Result<()> {
         if force {
             return self.home_by_force(agent, to).await;
         }
         self.rehome(agent, to).await?;
-        print(self.json, &json!({ "agent": agent, "home": to }), || format!("the home of {agent} is {to}"))
+        let missed = if network {
+            self.lead(agent, to).await?
+        } else {
+            self.tell_switches(agent).await?;
+            Vec::new()
+        };
+        let value = json!({ "agent": agent, "home": to, "missed": missed });
+        print(self.json, &value, || {
+            let also =
+                if network && missed.is_empty() { ", and its network is led through that" } else { "" };
+            let mut lines = vec![format!("the home of {agent} is {to}{also}")];
+            lines.extend(missed);
+            lines.join("\n")
+        })
     }
 
     /// Makes another site its home.

@@ -37,7 +37,7 @@ impl Site {
     /// This site is the home from now on: gives what of the lost home's word it goes on with, and in sentences what not.
     pub(super) async fn inherit(&self, agent: &Agent) -> Result<(Value, Vec<String>)> {
         let mut missed = Vec::new();
-        let gateway = change(&self.here, &agent.name, &Net::AtHome).await;
+        let gateway = change(&self.here, &agent.name, &Net::Home { at: None }).await;
         if let Err(error) = gateway {
             missed.push(format!("its network is not led through this site yet: {error:#}"));
         }

@@ -14,6 +14,7 @@ mod cd;
 mod create;
 mod dashboard;
 mod heir;
+mod led;
 mod machinery;
 mod net;
 mod news;

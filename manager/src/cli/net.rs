@@ -114,7 +114,8 @@ async fn far(sites: &Sites, site: &str, agent: &str) -> Result<Value> {
     tokio::time::timeout(FAR, ask_far(sites, site, agent, None, &Request::Look)).await?
 }
 
-async fn ask_far(
+/// Asks the switch of another site, which may hear of the agent by that.
+pub(super) async fn ask_far(
     sites: &Sites,
     site: &str,
     agent: &str,

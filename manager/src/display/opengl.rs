@@ -21,11 +21,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use super::proxy::{ProxyError, ask};
+use super::proxy::{ProxyError, ask, ask_within};
 use crate::net::GATEWAY_IP;
 
 /// In the agent's folder.
 const FILE: &str = "view-gl.json";
+/// Programs have some time to bring home what is at the desk only.
+const LEAVES: Duration = Duration::from_secs(20);
 /// Until a door that could not be opened is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -128,6 +130,23 @@ impl Door {
             None => Ok(()),
         };
         self.due = opened.err().map(|_| Instant::now() + AGAIN);
+    }
+}
+
+/// The port that the user has opened here, if any.
+#[must_use]
+pub fn port(folder: &Path) -> Option<u16> {
+    Word::read(folder).map(|word| word.port)
+}
+
+/// Shuts the door, and has all programs bring home what is at this desk only and go, since another one will be in its place.
+///
+/// # Errors
+/// [`ProxyError`].
+pub async fn leave(folder: &Path) -> Result<(), ProxyError> {
+    match ask_within(folder, &json!({ "do": "glleave" }), LEAVES).await {
+        Ok(_) | Err(ProxyError::None) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -59,8 +59,11 @@ pub enum Request {
         /// The site.
         site: String,
     },
-    /// By the user: this site is the agent's home now.
-    AtHome,
+    /// By the user, or another site: the agent's home is the one that its description names here.
+    Home {
+        /// Where the agent runs, for a switch that has not heard of it.
+        at: Option<String>,
+    },
     /// By the user, for this site: its gateway is of this kind.
     Gateway {
         /// Which.
@@ -89,7 +92,7 @@ impl Request {
             Request::Forward { .. }
             | Request::Unforward { .. }
             | Request::Anchor { .. }
-            | Request::AtHome
+            | Request::Home { .. }
             | Request::Gateway { .. }
             | Request::Look
             | Request::Tunnel { .. } => false,

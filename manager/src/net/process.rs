@@ -60,6 +60,8 @@ const TUNNEL: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(250);
 /// It ends when nobody has needed it for so long.
 const IDLE: Duration = Duration::from_secs(5);
+/// A home of before that has been out of reach for so long is followed by the one that is.
+const HOME_AWAY: Duration = Duration::from_secs(30);
 
 /// What comes to the loop.
 enum Input {
@@ -141,6 +143,8 @@ struct Loop {
     absence: Absence,
     began: Instant,
     needed: Instant,
+    /// When home, or from there the agent, was within reach last.
+    reached: Instant,
     outs: Vec<Out>,
 }
 
@@ -182,6 +186,7 @@ impl Loop {
             absence: Absence::new(now),
             began: now,
             needed: now,
+            reached: now,
             outs: Vec::new(),
         };
         Ok((running, inputs))
@@ -332,6 +337,7 @@ impl Loop {
                 self.dial(site);
             }
         }
+        self.follow_home(now);
         if self.absence.is_due(now, self.switch.is_expected()) {
             self.begin_supervisor();
         }
@@ -406,7 +412,14 @@ impl Loop {
                 self.switch.ended(&mut self.outs);
                 Ok(())
             }
-            Request::AtHome => self.becomes_home(),
+            Request::Home { at } => {
+                let taken = self.take_home();
+                if let (Ok(_), Some(at)) = (&taken, at.filter(|at| is_name(at))) {
+                    self.switch.hears_of(now, &at);
+                }
+                let told = |home| done(&json!({ "home": home }));
+                return drop(reply.send(taken.map_or_else(refused, told)));
+            }
             Request::Look => return drop(reply.send(done(&json!(self.standing())))),
             Request::Anchor { prefix, site } => {
                 return drop(
@@ -439,13 +452,23 @@ impl Loop {
         Err((format!("the agent's network is changed at its home, site {:?}", self.agent.home), "ask there"))
     }
 
-    /// The home that was is lost: from now on this site's gateway is the agent's.
-    fn becomes_home(&mut self) -> Result<(), Refused> {
+    /// From now on the agent's network is led through the home that its description names. Gives that.
+    fn take_home(&mut self) -> Result<String, Refused> {
         let known = Store::open(&self.here.home).and_then(|store| store.agent(&self.agent.name));
-        let agent = known.map_err(|error| (error.to_string(), "see `snowbird ls`"))?.agent;
-        self.switch.set_home(&agent.home);
-        self.agent = agent;
-        self.at_home()
+        self.agent = known.map_err(|error| (error.to_string(), "see `snowbird ls`"))?.agent;
+        self.switch.set_home(&self.agent.home);
+        Ok(self.agent.home.clone())
+    }
+
+    /// Connections go on through a home of before for as long as that is within reach.
+    fn follow_home(&mut self, now: Instant) {
+        if !self.switch.is_cut_off() {
+            self.reached = now;
+        } else if now > self.reached + HOME_AWAY {
+            self.reached = now;
+            // A store that cannot be read is read again.
+            self.take_home().ok();
+        }
     }
 
     fn standing(&self) -> Standing {
@@ -513,7 +536,7 @@ async fn listen(listener: UnixListener, far: bool, sender: Sender<Input>) {
 }
 
 /// Requests, one after the other; notes whether one of them was a supervisor's word. Other sites have [`Request::Tunnel`],
-/// [`Request::Look`] and [`Request::Gateway`] only.
+/// [`Request::Look`], [`Request::Home`] and [`Request::Gateway`] only.
 async fn serve_one(
     stream: UnixStream,
     far: bool,
@@ -537,7 +560,10 @@ async fn serve_one(
                 carry(stream, site, sender).await;
                 return Ok(());
             }
-            Ok(request) if !far || matches!(request, Request::Look | Request::Gateway { .. }) => {
+            Ok(request)
+                if !far
+                    || matches!(request, Request::Look | Request::Home { .. } | Request::Gateway { .. }) =>
+            {
                 if request.is_told() && !std::mem::replace(tells, true) {
                     sender.send(Input::Supervisor { is: Supervisor::Tells }).await.ok();
                 }

@@ -24,6 +24,8 @@ use super::{
     AGENT_IP, GATEWAY_IP, GATEWAY_IP6, GATEWAY_MAC, GATEWAY_MAC6, NAMES_IP, NAMES_IP6, ROUTER_IP6, neighbour,
 };
 
+mod needs;
+
 /// Frames that QEMU was given so shortly before it stood are given again.
 pub const KEEP: Duration = Duration::from_millis(500);
 /// Of those.
@@ -187,6 +189,14 @@ impl Switch {
         home.clone_into(&mut self.home);
     }
 
+    /// The agent runs there, says somebody; its claim, once there is one, knows better. It is looked for there for a while.
+    pub fn hears_of(&mut self, now: Duration, site: &str) {
+        if self.news.claim.is_none() && site != self.me {
+            self.ahead = Some(site.to_owned());
+            self.left_at = Some(now);
+        }
+    }
+
     /// Other anchors, by the user at home.
     pub fn set_anchors(&mut self, anchors: Anchors, outs: &mut Vec<Out>) {
         self.take_anchors(anchors);
@@ -202,7 +212,7 @@ impl Switch {
     /// Time passes: a site that has given the agent away does not wait for ever for what it has given it to.
     pub fn tick(&mut self, now: Duration) {
         let long_ago = self.left_at.is_some_and(|left| left + LEFT_MAX < now);
-        if long_ago && self.me != self.home && !self.expected {
+        if long_ago && (self.me != self.home || self.news.claim.is_none()) && !self.expected {
             self.ahead = None;
             self.left_at = None;
             self.recent.clear();
@@ -238,60 +248,6 @@ impl Switch {
     /// There is none any more.
     pub fn link_down(&mut self, site: &str) {
         self.links.remove(site);
-    }
-
-    /// The sites that this one should have links to.
-    #[must_use]
-    pub fn wants(&self) -> BTreeSet<String> {
-        let mut sites = BTreeSet::new();
-        let elsewhere = self.claim_elsewhere();
-        sites.extend(self.ahead.clone());
-        if self.is_off() && !self.expected {
-            return sites;
-        }
-        if self.me == self.home || self.expected {
-            sites.extend(self.news.anchors.anchors.iter().map(|anchor| anchor.site.clone()));
-        }
-        if self.me != self.home && (self.expected || self.anchored_here()) {
-            sites.insert(self.home.clone());
-        }
-        if self.me == self.home || self.anchored_here() || !self.held.is_empty() || !self.recent.is_empty() {
-            sites.extend(elsewhere.map(str::to_owned));
-        }
-        sites.remove(&self.me);
-        sites
-    }
-
-    /// Does this site's gateway have to be there?
-    #[must_use]
-    pub fn wants_gateway(&self) -> bool {
-        (self.me == self.home || self.anchored_here()) && (self.expected || !self.is_off())
-    }
-
-    /// A QEMU of the agent is, or will soon be, at this site.
-    #[must_use]
-    pub fn is_expected(&self) -> bool {
-        self.expected
-    }
-
-    /// Nobody needs this switch now.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        !self.expected && !self.wants_gateway() && self.wants().is_empty()
-    }
-
-    fn anchored_here(&self) -> bool {
-        self.news.anchors.anchors.iter().any(|anchor| anchor.site == self.me)
-    }
-
-    /// It runs nowhere, as far as is known.
-    fn is_off(&self) -> bool {
-        self.news.claim.as_ref().is_none_or(|claim| !claim.on)
-    }
-
-    fn claim_elsewhere(&self) -> Option<&str> {
-        let claim = self.news.claim.as_ref()?;
-        (claim.on && claim.site != self.me).then_some(claim.site.as_str())
     }
 
     // ---- Frames.

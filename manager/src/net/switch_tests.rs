@@ -454,6 +454,41 @@ fn tunnels_are_wanted_by_those_who_need_them_and_nobody_keeps_a_switch_for_nothi
 }
 
 #[test]
+fn frames_go_by_the_home_that_is_said_and_who_is_cut_off_from_the_one_before_knows_it() {
+    let mut net = Net::new(&["desk", "big", "laptop"]);
+    net.link("desk", "big");
+    net.move_to("desk", "big", 2);
+    assert!(net.switches[..2].iter().all(|switch| !switch.is_cut_off()));
+    net.cut("desk", "big");
+    assert!(net.switches[..2].iter().all(Switch::is_cut_off));
+    net.at("laptop", |switch, now, _| {
+        switch.set_home("laptop");
+        switch.hears_of(now, "big");
+    });
+    assert_eq!(net.switches[2].wants(), sites(&["big"]));
+    net.at("big", |switch, _, _| switch.set_home("laptop"));
+    net.link("laptop", "big");
+    net.card("big", from_agent(REMOTE));
+    net.gateway("laptop", to_agent(REMOTE, 1));
+    assert_eq!((net.gateway_sites(), net.numbers("big")), (vec!["laptop".to_owned()], vec![1]));
+    net.at("desk", |switch, _, _| switch.set_home("laptop"));
+    assert!(net.switches[0].is_idle() && !net.switches[0].wants_gateway());
+}
+
+#[test]
+fn a_new_home_that_never_hears_of_the_agent_does_not_look_for_it_for_ever() {
+    let mut net = Net::new(&["desk", "laptop"]);
+    net.at("laptop", |switch, now, _| {
+        switch.set_home("laptop");
+        switch.hears_of(now, "desk");
+    });
+    assert!(!net.switches[1].is_idle());
+    net.now += LEFT_MAX + ms(1);
+    net.at("laptop", |switch, now, _| switch.tick(now));
+    assert!(net.switches[1].is_idle());
+}
+
+#[test]
 fn a_site_that_gave_the_agent_away_and_hears_nothing_does_not_wait_for_ever() {
     let mut net = Net::new(&["desk", "big"]);
     net.link("desk", "big");

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use test_kit::free_port;
 use vmgl_proxy::gl::install::library_beside;
 
@@ -227,6 +227,28 @@ fn an_agents_opengl_is_drawn_at_the_desk_through_its_moves_each_picture_once() {
     });
     world.ok("a", &["view", AGENT, "--print", "--no-gl"]);
     assert_eq!(world.ok("a", &["status", AGENT])["view"]["gl"], Value::Null);
+    world.end_at("a");
+}
+
+#[test]
+fn an_agents_opengl_is_drawn_at_its_new_home_with_its_network() {
+    let (port, world) = (free_port(), World::new());
+    let root = root(&world, port);
+    let world = world.with_agent_that_has(&root, "256M");
+    let view = world.ok("a", &["view", AGENT, "--print", &format!("--gl={port}")]);
+    let [old, new] = ["a", "b"].map(|site| world.home(site).join("agents").join(AGENT).join("view.ctl"));
+    let _shown = (Shown(&old), Shown(&new));
+    eventually_some("the agent's program draws at home", || program(&old));
+    goes_on(&old, "pictures come at home");
+
+    let told = world.ok("a", &["home", AGENT, "--to", "b", "--network"]);
+    assert_eq!((&told["home"], &told["missed"]), (&json!("b"), &json!([])), "{told}");
+    eventually_some("it draws at its new home", || program(&new));
+    goes_on(&new, "pictures come at the new home");
+    assert_eq!(program(&old), None);
+    assert_eq!(world.ok("b", &["status", AGENT])["view"]["gl"], view["gl"]);
+    let said = eventually_some("it says what it lost", || world.judge.begins("a", "vmgl: another renderer"));
+    assert!(said.ends_with("lost: nothing"), "{said}");
     world.end_at("a");
 }
 

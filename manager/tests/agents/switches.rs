@@ -365,6 +365,50 @@ fn a_running_agent_has_the_gateway_of_the_home_that_takes_the_place_of_a_lost_on
     });
 }
 
+/// Another home is said while the agent runs at a site that is neither: its network goes by that one at once, or once the one before is
+/// out of reach.
+fn goes_by_its_new_home(words: &[&str], leaves: bool) {
+    let world = world(free_port());
+    world.add_third();
+    let mut supervisor = runs(&world, "a", 1);
+    supervisor.say(&json!({ "do": "moving", "to": "b" }));
+    supervisor.say(&json!({ "do": "stands" }));
+    eventually("the other site's switch is there", || folder(&world, "b").join("net.sock").exists());
+    let card = Card::plug(&world, "b");
+    let mut other = runs(&world, "b", 2);
+    supervisor.say(&json!({ "do": "left", "to": "b" }));
+    let (_server, address) = echo(Ipv4Addr::LOCALHOST);
+    card.echoes("home's gateway", seen(address), b"one");
+    let gateways = |site: &str| {
+        let all = world.processes("snowbird-gateway").into_iter();
+        all.filter(|pid| runs_at(&world, *pid, site)).count()
+    };
+    let told = world.ok("a", &[&["home", AGENT, "--to", "c"], words].concat());
+    assert_eq!((&told["home"], &told["missed"]), (&json!("c"), &json!([])), "{told}");
+    if leaves {
+        card.echoes("home's gateway, as before", seen(address), b"two");
+        assert_eq!((gateways("a"), gateways("c")), (1, 0));
+        cut(&world, true);
+        world.processes_at("a", "").into_iter().for_each(kill);
+    }
+    card.echoes("the gateway of the new home", seen(address), b"three");
+    eventually("it is the only one", || (gateways("a"), gateways("c")) == (0, 1));
+    other.say(&json!({ "do": "ended" }));
+    eventually("nothing of it is left", || {
+        world.processes("switch").is_empty() && world.processes("snowbird-gateway").is_empty()
+    });
+}
+
+#[test]
+fn a_running_agent_has_the_gateway_of_its_new_home_at_once_if_that_is_said() {
+    goes_by_its_new_home(&["--network"], false);
+}
+
+#[test]
+fn a_running_agent_has_the_gateway_of_its_new_home_when_the_one_before_is_gone() {
+    goes_by_its_new_home(&[], true);
+}
+
 fn runs_at(world: &World, pid: i32, site: &str) -> bool {
     std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(world.home(site)))
 }

@@ -26,7 +26,8 @@ use super::install;
   vmgl-proxy gl renew /run/proxy.ctl                    # at the desk, before its renderers are replaced
   vmgl-proxy gl renew /run/proxy.ctl --to tcp:DESK2:7300  # at the desk: all programs go on at another one
   vmgl-proxy gl open /run/proxy.ctl tcp:127.0.0.1:7300  # at the desk: a proxy that runs draws from now on
-  vmgl-proxy gl shut /run/proxy.ctl")]
+  vmgl-proxy gl shut /run/proxy.ctl
+  vmgl-proxy gl leave /run/proxy.ctl                    # at the desk, before another one has its address")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -79,6 +80,12 @@ enum What {
     },
     /// Have it listen for them no longer; those that are drawn for go on
     Shut {
+        /// The proxy's ctl socket
+        path: PathBuf,
+    },
+    /// Have it listen no longer, and all programs bring home what only their renderers hold and go: another desk will answer at its place
+    /// soon. Says how many were told, and how many stay all the same
+    Leave {
         /// The proxy's ctl socket
         path: PathBuf,
     },
@@ -171,6 +178,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
         }
         What::Open { path, at } => {
             println!("{:#}", ctl::ask(&path, &Command::GlOpen { at: at.to_string() }).await?);
+            Ok(())
+        }
+        What::Leave { path } => {
+            println!("{:#}", ctl::ask(&path, &Command::GlLeave {}).await?);
             Ok(())
         }
         What::Shut { path } => {

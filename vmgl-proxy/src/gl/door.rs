@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch as channel};
 use tokio::time::timeout;
 use vmgl_gl_stream::{ClientHello, HelloError};
 
@@ -40,17 +40,17 @@ enum DoorError {
     Renderer(#[from] RendererError),
 }
 
-/// Lets them in; it does not end.
-pub async fn open(listener: Listener, renderers: Renderers) -> Infallible {
+/// Lets them in; it does not end. Watchers are let go when it is said that all leave.
+pub async fn open(listener: Listener, renderers: Renderers, leaves: channel::Receiver<bool>) -> Infallible {
     let places = Arc::new(Semaphore::new(MOST));
     let watchers = Arc::new(AtomicU64::new(0));
     loop {
         let (socket, from) = listener.next_socket().await;
         // It is closed nowhere.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { continue };
-        let (renderers, watchers) = (renderers.clone(), Arc::clone(&watchers));
+        let (renderers, watchers, leaves) = (renderers.clone(), Arc::clone(&watchers), leaves.clone());
         tokio::spawn(async move {
-            if let Err(fault) = serve(socket, &renderers, &watchers).await {
+            if let Err(fault) = serve(socket, &renderers, &watchers, leaves).await {
                 let fault: &dyn std::error::Error = &fault;
                 let why = fault.source().map(|source| format!(": {source}")).unwrap_or_default();
                 tracing::info!("OpenGL from {from}: {fault}{why}");
@@ -60,13 +60,27 @@ pub async fn open(listener: Listener, renderers: Renderers) -> Infallible {
     }
 }
 
-async fn serve(mut socket: Socket, renderers: &Renderers, watchers: &AtomicU64) -> Result<(), DoorError> {
+async fn serve(
+    mut socket: Socket,
+    renderers: &Renderers,
+    watchers: &AtomicU64,
+    mut leaves: channel::Receiver<bool>,
+) -> Result<(), DoorError> {
     let mut begins = [0; MAGIC.len()];
     timeout(PATIENCE, socket.read_exact(&mut begins)).await.map_err(|_| DoorError::Late)??;
     if begins == MAGIC {
         let me = watchers.fetch_add(1, Ordering::SeqCst) + 1;
         renderers.watched(true);
-        let ended = watch(&mut socket, renderers, || watchers.load(Ordering::SeqCst) == me).await;
+        let left = async {
+            // A door that is only shut leaves them be.
+            if leaves.wait_for(|leaves| *leaves).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = watch(&mut socket, renderers, || watchers.load(Ordering::SeqCst) == me) => ended,
+            () = left => Ok(()),
+        };
         if watchers.load(Ordering::SeqCst) == me {
             renderers.watched(false);
         }

@@ -5,17 +5,26 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep};
 
 use super::door;
 use super::renderers::Renderers;
 use crate::address::Address;
 
+/// Programs that are sent away have so long to bring home what only their renderers have.
+const LEAVING: Duration = Duration::from_secs(15);
+/// Between two looks whether they have gone.
+const LOOK: Duration = Duration::from_millis(10);
+
 #[derive(Debug)]
 struct Open {
     at: String,
     door: AbortHandle,
+    leaves: watch::Sender<bool>,
 }
 
 /// See the module.
@@ -62,8 +71,9 @@ impl Entrance {
         // Somebody else may have asked meanwhile: what was just made is dropped.
         let renderers = self.renderers.clone();
         let there = open.get_or_insert_with(|| {
-            let door = tokio::spawn(door::open(listener, renderers));
-            Open { at, door: door.abort_handle() }
+            let (leaves, hear) = watch::channel(false);
+            let door = tokio::spawn(door::open(listener, renderers, hear));
+            Open { at, door: door.abort_handle(), leaves }
         });
         Ok(there.at.clone())
     }
@@ -71,11 +81,26 @@ impl Entrance {
     /// Shuts it; whether it was open.
     #[must_use]
     pub fn shut(&self) -> bool {
-        let open = self.lock().take();
-        open.is_some_and(|open| {
-            open.door.abort();
-            true
-        })
+        self.close().is_some()
+    }
+
+    fn close(&self) -> Option<Open> {
+        self.lock().take().inspect(|open| open.door.abort())
+    }
+
+    /// Shuts it, and sends all away, watchers too: another desk will be there for them. Gives how many programs were told, and how many
+    /// have not gone in [`LEAVING`].
+    pub async fn leave(&self) -> (usize, usize) {
+        let open = self.close();
+        let told = self.renderers.send_away();
+        let end = Instant::now() + LEAVING;
+        while self.renderers.connected() > 0 && Instant::now() < end {
+            sleep(LOOK).await;
+        }
+        if let Some(open) = open {
+            open.leaves.send_replace(true);
+        }
+        (told, self.renderers.connected())
     }
 }
 

@@ -369,15 +369,33 @@ impl Renderers {
     /// is reached from the agent, else of this one. How many were told.
     #[must_use]
     pub fn renew(&self, to: Option<&Address>) -> usize {
-        let word = ToRenderer::Leave { to: to.map(Address::to_string).unwrap_or_default() };
+        self.tell_to_leave(to.map(Address::to_string).unwrap_or_default(), false)
+    }
+
+    /// Tells all programs to bring home what only their renderers have, and to end their connections: another desk will be where this
+    /// one is for them. How many were told.
+    #[must_use]
+    pub fn send_away(&self) -> usize {
+        self.tell_to_leave(String::new(), true)
+    }
+
+    fn tell_to_leave(&self, to: String, away: bool) -> usize {
+        let elsewhere = away || !to.is_empty();
+        let word = ToRenderer::Leave { to, away };
         let mut told = 0;
         for it in self.lock().running.values_mut() {
             if say(&*it.line, &word, None).is_ok() {
-                it.leaves = to.is_some();
+                it.leaves = elsewhere;
                 told += 1;
             }
         }
         told
+    }
+
+    /// How many programs have a connection.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.lock().running.values().filter(|it| it.lost.is_none()).count()
     }
 
     /// How it stands, for `gl stat`.

@@ -21,6 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt;
 use thiserror::Error;
 use x11rb::connection::{Connection, RequestConnection};
 use x11rb::errors::{ConnectError, ConnectionError, ReplyError};
@@ -42,6 +43,10 @@ use crate::Address;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Time between attempts to reach the proxy.
 const AGAIN: Duration = Duration::from_millis(500);
+/// After so long without a word the system asks for a sign of life, and as often again.
+const QUIET: Duration = Duration::from_secs(5);
+/// How many of them may be without an answer: the most that the system takes, ten minutes.
+const SIGNS: u32 = 127;
 
 /// Why it ended.
 #[derive(Debug, Error)]
@@ -392,6 +397,15 @@ impl Proxy {
     }
 }
 
+/// Has the system notice that a connection is known no more: whoever carries it may die while no window changes, and the desk shows
+/// nothing until it is told again. Silence is a line that is away, and ends nothing here.
+fn signs_of_life(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, QUIET)?;
+    sockopt::set_tcp_keepintvl(stream, QUIET)?;
+    Ok(sockopt::set_tcp_keepcnt(stream, SIGNS)?)
+}
+
 fn connect(to: &Address) -> io::Result<Box<dyn Line>> {
     let mut line: Box<dyn Line> = match to {
         Address::Unix(path) => {
@@ -404,9 +418,31 @@ fn connect(to: &Address) -> io::Result<Box<dyn Line>> {
             let stream = TcpStream::connect_timeout(&at, PATIENCE)?;
             stream.set_nodelay(true)?;
             stream.set_write_timeout(Some(PATIENCE))?;
+            signs_of_life(&stream)?;
             Box::new(stream)
         }
     };
     line.write_all(&seen::MAGIC)?;
     Ok(line)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn the_system_notices_that_a_proxy_knows_no_more_of_its_watcher_though_no_window_changes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = Address::Tcp(listener.local_addr().unwrap().to_string());
+        let line = connect(&to).unwrap();
+        let line = line.as_fd();
+        assert!(sockopt::socket_keepalive(line).unwrap());
+        assert_eq!(
+            (sockopt::tcp_keepidle(line).unwrap(), sockopt::tcp_keepcnt(line).unwrap()),
+            (QUIET, SIGNS)
+        );
+    }
 }

@@ -76,6 +76,12 @@ impl Desk {
         assert_eq!(self.ask("renew", &["--to", &unix(door)])["told"], 1);
     }
 
+    /// All programs are to go, and nobody comes any more.
+    pub(crate) fn leave(&self) {
+        let said = self.ask("leave", &[]);
+        assert_eq!((&said["told"], &said["stay"]), (&1.into(), &0.into()));
+    }
+
     fn ask(&self, what: &str, words: &[&str]) -> Value {
         let mut ask = Command::new(env!("CARGO_BIN_EXE_vmgl-proxy"));
         ask.args(["gl", what]).arg(self.proxy.door.with_file_name("ctl")).args(words);

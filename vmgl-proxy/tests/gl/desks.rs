@@ -79,6 +79,29 @@ fn a_program_that_finds_nobody_at_the_other_desk_stays_with_all_it_has() {
 }
 
 #[test]
+fn a_desk_that_is_left_gives_all_it_has_to_the_one_that_comes_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let live = build(dir.path());
+    let truth = alone(&live, "kept", &[2, 3]);
+    let mut first = Desk::unwatched(SIZE, &[]);
+    let mut second = first.another();
+    let relay = Relay::to(&first.door);
+    let mut command = travelling(&first, &live);
+    command.env("VMGL_GL", &relay.address);
+    let mut far = program(&dir, command);
+    far.draw(2);
+    sees(&mut first, "the first picture", &truth[0]);
+    first.leave();
+    eventually("its watcher was let go", || (first.stat()["watched"] == false).then_some(()));
+    relay.leads_to(&second.door);
+    far.tells("restored in");
+    assert!(far.log().contains("lost: nothing"), "{}", far.log());
+    far.draw(3);
+    sees(&mut second, KEPT, &truth[1]);
+    is_left(&mut first);
+}
+
+#[test]
 fn a_program_that_finds_another_desk_where_the_first_was_is_rebuilt_there_and_says_what_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let live = build(dir.path());

@@ -250,6 +250,13 @@ pub(crate) fn enter<R: Default>(body: impl Fn(&mut Cx<'_>) -> R) -> R {
 
 /// The renderer will be replaced: what only it has is brought here, then the program goes to the next. The program waits meanwhile.
 pub(crate) fn renew(link: &Link, next: Next) {
+    let kept = |error| log(format_args!("there is no other renderer ({error}): this one is kept"));
+    // Nobody waits for a place that does not answer.
+    if let Next::To(place) = &next
+        && let Err(error) = Link::answers_at(place)
+    {
+        return kept(error);
+    }
     guard(|| {
         let mut program = lock();
         let Some(program) = program.as_mut() else { return };
@@ -262,7 +269,7 @@ pub(crate) fn renew(link: &Link, next: Next) {
             }
             Ok(()) => {}
             Err(error) => {
-                log(format_args!("there is no other renderer ({error}): this one is kept"));
+                kept(error);
                 program.unselect();
             }
         }

@@ -74,9 +74,9 @@ pub fn run(proxy: OwnedFd, missing: Vec<String>) -> Result<(), RunError> {
         if ready.proxy && !line.hear()? {
             return Ok(());
         }
-        if let Some(to) = line.leaves.take() {
+        if let Some((to, away)) = line.leaves.take() {
             let mut events = Vec::new();
-            Event::Leave { to: to.as_bytes() }.encode(&mut events);
+            Event::Leave { away: away.into(), to: to.as_bytes() }.encode(&mut events);
             line.tell(events)?;
             line.pulse.rest();
         }
@@ -111,8 +111,8 @@ struct Line {
     /// Until when a program without a connection is waited for.
     until: Instant,
     pulse: Pulse,
-    /// The program is to be told to go, and where to.
-    leaves: Option<String>,
+    /// The program is to be told to go, and where to, or away.
+    leaves: Option<(String, bool)>,
 }
 
 impl Line {
@@ -167,7 +167,7 @@ impl Line {
             }
             Some((ToRenderer::Connect { .. }, None)) => return Err(io::ErrorKind::InvalidData.into()),
             Some((ToRenderer::Release { room, half }, _)) => self.released.push_back((room, half)),
-            Some((ToRenderer::Leave { to }, _)) => self.leaves = Some(to),
+            Some((ToRenderer::Leave { to, away }, _)) => self.leaves = Some((to, away)),
         }
         Ok(true)
     }

@@ -107,6 +107,8 @@ pub enum ToRenderer {
     Leave {
         /// Where to, as the agent's programs say it; to the next one here if it is empty.
         to: String,
+        /// The program's connection is to end, and the next renderer, which may not be there yet, waited for.
+        away: bool,
     },
 }
 

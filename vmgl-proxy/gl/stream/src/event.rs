@@ -51,6 +51,8 @@ pub enum Event<'a> {
     },
     /// The renderer will be replaced: what only it has is to be asked for first, and another connection made after that.
     Leave {
+        /// Not 0: this connection is to be ended, and the next one, which may not be there yet, waited for.
+        away: u32,
         /// Where renderers are looked for from then on, as `VMGL_GL` says it; where they were if it is empty.
         to: &'a [u8],
     },
@@ -105,7 +107,10 @@ impl<'a> Event<'a> {
                 }
             }
             Self::Lost { what } => put_u32(out, what),
-            Self::Leave { to } => put_array(out, to),
+            Self::Leave { away, to } => {
+                put_u32(out, away);
+                put_array(out, to);
+            }
         }
         end(out, start);
     }
@@ -123,7 +128,7 @@ impl<'a> Event<'a> {
             130 => Self::Pong { serial: r.u32()? },
             131 => Self::GlError { context: r.u32()?, error: r.u32()?, opcode: r.u32()?, count: r.u32()? },
             133 => Self::Lost { what: r.u32()? },
-            134 => Self::Leave { to: r.array()? },
+            134 => Self::Leave { away: r.u32()?, to: r.array()? },
             _ => return Err(DecodeError::Opcode(opcode)),
         };
         r.end()?;
@@ -170,8 +175,8 @@ mod tests {
             Event::Pong { serial: 9 },
             Event::GlError { context: 1, error: 0x502, opcode: 300, count: 2 },
             Event::Lost { what: 2 },
-            Event::Leave { to: b"" },
-            Event::Leave { to: b"tcp:desk:7300" },
+            Event::Leave { away: 1, to: b"" },
+            Event::Leave { away: 0, to: b"tcp:desk:7300" },
         ];
         let mut bytes = Vec::new();
         words.iter().for_each(|word| word.encode(&mut bytes));

@@ -32,6 +32,8 @@ pub(super) struct Inbox {
     pub(super) phase: Phase,
     /// Counts streams.
     pub(super) generation: u64,
+    /// Counts connections with which a stream went on.
+    pub(super) resumed: u64,
     /// It is being rebuilt just now.
     pub(super) restoring: bool,
     /// The last ping that was answered.
@@ -89,8 +91,9 @@ impl Inbox {
                 }
             }
             Event::Pong { serial } => self.pong = serial,
-            Event::Leave { to: b"" } => self.leave = Some(Next::Another),
-            Event::Leave { to } => match str::from_utf8(to).ok().and_then(|to| Place::of(Some(to))) {
+            Event::Leave { away: 0, to: b"" } => self.leave = Some(Next::Another),
+            Event::Leave { away: 1.., .. } => self.leave = Some(Next::Away),
+            Event::Leave { to, .. } => match str::from_utf8(to).ok().and_then(|to| Place::of(Some(to))) {
                 Some(place) => self.leave = Some(Next::To(place)),
                 None => log(format_args!("the renderer names a place that is none: nobody goes there")),
             },
@@ -105,16 +108,17 @@ mod tests {
 
     #[test]
     fn a_program_goes_where_it_is_told_to_and_nowhere_if_that_is_no_place() {
-        let told = |to| {
+        let told = |away, to| {
             let mut inbox = Inbox::default();
-            inbox.heard(&Event::Leave { to }, Instant::now());
+            inbox.heard(&Event::Leave { away, to }, Instant::now());
             inbox.leave
         };
-        assert!(matches!(told(b""), Some(Next::Another)));
+        assert!(matches!(told(0, b""), Some(Next::Another)));
+        assert!(matches!(told(1, b""), Some(Next::Away)));
         let there = Place::Tcp("desk:7300".to_owned());
-        assert!(matches!(told(b"tcp:desk:7300"), Some(Next::To(place)) if place == there));
+        assert!(matches!(told(0, b"tcp:desk:7300"), Some(Next::To(place)) if place == there));
         for wrong in [&b"tcp:desk"[..], b"desk:7300", b"unix:", b"\xff"] {
-            assert!(told(wrong).is_none(), "{wrong:?}");
+            assert!(told(0, wrong).is_none(), "{wrong:?}");
         }
     }
 }

@@ -177,7 +177,11 @@ fn resume(shared: &Shared, open: Open, incoming: &mut Incoming) -> Result<Socket
     let mut bytes = Vec::new();
     out.outgoing.resume(answer.next, shared.place().is_far(), incoming.taken(), &mut bytes)?;
     // A connection that breaks again at once is found out when it is listened on.
-    lock(&shared.inbox).trip.again(Instant::now());
+    let mut inbox = lock(&shared.inbox);
+    inbox.trip.again(Instant::now());
+    inbox.resumed += 1;
+    drop(inbox);
+    shared.changed.notify_all();
     let sent = socket.write_all(&bytes);
     out.socket = if sent.is_ok() { Some(socket.try_clone()?) } else { None };
     Ok(socket)

@@ -61,6 +61,8 @@ pub(crate) enum LinkError {
     Frame(#[from] FrameError),
     #[error("the renderer says no: {0:?}")]
     Verdict(Verdict),
+    #[error("it answers as before")]
+    Stays,
 }
 
 /// The renderer's answer to a question.
@@ -113,6 +115,8 @@ pub(crate) enum Next {
     Another,
     /// To this place, where renderers are looked for from then on.
     To(Place),
+    /// To whoever answers next where renderers are looked for: this one does not any more.
+    Away,
     /// To one that has answered.
     There(Open),
 }
@@ -168,9 +172,9 @@ impl Shared {
         lock(&self.place).clone()
     }
 
-    /// Has the listener leave its connection for this one.
-    fn offer(&self, open: Open) {
-        *lock(&self.offer) = Some(open);
+    /// Has the listener leave its connection, for this one if there is one.
+    fn leave_for(&self, open: Option<Open>) {
+        *lock(&self.offer) = open;
         if let Some(socket) = &lock(&self.out).socket {
             socket.close();
         }
@@ -391,35 +395,53 @@ impl Link {
         inbox
     }
 
+    /// Whether anybody is at that place.
+    ///
+    /// # Errors
+    /// [`LinkError`] if not.
+    pub(crate) fn answers_at(place: &Place) -> Result<(), LinkError> {
+        Ok(Socket::connect(place, listen::OPENING).map(drop)?)
+    }
+
     /// Goes to another renderer, and waits until nothing more goes to this one.
     ///
     /// # Errors
     /// [`LinkError`] if there is no other: all stays as it is.
     pub(crate) fn go(&self, next: Next) -> Result<(), LinkError> {
         let shared = &*self.0;
-        let generation = lock(&shared.out).generation;
+        let (generation, resumed) = {
+            let inbox = lock(&shared.inbox);
+            (inbox.generation, inbox.resumed)
+        };
         let reach = |place: &Place| {
             let hello = listen::fresh_hello(shared)?;
             shake(Socket::connect(place, listen::OPENING)?, &hello)
         };
         let open = match next {
+            Next::Away => None,
             // Another was found meanwhile, because the software died.
             Next::There(_) if !shared.soft.load(Ordering::Acquire) => return Ok(()),
-            Next::There(open) => open,
-            Next::Another => reach(&shared.place())?,
+            Next::There(open) => Some(open),
+            Next::Another => Some(reach(&shared.place())?),
             Next::To(place) => {
                 let open = reach(&place)?;
                 *lock(&shared.place) = place;
-                open
+                Some(open)
             }
         };
-        shared.offer(open);
-        let inbox = lock(&shared.inbox);
-        let lost = shared
-            .changed
-            .wait_while(inbox, |inbox| inbox.generation == generation && inbox.phase != Phase::Gone);
-        drop(lost.unwrap_or_else(PoisonError::into_inner));
-        Ok(())
+        let is_away = open.is_none();
+        shared.leave_for(open);
+        let goes = |inbox: &mut Inbox| {
+            let stays = is_away && inbox.resumed != resumed;
+            inbox.generation == generation && inbox.phase != Phase::Gone && !stays
+        };
+        let inbox = shared.changed.wait_while(lock(&shared.inbox), goes);
+        let inbox = inbox.unwrap_or_else(PoisonError::into_inner);
+        if inbox.generation == generation && inbox.phase != Phase::Gone {
+            Err(LinkError::Stays)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whoever calls rebuilds the stream of this generation from now on; false if there is a newer one.

@@ -52,7 +52,7 @@ fn renderer(packed: bool) -> Vec<u8> {
         Event::Pong { serial: 9 },
         Event::GlError { context: 1, error: 0x502, opcode: 300, count: 2 },
         Event::Lost { what: 2 },
-        Event::Leave { to: b"unix:/run/gl" },
+        Event::Leave { away: 0, to: b"unix:/run/gl" },
     ] {
         event.encode(&mut payload);
     }
