@@ -150,8 +150,8 @@ fn soft_beside() -> Result<()> {
 }
 
 fn watch_beside(display: Option<String>, to: &Address, first: bool) -> Result<()> {
-    let mut command = this_program(&["watch", "--to", &to.to_string()])?;
-    command.args(first.then_some("--first"));
+    let mut command = this_program(&["watch"])?;
+    command.args(first.then_some("--first")).args(["--to", &to.to_string()]);
     command.args(display.iter().flat_map(|display| ["--display", display]));
     // It outlives the program, and must not hold what whoever started that waits for the end of.
     start_beside(command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::null()))
