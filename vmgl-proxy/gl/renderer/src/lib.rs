@@ -23,6 +23,7 @@ mod fault;
 mod fuzz;
 mod gl;
 mod hands;
+mod heap;
 mod memory;
 mod modes;
 mod names;

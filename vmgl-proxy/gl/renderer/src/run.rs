@@ -17,6 +17,7 @@ use vmgl_gl_stream::{
 };
 
 use crate::egl::{Egl, EglError};
+use crate::heap;
 use crate::pulse::Pulse;
 use crate::reader::Reader;
 use crate::session::{Outlet, Session, SessionError};
@@ -50,6 +51,7 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`] says what is wrong.
 pub fn run(proxy: OwnedFd, missing: Vec<String>) -> Result<(), RunError> {
+    heap::keep();
     let egl = Egl::open()?;
     let (mut session, caps) = Session::new(egl)?;
     let mut line = Line::new(proxy)?;
