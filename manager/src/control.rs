@@ -20,12 +20,14 @@ use uuid::Uuid;
 use crate::agent::automatic::Settings;
 use crate::agent::{Agent, BootFile};
 pub use crate::ask_error::AskError;
-use crate::facts::Facts;
-use crate::inventory::Inventory;
 use crate::lines::next_line;
 use crate::sites::{Link, Site};
 use crate::supervisor::process::COMMAND;
 use crate::words::heard;
+
+mod questions;
+
+pub use questions::{entrust, facts, inventory_of, map_of, open_desk};
 
 /// Longest line, either way: a description and some words.
 pub const LINE_MAX: usize = 256 << 10;
@@ -145,9 +147,9 @@ pub enum Open {
     Control,
     /// The QEMU that waits for a migration's stream, which comes packed.
     Memory,
-    /// Nothing: the answer has the host's [`Facts`].
+    /// Nothing: the answer has the host's [`crate::facts::Facts`].
     Facts,
-    /// Nothing: the answer has what the site has for agents ([`Inventory`]).
+    /// Nothing: the answer has what the site has for agents ([`crate::inventory::Inventory`]).
     Inventory,
     /// The QEMU's screen, RFB.
     Display,
@@ -449,16 +451,6 @@ async fn settled(
     }
 }
 
-/// What another site's host can do.
-///
-/// # Errors
-/// [`AskError`].
-pub async fn facts(site: &Site) -> Result<Facts, AskError> {
-    let opening = Opening { snowbird: PROTOCOL, agent: String::new(), open: Open::Facts, document: None };
-    let (_, facts) = opened(site, &opening).await?;
-    serde_json::from_value(facts).map_err(|_| AskError::Nonsense)
-}
-
 /// Opens a stream to another site, and gives what it said first.
 ///
 /// # Errors
@@ -478,52 +470,6 @@ async fn opened_over(
         Err(refused @ AskError::Refused { .. }) => Err(refused.at(&site.name)),
         Err(source) => Err(AskError::Unreachable { site: site.name.clone(), source: Box::new(source) }),
     }
-}
-
-/// Gives the user's word about moves, and what was learnt, to an agent's new home, which knows already that it is.
-///
-/// # Errors
-/// [`AskError`]: the new home refuses what it would not do for a user of its own.
-pub async fn entrust(
-    site: &Site,
-    agent: &str,
-    settings: Settings,
-    learnt: Option<String>,
-) -> Result<(), AskError> {
-    let open = Open::Automatic { settings, learnt };
-    let opening = Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open, document: None };
-    opened(site, &opening).await.map(drop)
-}
-
-/// Has an agent's new home, which knows already that it is, keep its display, and draw for its OpenGL programs if their door is named.
-///
-/// # Errors
-/// [`AskError`].
-pub async fn open_desk(site: &Site, agent: &str, port: Option<u16>) -> Result<(), AskError> {
-    let opening =
-        Opening { snowbird: PROTOCOL, agent: agent.to_owned(), open: Open::Desk { port }, document: None };
-    opened(site, &opening).await.map(drop)
-}
-
-/// Asks what another site has for agents.
-///
-/// # Errors
-/// [`AskError`].
-pub async fn inventory_of(site: &Site) -> Result<Inventory, AskError> {
-    let opening = Opening { snowbird: PROTOCOL, agent: String::new(), open: Open::Inventory, document: None };
-    let (_, said) = opened(site, &opening).await?;
-    let inventory: Option<Inventory> = serde_json::from_value(said).ok();
-    inventory.and_then(Inventory::checked).ok_or(AskError::Nonsense)
-}
-
-/// Asks another site for the map of its replica of a disk.
-///
-/// # Errors
-/// [`AskError`].
-pub async fn map_of(site: &Site, disk: &str, cells: u32) -> Result<Value, AskError> {
-    let open = Open::Map { disk: disk.to_owned(), cells };
-    let opening = Opening { snowbird: PROTOCOL, agent: String::new(), open, document: None };
-    Ok(opened(site, &opening).await?.1)
 }
 
 /// Asks the supervisor of an agent at another site.

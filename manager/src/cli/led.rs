@@ -26,8 +26,14 @@ impl Site {
                 return Ok(missed);
             }
         };
-        if let Err(error) = self.give_desk(agent, to).await {
-            missed.push(format!("what it draws with OpenGL is not drawn at {to} yet: {error:#}"));
+        match self.give_desk(agent, to).await {
+            Ok(0) => {}
+            Ok(late) => missed.push(format!(
+                "{late} of its OpenGL programs had more at this desk than could be brought along in time: what they drew into textures is lost"
+            )),
+            Err(error) => {
+                missed.push(format!("what it draws with OpenGL is not drawn at {to} yet: {error:#}"));
+            }
         }
         let document = self.kept(agent)?.agent;
         let told = Request::Home { at: Some(runs) };
@@ -74,15 +80,16 @@ impl Site {
         Ok((runs, all))
     }
 
-    /// Its OpenGL programs are sent to the new home's desk, if they draw at this one.
-    async fn give_desk(&self, agent: &str, to: &str) -> Result<()> {
+    /// Its OpenGL programs are sent to the new home's desk, if they draw at this one. How many have not gone in time.
+    async fn give_desk(&self, agent: &str, to: &str) -> Result<u64> {
         let folder = folder(&self.here.home, agent);
-        let Some(port) = opengl::port(&folder) else { return Ok(()) };
+        let Some(port) = opengl::port(&folder) else { return Ok(0) };
         let site = self.sites.site(to)?;
         // What takes time, or may fail there, before anybody is sent away.
         open_desk(site, agent, None).await?;
-        opengl::leave(&folder).await?;
+        let late = opengl::leave(&folder).await?;
         opengl::shut(&folder).await?;
-        Ok(open_desk(site, agent, Some(port)).await?)
+        open_desk(site, agent, Some(port)).await?;
+        Ok(late)
     }
 }

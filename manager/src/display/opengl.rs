@@ -139,13 +139,15 @@ pub fn port(folder: &Path) -> Option<u16> {
     Word::read(folder).map(|word| word.port)
 }
 
-/// Shuts the door, and has all programs bring home what is at this desk only and go, since another one will be in its place.
+/// Shuts the door, and has all programs bring home what is at this desk only and go, since another one will be in its place. Gives how
+/// many have not gone in time.
 ///
 /// # Errors
 /// [`ProxyError`].
-pub async fn leave(folder: &Path) -> Result<(), ProxyError> {
+pub async fn leave(folder: &Path) -> Result<u64, ProxyError> {
     match ask_within(folder, &json!({ "do": "glleave" }), LEAVES).await {
-        Ok(_) | Err(ProxyError::None) => Ok(()),
+        Ok(answer) => answer["stay"].as_u64().ok_or(ProxyError::Nonsense),
+        Err(ProxyError::None) => Ok(0),
         Err(error) => Err(error),
     }
 }

@@ -332,17 +332,23 @@ fn frames_follow_the_agent_and_anchored_ones_take_the_short_way() {
     });
 }
 
+/// The agent goes from home to site `b`: its card there, and the supervisors' connections at both.
+fn moved(world: &World) -> (Card, Voice, Voice) {
+    let mut supervisor = runs(world, "a", 1);
+    supervisor.say(&json!({ "do": "moving", "to": "b" }));
+    supervisor.say(&json!({ "do": "stands" }));
+    eventually("the other site's switch is there", || folder(world, "b").join("net.sock").exists());
+    let card = Card::plug(world, "b");
+    let other = runs(world, "b", 2);
+    supervisor.say(&json!({ "do": "left", "to": "b" }));
+    (card, supervisor, other)
+}
+
 /// The agent runs away from home when that is lost for good: the site that takes its place leads the agent's network from then on.
 #[test]
 fn a_running_agent_has_the_gateway_of_the_home_that_takes_the_place_of_a_lost_one() {
     let world = world(free_port());
-    let mut supervisor = runs(&world, "a", 1);
-    supervisor.say(&json!({ "do": "moving", "to": "b" }));
-    supervisor.say(&json!({ "do": "stands" }));
-    eventually("the other site's switch is there", || folder(&world, "b").join("net.sock").exists());
-    let card = Card::plug(&world, "b");
-    let mut other = runs(&world, "b", 2);
-    supervisor.say(&json!({ "do": "left", "to": "b" }));
+    let (card, _supervisor, mut other) = moved(&world);
     let (_server, address) = echo(Ipv4Addr::LOCALHOST);
     card.echoes("home's gateway", seen(address), b"one");
     let gateways = |site: &str| {
@@ -370,13 +376,7 @@ fn a_running_agent_has_the_gateway_of_the_home_that_takes_the_place_of_a_lost_on
 fn goes_by_its_new_home(words: &[&str], leaves: bool) {
     let world = world(free_port());
     world.add_third();
-    let mut supervisor = runs(&world, "a", 1);
-    supervisor.say(&json!({ "do": "moving", "to": "b" }));
-    supervisor.say(&json!({ "do": "stands" }));
-    eventually("the other site's switch is there", || folder(&world, "b").join("net.sock").exists());
-    let card = Card::plug(&world, "b");
-    let mut other = runs(&world, "b", 2);
-    supervisor.say(&json!({ "do": "left", "to": "b" }));
+    let (card, _supervisor, mut other) = moved(&world);
     let (_server, address) = echo(Ipv4Addr::LOCALHOST);
     card.echoes("home's gateway", seen(address), b"one");
     let gateways = |site: &str| {
